@@ -10,9 +10,10 @@ import sys
 from pathlib import Path
 from types import ModuleType
 
+from yacs.config import CfgNode
+
 from clipkit import InputError
 from dassl.engine import TRAINER_REGISTRY
-from yacs.config import CfgNode
 
 
 def discover() -> list[str]:
@@ -67,11 +68,8 @@ def add_trainer_defaults(cfg: CfgNode) -> None:
 
 
 def dataset_overrides(cfg: CfgNode) -> list:
-    """The trainer's settings for this dataset as a flat [key, value, ...] list.
-
-    They come after the YAML files and before the command line's own pairs, for every method.
-    """
+    """The trainer's settings for this dataset, as a flat [key, value, ...] list; empty for a plain Dassl trainer."""
     if cfg.TRAINER.NAME not in TRAINER_REGISTRY.registered_names():
         return []
-    table = getattr(TRAINER_REGISTRY.get(cfg.TRAINER.NAME), "dataset_overrides", {})
-    return [x for pair in table.get(cfg.DATASET.NAME, {}).items() for x in pair]
+    settings = getattr(TRAINER_REGISTRY.get(cfg.TRAINER.NAME), "dataset_overrides", lambda cfg: {})(cfg)
+    return [x for pair in settings.items() for x in pair]

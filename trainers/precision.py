@@ -6,6 +6,7 @@ import logging
 from contextlib import AbstractContextManager, nullcontext
 
 import torch
+
 from clipkit import InputError
 
 logger = logging.getLogger(__name__)

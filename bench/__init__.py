@@ -1,0 +1,1 @@
+"""Many runs: launching them, and turning their results into tables and plots."""

@@ -1,0 +1,137 @@
+"""Base / New / HM from the results.json files under a folder: on the terminal, as Markdown, and as a plot.
+
+python -m bench.table output/demo --markdown table.md --plot table.png
+
+HM is the harmonic mean of the two means over seeds, as the field reports it; the spread is the standard deviation over
+seeds (population, as CoOp's parser prints it).
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import sys
+from collections import defaultdict
+from pathlib import Path
+
+from tabulate import tabulate
+
+from dassl.utils import atomic_path
+
+Accuracies = dict[tuple[str, str], dict[str, list[float]]]  # (dataset, method) -> {"base": [...], "new": [...]}
+
+
+def harmonic_mean(base: float, new: float) -> float:
+    """2BN / (B + N); 0 where both are 0."""
+    return 2 * base * new / (base + new) if base + new else 0.0
+
+
+def read_by_seed(folder: Path) -> dict[tuple[str, str, int, str], float]:
+    """{(dataset, method, seed, "base" or "new"): accuracy} of all finished base-to-new runs under `folder`."""
+    records = [json.loads(path.read_text()) for path in folder.glob("base2new/*/**/results.json")]
+    return {
+        (r["dataset"], r["trainer"], r["seed"], r["subsample_classes"]): r["results"]["accuracy"]
+        for r in sorted(records, key=lambda r: (r["dataset"], r["trainer"], r["seed"]))
+        if r["results"] and r["subsample_classes"] in ("base", "new")
+    }
+
+
+def read(folder: Path) -> Accuracies:
+    """The same, gathered over seeds (in ascending order)."""
+    found: Accuracies = defaultdict(lambda: {"base": [], "new": []})
+    for (dataset, method, _, part), accuracy in read_by_seed(folder).items():
+        found[dataset, method][part].append(accuracy)
+    return dict(found)
+
+
+def rows(found: Accuracies) -> list[list[str]]:
+    """One row a dataset and method, then each method's mean over datasets where it ran on more than one."""
+    lines, means = [], defaultdict(list)
+    for (dataset, method), parts in found.items():
+        if not (parts["base"] and parts["new"]):
+            continue
+        base, new = statistics.fmean(parts["base"]), statistics.fmean(parts["new"])
+        means[method].append((base, new))
+        seeds = str(min(len(parts["base"]), len(parts["new"])))
+        hm = f"{harmonic_mean(base, new):.2f}"
+        lines.append([dataset, method, _spread(parts["base"]), _spread(parts["new"]), hm, seeds])
+    for method, pairs in means.items():
+        if len(pairs) > 1:
+            base, new = (statistics.fmean(column) for column in zip(*pairs, strict=True))
+            average = f"average of {len(pairs)}"
+            lines.append([average, method, f"{base:.2f}", f"{new:.2f}", f"{harmonic_mean(base, new):.2f}", ""])
+    return lines
+
+
+HEADERS = ["dataset", "method", "Base", "New", "HM", "seeds"]
+
+
+def print_tables(folder: Path) -> None:
+    """The table on the terminal; says so when there is nothing to show."""
+    lines = rows(read(folder))
+    text = tabulate(lines, HEADERS, disable_numparse=True) if lines else f"No finished base-to-new runs under {folder}."
+    print(f"\n{text}")  # noqa: T201
+
+
+def plot(found: Accuracies, file: Path) -> None:
+    """Bars of HM with base and new as marks, one group a dataset."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot as plt
+
+    datasets = list(dict.fromkeys(d for d, _ in found))
+    methods = list(dict.fromkeys(m for _, m in found))
+    width = 0.8 / len(methods)
+    figure, axes = plt.subplots(figsize=(1.2 + 1.6 * len(datasets), 3.4), layout="constrained")
+    for i, method in enumerate(methods):
+        for j, dataset in enumerate(datasets):
+            parts = found.get((dataset, method))
+            if not parts or not (parts["base"] and parts["new"]):
+                continue
+            x = j + (i - (len(methods) - 1) / 2) * width
+            base, new = statistics.fmean(parts["base"]), statistics.fmean(parts["new"])
+            label = method if j == 0 else None
+            axes.bar(x, harmonic_mean(base, new), 0.9 * width, color=f"C{i}", alpha=0.75, label=label)
+            for part, marker in (("base", "^"), ("new", "v")):
+                mean, spread = statistics.fmean(parts[part]), statistics.pstdev(parts[part])
+                axes.errorbar(x, mean, spread, color="black", marker=marker, markersize=4, linewidth=1, capsize=2)
+    for marker, what in (("^", "base classes"), ("v", "new classes")):
+        axes.plot([], [], marker, color="black", markersize=4, label=f"{what} (bar: one standard deviation)")
+    axes.set_xticks(range(len(datasets)), datasets)
+    axes.set_ylabel("accuracy, %; bars: harmonic mean")
+    axes.set_ylim(0, 100)
+    axes.spines[["top", "right"]].set_visible(False)
+    figure.legend(loc="outside upper center", ncols=len(methods) + 2, frameon=False, fontsize=8)
+    figure.savefig(file, dpi=150)
+    plt.close(figure)
+
+
+def _spread(values: list[float]) -> str:
+    mean = f"{statistics.fmean(values):.2f}"
+    return f"{mean} ± {statistics.pstdev(values):.2f}" if len(values) > 1 else mean
+
+
+def main(argv: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder", type=Path, help="the OUTPUT folder of the runs")
+    parser.add_argument("--markdown", type=Path, help="also write the table here")
+    parser.add_argument("--plot", type=Path, help="also draw it here (PNG, PDF or SVG)")
+    args = parser.parse_args(argv)
+    if not args.folder.is_dir():
+        print(f"error: there is no folder {args.folder}; give the OUTPUT folder of the runs.", file=sys.stderr)  # noqa: T201
+        return 2
+    print_tables(args.folder)
+    found = read(args.folder)
+    if args.markdown:
+        text = tabulate(rows(found), HEADERS, tablefmt="github", disable_numparse=True)
+        with atomic_path(args.markdown) as temporary:
+            Path(temporary).write_text(text + "\n")
+    if args.plot and found:
+        plot(found, args.plot)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

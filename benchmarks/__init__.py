@@ -1,0 +1,1 @@
+"""Speed claims, each a ratio measured side by side. Not part of the tests."""

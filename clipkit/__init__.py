@@ -1,0 +1,32 @@
+"""The frozen CLIP, prompted from outside: loading, tokenizing, prompted encoders, feature bank.
+
+CLIP itself is never edited. The encoders here read the weights of the stock modules (package `clip`) and run
+them with whatever prompts a method gives; without prompts they equal `encode_text` and `encode_image`.
+"""
+
+from .architecture import available_backbones
+from .context_prompts import ContextPrompts
+from .errors import InputError
+from .feature_bank import FeatureBank, image_list_key
+from .fingerprint import fingerprint
+from .image_encoder import ImageEncoder
+from .load import load_clip
+from .ops import normalize
+from .seeding import derive_seed
+from .text_encoder import TextEncoder
+from .tokens import tokenize
+
+__all__ = [
+    "ContextPrompts",
+    "FeatureBank",
+    "ImageEncoder",
+    "InputError",
+    "TextEncoder",
+    "available_backbones",
+    "derive_seed",
+    "fingerprint",
+    "image_list_key",
+    "load_clip",
+    "normalize",
+    "tokenize",
+]

@@ -1,0 +1,113 @@
+"""The shapes of CLIP models: OpenAI's nine, and what a state dict says about its own."""
+
+import difflib
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from . import openai_clip
+from .errors import InputError
+
+EMBEDDED = "Embedded"
+RANDOM = "random:"
+
+
+class Architecture(NamedTuple):
+    """Arguments of `clip.model.CLIP`, in its order. `vision_layers` is a 4-tuple for ResNets, `patch` None."""
+
+    embed_dim: int
+    image_size: int
+    vision_layers: int | tuple[int, int, int, int]
+    vision_width: int
+    patch: int | None
+    context_length: int
+    vocab_size: int
+    text_width: int
+    text_heads: int
+    text_layers: int
+
+
+def _resnet(embed_dim: int, size: int, layers: tuple[int, int, int, int], width: int, text_width: int) -> Architecture:
+    return Architecture(embed_dim, size, layers, width, None, 77, 49408, text_width, text_width // 64, 12)
+
+
+def _vit(embed_dim: int, size: int, layers: int, width: int, patch: int, text_width: int) -> Architecture:
+    return Architecture(embed_dim, size, layers, width, patch, 77, 49408, text_width, text_width // 64, 12)
+
+
+OPENAI: dict[str, Architecture] = {
+    "RN50": _resnet(1024, 224, (3, 4, 6, 3), 64, 512),
+    "RN101": _resnet(512, 224, (3, 4, 23, 3), 64, 512),
+    "RN50x4": _resnet(640, 288, (4, 6, 10, 6), 80, 640),
+    "RN50x16": _resnet(768, 384, (6, 8, 18, 8), 96, 768),
+    "RN50x64": _resnet(1024, 448, (3, 15, 36, 10), 128, 1024),
+    "ViT-B/32": _vit(512, 224, 12, 768, 32, 512),
+    "ViT-B/16": _vit(512, 224, 12, 768, 16, 512),
+    "ViT-L/14": _vit(768, 224, 24, 1024, 14, 768),
+    "ViT-L/14@336px": _vit(768, 336, 24, 1024, 14, 768),
+}
+
+
+def available_backbones() -> list[str]:
+    """Names for `load_clip`: OpenAI's list, and the small CLIP that comes with this package."""
+    return [*OPENAI, EMBEDDED]
+
+
+def check_name(name: str) -> None:
+    """Raise InputError, nearest names first, if `name` is none of `available_backbones()`."""
+    if name in available_backbones():
+        return
+
+    def likeness(known: str) -> float:
+        return difflib.SequenceMatcher(None, known.lower(), str(name).lower()).ratio()
+
+    known = ", ".join(sorted(available_backbones(), key=likeness, reverse=True))
+    raise InputError(f"Unknown backbone {name!r} (MODEL.BACKBONE.NAME): choose one of {known}")
+
+
+def read_architecture(weights: Mapping[str, Tensor], source: str) -> Architecture:
+    """The architecture that a state dict was saved from. `source` names the file in error messages."""
+    try:
+        return _read(weights)
+    except (KeyError, IndexError, ValueError) as error:
+        raise InputError(
+            f"{source} does not hold the weights of an OpenAI CLIP ({type(error).__name__} at {error}): "
+            "give an archive of OpenAI's, its state dict, or that as .safetensors"
+        ) from error
+
+
+def _read(weights: Mapping[str, Tensor]) -> Architecture:
+    text_width = weights["ln_final.weight"].shape[0]
+    embed_dim = weights["text_projection"].shape[1]
+    if "visual.proj" in weights:
+        width, _, _, patch = weights["visual.conv1.weight"].shape
+        layers = _children(weights, "visual.transformer.resblocks.")
+        size = patch * round((weights["visual.positional_embedding"].shape[0] - 1) ** 0.5)
+    else:
+        width, patch = weights["visual.layer1.0.conv1.weight"].shape[0], None
+        layers = tuple(_children(weights, f"visual.layer{i}.") for i in (1, 2, 3, 4))
+        size = 32 * round((weights["visual.attnpool.positional_embedding"].shape[0] - 1) ** 0.5)
+    return Architecture(
+        embed_dim,
+        size,
+        layers,
+        width,
+        patch,
+        weights["positional_embedding"].shape[0],
+        weights["token_embedding.weight"].shape[0],
+        text_width,
+        text_width // 64,
+        _children(weights, "transformer.resblocks."),
+    )
+
+
+def _children(weights: Mapping[str, Tensor], prefix: str) -> int:
+    return len({key[len(prefix) :].split(".")[0] for key in weights if key.startswith(prefix)})
+
+
+def build_empty(architecture: Architecture) -> torch.nn.Module:
+    """A CLIP without weights (meta device): no time and no random draws are spent on values to be overwritten."""
+    with torch.device("meta"):
+        return openai_clip.CLIP(*architecture)

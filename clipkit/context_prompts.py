@@ -1,0 +1,117 @@
+"""The class-name side of CoOp-type prompts."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from .errors import InputError
+from .text_encoder import TextEncoder
+from .tokens import eot_positions, token_count, tokenize
+
+POSITIONS = ("end", "middle", "front")
+
+
+class ContextPrompts(nn.Module):
+    """Joins a learned context with the embedded class names (CoOp, Zhou et al. 2022, section 3.2).
+
+    classnames: C names; underscores become spaces.
+    n_ctx: number of context tokens n.
+    ctx_text: words in the place of the context, for example "a photo of a"; None stands for n times "X". If it has
+        more than n tokens the rest stays fixed (MaPLe's n=2: "of a").
+    template: the text, beginning with "{ctx}".
+    position: of the class name: "end" [SOS][V][name][rest], "middle" [SOS][V, first half][name][V, second half][rest],
+        "front" [SOS][name][V][rest].
+    truncate: cut at the longest EOT (exact, see TextEncoder); False keeps 77 tokens.
+
+    Has no parameters, and its buffers are not persistent: they belong to the class names, not to what was learned.
+    Buffers: token_prefix [C, 1, d] (SOS), token_suffix [C, L-1-n, d], eot [C], tokenized_prompts [C, L].
+    Attributes: length L, name_lens (BPE tokens of each name), texts, n_ctx.
+    """
+
+    def __init__(
+        self,
+        clip_model: nn.Module,
+        classnames: Sequence[str],
+        n_ctx: int,
+        ctx_text: str | None = None,
+        template: str = "{ctx} {name}.",
+        position: str = "end",
+        truncate: bool = True,
+    ) -> None:
+        super().__init__()
+        names = [name.replace("_", " ") for name in classnames]
+        self._check(names, n_ctx, ctx_text, template, position)
+        encoder = TextEncoder(clip_model)
+        words = ctx_text or " ".join(["X"] * n_ctx)
+        self.n_ctx = n_ctx
+        self.ctx_text = ctx_text
+        self.texts = [template.format(ctx=words, name=name) for name in names]
+        self.name_lens = [token_count(name) for name in names]
+
+        tokens = tokenize(self.texts, what="prompt of a class")
+        eot = eot_positions(tokens)
+        self.length = int(eot.max()) + 1 if truncate else tokens.shape[1]
+        tokens = tokens[:, : self.length].to(encoder.device)
+        with torch.no_grad():
+            embedding = encoder.embed(tokens)
+            first = encoder.embed(tokenize(ctx_text))[0, 1 : 1 + n_ctx] if ctx_text else None
+        self._buffer("token_prefix", embedding[:, :1].clone())
+        self._buffer("token_suffix", embedding[:, 1 + n_ctx :].clone())
+        self._buffer("eot", eot.to(encoder.device))
+        self._buffer("tokenized_prompts", tokens)
+        self._buffer("_first", first)
+        self._buffer("_order", self._token_order(position, encoder.device))
+
+    def _buffer(self, name: str, value: Tensor | None) -> None:
+        self.register_buffer(name, value, persistent=False)
+
+    @staticmethod
+    def _check(names: list[str], n_ctx: int, ctx_text: str | None, template: str, position: str) -> None:
+        if not names:
+            raise InputError("Prompts need at least one class name")
+        if position not in POSITIONS:
+            raise InputError(f"Unknown class token position {position!r}: choose one of {', '.join(POSITIONS)}")
+        if n_ctx < 1:
+            raise InputError(f"The number of context tokens must be 1 or more, not {n_ctx}")
+        if not template.startswith("{ctx} ") or "{name}" not in template:
+            raise InputError(f"The prompt template must begin with '{{ctx}} ' and hold '{{name}}', unlike {template!r}")
+        given = n_ctx if ctx_text is None else token_count(ctx_text)
+        if given < n_ctx:
+            raise InputError(f"{n_ctx} context tokens are asked for, but {ctx_text!r} has {given}: lower the number")
+        if position != "end" and (given != n_ctx or not template.startswith("{ctx} {name}")):
+            raise InputError(
+                f"With the class name in the {position} the context must be all of {ctx_text!r} ({given} tokens, "
+                f"{n_ctx} are asked for) and stand right before the name in the template ({template!r})"
+            )
+
+    def _token_order(self, position: str, device: torch.device) -> Tensor | None:
+        """[C, L] where each token of the sequence comes from in [SOS][V][name][rest]; None for `end`."""
+        if position == "end":
+            return None
+        before = self.n_ctx // 2 if position == "middle" else 0
+        order = torch.arange(self.length).repeat(len(self.texts), 1)
+        for row, name_len in zip(order, self.name_lens, strict=True):
+            context, name = row[1 : 1 + self.n_ctx].clone(), row[1 + self.n_ctx : 1 + self.n_ctx + name_len].clone()
+            row[1 : 1 + self.n_ctx + name_len] = torch.cat([context[:before], name, context[before:]])
+        return order.to(device)
+
+    def init_context(self) -> Tensor:
+        """Embeddings [n, d] of the first n tokens of `ctx_text`, to start the context from."""
+        if self._first is None:
+            raise InputError("The context has no words to start from: give ctx_text, or draw it at random")
+        return self._first.clone()
+
+    def forward(self, ctx: Tensor) -> Tensor:
+        """Prompts [C, L, d] for the text encoder, from a context [n, d] or one per class [C, n, d].
+
+        More leading axes broadcast: [B, 1, n, d] (CoCoOp: a context per image) gives [B, C, L, d].
+        """
+        classes = len(self.texts)
+        lead = torch.broadcast_shapes(ctx.shape[:-2], (classes,))
+        parts = (self.token_prefix, ctx.to(self.token_suffix.dtype), self.token_suffix)
+        prompts = torch.cat([part.expand(*lead, *part.shape[-2:]) for part in parts], dim=-2)
+        if self._order is None:
+            return prompts
+        index = self._order[..., None].expand(*lead, -1, prompts.shape[-1])
+        return prompts.gather(-2, index)

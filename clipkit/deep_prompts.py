@@ -1,0 +1,96 @@
+"""Prompts that enter between transformer blocks, as edits of the token tensor [N, L, D].
+
+Two families (`replace`: VPT, IVLP, MaPLe, PromptSRC, TCP; `insert`: MMRL, ANPrompt) come down to four edits. Blocks
+are counted 1 .. depth; "before block b" is the tensor that enters block b.
+"""
+
+from collections.abc import Callable, Mapping
+from functools import partial
+
+import torch
+from torch import Tensor
+
+from .errors import InputError
+
+Edit = Callable[[Tensor], Tensor]
+Prompts = Mapping[int, Tensor] | None
+
+
+def insert_front(tokens: Tensor, x: Tensor) -> Tensor:
+    """K tokens go in after position 0 (SOS or CLS): [N, L, D] -> [N, L + K, D]."""
+    return torch.cat([x[:, :1], _expand(tokens, x), x[:, 1:]], dim=1)
+
+
+def overwrite_front(tokens: Tensor, x: Tensor) -> Tensor:
+    """Positions 1 .. K are overwritten."""
+    count = tokens.shape[-2]
+    if x.shape[1] < count + 2:
+        raise InputError(
+            f"{count} prompt tokens cannot replace positions 1..{count} of a sequence of {x.shape[1]} tokens: "
+            "give fewer prompt tokens or a longer template"
+        )
+    return torch.cat([x[:, :1], _expand(tokens, x), x[:, 1 + count :]], dim=1)
+
+
+def append_end(tokens: Tensor, x: Tensor) -> Tensor:
+    """n tokens are appended: [N, L, D] -> [N, L + n, D]."""
+    return torch.cat([x, _expand(tokens, x)], dim=1)
+
+
+def overwrite_end(tokens: Tensor, x: Tensor) -> Tensor:
+    """The last n tokens are overwritten."""
+    return torch.cat([x[:, : -tokens.shape[-2]], _expand(tokens, x)], dim=1)
+
+
+def _expand(tokens: Tensor, x: Tensor) -> Tensor:
+    """[n, D] or [N, n, D] -> [N, n, D] in the type of x."""
+    if tokens.dim() == 2:
+        tokens = tokens.expand(x.shape[0], -1, -1)
+    return tokens.to(x.dtype)
+
+
+def edits(
+    prompts: Prompts,
+    first: Callable[[Tensor, Tensor], Tensor],
+    later: Callable[[Tensor, Tensor], Tensor],
+    *,
+    start: int,
+    depth: int,
+    width: int,
+    tower: str,
+) -> dict[int, Edit]:
+    """`first` before the smallest block of `prompts`, `later` before the others, after checking blocks and widths.
+
+    `tower` ("text" or "image") names the encoder in messages.
+    """
+    if not prompts:
+        return {}
+    blocks = sorted(prompts)
+    if blocks[-1] > depth:
+        raise InputError(
+            f"Prompts are asked for before block {blocks[-1]}, but the {tower} encoder of this backbone has "
+            f"{depth} blocks: lower the prompt depth to {depth} or less"
+        )
+    if blocks[0] < start:
+        raise InputError(f"Prompts are asked for before block {blocks[0]}, but the {tower} encoder starts at {start}")
+    for b in blocks:
+        shape = tuple(prompts[b].shape)
+        if len(shape) not in (2, 3) or shape[-1] != width or shape[-2] == 0:
+            raise InputError(
+                f"Prompt tokens before block {b} of the {tower} encoder must be [n, {width}] or [N, n, {width}], "
+                f"not {list(shape)}"
+            )
+    counts = {prompts[b].shape[-2] for b in blocks}
+    if first is not later and len(counts) > 1:
+        raise InputError(f"All blocks of the {tower} encoder must get equally many prompt tokens, not {sorted(counts)}")
+    return {b: partial(first if b == blocks[0] else later, prompts[b]) for b in blocks}
+
+
+def count(prompts: Prompts) -> int:
+    """Number of tokens that a checked `insert` (or a ViT's `replace`) adds to the sequence."""
+    return next(iter(prompts.values())).shape[-2] if prompts else 0
+
+
+def refuse_both(replace: Prompts, insert: Prompts) -> None:
+    if replace and insert:
+        raise InputError("Give either `replace` or `insert` prompts to an encoder, not both")

@@ -1,0 +1,98 @@
+"""Features on disk: computed once, shared by all runs."""
+
+import hashlib
+import json
+import logging
+import os
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+
+import safetensors
+import safetensors.torch
+from torch import Tensor
+
+from .errors import InputError
+from .files import atomic_path, locked
+
+logger = logging.getLogger(__name__)
+
+Features = dict[str, Tensor]
+
+
+class FeatureBank:
+    """A folder of tensors, each file named after the hash of everything that its content depends on.
+
+    root: the folder; by default $ROBUSTPROMPT_CACHE, else ~/.cache/robustprompt.
+    """
+
+    def __init__(self, root: str | Path | None = None) -> None:
+        self.root = Path(root or os.environ.get("ROBUSTPROMPT_CACHE") or "~/.cache/robustprompt").expanduser()
+
+    def get(self, key: Mapping[str, object], compute: Callable[[], Mapping[str, Tensor]]) -> Features:
+        """The tensors stored under `key` (on the CPU), computed and stored if they are not there.
+
+        key: JSON values that name all that the result depends on (weights, images, preprocessing ...).
+        compute: called at most once among processes that ask at the same time; the others wait for the result.
+
+        A damaged file, or one that holds another key, is rebuilt. If the folder cannot be written the result is
+        returned all the same, with a warning in the log.
+        """
+        canonical = json.dumps(key, sort_keys=True, separators=(",", ":"))
+        path = self.path(key)
+        found = _read(path, canonical)
+        if found is not None:
+            return found
+        try:
+            self.root.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            logger.warning("Features cannot be kept in %s: %s", self.root, error)
+        with locked(path.with_suffix(".lock")):
+            found = _read(path, canonical)  # another process may have been first
+            if found is not None:
+                return found
+            features = {name: value.detach().cpu().contiguous() for name, value in compute().items()}
+            _write(path, canonical, features)
+            return features
+
+    def path(self, key: Mapping[str, object]) -> Path:
+        """The file of `key`."""
+        canonical = json.dumps(key, sort_keys=True, separators=(",", ":"))
+        return self.root / f"{hashlib.sha256(canonical.encode()).hexdigest()}.safetensors"
+
+
+def _read(path: Path, canonical: str) -> Features | None:
+    if not path.is_file():
+        return None
+    try:
+        with safetensors.safe_open(path, framework="pt") as file:
+            stored = (file.metadata() or {}).get("key")
+            if stored == canonical:
+                return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
+        logger.warning("%s holds the features of another key and is rebuilt", path)
+    except (OSError, safetensors.SafetensorError) as error:
+        logger.warning("%s is damaged (%s) and is rebuilt", path, error)
+    return None
+
+
+def _write(path: Path, canonical: str, features: Features) -> None:
+    try:
+        with atomic_path(path) as temporary:
+            safetensors.torch.save_file(features, temporary, metadata={"key": canonical})
+    except (OSError, safetensors.SafetensorError) as error:
+        logger.warning("Features were computed but not kept, %s cannot be written: %s", path, error)
+
+
+def image_list_key(paths: Iterable[str | os.PathLike[str]]) -> str:
+    """A hash (hex) over path, size and time of change of the images, in their order. Reads no image.
+
+    Raises InputError naming the first file that is missing.
+    """
+    digest = hashlib.sha256()
+    for path in paths:
+        path = os.path.abspath(path)
+        try:
+            status = os.stat(path)
+        except OSError as error:
+            raise InputError(f"Image {path} cannot be read: {error.strerror}") from error
+        digest.update(json.dumps([path, status.st_size, status.st_mtime_ns]).encode())
+    return digest.hexdigest()

@@ -1,0 +1,122 @@
+"""CLIP's image tower, prompted from outside."""
+
+import torch
+from torch import Tensor, nn
+
+from . import deep_prompts, openai_clip
+from .deep_prompts import Edit, Prompts
+from .errors import InputError
+from .ops import block_forward, layer_norm, run_blocks
+
+
+class ImageEncoder:
+    """Runs the image tower of a frozen CLIP. Not an nn.Module: CLIP stays out of state dicts.
+
+    ViTs take prompts; ResNets run as they are and refuse prompts.
+    """
+
+    def __init__(self, clip_model: nn.Module) -> None:
+        self.clip_model = clip_model
+        self.visual = clip_model.visual
+        self.is_vit = isinstance(self.visual, openai_clip.VisionTransformer)
+        self._blocks = list(self.visual.transformer.resblocks) if self.is_vit else []
+
+    @property
+    def width(self) -> int:
+        """Width of the ViT's tokens; of a ResNet the width of the features that enter its attention pool."""
+        return (self.visual.ln_post.weight if self.is_vit else self.visual.attnpool.k_proj.weight).shape[-1]
+
+    @property
+    def depth(self) -> int:
+        """Number of transformer blocks, 0 for a ResNet."""
+        return len(self._blocks)
+
+    @property
+    def embed_dim(self) -> int:
+        return self.visual.output_dim
+
+    @property
+    def dtype(self) -> torch.dtype:
+        return self.clip_model.dtype
+
+    @property
+    def input_size(self) -> int:
+        """Height and width in pixels of the square input."""
+        return self.visual.input_resolution
+
+    def __call__(
+        self,
+        image: Tensor,
+        replace: Prompts = None,
+        insert: Prompts = None,
+        start_block: int = 1,
+        return_tokens: bool = False,
+    ) -> Tensor | tuple[Tensor, Tensor]:
+        """Features [B, embed_dim] of B images, not normalised.
+
+        image: [B, 3, size, size], normalised pixels; with `start_block` > 1 the hidden state that enters that block,
+            from `lower`.
+        replace: {b: [n, width] or [B, n, width]}: before the smallest b the n tokens are appended after the patches
+            (for b=1 after the positional embedding and before ln_pre), before the later ones the last n tokens are
+            overwritten (VPT, MaPLe).
+        insert: {b: [K, width] or [B, K, width]}: before the smallest b the K tokens go in after CLS, before the later
+            ones the positions 1 .. K are overwritten (MMRL).
+        return_tokens: return (features, tokens) with tokens [B, n, width] = ln_post of the prompt tokens' outputs.
+        """
+        if not self.is_vit:
+            self._refuse(replace or insert or return_tokens or start_block != 1)
+            return self.visual(image.to(self.dtype))
+        deep_prompts.refuse_both(replace, insert)
+        if return_tokens and not (replace or insert):
+            raise InputError("return_tokens needs prompt tokens: give `replace` or `insert`")
+        check = {"start": start_block, "depth": self.depth, "width": self.width, "tower": "image"}
+        edits = deep_prompts.edits(replace, deep_prompts.append_end, deep_prompts.overwrite_end, **check)
+        edits |= deep_prompts.edits(insert, deep_prompts.insert_front, deep_prompts.overwrite_front, **check)
+        x = self._enter(image, edits.pop(1, None) if replace else None) if start_block == 1 else image
+
+        n = deep_prompts.count(replace or insert) if return_tokens else 0
+
+        def pick(tokens: Tensor) -> Tensor:
+            """CLS and, if asked for, the prompt tokens: [B, 1 + n, width]."""
+            if replace and n:
+                return torch.cat([tokens[:, :1], tokens[:, -n:]], dim=1)
+            return tokens[:, : 1 + n]
+
+        x = run_blocks(self._blocks, x, start_block, edits, causal=False, pick=pick)
+        x = layer_norm(self.visual.ln_post, x)
+        features = x[:, 0] @ self.visual.proj
+        return (features, x[:, 1:]) if return_tokens else features
+
+    def lower(self, image: Tensor, until: int) -> Tensor:
+        """Unprompted hidden state [B, 1 + patches, width] after block `until`; pass it back with start_block=until+1.
+
+        Shared by the prompted and the frozen branch of methods that prompt the upper blocks only. Without a gradient
+        to `image` no graph is kept.
+        """
+        self._refuse(not self.is_vit)
+        if not 1 <= until <= self.depth:
+            raise InputError(f"The image encoder of this backbone has {self.depth} blocks, {until} are asked for")
+        with torch.set_grad_enabled(torch.is_grad_enabled() and image.requires_grad):
+            x = self._enter(image, None)
+            for block in self._blocks[:until]:
+                x = block_forward(block, x, causal=False)
+        return x
+
+    def _enter(self, image: Tensor, append: Edit | None) -> Tensor:
+        """Patches, CLS, positions, the prompts of block 1, ln_pre: [B, 3, H, W] -> [B, L, width]."""
+        visual = self.visual
+        x = visual.conv1(image.to(self.dtype)).flatten(2).transpose(1, 2)
+        # The type of x, not of the weights, leads: under autocast the tower runs as the stock one does.
+        cls = visual.class_embedding.to(x.dtype).expand(x.shape[0], 1, -1)
+        x = torch.cat([cls, x], dim=1) + visual.positional_embedding.to(x.dtype)
+        if append is not None:
+            x = append(x)
+        return layer_norm(visual.ln_pre, x)
+
+    def _refuse(self, asked: object) -> None:
+        if asked:
+            name = getattr(self.clip_model, "backbone_name", "this backbone")
+            raise InputError(
+                f"{name} is a ResNet, which takes no prompt tokens: choose a ViT (MODEL.BACKBONE.NAME), "
+                "or a method without visual prompts"
+            )

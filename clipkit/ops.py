@@ -1,0 +1,85 @@
+"""The blocks of CLIP's transformers, run batch-first on the weights of the stock modules.
+
+Every function takes a `clip.model.ResidualAttentionBlock` and a token tensor [N, L, D] and equals that block's own
+forward (which wants [L, N, D]) to rounding. Attention goes through `scaled_dot_product_attention`, so the causal mask
+of the text tower is never built.
+"""
+
+from collections.abc import Callable
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+def normalize(x: Tensor) -> Tensor:
+    """x divided by its L2 norm over the last axis."""
+    return x / x.norm(dim=-1, keepdim=True)
+
+
+def layer_norm(norm: nn.LayerNorm, x: Tensor) -> Tensor:
+    """CLIP's LayerNorm: computed in the precision of its weights (fp32 also in an fp16 model), cast back."""
+    y = F.layer_norm(x.to(norm.weight.dtype), norm.normalized_shape, norm.weight, norm.bias, norm.eps)
+    return y.to(x.dtype)
+
+
+def block_forward(block: nn.Module, x: Tensor, causal: bool) -> Tensor:
+    """One residual attention block on all tokens: [N, L, D] -> [N, L, D]."""
+    attn = block.attn
+    qkv = F.linear(layer_norm(block.ln_1, x), attn.in_proj_weight, attn.in_proj_bias)
+    q, k, v = _heads(qkv, 3, attn.num_heads)
+    x = x + _attend(attn, q, k, v, is_causal=causal)
+    return x + block.mlp(layer_norm(block.ln_2, x))
+
+
+def block_forward_rows(
+    block: nn.Module, x: Tensor, pick: Callable[[Tensor], Tensor], mask: Tensor | None = None
+) -> Tensor:
+    """The rows `pick(block(x))` of one block: [N, L, D] -> [N, R, D].
+
+    For the last block, of which only a few rows are read: keys and values come from all tokens; queries, output
+    projection and MLP are computed for the rows that count. `pick` selects rows (along axis 1) of a [N, L, D] tensor;
+    `mask` [N, 1, R, L] is True where a row may look.
+    """
+    attn, width = block.attn, x.shape[-1]
+    h = layer_norm(block.ln_1, x)
+    (q,) = _heads(F.linear(pick(h), attn.in_proj_weight[:width], attn.in_proj_bias[:width]), 1, attn.num_heads)
+    k, v = _heads(F.linear(h, attn.in_proj_weight[width:], attn.in_proj_bias[width:]), 2, attn.num_heads)
+    y = pick(x) + _attend(attn, q, k, v, attn_mask=mask)
+    return y + block.mlp(layer_norm(block.ln_2, y))
+
+
+def _heads(x: Tensor, parts: int, heads: int) -> tuple[Tensor, ...]:
+    """[N, L, parts * D] -> `parts` tensors [N, heads, L, D / heads]."""
+    n, length, width = x.shape
+    return x.view(n, length, parts, heads, width // parts // heads).permute(2, 0, 3, 1, 4).unbind(0)
+
+
+def _attend(attn: nn.MultiheadAttention, q: Tensor, k: Tensor, v: Tensor, **kwargs: object) -> Tensor:
+    out = F.scaled_dot_product_attention(q, k, v, **kwargs)
+    return F.linear(out.transpose(1, 2).flatten(2), attn.out_proj.weight, attn.out_proj.bias)
+
+
+def run_blocks(
+    blocks: list[nn.Module],
+    x: Tensor,
+    start: int,
+    edits: dict[int, Callable[[Tensor], Tensor]],
+    causal: bool,
+    pick: Callable[[Tensor], Tensor],
+    mask: Tensor | None = None,
+) -> Tensor:
+    """Blocks `start` .. last (1-based) with `edits[b]` applied to the tokens that enter block b; the picked rows."""
+    depth = len(blocks)
+    for b in range(start, depth + 1):
+        if b in edits:
+            x = edits[b](x)
+        if b == depth:
+            return block_forward_rows(blocks[b - 1], x, pick, mask)
+        x = block_forward(blocks[b - 1], x, causal)
+    return pick(x)
+
+
+def causal_rows_mask(positions: Tensor, length: int) -> Tensor:
+    """[N] positions -> [N, 1, 1, length] mask: the row at position p sees the tokens 0 .. p."""
+    return (torch.arange(length, device=positions.device) <= positions[:, None])[:, None, None, :]

@@ -1,0 +1,129 @@
+"""CLIP's text tower, prompted from outside."""
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from . import deep_prompts
+from .deep_prompts import Prompts
+from .errors import InputError
+from .ops import block_forward, causal_rows_mask, layer_norm, normalize, run_blocks
+from .tokens import eot_positions, tokenize
+
+
+class TextEncoder:
+    """Runs the text tower of a frozen CLIP on prompts [C, L, width]. Not an nn.Module: CLIP stays out of state dicts.
+
+    Only the tokens up to the longest EOT are run. The tower is causal and one row, EOT's, is read, so the later tokens
+    cannot matter: the cut is exact, and several times cheaper than 77 tokens. `truncate=False` leaves it out.
+    """
+
+    def __init__(self, clip_model: nn.Module, truncate: bool = True) -> None:
+        self.clip_model = clip_model
+        self.truncate = truncate
+        self._blocks = list(clip_model.transformer.resblocks)
+
+    @property
+    def width(self) -> int:
+        return self.clip_model.ln_final.weight.shape[0]
+
+    @property
+    def depth(self) -> int:
+        return len(self._blocks)
+
+    @property
+    def embed_dim(self) -> int:
+        return self.clip_model.text_projection.shape[1]
+
+    @property
+    def dtype(self) -> torch.dtype:
+        return self.clip_model.dtype
+
+    @property
+    def device(self) -> torch.device:
+        return self.clip_model.text_projection.device
+
+    def embed(self, tokens: Tensor) -> Tensor:
+        """Token embeddings [C, L, width] of token ids [C, L], without positions."""
+        return F.embedding(tokens.to(self.device), self.clip_model.token_embedding.weight).to(self.dtype)
+
+    def __call__(
+        self,
+        prompts: Tensor,
+        eot: Tensor,
+        replace: Prompts = None,
+        insert: Prompts = None,
+        start_block: int = 1,
+    ) -> Tensor:
+        """Features [C, embed_dim] of the EOT tokens, not normalised.
+
+        prompts: [C, L, width] embeddings without positions; with `start_block` > 1 the hidden state that enters that
+            block, from `lower`.
+        eot: [C] position of EOT in `prompts`.
+        replace: {b: [n, width] or [C, n, width]}: before block b the positions 1 .. n are overwritten (MaPLe, IVLP).
+        insert: {b: [K, width] or [C, K, width]}: before the smallest b the K tokens go in after SOS, before the later
+            ones they are overwritten (MMRL); EOT moves by K.
+
+        Prompts of the full 77 tokens are cut here, at the price of reading eot.max() back from the device; shorter
+        ones are taken as cut already.
+        """
+        deep_prompts.refuse_both(replace, insert)
+        check = {"start": start_block, "depth": self.depth, "width": self.width, "tower": "text"}
+        over = deep_prompts.overwrite_front
+        edits = deep_prompts.edits(replace, over, over, **check)
+        edits |= deep_prompts.edits(insert, deep_prompts.insert_front, over, **check)
+        x = self._enter(prompts, eot) if start_block == 1 else prompts
+
+        added = deep_prompts.count(insert)
+        row = eot + added
+        each = torch.arange(x.shape[0], device=x.device)
+
+        def pick(tokens: Tensor) -> Tensor:
+            return tokens[each, row, None]
+
+        mask = causal_rows_mask(row, x.shape[1] + added)
+        x = run_blocks(self._blocks, x, start_block, edits, causal=True, pick=pick, mask=mask)[:, 0]
+        return layer_norm(self.clip_model.ln_final, x) @ self.clip_model.text_projection
+
+    def lower(self, prompts: Tensor, eot: Tensor, until: int) -> Tensor:
+        """Hidden state [C, L, width] after block `until`, positions included; pass it back with start_block=until+1.
+
+        For methods whose lower blocks are unprompted: computed once per set of class names. Without a gradient to
+        `prompts` no graph is kept.
+        """
+        if not 1 <= until <= self.depth:
+            raise InputError(f"The text encoder of this backbone has {self.depth} blocks, {until} are asked for")
+        with torch.set_grad_enabled(torch.is_grad_enabled() and prompts.requires_grad):
+            x = self._enter(prompts, eot)
+            for block in self._blocks[:until]:
+                x = block_forward(block, x, causal=True)
+        return x
+
+    def _enter(self, prompts: Tensor, eot: Tensor) -> Tensor:
+        """Cut, and add the positional embedding."""
+        positions = self.clip_model.positional_embedding
+        if prompts.shape[1] > len(positions):
+            raise InputError(f"A prompt has {prompts.shape[1]} tokens, this backbone reads at most {len(positions)}")
+        if self.truncate and prompts.shape[1] == len(positions):
+            prompts = prompts[:, : int(eot.max()) + 1]
+        return prompts.to(self.dtype) + positions[: prompts.shape[1]].to(self.dtype)
+
+    @torch.no_grad()
+    def encode_texts(self, texts: Sequence[str], batch_size: int = 256) -> Tensor:
+        """Normalised fp32 features [N, embed_dim] of N whole texts, without gradient and outside autocast.
+
+        Each distinct text is encoded once; texts of like length go together, so that each batch is cut short.
+        """
+        distinct = list(dict.fromkeys(texts))
+        index = {text: i for i, text in enumerate(distinct)}
+        tokens = tokenize(distinct)
+        eot = eot_positions(tokens)
+        features = torch.empty(len(distinct), self.embed_dim, device=self.device)
+        with torch.autocast(self.device.type, enabled=False):
+            for rows in eot.argsort(stable=True).split(batch_size) if distinct else ():
+                length = int(eot[rows].max()) + 1 if self.truncate else tokens.shape[1]
+                encoded = self(self.embed(tokens[rows, :length]), eot[rows].to(self.device))
+                features[rows.to(self.device)] = normalize(encoded.float())
+        return features[torch.tensor([index[text] for text in texts], dtype=torch.long, device=self.device)]

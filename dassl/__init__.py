@@ -1,0 +1,11 @@
+"""The engine: trainers, data loaders, evaluation and checkpoints behind the API of Dassl.pytorch 0.6.3.
+
+Written anew for current PyTorch. Files written for upstream Dassl (`from dassl.engine import TrainerX`) run on it
+unmodified; what it adds is optional. It knows nothing of CLIP.
+"""
+
+from dassl.utils.logger import attach_logger
+
+__version__ = "0.6.3"  # the upstream version whose API this is
+
+attach_logger("dassl")

@@ -1,0 +1,21 @@
+"""Configuration: `get_cfg_default()` and `clean_cfg()`."""
+
+from __future__ import annotations
+
+from yacs.config import CfgNode
+
+from .defaults import DEFAULTS
+
+__all__ = ["clean_cfg", "get_cfg_default"]
+
+
+def get_cfg_default() -> CfgNode:
+    """A fresh, unfrozen `yacs.config.CfgNode` with every default; new keys may be attached at any level."""
+    return CfgNode(DEFAULTS).clone()
+
+
+def clean_cfg(cfg: CfgNode, trainer: str) -> None:
+    """Drop, in place, the nodes of all methods from `cfg.TRAINER` but NAME and the one called `trainer.upper()`."""
+    keep = {"NAME", trainer.upper()}
+    for key in [k for k in cfg.TRAINER if k not in keep]:
+        cfg.TRAINER.pop(key)

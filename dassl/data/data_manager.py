@@ -1,0 +1,169 @@
+"""Loaders for all splits of a data set."""
+
+from __future__ import annotations
+
+import logging
+import os
+from functools import cache
+
+import torch
+from tabulate import tabulate
+from torch.utils.data import DataLoader
+
+from dassl.utils.errors import CheckError
+from dassl.utils.randomness import base_seed
+
+from .datasets import build_dataset
+from .samplers import build_sampler
+from .seeded_loader import SeededLoader
+from .transforms import build_transform
+from .wrapper import DatasetWrapper
+
+__all__ = ["DataManager", "DatasetWrapper", "build_data_loader"]
+logger = logging.getLogger(__name__)
+
+
+@cache
+def usable_workers(requested: int) -> int:
+    """At most as many worker processes as CPU cores; the batches do not depend on it."""
+    cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    if requested > cpus:
+        logger.info("DATALOADER.NUM_WORKERS lowered from %d to the %d CPU cores here", requested, cpus)
+    return min(requested, cpus)
+
+
+def build_data_loader(
+    cfg,
+    sampler_type: str = "SequentialSampler",
+    data_source=None,
+    batch_size: int = 64,
+    n_domain: int = 0,
+    n_ins: int = 2,
+    tfm=None,
+    is_train: bool = True,
+    dataset_wrapper=None,
+) -> DataLoader:
+    """A loader over `dataset_wrapper(cfg, data_source, transform=tfm, is_train=is_train)`.
+
+    In training an incomplete last batch is dropped, unless it is the only one. Batches depend on cfg.SEED and on what
+    is loaded, not on the number of workers; with DATALOADER.UPSTREAM_RNG it is a plain torch loader instead.
+    Raises CheckError (an AssertionError) if there is no batch.
+    """
+    if not data_source:
+        raise CheckError(f"no images to load for {'training' if is_train else 'validation or test'}: the split is empty")
+    sampler = build_sampler(sampler_type, cfg, data_source, batch_size, n_domain, n_ins)
+    dataset = (dataset_wrapper or DatasetWrapper)(cfg, data_source, transform=tfm, is_train=is_train)
+    kwargs = {
+        "batch_size": batch_size,
+        "drop_last": is_train and len(data_source) >= batch_size,
+        "pin_memory": torch.cuda.is_available() and cfg.USE_CUDA,
+    }
+    if cfg.DATALOADER.get("UPSTREAM_RNG", False):
+        loader = DataLoader(dataset, sampler=sampler, num_workers=cfg.DATALOADER.NUM_WORKERS, **kwargs)
+    else:
+        workers = usable_workers(cfg.DATALOADER.NUM_WORKERS)
+        loader = SeededLoader(
+            dataset,
+            sampler,
+            seed=base_seed(cfg),
+            stream="train_x" if is_train else "test",
+            per_epoch=is_train,
+            num_workers=workers,
+            persistent_workers=workers > 0 and cfg.DATALOADER.get("PERSISTENT_WORKERS", True),
+            **kwargs,
+        )
+    if len(loader) == 0:
+        raise CheckError(
+            f"{sampler_type} makes no batch of {batch_size} from {len(data_source)} images: lower the batch size"
+        )
+    return loader
+
+
+class DataManager:
+    """The data set of cfg with its loaders `train_loader_x`, `train_loader_u`, `val_loader`, `test_loader`.
+
+    The second and third are None if the data set has no such items.
+    """
+
+    def __init__(self, cfg, custom_tfm_train=None, custom_tfm_test=None, dataset_wrapper=None) -> None:
+        dataset = build_dataset(cfg)
+        tfm_train = self._transform(cfg, custom_tfm_train, is_train=True)
+        tfm_test = self._transform(cfg, custom_tfm_test, is_train=False)
+
+        def train_loader(part, source):
+            return build_data_loader(
+                cfg,
+                sampler_type=part.SAMPLER,
+                data_source=source,
+                batch_size=part.BATCH_SIZE,
+                n_domain=part.N_DOMAIN,
+                n_ins=part.N_INS,
+                tfm=tfm_train,
+                is_train=True,
+                dataset_wrapper=dataset_wrapper,
+            )
+
+        def test_loader(source):
+            return build_data_loader(
+                cfg,
+                sampler_type=cfg.DATALOADER.TEST.SAMPLER,
+                data_source=source,
+                batch_size=cfg.DATALOADER.TEST.BATCH_SIZE,
+                tfm=tfm_test,
+                is_train=False,
+                dataset_wrapper=dataset_wrapper,
+            )
+
+        loaders = cfg.DATALOADER
+        self.train_loader_x = train_loader(loaders.TRAIN_X, dataset.train_x)
+        self.train_loader_u = None
+        if dataset.train_u:
+            part = loaders.TRAIN_X if loaders.TRAIN_U.SAME_AS_X else loaders.TRAIN_U
+            self.train_loader_u = train_loader(part, dataset.train_u)
+            if isinstance(self.train_loader_u, SeededLoader):
+                self.train_loader_u.set_stream("train_u")
+        self.val_loader = test_loader(dataset.val) if dataset.val else None
+        self.test_loader = test_loader(dataset.test)
+
+        self.dataset = dataset
+        self._num_classes = dataset.num_classes
+        self._num_source_domains = len(cfg.DATASET.SOURCE_DOMAINS)
+        self._lab2cname = dataset.lab2cname
+        if cfg.VERBOSE:
+            self.show_dataset_summary(cfg)
+
+    @staticmethod
+    def _transform(cfg, custom, is_train: bool):
+        if custom is None:
+            return build_transform(cfg, is_train=is_train)
+        logger.info("* Using custom transform for %s", "training" if is_train else "testing")
+        return custom
+
+    @property
+    def num_classes(self) -> int:
+        return self._num_classes
+
+    @property
+    def num_source_domains(self) -> int:
+        return self._num_source_domains
+
+    @property
+    def lab2cname(self) -> dict[int, str]:
+        return self._lab2cname
+
+    def show_dataset_summary(self, cfg) -> None:
+        """Log a table with the sizes."""
+        dataset = self.dataset
+        table = [["Dataset", cfg.DATASET.NAME]]
+        if cfg.DATASET.SOURCE_DOMAINS:
+            table.append(["Source", cfg.DATASET.SOURCE_DOMAINS])
+        if cfg.DATASET.TARGET_DOMAINS:
+            table.append(["Target", cfg.DATASET.TARGET_DOMAINS])
+        table.append(["# classes", f"{self.num_classes:,}"])
+        table.append(["# train_x", f"{len(dataset.train_x):,}"])
+        if dataset.train_u:
+            table.append(["# train_u", f"{len(dataset.train_u):,}"])
+        if dataset.val:
+            table.append(["# val", f"{len(dataset.val):,}"])
+        table.append(["# test", f"{len(dataset.test):,}"])
+        logger.info(tabulate(table))

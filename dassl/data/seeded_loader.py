@@ -1,0 +1,131 @@
+"""A torch loader whose batches depend on the seed, the epoch and the position only: not on the number of workers.
+
+The order of an epoch is drawn from (seed, stream, epoch), and each index that goes to the data set carries a seed of its
+own, from which all random transforms of that item draw. The global generators of the main process are never touched.
+Since seeds travel with the indices, worker processes can stay alive from one epoch to the next.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import nullcontext
+from typing import Any, NamedTuple
+
+import torch
+from torch.utils.data import DataLoader, Dataset, Sampler, get_worker_info
+
+from dassl.utils.randomness import derive_seed, seed_cpu, seeded
+
+
+class SeededIndex(NamedTuple):
+    index: int
+    seed: int
+
+
+class SeededSampler(Sampler):
+    """The order of `sampler`, drawn from the seed; with `per_epoch` it differs from pass to pass."""
+
+    def __init__(self, sampler: Sampler, seed: int, stream: str, per_epoch: bool) -> None:
+        self.sampler = sampler
+        self.seed = seed
+        self.stream = stream
+        self.per_epoch = per_epoch
+        self.epoch = 0
+        self.passes = 0  # in this epoch: a loader may be gone through more than once
+
+    def set_epoch(self, epoch: int) -> None:
+        self.epoch = epoch
+        self.passes = 0
+
+    def __len__(self) -> int:
+        return len(self.sampler)
+
+    def __iter__(self) -> Iterator[SeededIndex]:
+        # Not a generator function: the pass is counted when the iterator is made, not when it is first used.
+        parts = (self.epoch, self.passes) if self.per_epoch else ()
+        self.passes += 1
+        pass_seed = derive_seed(self.seed, "loader", self.stream, *parts)
+        with seeded(pass_seed):
+            order = list(self.sampler)
+        return (SeededIndex(index, derive_seed(pass_seed, i)) for i, index in enumerate(order))
+
+
+class SeededDataset(Dataset):
+    """Seeds the generators before an item is made. Everything else is the wrapped data set's, assignment too."""
+
+    def __init__(self, dataset: Dataset) -> None:
+        self.__dict__["wrapped"] = dataset
+
+    def __getattr__(self, name: str):
+        if name == "wrapped" or name.startswith("__"):
+            raise AttributeError(name)
+        return getattr(self.wrapped, name)
+
+    def __setattr__(self, name: str, value) -> None:
+        setattr(self.wrapped, name, value)
+
+    def __len__(self) -> int:
+        return len(self.wrapped)
+
+    def __getitem__(self, index: int | SeededIndex):
+        return self.__getitems__([index])[0] if isinstance(index, SeededIndex) else self.wrapped[index]
+
+    def __getitems__(self, indices: list[SeededIndex]) -> list:
+        """A batch of items. In the main process the generators are put back afterwards, once for the whole batch."""
+        with nullcontext() if get_worker_info() is not None else seeded(indices[0].seed):
+            return [self._seeded_item(index) for index in indices]
+
+    def _seeded_item(self, index: SeededIndex):
+        seed_cpu(index.seed)
+        return self.wrapped[index.index]
+
+
+class SeededLoader(DataLoader):
+    """DataLoader over a `SeededDataset`. Call `set_epoch` before each epoch, as the engine does; without it each
+    further pass counts as another one. `stream` tells loaders of the same seed apart."""
+
+    def __init__(
+        self,
+        dataset: Dataset,
+        sampler: Sampler,
+        *,
+        seed: int,
+        stream: str,
+        per_epoch: bool,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(
+            SeededDataset(dataset),
+            sampler=SeededSampler(sampler, seed, stream, per_epoch),
+            generator=torch.Generator().manual_seed(derive_seed(seed, "workers", stream)),
+            **kwargs,
+        )
+        self._snapshot = None
+
+    def set_epoch(self, epoch: int) -> None:
+        self.sampler.set_epoch(epoch)
+
+    def set_stream(self, stream: str) -> None:
+        self.sampler.stream = stream
+
+    def stop_workers(self) -> None:
+        """End persistent worker processes; the next pass starts new ones."""
+        self._iterator = None
+
+    def __iter__(self):
+        if self.persistent_workers and self.num_workers > 0:
+            snapshot = _snapshot(self.dataset.wrapped)
+            # Workers hold a copy of the data set: new ones if it changed (relabelled items, another transform).
+            # Also if an earlier pass was left early or still runs: persistent workers serve one pass at a time.
+            if snapshot != self._snapshot or getattr(self._iterator, "_tasks_outstanding", 0) > 0:
+                self.stop_workers()
+            self._snapshot = snapshot
+        return super().__iter__()
+
+
+def _snapshot(dataset: Dataset) -> int:
+    """Changes when an attribute of the data set or a label or path in its items does."""
+    own = tuple((name, id(value)) for name, value in vars(dataset).items())
+    source = getattr(dataset, "data_source", ())
+    items = tuple((getattr(d, "label", None), getattr(d, "impath", None)) for d in source)
+    return hash((own, items))

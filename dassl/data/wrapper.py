@@ -1,0 +1,55 @@
+"""From a list of `Datum` to a torch data set."""
+
+from __future__ import annotations
+
+from torch.utils.data import Dataset
+from torchvision.transforms import Compose, Normalize, Resize, ToTensor
+
+from dassl.utils.tools import read_image
+
+from .transforms import INTERPOLATION_MODES
+
+
+class DatasetWrapper(Dataset):
+    """Items are dicts: `img`, `label`, `domain`, `impath`, `index`.
+
+    With several transforms (list or tuple) also `img2`, `img3`, ...; with DATALOADER.RETURN_IMG0 also `img0`, the image
+    without augmentation. In training, K_TRANSFORMS > 1 makes `img` a list of that many independent transforms.
+    Without a transform `img` is the PIL image.
+    """
+
+    def __init__(self, cfg, data_source, transform=None, is_train: bool = False) -> None:
+        self.cfg = cfg
+        self.data_source = data_source
+        self.transform = transform
+        self.is_train = is_train
+        self.k_tfm = cfg.DATALOADER.K_TRANSFORMS if is_train else 1
+        self.return_img0 = cfg.DATALOADER.RETURN_IMG0
+        if self.k_tfm > 1 and transform is None:
+            raise ValueError(f"DATALOADER.K_TRANSFORMS is {self.k_tfm}, but there is no transform to repeat")
+        steps = [Resize(cfg.INPUT.SIZE, interpolation=INTERPOLATION_MODES[cfg.INPUT.INTERPOLATION]), ToTensor()]
+        if "normalize" in cfg.INPUT.TRANSFORMS:
+            steps.append(Normalize(mean=cfg.INPUT.PIXEL_MEAN, std=cfg.INPUT.PIXEL_STD))
+        self.to_tensor = Compose(steps)
+
+    def __len__(self) -> int:
+        return len(self.data_source)
+
+    def __getitem__(self, idx: int) -> dict:
+        item = self.data_source[idx]
+        output = {"label": item.label, "domain": item.domain, "impath": item.impath, "index": int(idx)}
+        img0 = read_image(item.impath)
+        if self.transform is None:
+            output["img"] = img0
+        elif isinstance(self.transform, (list, tuple)):
+            for i, transform in enumerate(self.transform):
+                output["img" if i == 0 else f"img{i + 1}"] = self._transform_image(transform, img0)
+        else:
+            output["img"] = self._transform_image(self.transform, img0)
+        if self.return_img0:
+            output["img0"] = self.to_tensor(img0)
+        return output
+
+    def _transform_image(self, transform, img0):
+        images = [transform(img0) for _ in range(self.k_tfm)]
+        return images[0] if self.k_tfm == 1 else images

@@ -1,0 +1,190 @@
+"""The bare training loop with its hooks, checkpoints and TensorBoard writer."""
+
+from __future__ import annotations
+
+import logging
+import os
+
+from dassl.utils.checkpoint import (
+    BEST_NAME,
+    last_checkpoint_name,
+    load_checkpoint,
+    load_model_state,
+    resume_state,
+    save_checkpoint,
+)
+from dassl.utils.errors import InputError, MissingFileError
+
+from .models import ModelKeeper
+
+logger = logging.getLogger(__name__)
+
+
+class TrainerBase(ModelKeeper):
+    """Iterative training: before_train, (before_epoch, run_epoch, after_epoch) for each epoch, after_train."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._writer = None
+        self._rolling_file = ""  # the checkpoint that the next save replaces; see rolling.py
+
+    # ---- checkpoints
+
+    def save_model(
+        self, epoch: int, directory: str, is_best: bool = False, val_result: float | None = None, model_name: str = ""
+    ) -> None:
+        """Write a checkpoint of each registered model after the epoch of index `epoch` (0-based) to `directory`."""
+        for i, name in enumerate(self.get_model_names()):
+            optim, sched = self._optims[name], self._scheds[name]
+            state = {
+                "state_dict": self._models[name].state_dict(),
+                "epoch": epoch + 1,
+                "optimizer": None if optim is None else optim.state_dict(),
+                "scheduler": None if sched is None else sched.state_dict(),
+                "val_result": val_result,
+                # Not in upstream, which ignores them:
+                "best_result": getattr(self, "best_result", None),
+                "rolling_file": self._rolling_file,
+                "run": self.run_identity(),
+                "extra": self.extra_state() if i == 0 else {},
+            }
+            save_checkpoint(state, os.path.join(directory, name), is_best=is_best, model_name=model_name)
+
+    def run_identity(self) -> dict:
+        """What must agree between a checkpoint and the run that resumes from it; plain values."""
+        return {}
+
+    def extra_state(self) -> dict:
+        """What else a resumed run needs (a running average, a gradient scaler's state): tensors and plain values."""
+        return {}
+
+    def load_extra_state(self, state: dict) -> None:
+        """Take back what `extra_state` gave. Called on resume, also with {} for a file without it."""
+
+    def resume_model_if_exist(self, directory: str) -> int:
+        """Resume all registered models if each has a folder in `directory`; returns the epoch index to go on at."""
+        names = self.get_model_names()
+        folders = [os.path.join(directory, name) for name in names]
+        if not all(os.path.isdir(folder) for folder in folders) or not any(
+            os.path.isfile(os.path.join(folder, "checkpoint")) for folder in folders
+        ):
+            logger.info("No checkpoint found, train from scratch")
+            return 0
+        logger.info("Found checkpoint at %s (will resume training)", directory)
+        start_epoch = 0
+        for i, (name, path) in enumerate(zip(names, self._common_files(folders), strict=True)):
+            checkpoint = resume_state(path, self._models[name], self._optims[name], self._scheds[name])
+            self._check_identity(checkpoint.get("run") or {}, path)
+            start_epoch = checkpoint.get("epoch", 0)
+            if i == 0:
+                self._rolling_file = checkpoint.get("rolling_file", "")
+                if checkpoint.get("best_result") is not None:
+                    self.best_result = checkpoint["best_result"]
+                self.load_extra_state(checkpoint.get("extra") or {})
+        return start_epoch
+
+    @staticmethod
+    def _common_files(folders: list[str]) -> list[str]:
+        """The last checkpoint of each folder. If a run stopped between two models' saves: the one that all have."""
+        names = [last_checkpoint_name(folder) for folder in folders]
+        for name in [names[0], *sorted(set(names))]:
+            if all(os.path.isfile(os.path.join(folder, name)) for folder in folders):
+                return [os.path.join(folder, name) for folder in folders]
+        raise InputError(
+            f"{os.path.dirname(folders[0])} cannot be resumed from: its models have no checkpoint in common"
+        )
+
+    def _check_identity(self, saved: dict, path: str) -> None:
+        mine = self.run_identity()
+        wrong = [f"{k} {saved[k]!r} instead of {mine[k]!r}" for k in mine if k in saved and saved[k] != mine[k]]
+        if wrong:
+            raise InputError(
+                f"{path} comes from another run ({'; '.join(wrong)}) and cannot be resumed: use another output folder, "
+                "or delete that one to start again; to evaluate a trained model use its folder as model folder instead"
+            )
+
+    def load_model(self, directory: str, epoch: int | None = None) -> None:
+        """Load `directory`/<name>/model-best.pth.tar, or model.pth.tar-<epoch>, into each registered model."""
+        if not directory:
+            logger.info("Note that load_model() is skipped as no pretrained model is given")
+            return
+        for name in self.get_model_names():
+            path = os.path.join(directory, name, BEST_NAME if epoch is None else f"model.pth.tar-{epoch}")
+            if not os.path.isfile(path):
+                raise MissingFileError(f'No model at "{path}": check the model folder and the epoch')
+            checkpoint = load_checkpoint(path)
+            load_model_state(self._models[name], checkpoint, path, "Check the method's settings and the backbone")
+            result = checkpoint.get("val_result")
+            result = "none" if result is None else f"{result:.1f}"
+            logger.info("Load %s to %s (epoch=%s, val_result=%s)", path, name, checkpoint.get("epoch"), result)
+
+    # ---- TensorBoard
+
+    def init_writer(self, log_dir: str) -> None:
+        """Open the event file; without the tensorboard package there is none."""
+        if self._writer is not None:
+            return
+        try:
+            from torch.utils.tensorboard import SummaryWriter
+        except ImportError:
+            logger.info("The tensorboard package is not installed: no event files are written")
+            return
+        logger.info("Initialize tensorboard (log_dir=%s)", log_dir)
+        self._writer = SummaryWriter(log_dir=log_dir)
+
+    def close_writer(self) -> None:
+        if self._writer is not None:
+            self._writer.close()
+            self._writer = None
+
+    def write_scalar(self, tag: str, value: float, global_step: int | None = None) -> None:
+        """Write a point of a TensorBoard curve; nothing without a writer."""
+        if self._writer is not None:
+            self._writer.add_scalar(tag, value, global_step)
+
+    # ---- the loop and its hooks
+
+    def train(self, start_epoch: int, max_epoch: int) -> None:
+        """Train from epoch index `start_epoch`, which `before_train` may change, up to `max_epoch` epochs."""
+        self.start_epoch = start_epoch
+        self.max_epoch = max_epoch
+        self.before_train()
+        for self.epoch in range(self.start_epoch, self.max_epoch):  # noqa: B020 (hooks read self.epoch)
+            self.seed_epoch()
+            self.before_epoch()
+            self.run_epoch()
+            self.after_epoch()
+        self.after_train()
+
+    def seed_epoch(self) -> None:
+        """Make the random draws of an epoch independent of what ran before it."""
+
+    def before_train(self) -> None:
+        pass
+
+    def after_train(self) -> None:
+        pass
+
+    def before_epoch(self) -> None:
+        pass
+
+    def after_epoch(self) -> None:
+        pass
+
+    def run_epoch(self) -> None:
+        raise NotImplementedError
+
+    def test(self):
+        raise NotImplementedError
+
+    def parse_batch_train(self, batch):
+        raise NotImplementedError
+
+    def parse_batch_test(self, batch):
+        raise NotImplementedError
+
+    def forward_backward(self, batch):
+        raise NotImplementedError
+
+    def model_inference(self, input):
+        raise NotImplementedError

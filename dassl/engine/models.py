@@ -1,0 +1,105 @@
+"""What a trainer does with its registered models: modes, gradients, learning rates."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+
+import torch
+from torch import Tensor, nn
+
+from dassl.utils.tools import tolist_if_not
+
+
+class ModelKeeper:
+    """Registered models by name, each with its optimizer and scheduler (or None).
+
+    Subclasses and user code read `_models`, `_optims`, `_scheds` directly.
+    """
+
+    def __init__(self) -> None:
+        self._models: OrderedDict[str, nn.Module] = OrderedDict()
+        self._optims: OrderedDict = OrderedDict()
+        self._scheds: OrderedDict = OrderedDict()
+
+    def register_model(self, name: str = "model", model=None, optim=None, sched=None) -> None:
+        """Make a model known for mode switches, optimisation and checkpoints (folder `name`)."""
+        if "_models" not in self.__dict__:
+            raise AttributeError("a model cannot be registered before super().__init__() is called")
+        assert name not in self._models, f"a model called {name} is registered already"
+        self._models[name] = model
+        self._optims[name] = optim
+        self._scheds[name] = sched
+
+    def get_model_names(self, names: str | list[str] | None = None) -> list[str]:
+        """`names` as a list, after a check that they are registered; None: all."""
+        if names is None:
+            return list(self._models)
+        names = tolist_if_not(names)
+        for name in names:
+            assert name in self._models, f"no model called {name} is registered"
+        return names
+
+    def set_model_mode(self, mode: str = "train", names: str | list[str] | None = None) -> None:
+        """ "train", "test" or "eval" for the registered models; else KeyError."""
+        if mode not in ("train", "test", "eval"):
+            raise KeyError(f"mode {mode!r} is none of train, test, eval")
+        for name in self.get_model_names(names):
+            self._models[name].train(mode == "train")
+
+    def update_lr(self, names: str | list[str] | None = None) -> None:
+        """One step of the learning-rate schedules."""
+        for name in self.get_model_names(names):
+            if self._scheds[name] is not None:
+                self._scheds[name].step()
+
+    def get_current_lr(self, names: str | list[str] | None = None) -> float:
+        """Rate of the first parameter group of the first of the models."""
+        name = self.get_model_names(names)[0]
+        return self._optims[name].param_groups[0]["lr"]
+
+    def detect_anomaly(self, loss: Tensor) -> None:
+        if not torch.isfinite(loss).all():
+            raise FloatingPointError("Loss is infinite or NaN!")
+
+    def model_zero_grad(self, names: str | list[str] | None = None) -> None:
+        for name in self.get_model_names(names):
+            if self._optims[name] is not None:
+                self._optims[name].zero_grad()
+
+    def model_backward(self, loss: Tensor) -> None:
+        """Backward, unless the loss is infinite or NaN: FloatingPointError."""
+        self.detect_anomaly(loss)
+        loss.backward()
+
+    def model_update(self, names: str | list[str] | None = None) -> None:
+        for name in self.get_model_names(names):
+            if self._optims[name] is not None:
+                self._optims[name].step()
+
+    def model_backward_and_update(self, loss: Tensor, names: str | list[str] | None = None) -> None:
+        self.model_zero_grad(names)
+        self.model_backward(loss)
+        self.model_update(names)
+
+    def prograd_backward_and_update(
+        self, loss_a: Tensor, loss_b: Tensor, lambda_: float = 1, names: str | list[str] | None = None
+    ) -> None:
+        """ProGrad (Zhu et al. 2023): step along the gradient of `loss_a` without what opposes that of `loss_b`.
+
+        Per parameter, where the two gradients point against each other, `lambda_` times the projection of the first
+        on the second is taken away.
+        """
+        params = [p for name in self.get_model_names(names) for p in self._models[name].parameters() if p.requires_grad]
+        self.detect_anomaly(loss_b)
+        self.detect_anomaly(loss_a)
+        grads_b = torch.autograd.grad(loss_b, params, retain_graph=True, allow_unused=True)
+        grads_a = torch.autograd.grad(loss_a, params, allow_unused=True)
+        self.model_zero_grad(names)
+        for p, a, b in zip(params, grads_a, grads_b, strict=True):
+            if a is not None and b is not None:
+                unit = b / b.norm().clamp_min(torch.finfo(b.dtype).tiny)
+                along = (a * unit).sum()
+                if along < 0:
+                    a = a - lambda_ * along * unit
+            p.grad = a
+        self.model_update(names)

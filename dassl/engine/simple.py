@@ -1,0 +1,209 @@
+"""A trainer with data loaders, a model, an evaluator, and the usual course of a run."""
+
+from __future__ import annotations
+
+import logging
+import math
+import os
+import time
+from datetime import timedelta
+
+import torch
+from torch import Tensor, nn
+
+from dassl.data import DataManager
+from dassl.evaluation import build_evaluator
+from dassl.modeling import build_backbone, build_head
+from dassl.optim import build_lr_scheduler, build_optimizer
+from dassl.utils.progress import progress
+from dassl.utils.randomness import base_seed, derive_seed, seeded, set_random_seed
+from dassl.utils.torchtools import count_num_param, load_pretrained_weights
+
+from .base import TrainerBase
+from .rolling import RollingCheckpoint
+
+logger = logging.getLogger(__name__)
+
+
+class SimpleNet(nn.Module):
+    """Backbone, optional head, linear classifier (none if `num_classes` is 0)."""
+
+    def __init__(self, cfg, model_cfg, num_classes: int, **kwargs) -> None:
+        super().__init__()
+        self.backbone = build_backbone(
+            model_cfg.BACKBONE.NAME, verbose=cfg.VERBOSE, pretrained=model_cfg.BACKBONE.PRETRAINED, **kwargs
+        )
+        fdim = self.backbone.out_features
+        self.head = None
+        head = model_cfg.HEAD
+        if head.NAME and head.HIDDEN_LAYERS:
+            self.head = build_head(
+                head.NAME,
+                verbose=cfg.VERBOSE,
+                in_features=fdim,
+                hidden_layers=head.HIDDEN_LAYERS,
+                activation=head.ACTIVATION,
+                bn=head.BN,
+                dropout=head.DROPOUT,
+                **kwargs,
+            )
+            fdim = self.head.out_features
+        self.classifier = nn.Linear(fdim, num_classes) if num_classes > 0 else None
+        self._fdim = fdim
+
+    @property
+    def fdim(self) -> int:
+        """Dimension of the feature before the classifier."""
+        return self._fdim
+
+    def forward(self, x: Tensor, return_feature: bool = False):
+        feature = self.backbone(x)
+        if self.head is not None:
+            feature = self.head(feature)
+        if self.classifier is None:
+            return feature
+        logits = self.classifier(feature)
+        return (logits, feature) if return_feature else logits
+
+
+class SimpleTrainer(TrainerBase):
+    """Trains on one device. Order of construction: check_cfg, build_data_loader, build_model, evaluator."""
+
+    def __init__(self, cfg) -> None:
+        super().__init__()
+        self.check_cfg(cfg)
+        self.device = torch.device("cuda" if torch.cuda.is_available() and cfg.USE_CUDA else "cpu")
+        if self.device.type == "cuda" and torch.cuda.device_count() > 1:
+            logger.info(
+                "%d GPUs are visible; a run uses one. Choose it with CUDA_VISIBLE_DEVICES and run several seeds side "
+                "by side on the others",
+                torch.cuda.device_count(),
+            )
+        self.start_epoch = self.epoch = 0
+        self.max_epoch = cfg.OPTIM.MAX_EPOCH
+        self.output_dir = cfg.OUTPUT_DIR
+        self.cfg = cfg
+        if cfg.SEED < 0 and not cfg.DATALOADER.get("UPSTREAM_RNG", False):
+            set_random_seed(base_seed(cfg))  # so that the logged seed, given next time, repeats this run
+        self.build_data_loader()
+        self.build_model()
+        self.evaluator = build_evaluator(cfg, lab2cname=self.lab2cname)
+        self.best_result = -math.inf
+        self._rolling = RollingCheckpoint(self)
+
+    def check_cfg(self, cfg) -> None:
+        """Override to refuse settings. Called first: only the argument exists, not yet `self.cfg`."""
+
+    def build_data_loader(self) -> None:
+        """Make `dm`, a `DataManager`, and take its loaders and class names."""
+        dm = DataManager(self.cfg)
+        self.train_loader_x = dm.train_loader_x
+        self.train_loader_u = dm.train_loader_u
+        self.val_loader = dm.val_loader
+        self.test_loader = dm.test_loader
+        self.num_classes = dm.num_classes
+        self.num_source_domains = dm.num_source_domains
+        self.lab2cname = dm.lab2cname
+        self.dm = dm
+
+    def build_model(self) -> None:
+        """Backbone and classifier of cfg.MODEL; methods override this."""
+        cfg = self.cfg
+        self.model = SimpleNet(cfg, cfg.MODEL, self.num_classes)
+        if cfg.MODEL.INIT_WEIGHTS:
+            load_pretrained_weights(self.model, cfg.MODEL.INIT_WEIGHTS)
+        self.model.to(self.device)
+        logger.info("# params: %s", f"{count_num_param(self.model):,}")
+        self.optim = build_optimizer(self.model, cfg.OPTIM)
+        self.sched = build_lr_scheduler(self.optim, cfg.OPTIM)
+        self.register_model("model", self.model, self.optim, self.sched)
+
+    def run_identity(self) -> dict:
+        cfg = self.cfg
+        names = list(self.lab2cname.values())
+        return {
+            "TRAINER.NAME": cfg.TRAINER.NAME,
+            "DATASET.NAME": cfg.DATASET.NAME,
+            "DATASET.NUM_SHOTS": cfg.DATASET.NUM_SHOTS,
+            "DATASET.SUBSAMPLE_CLASSES": cfg.DATASET.get("SUBSAMPLE_CLASSES", "all"),
+            "SEED": cfg.SEED,
+            "classes": f"{len(names)} ({names[0]} ... {names[-1]}, {derive_seed(*names):016x})",
+        }
+
+    def seed_epoch(self) -> None:
+        if self.cfg.DATALOADER.get("UPSTREAM_RNG", False):
+            return
+        set_random_seed(derive_seed(base_seed(self.cfg), "epoch", self.epoch))
+        for loader in (self.train_loader_x, self.train_loader_u):
+            if hasattr(loader, "set_epoch"):
+                loader.set_epoch(self.epoch)
+
+    def train(self) -> None:
+        super().train(self.start_epoch, self.max_epoch)
+
+    def before_train(self) -> None:
+        if self.get_model_names():
+            self.start_epoch = self.resume_model_if_exist(self.cfg.RESUME or self.output_dir)
+        else:
+            logger.info("Nothing to train: the trainer has registered no model")
+            self.start_epoch = self.max_epoch
+        if self.cfg.TRAIN.get("TENSORBOARD", True) and self.start_epoch < self.max_epoch:
+            self.init_writer(os.path.join(self.output_dir, "tensorboard"))
+        # Remember the starting time (for computing the elapsed time)
+        self.time_start = time.time()
+        self._rolling.last_save = time.monotonic()
+
+    def after_train(self) -> None:
+        logger.info("Finish training")
+        if not self.cfg.TEST.NO_TEST:
+            if self.cfg.TEST.FINAL_MODEL == "best_val":
+                logger.info("Deploy the model with the best val performance")
+                self.load_model(self.output_dir)
+            else:
+                logger.info("Deploy the last-epoch model")
+            self.test()
+        logger.info("Elapsed: %s", timedelta(seconds=round(time.time() - self.time_start)))
+        self.close_writer()
+
+    def after_epoch(self) -> None:
+        """Keep the model that is best on the validation split, if wanted; save what is due."""
+        if not self.cfg.TEST.NO_TEST and self.cfg.TEST.FINAL_MODEL == "best_val":
+            result = self.test(split="val")
+            if result > self.best_result:
+                self.best_result = result
+                self.save_model(self.epoch, self.output_dir, val_result=result, model_name="model-best.pth.tar")
+        self._rolling.after_epoch()
+
+    @torch.no_grad()
+    def test(self, split: str | None = None) -> float:
+        """Evaluate on `split` ("val" or "test"; default TEST.SPLIT); returns the first result, the accuracy."""
+        self.set_model_mode("eval")
+        self.evaluator.reset()
+        split = split or self.cfg.TEST.SPLIT
+        if split == "val" and self.val_loader is not None:
+            data_loader = self.val_loader
+        else:
+            split, data_loader = "test", self.test_loader
+        logger.info("Evaluate on the *%s* set", split)
+        if self.cfg.DATALOADER.get("UPSTREAM_RNG", False):
+            self._evaluate(data_loader, split)
+        else:
+            # Whatever inference draws depends on the seed and the split only, and training does not notice it.
+            with seeded(derive_seed(base_seed(self.cfg), "test", split), cuda=True):
+                self._evaluate(data_loader, split)
+        results = self.evaluator.evaluate()
+        for name, value in results.items():
+            self.write_scalar(f"{split}/{name}", value, self.epoch)
+        return next(iter(results.values()))
+
+    def _evaluate(self, data_loader, split: str) -> None:
+        for batch in progress(data_loader, desc=f"evaluate {split}"):
+            input, label = self.parse_batch_test(batch)
+            self.evaluator.process(self.model_inference(input), label)
+
+    def model_inference(self, input: Tensor) -> Tensor:
+        return self.model(input)
+
+    def parse_batch_test(self, batch: dict) -> tuple[Tensor, Tensor]:
+        """Images and labels, on the device."""
+        return batch["img"].to(self.device), batch["label"].to(self.device)

@@ -1,0 +1,141 @@
+"""Accuracy, error, macro F1 and per-class results of a classifier."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections import OrderedDict, defaultdict
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from dassl.utils.errors import CheckError, InputError
+from dassl.utils.files import atomic_path, mkdir_if_missing
+
+from .build import EVALUATOR_REGISTRY
+
+logger = logging.getLogger(__name__)
+
+
+class EvaluatorBase:
+    """Interface: `reset`, `process` every batch, `evaluate` once."""
+
+    def __init__(self, cfg) -> None:
+        self.cfg = cfg
+
+    def reset(self) -> None:
+        raise NotImplementedError
+
+    def process(self, mo: Tensor, gt: Tensor) -> None:
+        raise NotImplementedError
+
+    def evaluate(self) -> OrderedDict:
+        raise NotImplementedError
+
+
+@EVALUATOR_REGISTRY.register()
+class Classification(EvaluatorBase):
+    """After `evaluate()`, `self.results` holds the unrounded numbers, per class too (for result files)."""
+
+    def __init__(self, cfg, lab2cname: dict[int, str] | None = None, **kwargs) -> None:
+        super().__init__(cfg)
+        self._lab2cname = lab2cname
+        if cfg.TEST.PER_CLASS_RESULT and lab2cname is None:
+            raise CheckError("TEST.PER_CLASS_RESULT needs the class names: build the evaluator with lab2cname")
+        self.reset()
+
+    def reset(self) -> None:
+        self._correct = 0
+        self._total = 0
+        self._y_true: list[int] = []
+        self._y_pred: list[int] = []
+        self._per_class_res = defaultdict(list) if self.cfg.TEST.PER_CLASS_RESULT else None
+        self.results: dict = {}
+
+    def process(self, mo: Tensor, gt: Tensor) -> None:
+        """Take in a batch: `mo` [B, C] model output, `gt` [B] labels."""
+        pred = mo.max(1)[1].cpu()
+        gt = gt.cpu()
+        matches = (pred == gt).int()
+        self._correct += int(matches.sum())
+        self._total += gt.shape[0]
+        self._y_true.extend(gt.tolist())
+        self._y_pred.extend(pred.tolist())
+        if self._per_class_res is not None:
+            for label, match in zip(gt.tolist(), matches.tolist(), strict=True):
+                self._per_class_res[label].append(match)
+
+    def evaluate(self) -> OrderedDict:
+        """Percentages `accuracy`, `error_rate`, `macro_f1` (and `perclass_accuracy` if enabled), unrounded; logged."""
+        if self._total == 0:
+            raise InputError("nothing to evaluate: the evaluated split has no images")
+        accuracy = 100.0 * self._correct / self._total
+        results = OrderedDict(
+            accuracy=accuracy,
+            error_rate=100.0 - accuracy,
+            macro_f1=100.0 * macro_f1(np.asarray(self._y_true), np.asarray(self._y_pred)),
+        )
+        logger.info(
+            "=> result\n"
+            f"* total: {self._total:,}\n"
+            f"* correct: {self._correct:,}\n"
+            f"* accuracy: {accuracy:.1f}%\n"
+            f"* error: {results['error_rate']:.1f}%\n"
+            f"* macro_f1: {results['macro_f1']:.1f}%"
+        )
+        if self._per_class_res is not None:
+            results["perclass_accuracy"] = self._log_per_class()
+        if self.cfg.TEST.COMPUTE_CMAT:
+            self._save_confusion_matrix()
+        self.results = {"total": self._total, "correct": self._correct, **results, "per_class": self._per_class()}
+        return results
+
+    def _per_class(self) -> dict[int, dict]:
+        true, pred = np.asarray(self._y_true), np.asarray(self._y_pred)
+        out = {}
+        for label in np.unique(true).tolist():
+            total = int((true == label).sum())
+            correct = int(((true == label) & (pred == label)).sum())
+            name = (self._lab2cname or {}).get(label, str(label))
+            out[label] = {"name": name, "total": total, "correct": correct, "accuracy": 100.0 * correct / total}
+        return out
+
+    def _log_per_class(self) -> float:
+        lines, accuracies = ["=> per-class result"], []
+        for label in sorted(self._per_class_res):
+            matches = self._per_class_res[label]
+            accuracies.append(100.0 * sum(matches) / len(matches))
+            lines.append(
+                f"* class: {label} ({self._lab2cname[label]})\ttotal: {len(matches):,}\t"
+                f"correct: {sum(matches):,}\tacc: {accuracies[-1]:.1f}%"
+            )
+        mean = float(np.mean(accuracies))
+        logger.info("\n".join([*lines, f"* average: {mean:.1f}%"]))
+        return mean
+
+    def _save_confusion_matrix(self) -> None:
+        path = os.path.join(self.cfg.OUTPUT_DIR, "cmat.pt")
+        mkdir_if_missing(self.cfg.OUTPUT_DIR)
+        matrix = confusion_matrix(np.asarray(self._y_true), np.asarray(self._y_pred))
+        with atomic_path(path) as temporary:
+            # a tensor, not upstream's numpy array: torch.load reads it without further ado
+            torch.save(torch.from_numpy(matrix), temporary)
+        logger.info("Confusion matrix is saved to %s", path)
+
+
+def macro_f1(true: np.ndarray, pred: np.ndarray) -> float:
+    """Mean F1 over the labels that occur in `true` (as scikit-learn's, without its import time)."""
+    scores = []
+    for label in np.unique(true):
+        hit = np.sum((true == label) & (pred == label))
+        scores.append(2 * hit / (np.sum(true == label) + np.sum(pred == label)))
+    return float(np.mean(scores))
+
+
+def confusion_matrix(true: np.ndarray, pred: np.ndarray) -> np.ndarray:
+    """[n, n] shares of each true label (row) given each label (column), over all labels that occur, ascending."""
+    labels = np.unique(np.concatenate([true, pred]))
+    counts = np.zeros((len(labels), len(labels)))
+    np.add.at(counts, (np.searchsorted(labels, true), np.searchsorted(labels, pred)), 1)
+    return counts / np.maximum(counts.sum(1, keepdims=True), 1)

@@ -1,0 +1,19 @@
+"""Top-k accuracy."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+
+@torch.no_grad()
+def compute_accuracy(output: Tensor | tuple | list, target: Tensor, topk: tuple[int, ...] = (1,)) -> list[Tensor]:
+    """Top-k accuracies in percent, one tensor of one element for each k.
+
+    `output` [B, C] logits (of a tuple or list the first entry), `target` [B] labels.
+    """
+    if isinstance(output, (tuple, list)):
+        output = output[0]
+    ranked = output.topk(min(max(topk), output.shape[1]), dim=1).indices
+    hit = ranked == target.view(-1, 1)
+    return [hit[:, :k].sum().float().view(1) * (100.0 / target.shape[0]) for k in topk]

@@ -1,0 +1,58 @@
+"""`build_optimizer`: the optimizer that cfg.OPTIM describes."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterable
+
+from torch import nn
+from torch.optim import SGD, Adam, AdamW, Optimizer, RAdam, RMSprop
+
+from dassl.utils.errors import InputError
+
+AVAI_OPTIMS = ["adam", "amsgrad", "sgd", "rmsprop", "radam", "adamw"]
+
+
+def build_optimizer(model: nn.Module | Iterable, optim_cfg, param_groups: list | None = None) -> Optimizer:
+    """Optimizer over all parameters of `model`, frozen ones included (they get no gradient and do not move).
+
+    `model` may also be an iterable of parameters or groups. `param_groups`, if given, is taken as it is.
+    STAGED_LR: the direct children named in NEW_LAYERS learn with LR, all others with LR * BASE_LR_MULT.
+    """
+    name = optim_cfg.NAME
+    if name not in AVAI_OPTIMS:
+        raise InputError(f"optimizer {name!r} is not known: OPTIM.NAME must be one of {', '.join(AVAI_OPTIMS)}")
+    if param_groups is not None:
+        if optim_cfg.STAGED_LR:
+            warnings.warn("OPTIM.STAGED_LR has no effect: param_groups are given", stacklevel=2)
+        groups = param_groups
+    elif optim_cfg.STAGED_LR:
+        groups = _staged_groups(model, optim_cfg)
+    else:
+        groups = model.parameters() if isinstance(model, nn.Module) else model
+
+    lr, decay = optim_cfg.LR, optim_cfg.WEIGHT_DECAY
+    betas = (optim_cfg.ADAM_BETA1, optim_cfg.ADAM_BETA2)
+    if name == "sgd":
+        momentum = {"momentum": optim_cfg.MOMENTUM, "nesterov": optim_cfg.SGD_NESTEROV}
+        return SGD(groups, lr=lr, weight_decay=decay, dampening=optim_cfg.SGD_DAMPNING, **momentum)
+    if name == "rmsprop":
+        extra = {"momentum": optim_cfg.MOMENTUM, "alpha": optim_cfg.RMSPROP_ALPHA}
+        return RMSprop(groups, lr=lr, weight_decay=decay, **extra)
+    if name in ("adam", "amsgrad"):
+        return Adam(groups, lr=lr, weight_decay=decay, betas=betas, amsgrad=name == "amsgrad")
+    return {"adamw": AdamW, "radam": RAdam}[name](groups, lr=lr, weight_decay=decay, betas=betas)
+
+
+def _staged_groups(model: nn.Module, optim_cfg) -> list[dict]:
+    if not isinstance(model, nn.Module):
+        raise TypeError("OPTIM.STAGED_LR needs a torch.nn.Module, since it tells layers apart by name")
+    model = model.module if isinstance(model, nn.DataParallel) else model
+    new_layers = optim_cfg.NEW_LAYERS
+    new_layers = [new_layers] if isinstance(new_layers, str) else new_layers
+    if not new_layers:
+        warnings.warn("OPTIM.NEW_LAYERS is empty: all layers learn with the lower rate", stacklevel=3)
+    base, new = [], []
+    for name, child in model.named_children():
+        (new if name in new_layers else base).extend(child.parameters())
+    return [{"params": base, "lr": optim_cfg.LR * optim_cfg.BASE_LR_MULT}, {"params": new}]

@@ -1,0 +1,32 @@
+"""Small helpers. Names are resolved on first use, so that `import dassl` does not import torch."""
+
+from __future__ import annotations
+
+from importlib import import_module
+
+_MODULES = {
+    "errors": ("CheckError", "InputError", "MissingFileError", "NotAvailableError", "UnsupportedError")
+    + ("input_error_sentence",),
+    "files": ("atomic_path", "download_url", "listdir_nohidden", "mkdir_if_missing", "read_json", "write_json"),
+    "logger": ("Logger", "attach_logger", "setup_logger"),
+    "meters": ("AverageMeter", "MetricMeter"),
+    "progress": ("progress",),
+    "randomness": ("base_seed", "derive_seed", "seeded", "set_random_seed"),
+    "registry": ("Registry", "check_availability", "get_most_similar_str_to_a_from_b"),
+    "tools": ("check_isfile", "collect_env_info", "read_image", "tolist_if_not"),
+    "checkpoint": ("load_checkpoint", "load_model_state", "resume_from_checkpoint", "save_checkpoint"),
+    "torchtools": ("count_num_param", "init_network_weights", "load_pretrained_weights", "open_all_layers")
+    + ("open_specified_layers",),
+}
+_HOME = {name: module for module, names in _MODULES.items() for name in names}
+__all__ = sorted(_HOME)
+
+
+def __getattr__(name: str):
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])

@@ -1,0 +1,37 @@
+"""Errors that the user can mend: one clear sentence, no traceback needed."""
+
+from __future__ import annotations
+
+
+class InputError(ValueError):
+    """What the user gave cannot be used. The text says what is wrong, where, and what to do."""
+
+
+class MissingFileError(InputError, FileNotFoundError):
+    """A file or folder is not there (code written for upstream expects FileNotFoundError)."""
+
+
+class NotAvailableError(InputError):
+    """A name that is not registered."""
+
+
+class CheckError(InputError, AssertionError):
+    """A check that is an assertion in upstream."""
+
+
+class UnsupportedError(InputError, NotImplementedError):
+    """A setting that upstream knows and this engine does not."""
+
+
+def input_error_sentence(exc: BaseException) -> str:
+    """The plain sentence of an InputError, also of one that comes out of a loader's worker process.
+
+    torch re-raises a worker's error with the worker's traceback as its text; the sentence follows the last mention
+    of the error's type in it.
+    """
+    text = str(exc)
+    if not text.startswith("Caught "):
+        return text
+    kind = type(exc)
+    mark = f"\n{kind.__module__}.{kind.__qualname__}: "
+    return text.rpartition(mark)[2].strip() if mark in text else text

@@ -1,0 +1,62 @@
+"""What fits nowhere else: file check, image reading, environment report."""
+
+from __future__ import annotations
+
+import os
+import platform
+import warnings
+
+from .errors import InputError, MissingFileError
+
+
+def check_isfile(fpath: str) -> bool:
+    """Whether the file is there; warns if not."""
+    found = os.path.isfile(fpath)
+    if not found:
+        warnings.warn(f'No file found at "{fpath}"', stacklevel=2)
+    return found
+
+
+def tolist_if_not(x) -> list:
+    """`x` if it is a list, else `[x]` (a tuple is wrapped too)."""
+    return x if isinstance(x, list) else [x]
+
+
+def read_image(path: str):
+    """Open an image as RGB `PIL.Image`. An orientation tag (EXIF) is not applied, as in upstream.
+
+    Raises MissingFileError, or InputError if the file is damaged or no image.
+    """
+    from PIL import Image
+
+    if not os.path.isfile(path):
+        raise MissingFileError(f"image file {path} does not exist: fetch the data set again, or mend the split file")
+    try:
+        with Image.open(path) as image:
+            return image.convert("RGB")
+    except (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError) as exc:
+        reason = "it is empty" if os.path.getsize(path) == 0 else str(exc)
+        raise InputError(f"image file {path} cannot be read ({reason}): replace it by an intact copy") from exc
+
+
+def collect_env_info() -> str:
+    """torch's report on the environment and the Pillow version, for the head of the log.
+
+    The report takes seconds. With DASSL_ENV_INFO=short in the environment only versions and devices are given.
+    """
+    import PIL
+    import torch
+
+    if os.environ.get("DASSL_ENV_INFO") == "short":
+        names = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
+        lines = [
+            f"Python version: {platform.python_version()} ({platform.platform()})",
+            f"PyTorch version: {torch.__version__}",
+            f"CUDA used to build PyTorch: {torch.version.cuda}",
+            f"GPUs: {', '.join(names) or 'none'}",
+        ]
+    else:
+        from torch.utils.collect_env import get_pretty_env_info
+
+        lines = [get_pretty_env_info()]
+    return "\n".join([*lines, f"        Pillow ({PIL.__version__})"])

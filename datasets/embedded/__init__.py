@@ -1,0 +1,1 @@
+"""The embedded suite: renderers, downstream sets, and the training of the embedded CLIP (README.md is its card)."""

@@ -1,0 +1,37 @@
+"""`python -m datasets.embedded make --root data`: write the embedded sets now instead of on first use."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from pathlib import Path
+
+from dassl.utils import InputError
+from dassl.utils.logger import attach_logger
+
+from .make import ensure
+from .suite import SPECS
+
+
+def main(argv: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m datasets.embedded", description=__doc__)
+    commands = parser.add_subparsers(dest="command", required=True)
+    make = commands.add_parser("make", help="write the sets in CoOp's layout; sets that are there are kept")
+    make.add_argument("--root", type=Path, default=Path("data"), help="folder that gets one folder per set")
+    make.add_argument("--sets", nargs="*", choices=sorted(SPECS), default=list(SPECS), metavar="SET")
+    args = parser.parse_args(argv)
+    attach_logger("datasets")
+    started = time.monotonic()
+    try:
+        for stem in args.sets:
+            ensure(stem, args.root.resolve() / stem)
+    except InputError as error:
+        sys.stderr.write(f"{error}\n")
+        return 2
+    sys.stdout.write(f"{len(args.sets)} sets in {args.root} ({time.monotonic() - started:.0f} s)\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,68 @@
+"""The embedded suite as Dassl datasets, made on first use under DATASET.ROOT (card: datasets/embedded/README.md)."""
+
+from dassl.data.datasets import DATASET_REGISTRY
+
+from .base import SplitDataset
+
+
+class EmbeddedSet(SplitDataset):
+    """A generated set: `dataset_dir` names its generator."""
+
+    image_dir = "images"
+
+    @classmethod
+    def ensure(cls, dataset_dir: str) -> None:
+        from .embedded.make import ensure  # renders with torch: only when a set is asked for
+
+        ensure(cls.dataset_dir, dataset_dir)
+
+
+@DATASET_REGISTRY.register()
+class Digits(EmbeddedSet):
+    dataset_dir = "digits"
+    split_file = "split_zhou_Digits.json"
+
+
+@DATASET_REGISTRY.register()
+class Shapes(EmbeddedSet):
+    dataset_dir = "shapes"
+    split_file = "split_zhou_Shapes.json"
+
+
+@DATASET_REGISTRY.register()
+class ShapesSketch(EmbeddedSet):
+    dataset_dir = "shapes_sketch"
+    split_file = "split_zhou_ShapesSketch.json"
+    test_only = True
+
+
+@DATASET_REGISTRY.register()
+class ShapesClutter(EmbeddedSet):
+    dataset_dir = "shapes_clutter"
+    split_file = "split_zhou_ShapesClutter.json"
+    test_only = True
+
+
+@DATASET_REGISTRY.register()
+class ShapesInverted(EmbeddedSet):
+    dataset_dir = "shapes_inverted"
+    split_file = "split_zhou_ShapesInverted.json"
+    test_only = True
+
+
+@DATASET_REGISTRY.register()
+class Textures(EmbeddedSet):
+    dataset_dir = "textures"
+    split_file = "split_zhou_Textures.json"
+
+
+@DATASET_REGISTRY.register()
+class Letters(EmbeddedSet):
+    dataset_dir = "letters"
+    split_file = "split_zhou_Letters.json"
+
+
+@DATASET_REGISTRY.register()
+class Objects(EmbeddedSet):
+    dataset_dir = "objects"
+    split_file = "split_zhou_Objects.json"

@@ -1,0 +1,97 @@
+"""Few-shot samples: upstream's draws from a private stream, kept in a small JSON file beside the dataset.
+
+Upstream keeps pickles with absolute paths under `shot_<K>-seed_<S>.pkl`; they are neither read nor written here.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import os
+from collections import Counter
+
+from dassl.data.datasets import DatasetBase, Datum
+from dassl.utils import base_seed, read_json, seeded, write_json
+
+from .splits import relative_path
+
+logger = logging.getLogger(__name__)
+
+
+def fewshot(
+    dataset: DatasetBase, train: list[Datum], val: list[Datum], cfg, dataset_dir: str, path_prefix: str
+) -> tuple[list[Datum], list[Datum]]:
+    """(train, val) with `cfg.DATASET.NUM_SHOTS` = K items a class, and min(K, 4) for validation.
+
+    K < 1 gives both back untouched. Otherwise the draws are those upstream makes right after seeding with
+    `cfg.SEED`: train first, then val, over *all* classes. The global `random` stream is left as it was.
+    """
+    shots = cfg.DATASET.NUM_SHOTS
+    if shots < 1:
+        return train, val
+    warn_of_small_classes(train, shots)
+    sha = split_hash(train, val, path_prefix)
+    # An unseeded run is not kept: the next one shall draw anew.
+    file = os.path.join(dataset_dir, "split_fewshot", f"shot_{shots}-seed_{cfg.SEED}.json") if cfg.SEED >= 0 else ""
+    kept = load_sample(file, sha, shots, train, val, path_prefix)
+    if kept is not None:
+        return kept
+    with seeded(base_seed(cfg)):
+        sample = dataset.generate_fewshot_dataset(train, num_shots=shots)
+        val_sample = dataset.generate_fewshot_dataset(val, num_shots=min(shots, 4)) if val else []
+    save_sample(file, sha, sample, val_sample, path_prefix)
+    return sample, val_sample
+
+
+def warn_of_small_classes(train: list[Datum], shots: int) -> None:
+    """One line if some classes hold fewer than `shots` training images (all of theirs are used)."""
+    counts = Counter((item.label, item.classname) for item in train)
+    small = {key: n for key, n in counts.items() if n < shots}
+    if small:
+        (_, name), least = min(small.items(), key=lambda pair: (pair[1], pair[0]))
+        logger.warning(
+            "Warning: %d of %d classes hold fewer than %d training images (%r holds %d); all of theirs are used",
+            len(small), len(counts), shots, name, least,
+        )  # fmt: skip
+
+
+def split_hash(train: list[Datum], val: list[Datum], path_prefix: str) -> str:
+    """sha256 over what is sampled from: relative paths and labels of train and val, in order."""
+    records = [[[relative_path(x, path_prefix), x.label] for x in items] for items in (train, val)]
+    return hashlib.sha256(json.dumps(records).encode()).hexdigest()
+
+
+def save_sample(file: str, sha: str, train: list[Datum], val: list[Datum], path_prefix: str) -> None:
+    """Write the sample atomically; a dataset folder that cannot be written just gets no file."""
+    if not file:
+        return
+    paths = {part: [relative_path(x, path_prefix) for x in items] for part, items in (("train", train), ("val", val))}
+    try:
+        write_json({"split_sha256": sha, **paths}, file)
+    except OSError as error:
+        logger.info("Few-shot sample not kept (%s)", error)
+
+
+def load_sample(
+    file: str, sha: str, shots: int, train: list[Datum], val: list[Datum], path_prefix: str
+) -> tuple[list[Datum], list[Datum]] | None:
+    """The kept sample, or None if there is none or it belongs to another split."""
+    if not file or not os.path.isfile(file):
+        return None
+    try:
+        kept = read_json(file)
+        if kept["split_sha256"] != sha:
+            raise ValueError("the split has changed since")
+        sample = tuple(
+            [known[path] for path in kept[part]]
+            for part, known in (
+                ("train", {relative_path(x, path_prefix): x for x in train}),
+                ("val", {relative_path(x, path_prefix): x for x in val}),
+            )
+        )
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        logger.info("Few-shot sample %s is drawn anew: %s", file, error)
+        return None
+    logger.info("Loading the %d-shot sample from %s", shots, file)
+    return sample

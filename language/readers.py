@@ -1,0 +1,126 @@
+"""Reads language caches: our own form, CoPrompt's, HPT's, and plain lists of class names."""
+
+from __future__ import annotations
+
+import json
+import logging
+from functools import cache
+from pathlib import Path
+
+from .cache import Cache, InputError, TemplateCache
+from .stems import cache_stem, dassl_name, dataset_stem
+
+logger = logging.getLogger(__name__)
+
+DESCRIPTIONS = Path(__file__).parent / "descriptions"
+HPT_ANSWERS = 5  # overall look, distinct features, how to identify, difference from the others, unique cue
+
+
+def load_cache(name: str, directory: str | Path = DESCRIPTIONS) -> Cache:
+    """The cache of a dataset (YAML stem or registry name), or of a file (a path that ends in .json).
+
+    Shifted variants without a file of their own (ImageNet's, Shapes') use the cache of their source set. Without any
+    file the 80 templates of CLIP stand in, with one log line. A file may be in our form, CoPrompt's or HPT's.
+    """
+    if name.endswith(".json"):
+        return _read_any(name)
+    for stem in dict.fromkeys((dataset_stem(name), cache_stem(name))):
+        file = Path(directory) / f"{stem}.json"
+        if file.is_file():
+            return read_harness(file)
+    from datasets.templates import FULL80  # imported late: `datasets` brings torch in
+
+    stem = cache_stem(name)
+    _announce(f"No language cache for {stem}: the {len(FULL80)} templates of CLIP stand in (source templates)")
+    return TemplateCache(stem, FULL80, dassl_name(stem))
+
+
+@cache
+def _announce(line: str) -> None:
+    """Log a line once in a process, however many roles load the same cache."""
+    logger.info(line)
+
+
+def read_harness(path: str | Path) -> Cache:
+    """Our form: {"version": 1, "dataset", "dassl_name", "sources": {...}, "classes": {class: {source: [...]}}}."""
+    data = _read_object(path)
+    if data.get("version") != 1:
+        raise InputError(f"{path}: version {data.get('version')!r} of the cache format is not known; this reads 1.")
+    try:
+        sources, classes = data["sources"], data["classes"]
+        dataset = data["dataset"]
+        known = all(set(by_source) <= set(sources) for by_source in classes.values())
+        for by_source in classes.values():
+            _check_sentences(path, by_source)
+    except (KeyError, TypeError, AttributeError) as error:
+        raise InputError(f"{path} is no language cache: {type(error).__name__} {error}.") from error
+    if not sources or not known:
+        raise InputError(f'{path}: some class has a source that is not listed under "sources"; list it there.')
+    return Cache(dataset, sources, classes, data.get("dassl_name", ""), str(path))
+
+
+def read_coprompt(path: str | Path) -> Cache:
+    """CoPrompt's `<short>_prompt.json`: {class: [sentences]}, in no order. The source is called "coprompt"."""
+    stem = dataset_stem(Path(path).stem.removesuffix("_prompt"))
+    return _read_plain(path, stem, "coprompt", {"license": "MIT", "model": "unknown", "ordered": False})
+
+
+def read_hpt(path: str | Path) -> Cache:
+    """HPT's `<DatasetName>.json`: {class: [five answers to the same questions]}. The source is called "hpt"."""
+    stem = dataset_stem(Path(path).stem.removesuffix("_prompt"))
+    found = _read_plain(path, stem, "hpt", {"license": "MIT", "model": "gpt-3.5-turbo", "ordered": True})
+    for name, by_source in found.classes.items():
+        if len(by_source["hpt"]) != HPT_ANSWERS:
+            raise InputError(
+                f"{path}: class {name!r} has {len(by_source['hpt'])} sentences, but HPT's files hold {HPT_ANSWERS} "
+                "each; read it as a CoPrompt file instead."
+            )
+    return found
+
+
+def read_classlist(path: str | Path) -> list[str]:
+    """One class name a line, in label order (HPT's and ANPrompt's `.txt` files). Empty lines are dropped."""
+    names = [line.strip() for line in _read_text(path).splitlines() if line.strip()]
+    if not names:
+        raise InputError(f"{path} holds no class names; it should hold one a line.")
+    return names
+
+
+def _read_any(path: str | Path) -> Cache:
+    data = _read_object(path)
+    if "version" in data and "classes" in data:
+        return read_harness(path)
+    five_each = all(isinstance(texts, list) and len(texts) == HPT_ANSWERS for texts in data.values())
+    return read_hpt(path) if five_each else read_coprompt(path)
+
+
+def _read_plain(path: str | Path, stem: str, source: str, facts: dict) -> Cache:
+    data = _read_object(path)
+    _check_sentences(path, data)
+    classes = {name: {source: texts} for name, texts in data.items()}
+    return Cache(stem, {source: facts}, classes, dassl_name(stem), str(path))
+
+
+def _check_sentences(path: str | Path, lists: dict) -> None:
+    for name, texts in lists.items():
+        if not isinstance(texts, list) or not all(isinstance(text, str) for text in texts):
+            raise InputError(f"{path}: {name!r} should hold a list of sentences.")
+
+
+def _read_text(path: str | Path) -> str:
+    try:
+        return Path(path).read_text(encoding="utf-8")
+    except OSError as error:
+        raise InputError(f"language file {path} cannot be read: {error.strerror}.") from error
+    except UnicodeDecodeError as error:
+        raise InputError(f"language file {path} is not UTF-8 text; save it as such.") from error
+
+
+def _read_object(path: str | Path) -> dict:
+    try:
+        data = json.loads(_read_text(path))
+    except json.JSONDecodeError as error:
+        raise InputError(f"language file {path} is not JSON ({error}).") from error
+    if not isinstance(data, dict) or not data:
+        raise InputError(f"language file {path} should hold an object of classes.")
+    return data

@@ -1,0 +1,88 @@
+"""One source of a cache, and pairs of sentences from two of them (ANPrompt's main and noise text)."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from .cache import Cache, TemplateCache
+from .readers import load_cache
+
+logger = logging.getLogger(__name__)
+
+# The embedded caches call "main" and "noise" what ANPrompt takes from CoPrompt's and from HPT's files.
+_ALIASES = {"main": "coprompt", "noise": "hpt", "coprompt": "main", "hpt": "noise"}
+
+
+@dataclass(frozen=True)
+class Source:
+    """The sentences of one source of a cache."""
+
+    cache: Cache
+    name: str
+
+    @property
+    def file(self) -> str:
+        return self.cache.origin
+
+    @property
+    def sha256(self) -> str:
+        return self.cache.sha256
+
+    def get(self, classname: str, fallback: str = "") -> list[str]:
+        return self.cache.get(classname, self.name, fallback)
+
+    def most(self, classnames: Iterable[str]) -> int:
+        """The largest number of sentences that one of the classes has."""
+        return max(len(self.get(name)) for name in classnames)
+
+    def same_as(self, other: Source) -> bool:
+        return self.name == other.name and self.sha256 == other.sha256
+
+
+def load_source(dataset: str, which: str, role: str = "") -> Source:
+    """The source `which` ("main", "hpt", ...) of a dataset's cache, or a cache file (a path that ends in .json).
+
+    dataset: registry name or YAML stem. "main" and "coprompt" stand in for each other, so do "noise" and "hpt"; a cache
+    with one source serves it for every name. Of a file, the source called as `role` is taken, or else its first.
+    """
+    cache = load_cache(which if which.endswith(".json") else dataset)
+    wanted = role if which.endswith(".json") else which
+    for name in (wanted, _ALIASES.get(wanted, "")):
+        if name in cache.sources:
+            return Source(cache, name)
+    if which.endswith(".json") or len(cache.sources) == 1:
+        only = cache.source(None)
+        if not isinstance(cache, TemplateCache):
+            logger.info("Language cache %s: taking source %s for %s", cache.origin, only, wanted or "all roles")
+        return Source(cache, only)
+    return Source(cache, cache.source(wanted))  # raises: unknown source
+
+
+def draw_pairs(
+    main: Source, noise: Source, classname: str, seed: int, k: int = 1, shared_index: bool = False
+) -> tuple[list[str], list[str]]:
+    """k main and k noise sentences of one class, the i-th of each forming a pair.
+
+    From two sources each list has its own order (roles "main" and "noise"); from one and the same source the noise
+    sentence is the one after the main sentence, so a pair never repeats itself where the class has two sentences. Where
+    a class has fewer than k, its sentences come round again. The first pairs of a larger draw are the smaller draw.
+    `shared_index`: one number for all classes instead of one order a class (see Cache.shared_index).
+    """
+    same = noise.same_as(main)
+    if shared_index:
+        start = main.cache.shared_index(main.name, seed, "main")
+        other = start + 1 if same else noise.cache.shared_index(noise.name, seed, "noise")
+        mains, noises = main.get(classname), noise.get(classname)
+    else:
+        start, other = 0, int(same)
+        mains = main.cache.draw(classname, main.name, seed, k=len(main.get(classname)), role="main")
+        noises = mains if same else noise.cache.draw(
+            classname, noise.name, seed, k=len(noise.get(classname)), role="noise"
+        )  # fmt: skip
+    return _cycle(mains, start, k), _cycle(noises, other, k)
+
+
+def _cycle(sentences: list[str], start: int, k: int) -> list[str]:
+    return [sentences[(start + i) % len(sentences)] for i in range(k)]

@@ -1,0 +1,1 @@
+"""What surrounds one run: its resolved config, its folder, and the record that it leaves."""

@@ -1,0 +1,138 @@
+"""The folder of one run: is it finished, does it belong to another config, and cleaning up after bad input."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from argparse import Namespace
+from contextlib import suppress
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+from yacs.config import CfgNode
+
+from clipkit import InputError as BackboneInputError
+from dassl.engine import TRAINER_REGISTRY
+from dassl.utils import InputError, atomic_path
+
+from .config import all_keys
+
+# Keys that change where or how fast a run works, but no number in its result.
+NO_EFFECT = {
+    "OUTPUT_DIR", "RESUME", "VERBOSE", "DATASET.ROOT", "DATALOADER.NUM_WORKERS", "TRAIN.PRINT_FREQ",
+    "TRAIN.CHECKPOINT_FREQ", "TRAIN.ROLLING_SECONDS", "TRAIN.TENSORBOARD", "TEST.FEATURE_BANK",
+}  # fmt: skip
+
+
+def settings(cfg: CfgNode, args: Namespace) -> dict[str, object]:
+    """What identifies a run: the resolved config without keys that change no number, and what is done with it.
+
+    Plain JSON values. Nodes of other methods are left out.
+    """
+    foreign = {name for name, child in cfg.TRAINER.items() if isinstance(child, CfgNode)} - _own_nodes(cfg)
+    found = {"mode": "test" if args.eval_only else "build" if args.no_train else "train"}
+    if args.eval_only and args.model_dir:
+        found["model"] = f"{args.model_dir}@{args.load_epoch}"
+    for key in all_keys(cfg):
+        part = key.split(".")
+        if key not in NO_EFFECT and not (part[0] == "TRAINER" and part[1] in foreign):
+            found[key] = _value(cfg, part)
+    return json.loads(json.dumps(found, default=list))
+
+
+def settings_hash(found: dict[str, object]) -> str:
+    """16 hex digits over `settings`."""
+    return hashlib.sha256(json.dumps(found, sort_keys=True).encode()).hexdigest()[:16]
+
+
+class RunFolder:
+    """Context manager around a run's folder; holds a lock on it.
+
+    Entering raises InputError when the folder holds a run with other settings, or another process is at work there.
+    Leaving with bad input takes away what this run had just created, so that nothing half-written stays.
+    """
+
+    def __init__(self, cfg: CfgNode, args: Namespace) -> None:
+        self.cfg, self.path = cfg, Path(cfg.OUTPUT_DIR)
+        self.results, self.config = self.path / "results.json", self.path / "config.yaml"
+        self.settings = settings(cfg, args)
+        self.finished = False
+        self._lock = FileLock(self.path / ".lock")
+
+    def __enter__(self) -> RunFolder:
+        self.missing = [p for p in (self.path, *self.path.parents) if not p.exists()]  # deepest first
+        self.had = set(self.path.glob("*"))
+        self.path.mkdir(parents=True, exist_ok=True)
+        try:
+            self._lock.acquire(timeout=0)
+        except Timeout:
+            text = f"Another process is working in {self.path}; wait for it, or give another --output-dir."
+            raise InputError(text) from None
+        try:
+            theirs = self._recorded()
+            if theirs is not None and theirs != self.settings:
+                raise InputError(self._difference(theirs))
+        except InputError:
+            self._release()
+            raise
+        self.finished = theirs is not None and self.results.is_file()
+        return self
+
+    def __exit__(self, kind, error, traceback) -> None:
+        bad_input = kind is not None and issubclass(kind, (InputError, BackboneInputError))
+        if bad_input and not any(self.path.glob("*/checkpoint")):  # trained epochs are worth keeping
+            for file in set(self.path.glob("*")) - self.had:
+                if file.is_file():
+                    file.unlink()
+        self._release()
+        if bad_input:
+            for folder in self.missing:
+                with suppress(OSError):  # not empty
+                    folder.rmdir()
+
+    def put_old_log_aside(self) -> None:
+        """An interrupted run's log.txt becomes log.txt-<its date>, so that log.txt is where the run ends."""
+        log = self.path / "log.txt"
+        if log.is_file():
+            stamp = time.strftime("%Y-%m-%d-%H-%M-%S", time.localtime(log.stat().st_mtime))
+            while (old := self.path / f"log.txt-{stamp}").exists():
+                stamp += "+"
+            log.rename(old)
+
+    def write_config(self) -> None:
+        """The resolved config, and the settings that identify the run in its first line."""
+        text = f"# settings: {json.dumps(self.settings, sort_keys=True)}\n{self.cfg.dump()}"
+        with atomic_path(self.config) as temporary:
+            Path(temporary).write_text(text)
+
+    def _recorded(self) -> dict | None:
+        with suppress(OSError, json.JSONDecodeError):
+            return json.loads(self.config.read_text().partition("\n")[0].removeprefix("# settings: "))
+        return None
+
+    def _difference(self, theirs: dict) -> str:
+        keys = sorted(k for k in theirs.keys() | self.settings.keys() if theirs.get(k) != self.settings.get(k))
+        shown = ", ".join(f"{k} {theirs.get(k)!r} there, {self.settings.get(k)!r} here" for k in keys[:3])
+        more = ", ..." if len(keys) > 3 else ""
+        return f"{self.path} holds a run with other settings ({shown}{more}); give another --output-dir, or remove it."
+
+    def _release(self) -> None:
+        self._lock.release()
+        with suppress(OSError):
+            (self.path / ".lock").unlink()
+
+
+def _value(cfg: CfgNode, path: list[str]) -> object:
+    for part in path:
+        cfg = cfg[part]
+    return cfg
+
+
+def _own_nodes(cfg: CfgNode) -> set[str]:
+    """Config nodes of the run's trainer: those that it declares; of a trainer that declares none, all."""
+    if cfg.TRAINER.NAME in TRAINER_REGISTRY.registered_names():
+        declared = getattr(TRAINER_REGISTRY.get(cfg.TRAINER.NAME), "config_defaults", None)
+        if declared is not None:
+            return {key.split(".")[1] for key in declared if key.startswith("TRAINER.")}
+    return {name for name, child in cfg.TRAINER.items() if isinstance(child, CfgNode)}

@@ -1,0 +1,116 @@
+"""results.json: everything that one run found out, readable by machines, written last and all at once."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import json
+import platform
+import resource
+import subprocess
+import sys
+import time
+from argparse import Namespace
+from importlib import metadata
+from pathlib import Path
+
+import torch
+from yacs.config import CfgNode
+
+from dassl.utils import write_json
+
+from .folder import settings, settings_hash
+
+PACKAGES = ("torch", "torchvision", "clip-anytorch", "numpy", "pillow", "scikit-learn", "safetensors")
+
+
+def write_record(path: Path, cfg: CfgNode, args: Namespace, trainer, seconds: float) -> None:
+    """Writes results.json atomically. `results` is None when the run tested nothing (--no-train)."""
+    found = settings(cfg, args)
+    data = trainer.dm.dataset
+    record = {
+        "version": 1,
+        "trainer": cfg.TRAINER.NAME,
+        "dataset": cfg.DATASET.NAME,
+        "seed": cfg.SEED,
+        "task": cfg.TASK,
+        "mode": found["mode"],
+        "model_dir": args.model_dir or None,
+        "split": cfg.TEST.SPLIT,
+        "subsample_classes": cfg.DATASET.SUBSAMPLE_CLASSES,
+        "shots": cfg.DATASET.NUM_SHOTS,
+        "backbone": {
+            "name": cfg.MODEL.BACKBONE.NAME,
+            "path": cfg.MODEL.BACKBONE.PATH,
+            "sha256": _identity(trainer).get("backbone"),
+        },
+        "results": getattr(trainer.evaluator, "results", None) or None,
+        **getattr(trainer, "record", {}),
+        "learnable_numbers": sum(p.numel() for m in trainer._models.values() for p in m.parameters()),
+        "items": {"train": _items_hash(data.train_x), "test": _items_hash(data.test)},
+        "settings_hash": settings_hash(found),
+        "config": _plain(cfg),
+        "device": torch.cuda.get_device_name() if trainer.device.type == "cuda" else platform.processor() or "cpu",
+        "precision": getattr(trainer, "precision", None),
+        "versions": {"python": platform.python_version()} | versions(),
+        "git": git_revision(),
+        "command": sys.argv,
+        "wall_seconds": round(seconds, 3),
+        "peak_memory_bytes": peak_memory(trainer.device),
+        "finished": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+    }
+    write_json(record, str(path))
+
+
+def environment() -> str:
+    """One line a fact: versions, device, git revision."""
+    device = torch.cuda.get_device_name() if torch.cuda.is_available() else f"CPU, {torch.get_num_threads()} threads"
+    facts = {"python": platform.python_version(), **versions(), "device": device, "git": git_revision()}
+    return "\n".join(f"{k}: {v}" for k, v in facts.items())
+
+
+@functools.cache
+def versions() -> dict[str, str]:
+    """Versions of the packages that numbers depend on."""
+    found = {}
+    for name in PACKAGES:
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            found[name] = "?"
+    return found | {"torch": str(torch.__version__)}  # with the CUDA version that it was built for
+
+
+@functools.cache
+def git_revision() -> str | None:
+    """Commit of the tree, with "+changes" when tracked files differ from it; None outside git."""
+    here = Path(__file__).parent
+    try:
+        run = functools.partial(subprocess.run, cwd=here, capture_output=True, text=True, check=True, timeout=10)
+        commit = run(["git", "rev-parse", "HEAD"]).stdout.strip()
+        changed = run(["git", "status", "--porcelain", "--untracked-files=no"]).stdout.strip()
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return commit + ("+changes" if changed else "")
+
+
+def peak_memory(device: torch.device) -> int:
+    """Bytes: the GPU's peak allocation, or the process's peak resident set on a CPU."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024
+
+
+def _items_hash(items) -> dict:
+    """Count and hash of (last two path parts, label) of a split: two runs with the same hash met the same images."""
+    text = "\n".join(f"{'/'.join(Path(i.impath).parts[-2:])} {i.label}" for i in items or [])
+    return {"count": len(items or []), "sha256": hashlib.sha256(text.encode()).hexdigest()[:16]}
+
+
+def _identity(trainer) -> dict:
+    return trainer.run_identity() if hasattr(trainer, "run_identity") else {}
+
+
+def _plain(cfg: CfgNode) -> dict:
+    return {k: _plain(v) if isinstance(v, CfgNode) else json.loads(json.dumps(v, default=list)) for k, v in cfg.items()}

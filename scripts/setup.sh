@@ -1,0 +1,24 @@
+#!/usr/bin/env bash
+# Makes .venv and installs requirements.txt, once; run again, it does nothing until the requirements change.
+# With PYTHON=... (or an activated environment that has torch) only what is missing there is reported, nothing is installed.
+set -eu
+cd "$(dirname "$0")/.."
+. scripts/python.sh
+if [ "$PYTHON" != .venv/bin/python ] && "$PYTHON" -c 'import torch' 2>/dev/null; then
+  "$PYTHON" -c 'import clip, yacs, sklearn, safetensors, pytest' 2>/dev/null || {
+    echo "error: $PYTHON has torch, but not all of requirements.txt; run: $PYTHON -m pip install -r <(grep -v ^torch requirements.txt)" >&2
+    exit 2
+  }
+  exit 0
+fi
+stamp=.venv/requirements.installed
+if [ -x .venv/bin/python ] && cmp -s requirements.txt "$stamp"; then exit 0; fi
+python=$(command -v python3 || command -v python) || { echo "error: Python 3.10 or newer is needed" >&2; exit 2; }
+"$python" -c 'import sys; sys.exit(sys.version_info < (3, 10))' || { echo "error: $("$python" -V) is too old; Python 3.10 or newer is needed" >&2; exit 2; }
+echo "Installing into .venv (torch and what it needs: about 5 GB, a few minutes)"
+[ -x .venv/bin/python ] || "$python" -m venv .venv || {
+  echo "error: $python -m venv failed; on Debian and Ubuntu: apt-get install python3-venv" >&2
+  exit 2
+}
+.venv/bin/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
+cp requirements.txt "$stamp"

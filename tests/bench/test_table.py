@@ -1,0 +1,96 @@
+"""Tables from results.json files and from logs."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+import parse_test_res
+from bench.anprompt_ablation import row_pairs
+from bench.base2new import jobs
+from bench.table import harmonic_mean, main, plot, read, rows
+
+
+def write_run(root: Path, part: str, method: str, dataset: str, seed: int, accuracy: float) -> Path:
+    folder = root / "base2new" / part / dataset / "shots_16" / method / "cfg" / f"seed{seed}"
+    folder.mkdir(parents=True)
+    classes = "base" if part == "train_base" else "new"
+    end = "Finish training\n" if classes == "base" else ""
+    log = f"noise\n* accuracy: 1.0%\n{end}=> result\n* total: 1,000\n* accuracy: {accuracy:.1f}%\n* macro_f1: 12.0%\n"
+    (folder / "log.txt").write_text(log)
+    record = {"dataset": dataset, "trainer": method, "seed": seed, "subsample_classes": classes,
+              "results": {"accuracy": accuracy, "macro_f1": 12.0}}  # fmt: skip
+    (folder / "results.json").write_text(json.dumps(record))
+    return folder
+
+
+@pytest.fixture
+def output(tmp_path) -> Path:
+    for seed, base, new in ((1, 80.04, 60.0), (2, 82.0, 62.0), (3, 84.0, 58.0)):
+        write_run(tmp_path, "train_base", "CoOp", "digits", seed, base)
+        write_run(tmp_path, "test_new", "CoOp", "digits", seed, new)
+        write_run(tmp_path, "train_base", "CoOp", "shapes", seed, base / 2)
+        write_run(tmp_path, "test_new", "CoOp", "shapes", seed, new / 2)
+    return tmp_path
+
+
+def test_harmonic_mean_of_the_means(output):
+    table = {(row[0], row[1]): row[2:] for row in rows(read(output))}
+    base, new = (80.04 + 82 + 84) / 3, 60.0
+    assert table["digits", "CoOp"][0].startswith("82.01 ± ")
+    assert table["digits", "CoOp"][2] == f"{2 * base * new / (base + new):.2f}"
+    assert table["average of 2", "CoOp"][0] == f"{0.75 * base:.2f}"
+    assert harmonic_mean(0, 0) == 0
+
+
+def test_unfinished_runs_are_left_out(output):
+    (output / "base2new/test_new/digits/shots_16/CoOp/cfg/seed3/results.json").unlink()
+    assert next(row for row in rows(read(output)) if row[0] == "digits")[-1] == "2"
+
+
+def test_markdown_and_plot(output, tmp_path, capsys):
+    assert main([str(output), "--markdown", str(tmp_path / "t.md"), "--plot", str(tmp_path / "t.png")]) == 0
+    assert "digits" in capsys.readouterr().out
+    assert "| digits" in (tmp_path / "t.md").read_text()
+    assert (tmp_path / "t.png").stat().st_size > 5000
+    plot(read(output), tmp_path / "t.pdf")
+    assert main([str(tmp_path / "none")]) == 2
+
+
+def test_parser_reads_logs_as_coops_does(output, capsys):
+    folder = output / "base2new/train_base/digits/shots_16/CoOp/cfg"
+    assert parse_test_res.main([str(folder)]) == 0
+    text = capsys.readouterr().out
+    assert "* accuracy: 82.00% +- 1.63%" in text and "1.00%" not in text.replace("+-", "")
+    assert parse_test_res.main([str(folder), "--exact"]) == 0
+    assert "* accuracy: 82.01% +- 1.62%" in capsys.readouterr().out
+    assert parse_test_res.main([str(folder), "--keyword", "macro_f1", "--ci95"]) == 0
+    assert "* macro_f1: 12.00% +- 0.00%" in capsys.readouterr().out
+
+
+def test_parser_knows_test_logs(output, capsys):
+    folder = output / "base2new/test_new/digits/shots_16/CoOp/cfg"
+    assert parse_test_res.main([str(folder)]) == 2  # these logs have no "Finish training"
+    assert "--test-log" in capsys.readouterr().err
+    assert parse_test_res.main([str(folder), "--test-log"]) == 0
+    assert "* accuracy: 60.00% +- 1.63%" in capsys.readouterr().out
+    above = folder.parent
+    assert parse_test_res.main([str(above), "--test-log", "--multi-exp"]) == 0
+    assert "over 1 experiments: 60.00%" in capsys.readouterr().out
+
+
+def test_untrained_methods_run_with_one_seed():
+    todo = jobs(["ZeroshotCLIP", "CoOp"], ["digits"], [1, 2])
+    assert todo == [("ZeroshotCLIP", "digits", 1), ("CoOp", "digits", 1), ("CoOp", "digits", 2)]
+
+
+def test_ablation_rows():
+    assert "rep" in row_pairs("000") and "rep" not in row_pairs("111")
+    pairs = dict(zip(row_pairs("101")[::2], row_pairs("101")[1::2], strict=True))
+    assert [pairs[f"TRAINER.ANPROMPT.{k}"] for k in ("TEXT_NOISE", "WA_LOSS", "ANTI_PROMPT")] == [
+        "True",
+        "False",
+        "True",
+    ]

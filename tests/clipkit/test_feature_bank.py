@@ -1,0 +1,138 @@
+import errno
+import logging
+import multiprocessing
+import os
+import shutil
+
+import pytest
+import safetensors.torch
+import torch
+
+from clipkit import FeatureBank, InputError, image_list_key
+
+KEY = {"backbone": "ViT-B/16", "split": "test", "sizes": [224, 224]}
+
+
+class Counted:
+    def __init__(self):
+        self.calls = 0
+
+    def __call__(self):
+        self.calls += 1
+        return {"features": torch.arange(6.0).view(2, 3).T, "labels": torch.tensor([1, 2, self.calls])}
+
+
+@pytest.fixture
+def compute():
+    return Counted()
+
+
+def test_miss_then_hit(tmp_path, compute):
+    first = FeatureBank(tmp_path).get(KEY, compute)
+    second = FeatureBank(tmp_path).get(dict(reversed(KEY.items())), compute)
+    assert compute.calls == 1
+    assert first.keys() == second.keys() == {"features", "labels"}
+    assert all(torch.equal(first[name], second[name]) for name in first)
+    FeatureBank(tmp_path).get({**KEY, "split": "val"}, compute)
+    assert compute.calls == 2
+    assert {path.suffix for path in tmp_path.iterdir()} <= {".safetensors", ".lock"}
+    os.umask(mask := os.umask(0))
+    assert FeatureBank(tmp_path).path(KEY).stat().st_mode & 0o777 == 0o666 & ~mask  # colleagues may read it
+
+
+@pytest.mark.parametrize("keep", [0, 5, 100])
+def test_damaged_file_is_rebuilt(tmp_path, compute, caplog, keep):
+    bank = FeatureBank(tmp_path)
+    bank.get(KEY, compute)
+    path = bank.path(KEY)
+    path.write_bytes(path.read_bytes()[:keep])
+    with caplog.at_level(logging.WARNING, "clipkit"):
+        assert bank.get(KEY, compute)["labels"][2] == 2
+    assert "rebuilt" in caplog.text
+    assert bank.get(KEY, compute)["labels"][2] == 2
+    assert compute.calls == 2
+
+
+def test_file_of_another_key_is_rebuilt(tmp_path, compute, caplog):
+    bank, other = FeatureBank(tmp_path), {**KEY, "split": "val"}
+    bank.get(KEY, compute)
+    shutil.copy(bank.path(KEY), bank.path(other))
+    assert bank.get(other, compute)["labels"][2] == 2
+    assert "another key" in caplog.text
+    assert bank.get(KEY, compute)["labels"][2] == 1
+
+
+def _ask(root, barrier, log):
+    def compute():
+        with open(log, "a") as file:
+            file.write("computed\n")
+        barrier_wait.wait(0.5)  # long enough for the other to come by
+        return {"x": torch.ones(3)}
+
+    barrier_wait = multiprocessing.get_context("fork").Event()
+    barrier.wait()
+    assert FeatureBank(root).get(KEY, compute)["x"].tolist() == [1, 1, 1]
+
+
+def test_two_processes_compute_once(tmp_path):
+    context = multiprocessing.get_context("fork")
+    barrier, log = context.Barrier(2), tmp_path / "log"
+    jobs = [context.Process(target=_ask, args=(tmp_path / "bank", barrier, log)) for _ in range(2)]
+    for job in jobs:
+        job.start()
+    for job in jobs:
+        job.join(30)
+    assert [job.exitcode for job in jobs] == [0, 0]
+    assert log.read_text() == "computed\n"
+
+
+def test_disk_full(tmp_path, compute, monkeypatch, caplog):
+    def full(*args, **kwargs):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(safetensors.torch, "save_file", full)
+    assert FeatureBank(tmp_path).get(KEY, compute)["labels"][2] == 1
+    assert "No space left" in caplog.text
+    assert not list(tmp_path.glob("*.safetensors")) and not list(tmp_path.glob(".*.tmp"))
+
+
+def test_folder_that_cannot_be_made(tmp_path, compute, caplog):
+    (tmp_path / "file").write_text("")
+    assert FeatureBank(tmp_path / "file" / "bank").get(KEY, compute)["labels"][2] == 1
+    assert "cannot be kept" in caplog.text
+
+
+def test_errors_of_compute_come_through(tmp_path):
+    def fail():
+        raise FileNotFoundError("image.jpg")
+
+    bank = FeatureBank(tmp_path)
+    with pytest.raises(FileNotFoundError, match=r"image\.jpg"):
+        bank.get(KEY, fail)
+    assert bank.get(KEY, Counted())["labels"][2] == 1  # the lock was released
+
+
+def test_default_root(tmp_path, monkeypatch):
+    monkeypatch.setenv("ROBUSTPROMPT_CACHE", str(tmp_path / "here"))
+    assert FeatureBank().root == tmp_path / "here"
+    monkeypatch.delenv("ROBUSTPROMPT_CACHE")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert FeatureBank().root == tmp_path / ".cache" / "robustprompt"
+
+
+def test_image_list_key(tmp_path):
+    paths = [tmp_path / "a.jpg", tmp_path / "b.jpg"]
+    for path in paths:
+        path.write_text("pixels")
+        os.utime(path, (1, 1))
+    key = image_list_key(paths)
+    assert image_list_key(map(str, paths)) == key
+    assert image_list_key(paths[::-1]) != key
+    os.utime(paths[1], (1, 2))
+    changed = image_list_key(paths)
+    assert changed != key
+    paths[1].write_text("more pixels")
+    os.utime(paths[1], (1, 2))
+    assert image_list_key(paths) not in (key, changed)
+    with pytest.raises(InputError, match=r"c\.jpg cannot be read"):
+        image_list_key([*paths, tmp_path / "c.jpg"])

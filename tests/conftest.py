@@ -1,0 +1,57 @@
+"""Shared fixtures: everything lives in temporary folders, the caches too."""
+
+from __future__ import annotations
+
+import os
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))  # `import helpers`
+
+
+@dataclass(frozen=True)
+class Tiny:
+    """The tiny dataset's root, a tiny CLIP, and a runner of whole runs."""
+
+    root: Path
+    backbone: Path
+
+    def arguments(self, output: Path, trainer: str = "CoOp", flags: tuple = (), pairs: dict | None = None) -> list[str]:
+        from helpers import arguments
+
+        return arguments(self.root, self.backbone, output, trainer, flags, pairs)
+
+    def run(self, output: Path, trainer: str = "CoOp", flags: tuple = (), pairs: dict | None = None) -> int:
+        """train.py's exit code."""
+        from train import run
+
+        return run(self.arguments(output, trainer, flags, pairs))
+
+    def trainer(self, output: Path, trainer: str = "CoOp", pairs: dict | None = None):
+        """A built trainer, not yet trained."""
+        import train
+        from dassl.engine import build_trainer
+
+        return build_trainer(
+            train.setup_cfg(train.build_parser().parse_args(self.arguments(output, trainer, (), pairs)))
+        )
+
+
+@pytest.fixture(scope="session", autouse=True)
+def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The feature bank of the tests; a user's own stays untouched."""
+    folder = tmp_path_factory.mktemp("cache")
+    os.environ["ROBUSTPROMPT_CACHE"] = str(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> Tiny:
+    from helpers import make_clip, make_tiny
+
+    root = tmp_path_factory.mktemp("tiny")
+    make_tiny(root)
+    return Tiny(root, make_clip(root / "clip.safetensors"))

@@ -1,0 +1,166 @@
+"""The embedded sets on disk: layout, counts, repeatability, and what happens beside other processes or folders."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from dassl.data.datasets import DATASET_REGISTRY
+from dassl.utils import InputError
+from datasets import embedded_sets
+from datasets.embedded import make
+from datasets.embedded.__main__ import main
+from datasets.embedded.suite import SPECS, draw_split
+from datasets.embedded.vocab import CLASSES, HELD_OUT, SHAPE_CLASSES
+
+PROJECT = Path(__file__).parents[2]
+WRITTEN = ("digits", "letters", "shapes_sketch")  # real scans, rendered, test only
+
+
+@pytest.fixture(scope="module")
+def sets(tmp_path_factory) -> Path:
+    root = tmp_path_factory.mktemp("embedded")
+    assert main(["make", "--root", str(root), "--sets", *WRITTEN]) == 0
+    return root
+
+
+def records(root: Path, stem: str) -> dict[str, list]:
+    return json.loads((root / stem / make.split_name(SPECS[stem])).read_text())
+
+
+@pytest.mark.parametrize("stem", WRITTEN)
+def test_layout_and_counts(sets, stem):
+    spec, names, split = SPECS[stem], CLASSES[SPECS[stem].classes], records(sets, stem)
+    for part in ("train", "val", "test"):
+        counts = np.bincount([label for _, label, _ in split[part]], minlength=len(names))
+        assert counts.tolist() == [getattr(spec, part)] * len(names)
+        for path, label, name in split[part]:
+            assert name == names[label] and path.startswith(name.replace(" ", "_") + "/")
+    files = {str(p.relative_to(sets / stem / "images")) for p in (sets / stem / "images").rglob("*.png")}
+    assert files == {path for part in split.values() for path, _, _ in part}
+    with Image.open(sets / stem / "images" / sorted(files)[0]) as image:
+        assert image.size == (48, 48) and image.mode == "RGB"
+
+
+def test_every_set_is_large_enough():
+    for stem, spec in SPECS.items():
+        classes = len(CLASSES[spec.classes])
+        assert spec.test * classes >= 1000, stem
+        assert (spec.train >= 24 and spec.val >= 4) or (spec.train == spec.val == 0), stem
+
+
+def test_splits_share_no_image(sets):
+    seen = {}
+    for part, rows in records(sets, "digits").items():
+        for path, _, _ in rows:
+            digest = hashlib.sha256((sets / "digits" / "images" / path).read_bytes()).hexdigest()
+            assert seen.setdefault(digest, part) == part, path
+
+
+@pytest.mark.parametrize("stem", SPECS)
+def test_images_repeat_whatever_the_threads(stem):
+    before = torch.get_num_threads()
+    draws = []
+    try:
+        for threads in (1, 2):
+            torch.set_num_threads(threads)
+            draws.append(next(draw_split(stem, "test", batch=12)))
+    finally:
+        torch.set_num_threads(before)
+    (a, labels_a), (b, labels_b) = draws
+    assert a.dtype == torch.uint8 and a.shape[1:] == (48, 48, 3)
+    assert torch.equal(a, b) and torch.equal(labels_a, labels_b)
+    assert a.float().std(dim=(1, 2, 3)).min() > 2  # nothing is blank
+
+
+def test_variants_show_other_images_of_the_same_classes():
+    first = {stem: next(draw_split(stem, "test", batch=12)) for stem in SPECS if stem.startswith("shapes")}
+    labels = [x[1].tolist() for x in first.values()]
+    assert all(row == labels[0] for row in labels)
+    pixels = {x[0].numpy().tobytes() for x in first.values()}
+    assert len(pixels) == 4
+    assert len(SHAPE_CLASSES) == len(set(SHAPE_CLASSES)) == 40
+    assert sum(tuple(name.split()) in HELD_OUT for name in SHAPE_CLASSES) == 20
+
+
+@pytest.mark.parametrize("name", [spec.name for spec in SPECS.values()])
+def test_they_are_registered_with_their_generator(name):
+    cls = DATASET_REGISTRY.get(name)
+    assert cls is getattr(embedded_sets, name)
+    spec = SPECS[cls.dataset_dir]
+    assert (spec.name, cls.split_file) == (name, make.split_name(spec))
+    assert cls.test_only == (spec.train == 0)
+
+
+def test_datasets_load(sets, make_cfg):
+    data = DATASET_REGISTRY.get("Letters")(make_cfg(sets, shots=16, half="new"))
+    assert data.classnames == list(CLASSES["letters"][13:])
+    assert (len(data.train_x), len(data.val), len(data.test)) == (16 * 13, 4 * 13, 40 * 13)
+    sketch = DATASET_REGISTRY.get("ShapesSketch")(make_cfg(sets, shots=16, half="base"))
+    assert len(sketch.train_x) == len(sketch.test) == 1200 and sketch.num_classes == 40
+
+
+def test_made_on_first_use_and_kept(tmp_path, make_cfg):
+    data = DATASET_REGISTRY.get("Digits")(make_cfg(tmp_path / "new" / "root", shots=1))
+    assert len(data.test) == 1000 and len(data.train_x) == 10
+    stamp = tmp_path / "new" / "root" / "digits" / make.STAMP
+    before = stamp.stat().st_mtime_ns
+    make.ensure("digits", stamp.parent)
+    assert stamp.stat().st_mtime_ns == before
+
+
+def test_two_processes_at_once(tmp_path):
+    folder = tmp_path / "digits"
+    code = f"from datasets.embedded.make import ensure; ensure('digits', {str(folder)!r})"
+    env = {**os.environ, "OMP_NUM_THREADS": "1"}
+    both = [subprocess.Popen([sys.executable, "-W", "ignore", "-c", code], cwd=PROJECT, env=env) for _ in range(2)]
+    assert [p.wait(timeout=120) for p in both] == [0, 0]
+    assert make.is_current(folder)
+    assert sum(1 for _ in folder.rglob("*.png")) == 1720
+    assert sorted(p.name for p in tmp_path.iterdir()) == [".digits.lock", "digits"]
+
+
+def test_another_version_is_made_again(tmp_path, monkeypatch):
+    calls = []
+
+    def build(stem, folder):
+        calls.append(stem)
+        folder.mkdir()
+        (folder / make.STAMP).write_text(json.dumps({"version": make.GENERATOR_VERSION}))
+
+    monkeypatch.setattr(make, "build", build)
+    folder = tmp_path / "digits"
+    folder.mkdir()
+    (folder / make.STAMP).write_text('{"version": 0}')
+    (folder / "left over").touch()
+    make.ensure("digits", folder)
+    make.ensure("digits", folder)
+    assert calls == ["digits"] and not (folder / "left over").exists()
+
+
+def test_a_failed_build_leaves_nothing(tmp_path, monkeypatch):
+    def build(stem, folder):
+        folder.mkdir()
+        raise OSError("disk full")
+
+    monkeypatch.setattr(make, "build", build)
+    with pytest.raises(InputError, match=r"cannot be written .*disk full"):
+        make.ensure("digits", tmp_path / "digits")
+    assert [p.name for p in tmp_path.iterdir()] == [".digits.lock"]
+
+
+def test_a_foreign_folder_is_left_alone(tmp_path, capsys):
+    (tmp_path / "digits").mkdir()
+    (tmp_path / "digits" / "mine.txt").write_text("keep")
+    assert main(["make", "--root", str(tmp_path), "--sets", "digits"]) == 2
+    assert "not made by this project's generator" in capsys.readouterr().err
+    assert (tmp_path / "digits" / "mine.txt").read_text() == "keep"

@@ -1,0 +1,72 @@
+"""A tiny CLIP and a tiny dataset, so that whole runs take a second or two."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import clip
+import numpy as np
+import torch
+from PIL import Image
+from safetensors.torch import save_file
+
+from dassl.data.datasets import DATASET_REGISTRY
+from datasets.base import SplitDataset
+
+NAMES = ["striped circle", "dotted star", "checkered house", "plain tree", "speckled fish"]
+
+
+@DATASET_REGISTRY.register()
+class Tiny(SplitDataset):
+    """Five classes of one-coloured noise, 6 training, 2 validation and 4 test images each."""
+
+    dataset_dir = "tiny"
+    image_dir = "images"
+    split_file = "split_zhou_Tiny.json"
+
+
+def make_tiny(root: Path) -> Path:
+    """Writes the dataset's folder under `root` and returns it."""
+    folder = root / "tiny"
+    (folder / "images").mkdir(parents=True)
+    rng = np.random.default_rng(0)
+    split: dict[str, list] = {"train": [], "val": [], "test": []}
+    for label, name in enumerate(NAMES):
+        for part, count in (("train", 6), ("val", 2), ("test", 4)):
+            for i in range(count):
+                file = f"{label}_{part}_{i}.png"
+                pixels = rng.integers(0, 90, (20, 24, 3)) + 30 * np.array([label, 5 - label, label % 2])
+                Image.fromarray(pixels.astype(np.uint8)).save(folder / "images" / file)
+                split[part].append([file, label, name])
+    (folder / "split_zhou_Tiny.json").write_text(json.dumps(split))
+    return folder
+
+
+def make_clip(file: Path, width: int = 64, depth: int = 3, seed: int = 0) -> Path:
+    """A randomly initialised ViT CLIP of 16-pixel images, saved as safetensors."""
+    torch.manual_seed(seed)
+    model = clip.model.CLIP(32, 16, depth, width, 8, 77, 49408, 64, 1, depth)
+    with torch.no_grad():
+        model.logit_scale.fill_(np.log(20.0))
+    save_file({k: v.half().contiguous() for k, v in model.state_dict().items()}, file)
+    return file
+
+
+def arguments(
+    root: Path, backbone: Path, output: Path, trainer: str = "CoOp", flags: tuple = (), pairs: dict | None = None
+) -> list[str]:
+    """train.py's arguments for a short run on the tiny dataset; `pairs` are config pairs that win over these."""
+    settings = {
+        "DATASET.NAME": "Tiny", "DATASET.NUM_SHOTS": 4, "DATASET.SUBSAMPLE_CLASSES": "base",
+        "MODEL.BACKBONE.PATH": backbone, "INPUT.SIZE": (16, 16),
+        "INPUT.TRANSFORMS": ("random_resized_crop", "random_flip", "normalize"),
+        "DATALOADER.NUM_WORKERS": 0, "DATALOADER.TRAIN_X.BATCH_SIZE": 4, "DATALOADER.TEST.BATCH_SIZE": 5,
+        "OPTIM.NAME": "sgd", "OPTIM.LR": 0.05, "OPTIM.MAX_EPOCH": 3, "OPTIM.LR_SCHEDULER": "cosine",
+        "OPTIM.WARMUP_EPOCH": 1, "TRAIN.PRINT_FREQ": 1, "TRAIN.TENSORBOARD": False,
+    }  # fmt: skip
+    if trainer == "ANPrompt":
+        settings |= {"TRAINER.ANPROMPT.IN_LAYERS": [2, 3], "TRAINER.ANPROMPT.N_TOKENS": 3, "OPTIM.LR": 0.01}
+    settings |= pairs or {}
+    named = ["--root", root, "--seed", 1, "--trainer", trainer, "--output-dir", output, *flags]
+    return [str(x) for x in (*named, *(x for pair in settings.items() for x in pair))]

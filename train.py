@@ -1,0 +1,147 @@
+"""One run: training and testing one method on one dataset with one seed. The flags are CoOp's.
+
+python train.py --root data --seed 1 --trainer CoOp --dataset-config-file configs/datasets/digits.yaml \\
+    --config-file configs/trainers/CoOp/embedded.yaml --output-dir output/try DATASET.NUM_SHOTS 16
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import sys
+import time
+
+import torch
+from yacs.config import CfgNode
+
+import datasets  # noqa: F401  registers the datasets
+import trainers  # noqa: F401  registers the methods
+from clipkit import InputError as BackboneInputError
+from dassl.config import get_cfg_default
+from dassl.engine import build_trainer
+from dassl.utils import InputError, attach_logger, input_error_sentence, set_random_seed, setup_logger
+from runs.config import merge_file, merge_pairs
+from runs.folder import RunFolder
+from runs.record import environment, write_record
+from trainers.discovery import add_trainer_defaults, dataset_overrides, load_plugin
+
+logger = logging.getLogger("train")
+LOGGERS = ("train", "trainers", "datasets", "clipkit", "language")
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """CoOp's options, and `--plugin`."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--root", default="", help="folder of the datasets")
+    parser.add_argument("--output-dir", default="", help="where this run writes")
+    parser.add_argument("--resume", default="", help="folder of an interrupted run to go on from")
+    parser.add_argument("--seed", type=int, default=-1, help="0 or more: a fixed seed")
+    parser.add_argument("--source-domains", nargs="+")
+    parser.add_argument("--target-domains", nargs="+")
+    parser.add_argument("--transforms", nargs="+", help="training transforms")
+    parser.add_argument("--config-file", default="", help="YAML of the method")
+    parser.add_argument("--dataset-config-file", default="", help="YAML of the dataset")
+    parser.add_argument("--trainer", default="", help="name of the method")
+    parser.add_argument("--backbone", default="", help="name of the CLIP backbone")
+    parser.add_argument("--head", default="")
+    parser.add_argument("--eval-only", action="store_true", help="test only")
+    parser.add_argument("--model-dir", default="", help="with --eval-only: folder of the trained run")
+    parser.add_argument("--load-epoch", type=int, help="with --eval-only: which checkpoint")
+    parser.add_argument("--no-train", action="store_true", help="build everything, train nothing")
+    parser.add_argument("--plugin", action="append", default=[], metavar="FILE", help="a trainer file from outside")
+    parser.add_argument("opts", nargs=argparse.REMAINDER, help="config pairs: KEY VALUE KEY VALUE ...")
+    return parser
+
+
+def extend_cfg(cfg: CfgNode) -> None:
+    """Adds the keys that are ours and those of every registered trainer."""
+    cfg.DATASET.SUBSAMPLE_CLASSES = "all"  # all | base | new
+    cfg.TASK = "B2N"  # B2N base-to-new | CD cross-dataset and domain generalisation | FS few-shot
+    cfg.MODEL.BACKBONE.PATH = ""  # a local CLIP file, in place of a download
+    cfg.TEST.FEATURE_BANK = True  # keep test image features of frozen towers on disk
+    add_trainer_defaults(cfg)
+
+
+def reset_cfg(cfg: CfgNode, args: argparse.Namespace) -> None:
+    """Named options win over the YAML files."""
+    named = {
+        "DATASET.ROOT": args.root,
+        "OUTPUT_DIR": args.output_dir,
+        "RESUME": args.resume,
+        "DATASET.SOURCE_DOMAINS": args.source_domains,
+        "DATASET.TARGET_DOMAINS": args.target_domains,
+        "INPUT.TRANSFORMS": args.transforms,
+        "TRAINER.NAME": args.trainer,
+        "MODEL.BACKBONE.NAME": args.backbone,
+        "MODEL.HEAD.NAME": args.head,
+    }
+    merge_pairs(cfg, [x for key, value in named.items() if value for x in (key, value)], "the command line")
+    if args.seed >= 0:
+        cfg.SEED = args.seed
+
+
+def setup_cfg(args: argparse.Namespace) -> CfgNode:
+    """Defaults, dataset YAML, method YAML, named options, the method's settings for the dataset, KEY VALUE pairs."""
+    cfg = get_cfg_default()
+    extend_cfg(cfg)
+    for file in (args.dataset_config_file, args.config_file):
+        if file:
+            merge_file(cfg, file)
+    reset_cfg(cfg, args)
+    merge_pairs(cfg, args.opts, "the command line")  # once before, since the next line looks at dataset and task
+    merge_pairs(cfg, dataset_overrides(cfg), f"{cfg.TRAINER.NAME}'s dataset settings")
+    merge_pairs(cfg, args.opts, "the command line")
+    cfg.freeze()
+    return cfg
+
+
+def main(args: argparse.Namespace) -> None:
+    """One run, from arguments to results.json. A finished run with the same config is left as it is."""
+    started = time.time()
+    for plugin in args.plugin:
+        load_plugin(plugin)
+    cfg = setup_cfg(args)
+    with RunFolder(cfg, args) as folder:
+        if folder.finished:
+            print(f"Finished already, nothing to do: {folder.results} (remove the folder to run it again)")  # noqa: T201
+            return
+        if cfg.SEED >= 0:
+            set_random_seed(cfg.SEED)
+        folder.put_old_log_aside()
+        setup_logger(cfg.OUTPUT_DIR)
+        attach_logger(*LOGGERS)
+        if cfg.SEED >= 0:
+            logger.info("Setting fixed seed: %d", cfg.SEED)
+        torch.backends.cudnn.benchmark = torch.cuda.is_available() and cfg.USE_CUDA
+        logger.info("** Arguments **\n%s", "\n".join(f"{k}: {v}" for k, v in sorted(vars(args).items())))
+        logger.info("** Config **\n%s", cfg)
+        logger.info("** System **\n%s", environment())
+        folder.write_config()
+        trainer = build_trainer(cfg)
+        if args.eval_only:
+            trainer.load_model(args.model_dir, epoch=args.load_epoch)
+            trainer.test()
+        elif not args.no_train:
+            trainer.train()
+        write_record(folder.results, cfg, args, trainer, time.time() - started)
+
+
+def run(argv: list[str] | None = None) -> int:
+    """The command line: bad input ends with one sentence and exit code 2."""
+    console = sys.stdout
+    try:
+        main(build_parser().parse_args(argv))
+    except (InputError, BackboneInputError) as error:
+        sys.stdout = console
+        print(f"error: {input_error_sentence(error)}", file=sys.stderr)  # noqa: T201
+        return 2
+    except KeyboardInterrupt:
+        print("interrupted: the same command goes on from the last checkpoint", file=sys.stderr)  # noqa: T201
+        return 130
+    finally:
+        sys.stdout = console
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(run())

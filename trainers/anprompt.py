@@ -1,0 +1,215 @@
+"""ANPrompt: Anti-noise Prompt Tuning for Vision-Language Models (Gao et al. 2025, arXiv 2508.04677).
+
+Where the paper is silent or contradicts itself, the choice is a config key; docs/anprompt.md lists them.
+"""
+
+from __future__ import annotations
+
+import copy
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from clipkit import InputError, normalize, tokenize
+from dassl.engine import TRAINER_REGISTRY
+from datasets.templates import custom_template
+
+from .anprompt_config import CONFIG_DEFAULTS, SIM_W_CROSS_DATASET, SIM_W_OF_DATASET
+from .base import PromptTrainer
+from .losses import cosine_distance, kl_divergence, variance_weight
+from .weak_noise import WeakNoiseText, noise_prompts
+
+
+class PromptLearner(nn.Module):
+    """Everything that ANPrompt learns, and the noise prompts P_w, which are made once and travel in the checkpoint.
+
+    ctx [T, D]: P_c; noise_ctx [T, D]: P_w (buffer); visual_fc / text_fc: the FC layers of each injection layer
+    (or one shared by all); nrvpp_proj [D_v, D]: from the vision tower's width to the joint space (Eq. 4).
+    """
+
+    def __init__(
+        self,
+        noise_ctx: Tensor,
+        eps: float,
+        layers: list[int],
+        per_layer: bool,
+        nrvpp_proj: Tensor,
+        text_width: int,
+    ) -> None:
+        super().__init__()
+        count = len(layers) if per_layer else 1
+        self.ctx = nn.Parameter(0.02 * torch.randn_like(noise_ctx))
+        self.register_buffer("noise_ctx", noise_ctx)
+        self.eps, self.layers = eps, layers
+        self.nrvpp_proj = nn.Parameter(nrvpp_proj)
+        self.visual_fc = self._projections(noise_ctx.shape[1], nrvpp_proj.shape[0], count)
+        self.text_fc = self._projections(noise_ctx.shape[1], text_width, count)
+
+    @staticmethod
+    def _projections(d_in: int, d_out: int, count: int) -> nn.ModuleList:
+        """`count` copies of one initial layer: every injection layer starts from the same mapping."""
+        first = nn.Linear(d_in, d_out)
+        return nn.ModuleList([copy.deepcopy(first) for _ in range(count)])
+
+    def visual_prompts(self) -> dict[int, Tensor]:
+        """{block: P_a^image [T, D_v]} for the injection layers."""
+        return self._project(self.visual_fc)
+
+    def text_prompts(self) -> dict[int, Tensor]:
+        """{block: P_a^text [T, D_t]} for the injection layers."""
+        return self._project(self.text_fc)
+
+    def _project(self, fc: nn.ModuleList) -> dict[int, Tensor]:
+        p_a = self.ctx + self.eps * self.noise_ctx  # Eq. 8
+        return {block: fc[i % len(fc)](p_a) for i, block in enumerate(self.layers)}
+
+
+@TRAINER_REGISTRY.register()
+class ANPrompt(PromptTrainer):
+    """Anti-noise prompts: learnable tokens plus weak semantic noise, injected into the deeper blocks of both towers."""
+
+    node = "TRAINER.ANPROMPT"
+    config_defaults = CONFIG_DEFAULTS
+    frozen_image_encoder = False
+
+    @classmethod
+    def dataset_overrides(cls, cfg) -> dict:
+        weight = SIM_W_CROSS_DATASET if cfg.TASK == "CD" else SIM_W_OF_DATASET.get(cfg.DATASET.NAME)
+        return {} if weight is None else {f"{cls.node}.SIM_W": weight}
+
+    def build_learner(self) -> PromptLearner:
+        cfg = self.method_cfg()
+        self.layers = sorted(cfg.IN_LAYERS)
+        self._check(cfg)
+        self.theta = cfg.THETA
+        self.weak_noise = WeakNoiseText(self, cfg)
+        self.record["language"] = self.weak_noise.sources()
+
+        # frozen side, once per set of class names: template embeddings, their lower blocks, f_t^0, f_w (Eq. 2)
+        texts = [custom_template(self.cfg.DATASET.NAME).format(name) for name in self.classnames]
+        tokens = tokenize(texts)
+        self.eot = tokens.argmax(dim=-1).to(self.device)
+        embeddings = self.text_encoder.embed(tokens[:, : int(self.eot.max()) + 1].to(self.device))
+        self.lower_text = self._lower(self.text_encoder, embeddings, self.eot)
+        self.f_t0 = self.text_encoder.encode_texts(texts).float()
+        self.f_w = self.weak_noise.features(self.classnames)
+
+        proj = self.clip.visual.proj.detach().float().clone()
+        if cfg.NRVPP_PROJ == "learned_random":
+            nn.init.normal_(proj, std=proj.shape[0] ** -0.5)
+        eps = cfg.EPS if cfg.ANTI_PROMPT else 0.0
+        noise = self.noise_ctx(cfg).to(self.device)
+        learner = PromptLearner(noise, eps, self.layers, cfg.PROJ_PER_LAYER, proj, self.text_encoder.width)
+        learner.nrvpp_proj.requires_grad_(cfg.NRVPP_PROJ != "clip")
+        return learner
+
+    def _lower(self, encoder, x: Tensor, *eot: Tensor) -> Tensor:
+        """The hidden state that enters the first injection block; the blocks below are frozen and unprompted."""
+        first = self.layers[0]
+        return x if first == 1 else encoder.lower(x, *eot, until=first - 1)
+
+    def noise_ctx(self, cfg) -> Tensor:
+        """P_w [T, d] from the classes of the training run, or from all classes of the dataset."""
+        names, f_w = self.classnames, self.f_w
+        if cfg.KMEANS_SET == "all":
+            names = [n.replace("_", " ") for n in self.dm.dataset.all_classnames]
+            f_w = self.weak_noise.features(names)
+        seed = self.cfg.SEED if cfg.KMEANS_SEED < 0 else cfg.KMEANS_SEED
+        return noise_prompts(self.weak_noise, f_w, names, cfg, max(seed, 0))
+
+    def encode_text(self) -> Tensor:
+        """f_t [C, d]: the EOT feature of {SOS, P_a^text, template, name, EOT} (Eq. 10)."""
+        prompts = self.model.text_prompts()
+        f_t = self.text_encoder(self.lower_text, self.eot, insert=prompts, start_block=self.layers[0])
+        return normalize(f_t.float())
+
+    def encode_image_sides(
+        self, image: Tensor, prompts: dict[int, Tensor], frozen: bool
+    ) -> tuple[Tensor, Tensor, Tensor | None]:
+        """f_v [B, d] (Eq. 9), the prototype f_N [B, d] (Eq. 4), and CLIP's own f_v^0 where asked for.
+
+        The blocks below the first injection are frozen and see no prompt: they run once for both branches.
+        """
+        first = self.layers[0]
+        with torch.no_grad():
+            lower = self._lower(self.image_encoder, image.type(self.image_encoder.dtype))
+            f_v0 = normalize(self.image_encoder(lower, start_block=first).float()) if frozen else None
+        f_v, tokens = self.image_encoder(lower, insert=prompts, start_block=first, return_tokens=True)
+        f_N = tokens.float().mean(dim=1) @ self.model.nrvpp_proj  # Eq. 4, in the joint space
+        return normalize(f_v.float()), normalize(f_N.float()), f_v0
+
+    def all_logits(self, f_v: Tensor, f_N: Tensor, f_t: Tensor) -> dict[str, Tensor]:
+        """Alignment, robustness, weak-noise (Eq. 5) and final logits, each [B, C]."""
+        cfg = self.method_cfg()
+        l_A, l_W = self.logits(f_v, f_t), self.logits(f_N, self.f_w)
+        l_R = self.logits(f_N, f_t) if cfg.ROBUST_LOGITS == "rep" else self.logits(f_v, self.f_w)
+        theta = 1.0 if cfg.ROBUST_LOGITS == "none" else self.theta
+        return {"align": l_A, "robust": l_R, "weak": l_W, "final": theta * l_A + (1 - theta) * l_R}
+
+    def loss(self, image: Tensor, label: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        """Eq. 3: L = L_CE + lambda L_sim + gamma L_WA."""
+        cfg = self.method_cfg()
+        self.f_w = self.weak_noise.resampled(self.f_w, self.epoch, self.batch_idx)
+        f_t = self.encode_text()
+        f_v, f_N, f_v0 = self.encode_image_sides(image, self.model.visual_prompts(), frozen=True)
+        logits = self.all_logits(f_v, f_N, f_t)
+        if cfg.CE_MODE == "fused":
+            ce = F.cross_entropy(logits["final"], label)
+        else:
+            ce = self.theta * F.cross_entropy(logits["align"], label)
+            ce = ce + (1 - self.theta) * F.cross_entropy(logits["robust"], label)
+        terms = {"ce": ce, "sim": cfg.SIM_W * (cosine_distance(f_v, f_v0) + cosine_distance(f_t, self.f_t0))}
+        if cfg.WA_LOSS and cfg.WA_W > 0:
+            ref = logits["align" if cfg.WA_REF == "align" else "robust"]
+            pair = (ref, logits["weak"]) if cfg.WA_DIRECTION == "ref_to_w" else (logits["weak"], ref)
+            gamma = variance_weight(ref, cfg.EPS0)  # Eq. 7
+            if cfg.WA_DETACH_GAMMA:
+                gamma = gamma.detach()
+            terms["wa"] = cfg.WA_W * gamma**cfg.GAMMA_POWER * kl_divergence(*pair)  # Eq. 6
+        return logits["final"], terms
+
+    def model_inference(self, image: Tensor) -> Tensor:
+        """The logits that `TEST_LOGITS` names for this situation; the others' accuracies are logged beside them."""
+        prompts = self.once("visual prompts", self.model.visual_prompts)
+        f_v, f_N, _ = self.encode_image_sides(image, prompts, frozen=False)
+        logits = self.all_logits(f_v, f_N, self.text_features())
+        for kind in ("align", "robust", "final"):
+            self.count_also(kind, logits[kind])
+        return logits[self.method_cfg().TEST_LOGITS[self.situation()]]
+
+    def situation(self) -> str:
+        """base, new, cd_source, cd_target or fs: which row of `TEST_LOGITS` holds."""
+        cfg = self.cfg
+        if cfg.TASK == "CD":
+            return "cd_source" if cfg.DATASET.NAME == "ImageNet" else "cd_target"
+        return "fs" if cfg.TASK == "FS" else "new" if cfg.DATASET.SUBSAMPLE_CLASSES == "new" else "base"
+
+    def _check(self, cfg) -> None:
+        choices = {
+            "ROBUST_LOGITS": ("fv_fw", "rep", "none"),
+            "CE_MODE": ("fused", "separate"),
+            "NRVPP_PROJ": ("clip", "learned_from_clip", "learned_random"),
+            "WA_REF": ("align", "robust"),
+            "WA_DIRECTION": ("ref_to_w", "w_to_ref"),
+            "KMEANS_SET": ("base", "all"),
+            "SAMPLE_MODE": ("per_class", "shared_index"),
+            "RESAMPLE": ("once", "epoch", "step"),
+        }
+        for key, allowed in choices.items():
+            if cfg[key] not in allowed:
+                raise InputError(f"{self.node}.{key} is {cfg[key]!r}, but must be one of {', '.join(allowed)}.")
+        if not self.image_encoder.is_vit:
+            name = self.cfg.MODEL.BACKBONE.NAME
+            raise InputError(f"ANPrompt puts tokens into the image tower and needs a ViT backbone; {name} is a ResNet.")
+        depth = min(self.image_encoder.depth, self.text_encoder.depth)
+        if not self.layers or self.layers[0] < 1 or self.layers[-1] > depth:
+            raise InputError(
+                f"{self.node}.IN_LAYERS is {self.layers}, but the blocks of {self.cfg.MODEL.BACKBONE.NAME} "
+                f"are numbered 1 to {depth}; name only these."
+            )
+        joint = self.clip.text_projection.shape[1]
+        if cfg.NOISE_DIM not in (0, joint):
+            raise InputError(
+                f"{self.node}.NOISE_DIM is {cfg.NOISE_DIM}, but must equal the joint dimension {joint} (or 0: take it)."
+            )

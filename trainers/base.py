@@ -1,0 +1,212 @@
+"""What all prompt-learning methods share: a frozen CLIP, the training step, evaluation with nothing computed twice.
+
+A method derives from `PromptTrainer` and writes down its config defaults, its learnable module and its loss.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+
+from clipkit import FeatureBank, ImageEncoder, TextEncoder, derive_seed, fingerprint, load_clip, normalize
+from dassl.engine import TrainerX
+from dassl.metrics import compute_accuracy
+from dassl.optim import build_lr_scheduler, build_optimizer
+from dassl.utils import load_pretrained_weights
+
+from .checkpoints import load_learner
+from .precision import autocast, choose_precision
+from .test_features import FeatureLoader, bank_key, encode_loader
+
+logger = logging.getLogger(__name__)
+
+
+class PromptTrainer(TrainerX):
+    """Base of every method.
+
+    A method gives:
+        config_defaults   {dotted key: default}, its config keys; `PREC` is found at `<node>.PREC`
+        node              its config node, such as "TRAINER.COOP"
+        build_learner()   a module with the learnable tensors only (or None: nothing is trained)
+        encode_text()     [C, d] normalised text features of `self.classnames` under the current prompts
+        loss(image, label)  -> (logits [B, C], {term: scalar}); the terms are summed and logged one by one
+    and, where it prompts the image tower, `encode_image`, with `frozen_image_encoder = False`.
+    """
+
+    node = "TRAINER"
+    registered_name = "prompt_learner"  # folder of the checkpoints
+    config_defaults: dict = {}
+    frozen_image_encoder = True  # True: test image features are shared through the feature bank
+
+    @classmethod
+    def dataset_overrides(cls, cfg) -> dict:
+        """{dotted key: value} for this dataset; they come after the YAML files, before the command line's pairs."""
+        return {}
+
+    # ------------------------------------------------------------------ building
+
+    def method_cfg(self):
+        """The method's own config node."""
+        node = self.cfg
+        for part in self.node.split("."):
+            node = node[part]
+        return node
+
+    def build_model(self) -> None:
+        cfg = self.cfg
+        backbone = cfg.MODEL.BACKBONE
+        self.precision = choose_precision(self.method_cfg().PREC, self.device)
+        self.clip = load_clip(backbone.NAME, backbone.get("PATH", ""), self.precision, self.device)
+        self.text_encoder, self.image_encoder = TextEncoder(self.clip), ImageEncoder(self.clip)
+        self.logit_scale = self.clip.logit_scale.detach().exp().float()
+        self.classnames = [name.replace("_", " ") for name in self.dm.dataset.classnames]
+        self.bank = FeatureBank()
+        self.record: dict = {}  # what a method adds to results.json
+        self._kept: dict = {}  # see `once`
+        if cfg.SEED >= 0:  # the initial prompts depend on the seed alone, not on what was drawn before
+            torch.manual_seed(derive_seed(cfg.SEED, "learner"))
+        self.model = self.build_learner()
+        self.scaler = torch.amp.GradScaler("cuda", enabled=self.precision == "amp")
+        if self.model is None:
+            return
+        self.model.to(self.device)
+        if cfg.MODEL.INIT_WEIGHTS:
+            load_pretrained_weights(self.model, cfg.MODEL.INIT_WEIGHTS)
+        logger.info("Learnable tensors: %s numbers", f"{sum(p.numel() for p in self.model.parameters()):,}")
+        self.optim = build_optimizer(self.model, cfg.OPTIM)
+        self.sched = build_lr_scheduler(self.optim, cfg.OPTIM)
+        self.register_model(self.registered_name, self.model, self.optim, self.sched)
+
+    def build_learner(self) -> nn.Module | None:
+        raise NotImplementedError
+
+    # ------------------------------------------------------------------ the model's two sides
+
+    def encode_text(self) -> Tensor:
+        raise NotImplementedError
+
+    def encode_image(self, image: Tensor) -> Tensor:
+        """[B, 3, H, W] -> [B, d], normalised: the frozen, unprompted tower."""
+        with torch.no_grad():
+            return normalize(self.image_encoder(image.type(self.image_encoder.dtype)).float())
+
+    def logits(self, image_features: Tensor, text_features: Tensor) -> Tensor:
+        """logit_scale * cos, in fp32 whatever the towers run in; [B, C] from normalised [B, d] and [C, d]."""
+        with torch.autocast(self.device.type, enabled=False):
+            return self.logit_scale * image_features.float() @ text_features.float().t()
+
+    def once(self, name: str, compute: Callable[[], object]) -> object:
+        """`compute()`, kept until the prompts may have changed: a switch of mode (so each test), or a loaded model."""
+        if name not in self._kept:
+            self._kept[name] = compute()
+        return self._kept[name]
+
+    def text_features(self) -> Tensor:
+        """`encode_text()`, once a test and not once a batch."""
+        return self.once("text features", self.encode_text)
+
+    # ------------------------------------------------------------------ training
+
+    def loss(self, image: Tensor, label: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        raise NotImplementedError
+
+    def forward_backward(self, batch: dict) -> dict[str, float]:
+        image, label = self.parse_batch_train(batch)
+        with autocast(self.precision, self.device):
+            logits, terms = self.loss(image, label)
+        loss = sum(terms.values())
+        self.model_zero_grad()
+        self.scaler.scale(loss).backward()
+        summary = {"loss": loss, "acc": compute_accuracy(logits, label)[0].squeeze()}
+        if len(terms) > 1:
+            summary.update({f"loss_{name}": term for name, term in terms.items()})
+        # one transfer from the device for everything that is logged
+        values = torch.stack([v.detach().float() for v in summary.values()]).tolist()
+        if not math.isfinite(values[0]):
+            raise FloatingPointError("Loss is infinite or NaN!")
+        self.scaler.step(self.optim)
+        self.scaler.update()
+        if self.batch_idx + 1 == self.num_batches:
+            self.update_lr()
+        return dict(zip(summary, values, strict=True))
+
+    def parse_batch_train(self, batch: dict) -> tuple[Tensor, Tensor]:
+        return batch["img"].to(self.device), batch["label"].to(self.device)
+
+    def set_model_mode(self, mode: str = "train", names=None) -> None:
+        self._kept.clear()
+        super().set_model_mode(mode, names)
+
+    # ------------------------------------------------------------------ testing
+
+    def model_inference(self, image: Tensor) -> Tensor:
+        """[B, 3, H, W] images, or [B, d] features from the bank, to logits [B, C]."""
+        with autocast(self.precision, self.device, training=False):
+            features = image if image.ndim == 2 else self.encode_image(image)
+            return self.logits(features, self.text_features())
+
+    @torch.no_grad()
+    def test(self, split: str | None = None) -> float:
+        """Dassl's test; a frozen image tower takes its features from the bank and runs at most once per image."""
+        split = split or self.cfg.TEST.SPLIT
+        name = "val_loader" if split == "val" and self.val_loader is not None else "test_loader"
+        images = getattr(self, name)
+        if self.frozen_image_encoder and self.cfg.TEST.get("FEATURE_BANK", True):
+            setattr(self, name, self.banked(images))
+        self._side: dict[str, list[Tensor]] = {}
+        try:
+            result = super().test(split)
+        finally:
+            setattr(self, name, images)
+        for kind, hits in self._side.items():
+            accuracy = 100.0 * torch.cat(hits).float().mean().item()
+            self.record.setdefault("other_accuracies", {})[kind] = accuracy
+            logger.info("* %s_accuracy: %.1f%%", kind, accuracy)
+        return result
+
+    def parse_batch_test(self, batch: dict) -> tuple[Tensor, Tensor]:
+        image, self._test_label = super().parse_batch_test(batch)
+        return image, self._test_label
+
+    def count_also(self, kind: str, logits: Tensor) -> None:
+        """Within `model_inference`: the accuracy of other logits of the same images, logged beside the result."""
+        self._side.setdefault(kind, []).append(logits.argmax(1) == self._test_label)
+
+    def banked(self, loader) -> FeatureLoader:
+        """The loader's images as features, from disk where this backbone has met them before."""
+        key = bank_key(loader, fingerprint(self.clip), self.precision, self.device)
+        features = self.bank.get(key, lambda: {"features": encode_loader(loader, self.encode_image, self.device)})
+        return FeatureLoader(features["features"], loader)
+
+    # ------------------------------------------------------------------ checkpoints
+
+    def load_model(self, directory: str, epoch: int | None = None) -> None:
+        """Loads `<directory>/<registered name>/model.pth.tar-<epoch>` (or model-best), ours or a reference's."""
+        if not directory:
+            logger.info("No --model-dir given: nothing is loaded")
+            return
+        self._kept.clear()
+        for name in self.get_model_names():
+            load_learner(self._models[name], directory, name, epoch, self.run_identity())
+
+    def extra_state(self) -> dict:
+        """What a resumed run needs beside weights, optimizer and schedule: the loss scale of amp."""
+        return {"scaler": self.scaler.state_dict()}
+
+    def load_extra_state(self, state: dict) -> None:
+        if state.get("scaler"):
+            self.scaler.load_state_dict(state["scaler"])
+
+    def run_identity(self) -> dict:
+        """What a checkpoint says of its run, so that resuming or loading into another method or backbone is refused."""
+        inherited = getattr(super(), "run_identity", dict)()
+        backbone = self.cfg.MODEL.BACKBONE
+        return inherited | {
+            "TRAINER.NAME": self.cfg.TRAINER.NAME,
+            "MODEL.BACKBONE": backbone.get("PATH", "") or backbone.NAME,
+            "backbone": fingerprint(self.clip),
+        }

@@ -1,0 +1,63 @@
+"""Loading a learner from a checkpoint: ours (learnable tensors only) or a reference implementation's (whole model)."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+from torch import nn
+
+from clipkit import InputError
+from dassl.utils import load_checkpoint
+
+logger = logging.getLogger(__name__)
+
+# Buffers that belong to the class names of the training run; the model may be evaluated on others.
+CLASS_BUFFERS = ("token_prefix", "token_suffix", "token_midfix", "prompt_embeddings")
+
+
+def load_learner(learner: nn.Module, directory: str, name: str, epoch: int | None, run: dict) -> None:
+    """Loads every tensor of `learner`; keys that it does not have (a reference's frozen CLIP) are left alone.
+
+    `run` is the trainer's `run_identity()`: where the file names another method or backbone, it is refused.
+    Raises InputError for a missing file, another method's or backbone's file, missing keys, and other shapes.
+    """
+    path = Path(directory) / name / (f"model.pth.tar-{epoch}" if epoch is not None else "model-best.pth.tar")
+    if not path.is_file():
+        raise InputError(f"There is no checkpoint at {path}{_what_is_there(path, directory)}.")
+    checkpoint = load_checkpoint(str(path))
+    saved = checkpoint.get("run") or {}
+    for key, what in (("TRAINER.NAME", "method"), ("backbone", "backbone")):
+        if key in saved and saved[key] != run[key]:
+            shown = "MODEL.BACKBONE" if key == "backbone" else key
+            raise InputError(
+                f"{path} was trained with another {what} ({saved.get(shown)}) than this run's ({run[shown]}); "
+                f"give the folder of a run that fits, or change the {what}."
+            )
+    state = {k: v for k, v in checkpoint["state_dict"].items() if k.rpartition(".")[2] not in CLASS_BUFFERS}
+    wanted = learner.state_dict()
+    missing = [k for k in wanted if k not in state]
+    if missing:
+        raise InputError(
+            f"{path} lacks {', '.join(missing[:3])}{' and more' if len(missing) > 3 else ''}: "
+            f"it is not a checkpoint of {run['TRAINER.NAME']} with this config."
+        )
+    for key, tensor in wanted.items():
+        if state[key].shape != tensor.shape:
+            raise InputError(
+                f"{path}: {key} has shape {tuple(state[key].shape)}, this run needs {tuple(tensor.shape)}; "
+                f"use the training run's config and backbone."
+            )
+    learner.load_state_dict({k: state[k] for k in wanted})
+    logger.info('Loading weights to %s from "%s" (epoch = %s)', name, path, checkpoint.get("epoch"))
+
+
+def _what_is_there(path: Path, directory: str) -> str:
+    """The part of the error that helps: the epochs that exist, or the folder that does not."""
+    if not Path(directory).is_dir():
+        return f": the folder {directory} does not exist; train first or mend --model-dir"
+    if not path.parent.is_dir():
+        others = sorted(p.name for p in Path(directory).iterdir() if (p / "checkpoint").is_file())
+        return f": {directory} holds {', '.join(others) or 'no trained model'}, not {path.parent.name}"
+    found = sorted(p.name for p in path.parent.glob("model*.tar*"))
+    return f" (there are: {', '.join(found) or 'none'}); mend --load-epoch"

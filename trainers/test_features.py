@@ -1,0 +1,51 @@
+"""Test images as features: what the feature bank stores, under which key, and how it is served in batches."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from clipkit import image_list_key
+
+
+def bank_key(loader, backbone: str, precision: str, device: torch.device) -> dict:
+    """Everything that the image features of a sequential loader depend on, down to the last bit."""
+    dataset = loader.dataset
+    return {
+        "kind": "image features, normalised, fp32",
+        "backbone": backbone,
+        "precision": precision,
+        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else device.type,
+        "torch": torch.__version__,
+        "transform": repr(dataset.transform),
+        "images": image_list_key([item.impath for item in dataset.data_source]),
+        "batch_size": loader.batch_size,
+    }
+
+
+@torch.no_grad()
+def encode_loader(loader, encode_image: Callable[[Tensor], Tensor], device: torch.device) -> Tensor:
+    """[N, d] features of all images of a sequential loader, in the loader's own batches."""
+    batches = tqdm(loader, desc="image features", disable=None, leave=False)
+    return torch.cat([encode_image(batch["img"].to(device)).cpu() for batch in batches])
+
+
+class FeatureLoader:
+    """Serves features in the shape of the image loader that they were computed from: same batches, `img` is [B, d]."""
+
+    def __init__(self, features: Tensor, loader) -> None:
+        self.features, self.loader = features, loader
+        self.dataset, self.batch_size = loader.dataset, loader.batch_size
+        self.labels = torch.tensor([item.label for item in loader.dataset.data_source])
+
+    def __len__(self) -> int:
+        return len(self.loader)
+
+    def __iter__(self) -> Iterator[dict]:
+        yield from (
+            {"img": img, "label": label}
+            for img, label in zip(self.features.split(self.batch_size), self.labels.split(self.batch_size), strict=True)
+        )

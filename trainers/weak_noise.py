@@ -1,0 +1,96 @@
+"""ANPrompt's weak semantic noise: f_w of Eq. 2 from a language cache, and the noise prompts P_w by k-means."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from clipkit import InputError, derive_seed, fingerprint, normalize
+from language import draw_pairs, load_source
+
+
+class WeakNoiseText:
+    """Draws a main and a noise sentence a class and fuses their frozen features.
+
+    The draw depends on (seed, dataset, class name, role) alone, so a class gets the same sentences whatever the other
+    classes are and in whichever process (`SAMPLE_MODE: per_class`); `shared_index` draws one index for all classes.
+    """
+
+    def __init__(self, trainer, cfg) -> None:
+        self.trainer, self.cfg = trainer, cfg
+        self.dataset, self.seed = trainer.cfg.DATASET.NAME, max(trainer.cfg.SEED, 0)
+        self.main = load_source(self.dataset, cfg.CACHE_MAIN, "main")
+        self.noise = load_source(self.dataset, cfg.CACHE_NOISE, "noise")
+        self.alpha = cfg.ALPHA if cfg.TEXT_NOISE else 0.0
+        self._moment: tuple | None = None
+
+    def sources(self) -> dict[str, dict[str, str]]:
+        """For the run's record: which files and sources the sentences come from, with their hashes."""
+        both = (("main", self.main), ("noise", self.noise))
+        return {role: {"source": s.name, "file": s.file, "sha256": s.sha256} for role, s in both}
+
+    def sentences(self, names: list[str], moment: tuple = (), count: int = 1) -> tuple[list[str], list[str]]:
+        """`count` main and noise sentences a class, class by class; `moment` is the epoch or step of a redraw."""
+        seed = derive_seed(self.seed, *moment) if moment else self.seed
+        shared = self.cfg.SAMPLE_MODE == "shared_index"
+        pairs = [draw_pairs(self.main, self.noise, name, seed, count, shared) for name in names]
+        return [text for main, _ in pairs for text in main], [text for _, noise in pairs for text in noise]
+
+    def features(self, names: list[str], moment: tuple = (), count: int = 1) -> Tensor:
+        """Eq. 2: f_w = F_t(m) + alpha F_t(n), normalised; [C * count, d] fp32."""
+        main, noise = self.sentences(names, moment, count)
+        f_m = self.encode(main)
+        f_n = self.encode(noise)
+        return normalize(f_m + self.alpha * f_n)
+
+    def encode(self, texts: list[str]) -> Tensor:
+        """Frozen, normalised features of sentences [N, d], kept on disk for this backbone."""
+        trainer = self.trainer
+        key = {
+            "kind": "text features, normalised, fp32",
+            "backbone": fingerprint(trainer.clip),
+            "precision": trainer.precision,
+            "device": trainer.device.type,
+            "torch": torch.__version__,
+            "texts": texts,
+        }
+        encode = trainer.text_encoder.encode_texts
+        return trainer.bank.get(key, lambda: {"features": encode(texts).cpu()})["features"].to(trainer.device)
+
+    def resampled(self, f_w: Tensor, epoch: int, step: int) -> Tensor:
+        """f_w for this moment of training: as it is (`RESAMPLE: once`), or drawn anew each epoch or step."""
+        if self.cfg.RESAMPLE == "once":
+            return f_w
+        moment = (epoch,) if self.cfg.RESAMPLE == "epoch" else (epoch, step)
+        if moment == self._moment:
+            return f_w
+        self._moment = moment
+        return self.features(self.trainer.classnames, moment)
+
+
+def noise_prompts(weak_noise: WeakNoiseText, f_w: Tensor, names: list[str], cfg, seed: int) -> Tensor:
+    """P_w [T, d]: the centres of k-means over f_w, largest cluster first (ties by the first coordinate).
+
+    With fewer classes than tokens, several sentences a class are clustered: draws are added until there are ten times
+    as many points as clusters, or no sentence is left.
+    """
+    from sklearn.cluster import KMeans  # imported here: it takes a second that other methods need not pay
+
+    k, points = cfg.N_TOKENS, f_w
+    if len(points) < k:
+        most = max(weak_noise.main.most(names), weak_noise.noise.most(names))
+        count = min(-(-10 * k // len(names)), most)
+        points = torch.unique(weak_noise.features(names, ("kmeans",), count), dim=0)
+        if len(points) < k:
+            raise InputError(
+                f"N_TOKENS is {k}, but the language cache gives only {len(points)} different noise features for these "
+                f"{len(names)} classes; lower N_TOKENS or add descriptions."
+            )
+    data = points.double().cpu().numpy()
+    if cfg.KMEANS_NORMALIZE:
+        data /= np.linalg.norm(data, axis=1, keepdims=True)
+    found = KMeans(k, init="k-means++", n_init=10, max_iter=300, random_state=seed % 2**32).fit(data)
+    sizes = np.bincount(found.labels_, minlength=k)
+    order = np.lexsort((found.cluster_centers_[:, 0], -sizes))
+    return torch.from_numpy(found.cluster_centers_[order]).float()
