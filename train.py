@@ -23,7 +23,7 @@ from dassl.utils import InputError, attach_logger, input_error_sentence, set_ran
 from runs.config import merge_file, merge_pairs
 from runs.folder import RunFolder
 from runs.record import environment, write_record
-from trainers.discovery import add_trainer_defaults, dataset_overrides, load_plugin
+from trainers.discovery import add_dataset_defaults, add_trainer_defaults, dataset_overrides, load_plugin
 
 logger = logging.getLogger("train")
 LOGGERS = ("train", "trainers", "datasets", "clipkit", "language")
@@ -54,11 +54,12 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def extend_cfg(cfg: CfgNode) -> None:
-    """Adds the keys that are ours and those of every registered trainer."""
+    """Adds the keys that are ours and those of every registered dataset and trainer."""
     cfg.DATASET.SUBSAMPLE_CLASSES = "all"  # all | base | new
     cfg.TASK = "B2N"  # B2N base-to-new | CD cross-dataset and domain generalisation | FS few-shot
     cfg.MODEL.BACKBONE.PATH = ""  # a local CLIP file, in place of a download
     cfg.TEST.FEATURE_BANK = True  # keep test image features of frozen towers on disk
+    add_dataset_defaults(cfg)
     add_trainer_defaults(cfg)
 
 

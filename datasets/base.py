@@ -48,24 +48,29 @@ class SplitDataset(DatasetBase):
     """
 
     dataset_dir: str = ""
+    other_dirs: ClassVar[Sequence[str]] = ()  # further names that the folder goes by
     image_dir: str = "."
-    split_file: str = ""
-    sizes: ClassVar[tuple[int, int, int, int] | None] = None  # published: classes, train, val, test
+    split_file: str = ""  # "": the dataset has none
+    needs: ClassVar[Mapping[str, str]] = {}  # path under `dataset_dir` -> where it comes from, beyond the split file
+    split_needs: ClassVar[Mapping[str, str]] = {}  # the same for what only a generated split is made from
+    # Published numbers: classes, train, val, test images. No val: 0; sets that are only tested count for train too.
+    sizes: ClassVar[tuple[int, int, int, int] | None] = None
     ignored: ClassVar[Sequence[str]] = ()  # folders that are no classes (only for a generated split)
     renames: ClassVar[Mapping[str, str]] = {}  # folder -> class name (only for a generated split)
-    test_only: ClassVar[bool] = False  # train_x and test are the same list; NUM_SHOTS and SUBSAMPLE_CLASSES are ignored
+    test_only: bool = False  # train_x and test are the same list; NUM_SHOTS and SUBSAMPLE_CLASSES are ignored
+    config_defaults: ClassVar[Mapping[str, object]] = {}  # the dataset's own config keys: dotted name -> default
 
     def __init__(self, cfg) -> None:
-        root = os.path.abspath(os.path.expanduser(cfg.DATASET.ROOT))
-        self.dataset_dir = os.path.join(root, self.dataset_dir)
+        self.cfg = cfg
+        self.dataset_dir = self.locate(cfg)
         self.image_dir = os.path.normpath(os.path.join(self.dataset_dir, self.image_dir))
-        self.split_file = os.path.join(self.dataset_dir, self.split_file)
+        self.split_file = os.path.join(self.dataset_dir, self.split_file) if self.split_file else ""
         self.ensure(self.dataset_dir)
 
         train, val, test = self.load_items()
         if self.test_only:
             train, val = test, []
-        check_items(train, val, test, self.split_file)
+        check_items(train, val, test, self.split_file or self.dataset_dir)
         names = {item.label: item.classname for item in train}
         self.all_classnames = [names[label] for label in sorted(names)]  # before the base/new half is taken
         self._compare_sizes(train, val, test)
@@ -76,22 +81,58 @@ class SplitDataset(DatasetBase):
         super().__init__(train_x=train, val=val, test=test)
 
     @classmethod
+    def find_dir(cls, root: str) -> str:
+        """The dataset's folder under `root`, absolute: the first of its names that exists, else the first name."""
+        root = os.path.abspath(os.path.expanduser(root))
+        paths = [os.path.join(root, name) for name in (cls.dataset_dir, *cls.other_dirs)]
+        return next((path for path in paths if os.path.isdir(path)), paths[0])
+
+    def locate(self, cfg) -> str:
+        """The absolute dataset folder of this run."""
+        return self.find_dir(cfg.DATASET.ROOT)
+
+    @classmethod
     def ensure(cls, dataset_dir: str) -> None:
         """Called with the absolute dataset folder before anything is read; may create it. Here: it must exist."""
         if not os.path.isdir(dataset_dir):
             raise MissingFileError(
                 f"{cls.__name__} is expected in {dataset_dir}, which does not exist; put the dataset there in the "
-                "layout of CoOp's DATASETS.md, or point --root (DATASET.ROOT) to the folder that holds it."
+                f"layout of CoOp's DATASETS.md (python -m datasets prepare {cls.__name__} helps), or point --root "
+                "(DATASET.ROOT) to the folder that holds it."
             )
+
+    def setting(self, key: str):
+        """The value of one of the dataset's own config keys; its default where the config was built without it."""
+        node = self.cfg
+        for part in key.split("."):
+            if part not in node:
+                return self.config_defaults[key]
+            node = node[part]
+        return node
+
+    def require(self, path: str) -> str:
+        """The absolute path of a part of the dataset folder. InputError with where it comes from if it is missing."""
+        full = os.path.join(self.dataset_dir, path)
+        if os.path.exists(full):
+            return full
+        source = {**self.needs, **self.split_needs}.get(path, "fetch it from the dataset's publisher")
+        what = "the image folder" if full == self.image_dir else "the file or folder"
+        raise MissingFileError(f"{type(self).__name__}: {what} {full} does not exist; what belongs there: {source}.")
 
     def load_items(self) -> tuple[list[Datum], list[Datum], list[Datum]]:
         """(train, val, test), all classes: from the split file, or else generated and saved, with a loud warning."""
-        if not os.path.isdir(self.image_dir):
-            raise MissingFileError(
-                f"{type(self).__name__}: the image folder {self.image_dir} does not exist; unpack the images there."
-            )
-        if os.path.isfile(self.split_file):
+        has_split = os.path.isfile(self.split_file)
+        # With the check of single files turned off a split may be read without its images.
+        if not (has_split and os.environ.get("DASSL_SKIP_FILE_CHECK") == "1"):
+            self.require_images()
+        if has_split:
             return read_split(self.split_file, self.image_dir)
+        for path in self.split_needs:
+            if not os.path.exists(os.path.join(self.dataset_dir, path)):
+                raise MissingFileError(
+                    f"{type(self).__name__}: there is no {self.split_file}; fetch it from CoOp's DATASETS.md. Nor is "
+                    f"there {path}, from which another split could be made ({self.split_needs[path]})."
+                )
         logger.warning(
             "WARNING: %s is missing, so a split is GENERATED: results are NOT comparable with published ones. "
             "Fetch the file from CoOp's DATASETS.md and delete the generated one to get the published split.",
@@ -104,6 +145,16 @@ class SplitDataset(DatasetBase):
         except OSError as error:
             logger.warning("The generated split is not kept (%s)", error)
         return train, val, test
+
+    def require_images(self) -> None:
+        """InputError unless the image folder is there."""
+        if not os.path.isdir(self.image_dir):
+            name = os.path.relpath(self.image_dir, self.dataset_dir).replace(os.sep, "/")
+            hint = f" ({self.needs[name]})" if name in self.needs else ""
+            raise MissingFileError(
+                f"{type(self).__name__}: the image folder {self.image_dir} does not exist; unpack the images "
+                f"there{hint}."
+            )
 
     def generate_split(self) -> tuple[list[Datum], list[Datum], list[Datum]]:
         """(train, val, test) where there is no split file: 50/20/30 % of every class folder."""

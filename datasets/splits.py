@@ -7,14 +7,31 @@ import math
 import os
 import random
 import warnings
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
 
 from dassl.data.datasets import Datum
 from dassl.utils import InputError, MissingFileError, listdir_nohidden, read_json, write_json
 
+from .listing import class_folders
+
 logger = logging.getLogger(__name__)
 
 PARTS = ("train", "val", "test")
+
+
+@contextmanager
+def unchecked_files() -> Iterator[None]:
+    """Inside the block no `Datum` looks for its file: for paths that were just listed, or without any images."""
+    before = os.environ.get("DASSL_SKIP_FILE_CHECK")
+    os.environ["DASSL_SKIP_FILE_CHECK"] = "1"
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ["DASSL_SKIP_FILE_CHECK"]
+        else:
+            os.environ["DASSL_SKIP_FILE_CHECK"] = before
 
 
 def make_items(records: Iterable[Sequence], path_prefix: str, origin: str) -> list[Datum]:
@@ -37,8 +54,13 @@ def make_items(records: Iterable[Sequence], path_prefix: str, origin: str) -> li
     return items
 
 
-def read_split(filepath: str, path_prefix: str) -> tuple[list[Datum], list[Datum], list[Datum]]:
-    """(train, val, test) of a split file; its paths are relative to `path_prefix`. An absent part is empty."""
+def read_split(
+    filepath: str, path_prefix: str, check_files: bool = True
+) -> tuple[list[Datum], list[Datum], list[Datum]]:
+    """(train, val, test) of a split file; its paths are relative to `path_prefix`. An absent part is empty.
+
+    `check_files=False` reads it without the images being there.
+    """
     logger.info("Reading split from %s", filepath)
     try:
         split = read_json(filepath)
@@ -47,7 +69,8 @@ def read_split(filepath: str, path_prefix: str) -> tuple[list[Datum], list[Datum
         raise InputError(f"{filepath} is not a split file ({error}); fetch it again.") from error
     if note:
         logger.warning("WARNING: %s was %s: results are NOT comparable with published ones", filepath, note)
-    train, val, test = (make_items(part, path_prefix, filepath) for part in records)
+    with nullcontext() if check_files else unchecked_files():
+        train, val, test = (make_items(part, path_prefix, filepath) for part in records)
     return train, val, test
 
 
@@ -92,6 +115,24 @@ def split_trainval(trainval: list[Datum], p_val: float = 0.2) -> tuple[list[Datu
     return train, val
 
 
+def split_groups(
+    groups: Iterable[tuple[str, list[Datum]]], p_trn: float = 0.5, p_val: float = 0.2
+) -> tuple[list[Datum], list[Datum], list[Datum]]:
+    """(train, val, test): each group (its name for messages, its items) is shuffled with `random` and cut in three."""
+    percent = [p * 100 for p in (p_trn, p_val, 1 - p_trn - p_val)]
+    logger.info("Splitting into %.0f%% train, %.0f%% val, and %.0f%% test", *percent)
+    train, val, test = [], [], []
+    for name, items in groups:
+        random.shuffle(items)
+        n_train, n_val = round(len(items) * p_trn), round(len(items) * p_val)
+        if min(n_train, n_val, len(items) - n_train - n_val) <= 0:
+            raise InputError(f"{name} holds {len(items)} images, too few to split in three.")
+        train += items[:n_train]
+        val += items[n_train : n_train + n_val]
+        test += items[n_train + n_val :]
+    return train, val, test
+
+
 def read_and_split_data(
     image_dir: str,
     p_trn: float = 0.5,
@@ -104,25 +145,12 @@ def read_and_split_data(
     Labels follow the sorted folder names; `new_cnames` renames folders to class names. Unlike upstream the files
     of a class are sorted before they are shuffled, so the split does not depend on the file system.
     """
-    folders = [name for name in listdir_nohidden(image_dir, sort=True) if name not in ignored]
-    folders = [name for name in folders if os.path.isdir(os.path.join(image_dir, name))]
-    if not folders:
-        raise InputError(f"{image_dir} has no class folders; put the images of each class into a folder of its own.")
-    percent = [p * 100 for p in (p_trn, p_val, 1 - p_trn - p_val)]
-    logger.info("Splitting into %.0f%% train, %.0f%% val, and %.0f%% test", *percent)
-    train, val, test = [], [], []
-    for label, folder in enumerate(folders):
-        files = listdir_nohidden(os.path.join(image_dir, folder), sort=True)
-        random.shuffle(files)
-        n_train, n_val = round(len(files) * p_trn), round(len(files) * p_val)
-        if min(n_train, n_val, len(files) - n_train - n_val) <= 0:
-            raise InputError(f"{os.path.join(image_dir, folder)} holds {len(files)} images, too few to split in three.")
-        classname = (new_cnames or {}).get(folder, folder)
-        items = [Datum(os.path.join(image_dir, folder, name), label, classname=classname) for name in files]
-        train += items[:n_train]
-        val += items[n_train : n_train + n_val]
-        test += items[n_train + n_val :]
-    return train, val, test
+    groups = []
+    for label, folder in enumerate(class_folders(image_dir, ignored)):
+        classname, path = (new_cnames or {}).get(folder, folder), os.path.join(image_dir, folder)
+        files = listdir_nohidden(path, sort=True)
+        groups.append((path, [Datum(os.path.join(path, name), label, classname=classname) for name in files]))
+    return split_groups(groups, p_trn, p_val)
 
 
 def subsample_classes(*args: list[Datum], subsample: str = "all") -> tuple | list:
@@ -142,7 +170,8 @@ def subsample_classes(*args: list[Datum], subsample: str = "all") -> tuple | lis
         raise InputError(f"the dataset has {len(labels)} class, so there are no {subsample} classes.")
     logger.info("SUBSAMPLE %s CLASSES!", subsample.upper())
     relabel = {old: new for new, old in enumerate(selected)}
-    return [
-        [Datum(x.impath, relabel[x.label], classname=x.classname) for x in items if x.label in relabel]
-        for items in args
-    ]
+    with unchecked_files():  # they were looked for when the items were made
+        return [
+            [Datum(x.impath, relabel[x.label], classname=x.classname) for x in items if x.label in relabel]
+            for items in args
+        ]

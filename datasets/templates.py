@@ -45,6 +45,26 @@ PROGRAD = {
 
 STYLES = {"coop": COOP, "kg": KG, "tcp": TCP, "sar": SAR, "prograd": PROGRAD}
 
+# The texts of TCP's learnable prompts. Its context takes the places of the first four words, whatever they are;
+# StanfordCars has no full stop. Here too a set that is not named has `a photo of a {}.`, e.g. the ImageNet family.
+TCP_LEARNABLE = {
+    "OxfordPets": "X X X X {}, a type of pet.",
+    "OxfordFlowers": "X X X X {}, a type of flower.",
+    "FGVCAircraft": "X X X X {}, a type of aircraft.",
+    "DescribableTextures": "X X X X {} texture.",
+    "EuroSAT": "X X X X {}.",
+    "SUN397": "X X X X {}.",
+    "Caltech101": "X X X X {}.",
+    "StanfordCars": "X X X X {}, a type of car",
+    "Food101": "X X X X {}, a type of food.",
+    "UCF101": "a photo of a person doing {}.",
+    **dict.fromkeys(("Digits", "Letters", "Objects"), "X X X X {}."),
+    **dict.fromkeys(("Shapes", "ShapesSketch", "ShapesClutter", "ShapesInverted"), "X X X X {}."),
+    "Textures": "X X X X {} texture.",
+}
+
+SAME_AS = {"Food101N": "Food101"}  # sets of another set's classes
+
 # Seven templates that do well on ImageNet, chosen by CLIP's authors by forward selection.
 SELECTED = (
     "itap of a {}.",
@@ -144,10 +164,11 @@ FULL80 = (
 def custom_template(dataset_name: str, style: str = "coop") -> str:
     """The hand-crafted template of a dataset (registry name, e.g. "OxfordPets") in the wording of one method.
 
-    style: "coop" (also MMRL, ANPrompt), "kg" (KgCoOp, CoPrompt), "tcp" (frozen side), "sar", "prograd".
-    An unknown dataset gets `a photo of a {}.`; an unknown style is a KeyError.
+    style: "coop" (also MMRL, ANPrompt), "kg" (KgCoOp, CoPrompt), "tcp" (frozen side), "tcp_learnable", "sar",
+    "prograd". An unknown dataset gets `a photo of a {}.`; an unknown style is a KeyError.
     """
-    return STYLES[style].get(dataset_name, DEFAULT)
+    table = TCP_LEARNABLE if style == "tcp_learnable" else STYLES[style]
+    return table.get(SAME_AS.get(dataset_name, dataset_name), DEFAULT)
 
 
 def template_set(kind: str, dataset_name: str, style: str = "coop") -> list[str]:

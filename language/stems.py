@@ -19,6 +19,9 @@ STEMS = {
     "StanfordCars": "stanford_cars",
     "SUN397": "sun397",
     "UCF101": "ucf101",
+    "Food101N": "food101n",
+    "WebVisionMini": "webvision",
+    "Folder": "folder",
     "Digits": "digits",
     "Shapes": "shapes",
     "ShapesSketch": "shapes_sketch",
@@ -33,9 +36,10 @@ STEMS = {
 SHORT_NAMES = {"caltech101": "caltech", "fgvc_aircraft": "fgvc"}
 _LONG_NAMES = {short: stem for stem, short in SHORT_NAMES.items()}
 
-# Shifted variants use the classes of their source set, so also its sentences.
+# Shifted and noisy variants use the classes of their source set, so also its sentences.
 _FAMILY = {
-    **dict.fromkeys(("imagenet_a", "imagenet_r", "imagenet_sketch", "imagenetv2"), "imagenet"),
+    **dict.fromkeys(("imagenet_a", "imagenet_r", "imagenet_sketch", "imagenetv2", "webvision"), "imagenet"),
+    "food101n": "food101",
     **dict.fromkeys(("shapes_sketch", "shapes_clutter", "shapes_inverted"), "shapes"),
 }
 

@@ -15,8 +15,9 @@ from clipkit import InputError, normalize, tokenize
 from dassl.engine import TRAINER_REGISTRY
 from datasets.templates import custom_template
 
-from .anprompt_config import CONFIG_DEFAULTS, SIM_W_CROSS_DATASET, SIM_W_OF_DATASET
+from .anprompt_config import CHOICES, CONFIG_DEFAULTS, SIM_W_CROSS_DATASET, SIM_W_OF_DATASET
 from .base import PromptTrainer
+from .checks import check_blocks, check_choices
 from .losses import cosine_distance, kl_divergence, variance_weight
 from .weak_noise import WeakNoiseText, noise_prompts
 
@@ -139,21 +140,21 @@ class ANPrompt(PromptTrainer):
         f_N = tokens.float().mean(dim=1) @ self.model.nrvpp_proj  # Eq. 4, in the joint space
         return normalize(f_v.float()), normalize(f_N.float()), f_v0
 
-    def all_logits(self, f_v: Tensor, f_N: Tensor, f_t: Tensor) -> dict[str, Tensor]:
+    def all_logits(self, f_v: Tensor, f_N: Tensor, f_t: Tensor, f_w: Tensor) -> dict[str, Tensor]:
         """Alignment, robustness, weak-noise (Eq. 5) and final logits, each [B, C]."""
         cfg = self.method_cfg()
-        l_A, l_W = self.logits(f_v, f_t), self.logits(f_N, self.f_w)
-        l_R = self.logits(f_N, f_t) if cfg.ROBUST_LOGITS == "rep" else self.logits(f_v, self.f_w)
+        l_A, l_W = self.logits(f_v, f_t), self.logits(f_N, f_w)
+        l_R = self.logits(f_N, f_t) if cfg.ROBUST_LOGITS == "rep" else self.logits(f_v, f_w)
         theta = 1.0 if cfg.ROBUST_LOGITS == "none" else self.theta
         return {"align": l_A, "robust": l_R, "weak": l_W, "final": theta * l_A + (1 - theta) * l_R}
 
     def loss(self, image: Tensor, label: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
         """Eq. 3: L = L_CE + lambda L_sim + gamma L_WA."""
         cfg = self.method_cfg()
-        self.f_w = self.weak_noise.resampled(self.f_w, self.epoch, self.batch_idx)
+        f_w = self.weak_noise.resampled(self.f_w, self.epoch, self.batch_idx)
         f_t = self.encode_text()
         f_v, f_N, f_v0 = self.encode_image_sides(image, self.model.visual_prompts(), frozen=True)
-        logits = self.all_logits(f_v, f_N, f_t)
+        logits = self.all_logits(f_v, f_N, f_t, f_w)
         if cfg.CE_MODE == "fused":
             ce = F.cross_entropy(logits["final"], label)
         else:
@@ -173,7 +174,7 @@ class ANPrompt(PromptTrainer):
         """The logits that `TEST_LOGITS` names for this situation; the others' accuracies are logged beside them."""
         prompts = self.once("visual prompts", self.model.visual_prompts)
         f_v, f_N, _ = self.encode_image_sides(image, prompts, frozen=False)
-        logits = self.all_logits(f_v, f_N, self.text_features())
+        logits = self.all_logits(f_v, f_N, self.text_features(), self.f_w)
         for kind in ("align", "robust", "final"):
             self.count_also(kind, logits[kind])
         return logits[self.method_cfg().TEST_LOGITS[self.situation()]]
@@ -186,30 +187,14 @@ class ANPrompt(PromptTrainer):
         return "fs" if cfg.TASK == "FS" else "new" if cfg.DATASET.SUBSAMPLE_CLASSES == "new" else "base"
 
     def _check(self, cfg) -> None:
-        choices = {
-            "ROBUST_LOGITS": ("fv_fw", "rep", "none"),
-            "CE_MODE": ("fused", "separate"),
-            "NRVPP_PROJ": ("clip", "learned_from_clip", "learned_random"),
-            "WA_REF": ("align", "robust"),
-            "WA_DIRECTION": ("ref_to_w", "w_to_ref"),
-            "KMEANS_SET": ("base", "all"),
-            "SAMPLE_MODE": ("per_class", "shared_index"),
-            "RESAMPLE": ("once", "epoch", "step"),
-        }
-        for key, allowed in choices.items():
-            if cfg[key] not in allowed:
-                raise InputError(f"{self.node}.{key} is {cfg[key]!r}, but must be one of {', '.join(allowed)}.")
+        check_choices(self.node, cfg, CHOICES)
+        backbone = self.cfg.MODEL.BACKBONE.PATH or self.cfg.MODEL.BACKBONE.NAME
         if not self.image_encoder.is_vit:
-            name = self.cfg.MODEL.BACKBONE.NAME
-            raise InputError(f"ANPrompt puts tokens into the image tower and needs a ViT backbone; {name} is a ResNet.")
+            raise InputError(f"ANPrompt puts tokens into the image tower and needs a ViT; {backbone} is a ResNet.")
         depth = min(self.image_encoder.depth, self.text_encoder.depth)
-        if not self.layers or self.layers[0] < 1 or self.layers[-1] > depth:
-            raise InputError(
-                f"{self.node}.IN_LAYERS is {self.layers}, but the blocks of {self.cfg.MODEL.BACKBONE.NAME} "
-                f"are numbered 1 to {depth}; name only these."
-            )
-        joint = self.clip.text_projection.shape[1]
+        check_blocks(f"{self.node}.IN_LAYERS", self.layers, depth, backbone)
+        joint = self.text_encoder.embed_dim
         if cfg.NOISE_DIM not in (0, joint):
             raise InputError(
-                f"{self.node}.NOISE_DIM is {cfg.NOISE_DIM}, but must equal the joint dimension {joint} (or 0: take it)."
+                f"{self.node}.NOISE_DIM is {cfg.NOISE_DIM}, but must be {joint}, the joint dimension, or 0."
             )

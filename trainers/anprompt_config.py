@@ -38,6 +38,18 @@ CONFIG_DEFAULTS = {
     N + "TEST_LOGITS.fs": "final",
 }
 
+CHOICES = {
+    "ROBUST_LOGITS": ("fv_fw", "rep", "none"),
+    "CE_MODE": ("fused", "separate"),
+    "NRVPP_PROJ": ("clip", "learned_from_clip", "learned_random"),
+    "WA_REF": ("align", "robust"),
+    "WA_DIRECTION": ("ref_to_w", "w_to_ref"),
+    "GAMMA_POWER": (1, 2),
+    "KMEANS_SET": ("base", "all"),
+    "SAMPLE_MODE": ("per_class", "shared_index"),
+    "RESAMPLE": ("once", "epoch", "step"),
+}
+
 # lambda of Eq. 3 (A20)
 SIM_W_OF_DATASET = {
     "StanfordCars": 7.0,

@@ -13,7 +13,9 @@ from types import ModuleType
 from yacs.config import CfgNode
 
 from clipkit import InputError
+from dassl.data.datasets import DATASET_REGISTRY
 from dassl.engine import TRAINER_REGISTRY
+from dassl.utils import Registry
 
 
 def discover() -> list[str]:
@@ -50,13 +52,13 @@ def load_plugin(path: str) -> ModuleType:
     return module
 
 
-def add_trainer_defaults(cfg: CfgNode) -> None:
-    """Adds the config keys that the registered trainers declare in `config_defaults` ({dotted key: default}).
+def add_defaults(cfg: CfgNode, registry: Registry) -> None:
+    """Adds the config keys that a registry's classes declare in `config_defaults` ({dotted key: default}).
 
-    Two trainers may declare the same key (CoOp's node serves several methods); the first default stays.
+    Two classes may declare the same key (CoOp's node serves several methods); the first default stays.
     """
-    for name in TRAINER_REGISTRY.registered_names():
-        for key, value in getattr(TRAINER_REGISTRY.get(name), "config_defaults", {}).items():
+    for name in registry.registered_names():
+        for key, value in getattr(registry.get(name), "config_defaults", {}).items():
             *path, leaf = key.split(".")
             node = cfg
             for part in path:
@@ -65,6 +67,16 @@ def add_trainer_defaults(cfg: CfgNode) -> None:
                 node = node[part]
             if leaf not in node:
                 node[leaf] = value
+
+
+def add_trainer_defaults(cfg: CfgNode) -> None:
+    """Adds the config keys of the registered trainers."""
+    add_defaults(cfg, TRAINER_REGISTRY)
+
+
+def add_dataset_defaults(cfg: CfgNode) -> None:
+    """Adds the config keys of the registered datasets (`DATASET.FOLDER.PATH` and the like)."""
+    add_defaults(cfg, DATASET_REGISTRY)
 
 
 def dataset_overrides(cfg: CfgNode) -> list:

@@ -24,6 +24,7 @@ class WeakNoiseText:
         self.noise = load_source(self.dataset, cfg.CACHE_NOISE, "noise")
         self.alpha = cfg.ALPHA if cfg.TEXT_NOISE else 0.0
         self._moment: tuple | None = None
+        self._drawn: Tensor | None = None
 
     def sources(self) -> dict[str, dict[str, str]]:
         """For the run's record: which files and sources the sentences come from, with their hashes."""
@@ -59,14 +60,16 @@ class WeakNoiseText:
         return trainer.bank.get(key, lambda: {"features": encode(texts).cpu()})["features"].to(trainer.device)
 
     def resampled(self, f_w: Tensor, epoch: int, step: int) -> Tensor:
-        """f_w for this moment of training: as it is (`RESAMPLE: once`), or drawn anew each epoch or step."""
+        """f_w for this moment of training: as it is (`RESAMPLE: once`), or drawn anew each epoch or step.
+
+        Tests always use the first draw, so that a checkpoint tested again gives the same numbers.
+        """
         if self.cfg.RESAMPLE == "once":
             return f_w
         moment = (epoch,) if self.cfg.RESAMPLE == "epoch" else (epoch, step)
-        if moment == self._moment:
-            return f_w
-        self._moment = moment
-        return self.features(self.trainer.classnames, moment)
+        if moment != self._moment:
+            self._moment, self._drawn = moment, self.features(self.trainer.classnames, moment)
+        return self._drawn
 
 
 def noise_prompts(weak_noise: WeakNoiseText, f_w: Tensor, names: list[str], cfg, seed: int) -> Tensor:

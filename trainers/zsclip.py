@@ -9,6 +9,7 @@ from dassl.engine import TRAINER_REGISTRY
 from datasets.templates import template_set
 
 from .base import PromptTrainer
+from .checks import check_choices
 
 
 @TRAINER_REGISTRY.register()
@@ -26,12 +27,8 @@ class ZeroshotCLIP(PromptTrainer):
         return None
 
     def templates(self) -> list[str]:
-        kind = self.method_cfg().TEMPLATES
-        if kind not in ("custom", "select", "select+custom", "full80"):
-            raise InputError(
-                f"{self.node}.TEMPLATES is {kind!r}, but must be one of custom, select, select+custom, full80."
-            )
-        return template_set(kind, self.cfg.DATASET.NAME)
+        check_choices(self.node, self.method_cfg(), {"TEMPLATES": ("custom", "select", "select+custom", "full80")})
+        return template_set(self.method_cfg().TEMPLATES, self.cfg.DATASET.NAME)
 
     def encode_text(self) -> Tensor:
         """[C, d]: mean over templates of the normalised features, normalised again."""

@@ -7,6 +7,7 @@ Since seeds travel with the indices, worker processes can stay alive from one ep
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Iterator
 from contextlib import nullcontext
 from typing import Any, NamedTuple
@@ -100,7 +101,8 @@ class SeededLoader(DataLoader):
             generator=torch.Generator().manual_seed(derive_seed(seed, "workers", stream)),
             **kwargs,
         )
-        self._snapshot = None
+        self._snapshot: int | None = None
+        self._finalizer: weakref.finalize | None = None
 
     def set_epoch(self, epoch: int) -> None:
         self.sampler.set_epoch(epoch)
@@ -109,18 +111,35 @@ class SeededLoader(DataLoader):
         self.sampler.stream = stream
 
     def stop_workers(self) -> None:
-        """End persistent worker processes; the next pass starts new ones."""
+        """End persistent worker processes (unless a pass still runs, which ends them itself); the next pass starts
+        new ones."""
+        if self._finalizer is not None:
+            if self._pass_is_running():
+                self._finalizer.detach()
+            else:
+                self._finalizer()
         self._iterator = None
 
+    def _pass_is_running(self) -> bool:
+        return getattr(self._iterator, "_tasks_outstanding", 0) > 0
+
     def __iter__(self):
-        if self.persistent_workers and self.num_workers > 0:
-            snapshot = _snapshot(self.dataset.wrapped)
-            # Workers hold a copy of the data set: new ones if it changed (relabelled items, another transform).
-            # Also if an earlier pass was left early or still runs: persistent workers serve one pass at a time.
-            if snapshot != self._snapshot or getattr(self._iterator, "_tasks_outstanding", 0) > 0:
-                self.stop_workers()
-            self._snapshot = snapshot
-        return super().__iter__()
+        if not (self.persistent_workers and self.num_workers > 0):
+            return super().__iter__()
+        snapshot = _snapshot(self.dataset.wrapped)
+        # Workers hold a copy of the data set: new ones if it changed (relabelled items, another transform).
+        # Also if an earlier pass was left early or still runs: persistent workers serve one pass at a time.
+        if snapshot != self._snapshot or self._pass_is_running():
+            self.stop_workers()
+        self._snapshot = snapshot
+        is_new = self._iterator is None
+        iterator = super().__iter__()
+        if is_new:
+            # Garbage collection may close an iterator's queues before it can tell its workers to end, and then waits
+            # five seconds for each. The finalizer keeps the iterator whole until the loader is gone.
+            self._finalizer = weakref.finalize(self, iterator._shutdown_workers)
+            self._finalizer.atexit = False
+        return iterator
 
 
 def _snapshot(dataset: Dataset) -> int:

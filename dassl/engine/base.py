@@ -34,12 +34,14 @@ class TrainerBase(ModelKeeper):
         self, epoch: int, directory: str, is_best: bool = False, val_result: float | None = None, model_name: str = ""
     ) -> None:
         """Write a checkpoint of each registered model after the epoch of index `epoch` (0-based) to `directory`."""
+        finished = epoch + 1 == getattr(self, "max_epoch", None)
         for i, name in enumerate(self.get_model_names()):
             optim, sched = self._optims[name], self._scheds[name]
             state = {
                 "state_dict": self._models[name].state_dict(),
                 "epoch": epoch + 1,
-                "optimizer": None if optim is None else optim.state_dict(),
+                # A finished run does not step again: without the optimizer's state the file is a third of the size.
+                "optimizer": None if optim is None or finished else optim.state_dict(),
                 "scheduler": None if sched is None else sched.state_dict(),
                 "val_result": val_result,
                 # Not in upstream, which ignores them:

@@ -19,7 +19,7 @@ logger = logging.getLogger(__name__)
 
 
 class _EpochTrainer(SimpleTrainer):
-    def batches(self) -> Iterator[tuple]:
+    def _batches(self) -> Iterator[tuple]:
         """The arguments of `forward_backward`, batch by batch; sets `num_batches` first."""
         raise NotImplementedError
 
@@ -28,7 +28,7 @@ class _EpochTrainer(SimpleTrainer):
         losses, batch_time, data_time = MetricMeter(), AverageMeter(), AverageMeter()
         freq = self.cfg.TRAIN.PRINT_FREQ
         end = time.time()
-        for self.batch_idx, args in enumerate(self.batches()):  # noqa: B020 (methods read self.batch_idx)
+        for self.batch_idx, args in enumerate(self._batches()):  # noqa: B020 (methods read self.batch_idx)
             data_time.update(time.time() - end)
             losses.update(self.forward_backward(*args))
             batch_time.update(time.time() - end)
@@ -60,7 +60,7 @@ class _EpochTrainer(SimpleTrainer):
 class TrainerX(_EpochTrainer):
     """Trains on labelled data only: `forward_backward(batch)`."""
 
-    def batches(self) -> Iterator[tuple]:
+    def _batches(self) -> Iterator[tuple]:
         self.num_batches = len(self.train_loader_x)
         for batch in self._bar(self.train_loader_x):
             yield (batch,)
@@ -77,7 +77,7 @@ class TrainerXU(_EpochTrainer):
     is exhausted.
     """
 
-    def batches(self) -> Iterator[tuple]:
+    def _batches(self) -> Iterator[tuple]:
         if self.train_loader_u is None:
             raise InputError(f"{type(self).__name__} needs unlabelled images, and the data set has no train_u")
         x, u = len(self.train_loader_x), len(self.train_loader_u)

@@ -170,6 +170,10 @@ def resume_state(fpath: str, model, optimizer=None, scheduler=None) -> dict:
             except (ValueError, KeyError, TypeError) as exc:
                 raise InputError(f"the {name} state in {fpath} does not fit this run ({exc}). {advice}") from exc
             logger.info("Loaded %s", name)
+        elif part is not None:
+            logger.info(
+                "%s has no %s state (a finished run keeps none): going on from here starts it anew", fpath, name
+            )
     logger.info("Previous epoch: %s", checkpoint.get("epoch"))
     return checkpoint
 

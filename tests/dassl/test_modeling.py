@@ -29,7 +29,7 @@ def test_simple_net(capsys):
 
 
 def test_resnet():
-    net = build_backbone("resnet18", verbose=False, pretrained=False)
+    net = build_backbone("resnet18", verbose=False, pretrained=False).eval()
     assert net(torch.randn(1, 3, 32, 32)).shape == (1, net.out_features) == (1, 512)
 
 

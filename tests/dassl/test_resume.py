@@ -3,8 +3,8 @@
 import os
 
 import pytest
-import toy
 import torch
+import toy
 
 from dassl.engine import build_trainer
 from dassl.utils import InputError
@@ -19,7 +19,7 @@ def weights(trainer):
 
 
 def run(cfg, stop_in_epoch=None, log=None):
-    """Train; with `stop_in_epoch` the run dies in the middle of that epoch (0-based). `log` collects (epoch, lr, loss)."""
+    """Train; with `stop_in_epoch` (0-based) the run dies in the middle of it. `log` collects epoch, batch, lr, loss."""
     trainer = build_trainer(cfg)
     real = trainer.forward_backward
 

@@ -5,8 +5,8 @@ import os
 import re
 
 import pytest
-import toy
 import torch
+import toy
 from torch import nn
 
 from dassl.data import DataManager
@@ -237,7 +237,7 @@ def test_trainer_xu(make_cfg):
         trainer = Both(make_cfg("TRAIN.COUNT_ITER", "both", "OUTPUT_DIR", make_cfg().OUTPUT_DIR + "x"))
         trainer.train()
     with pytest.raises(InputError, match="train_u"):
-        next(TrainerXU.batches(build_trainer(make_cfg())))
+        next(TrainerXU._batches(build_trainer(make_cfg())))
 
 
 def test_unknown_trainer(make_cfg):
@@ -259,3 +259,23 @@ def test_custom_data_manager(make_cfg):
 
     assert isinstance(Trainer(make_cfg()).dm, Manager)
     assert issubclass(Trainer, SimpleTrainer)
+
+
+def test_draws_during_a_test(make_cfg):
+    """Inference that draws (attacks, test-time views) repeats itself, and training does not notice it."""
+
+    class Noisy(toy.ToyTrainer):
+        def model_inference(self, image):
+            return super().model_inference(image) + torch.randn(image.shape[0], 4)
+
+    trainer = Noisy(make_cfg())
+    state = torch.get_rng_state()
+    trainer.test()
+    first = trainer.evaluator._y_pred
+    torch.rand(3)
+    trainer.test()
+    assert trainer.evaluator._y_pred == first
+    torch.set_rng_state(state)
+    trainer.test(split="val")
+    assert torch.equal(torch.get_rng_state(), state)
+    assert trainer.evaluator._y_pred != first

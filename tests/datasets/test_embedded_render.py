@@ -66,7 +66,7 @@ def test_captions_say_what_is_shown(batch):
         if said[2] >= 0 and text not in described:  # descriptions paraphrase the pattern
             assert PATTERNS[said[2]] in text.lower()
     assert len(batch.shown[:, 0].unique()) >= len(NOUNS) - 4
-    assert 0.25 < batch.said[:, 1].ge(0).float().mean() / batch.shown[:, 1].ge(0).float().mean() < 0.5
+    assert 0.15 < batch.said[:, 1].ge(0).sum() / batch.shown[:, 1].ge(0).sum() < 0.4  # names are seen without a colour
 
 
 def test_bare_names_and_late_positions_are_trained(batch):

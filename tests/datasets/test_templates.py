@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from dassl.data.datasets import DATASET_REGISTRY
-from datasets.templates import FULL80, SELECTED, STYLES, clean_name, custom_template, template_set
+from datasets.templates import FULL80, SELECTED, STYLES, TCP_LEARNABLE, clean_name, custom_template, template_set
 from language.stems import STEMS
 
 CONFIGS = Path(__file__).parents[2] / "configs" / "datasets"
@@ -44,6 +44,20 @@ def test_styles_differ_where_the_papers_do():
         assert {custom_template(name, style) for style in STYLES} == {"a photo of a {}."}
 
 
+def test_tcp_has_texts_of_its_own_for_its_context():
+    assert custom_template("StanfordCars", "tcp_learnable") == "X X X X {}, a type of car", "no full stop"
+    assert custom_template("DescribableTextures", "tcp_learnable") == "X X X X {} texture."
+    assert custom_template("UCF101", "tcp_learnable") == "a photo of a person doing {}."
+    assert custom_template("ImageNetA", "tcp_learnable") == "a photo of a {}."
+    # the context overwrites four words, so each text has four before the name
+    assert all(len(text.split("{}")[0].split()) >= 4 for text in TCP_LEARNABLE.values())
+
+
+def test_a_noisy_set_is_worded_as_its_clean_one():
+    for style in (*STYLES, "tcp_learnable"):
+        assert custom_template("Food101N", style) == custom_template("Food101", style) != "a photo of a {}."
+
+
 def test_every_template_has_one_place_for_the_name():
     known = [t for style in STYLES.values() for t in style.values()]
     assert all(t.count("{}") == 1 and t.endswith(".") for t in [*FULL80, *known])
@@ -61,6 +75,8 @@ def test_template_sets():
 @pytest.mark.parametrize("file", sorted(CONFIGS.glob("*.yaml")), ids=lambda file: file.stem)
 def test_dataset_configs_hold_the_name_only(file):
     config = yaml.safe_load(file.read_text())
+    if file.stem == "webvision":  # the one set that is also judged by top-5
+        assert config.pop("TEST") == {"EVALUATOR": "Top5"}
     assert list(config) == ["DATASET"] and list(config["DATASET"]) == ["NAME"]
     assert config["DATASET"]["NAME"] in DATASET_REGISTRY.registered_names()
     assert STEMS[config["DATASET"]["NAME"]] == file.stem

@@ -46,6 +46,8 @@ def test_a_run_writes_log_record_config_and_checkpoint(finished):
 
 def test_checkpoints_hold_learnable_tensors_only(finished):
     trainer, folder = finished
+    file = folder / "prompt_learner" / "model.pth.tar-3"
+    assert torch.load(file, weights_only=True)["optimizer"] is None  # the run is over: nothing steps again
     names = set(weights(folder))
     if trainer == "CoOp":
         assert names == {"ctx"}

@@ -161,6 +161,14 @@ def test_resampling_draws_anew_and_repeats(tiny, tmp_path):
     assert torch.equal(again.weak_noise.resampled(again.f_w, 0, 2), drawn[2])
 
 
+def test_resampling_leaves_the_test_alone(tiny, tmp_path):
+    trainer = tiny.trainer(tmp_path, "ANPrompt", {N + "RESAMPLE": "step"})
+    before, start = trainer.test(), trainer.f_w.clone()
+    trainer.epoch = trainer.batch_idx = 0
+    trainer.loss(*batch(trainer))
+    assert torch.equal(trainer.f_w, start) and trainer.test() == before
+
+
 def test_test_logits_follow_the_situation(tiny, tmp_path):
     cases = [("base", {}), ("new", {"DATASET.SUBSAMPLE_CLASSES": "new"}), ("fs", {"TASK": "FS"}),
              ("cd_target", {"TASK": "CD"})]  # fmt: skip

@@ -1,0 +1,157 @@
+"""`Folder`: one's own images, described by config alone (docs/own_data.md)."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Mapping
+
+from dassl.data.datasets import DATASET_REGISTRY, Datum
+from dassl.utils import InputError, MissingFileError, seeded
+
+from .base import GENERATION_SEED, SplitDataset
+from .listing import class_folders, read_lines
+from .splits import read_split, relative_path, save_split, split_groups, unchecked_files
+
+logger = logging.getLogger(__name__)
+
+EXTENSIONS = (".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".webp", ".gif")
+OWN_SPLIT = "split_folder.json"
+NO_CLASSES = ("split_fewshot",)  # our own few-shot samples
+VALIDATION = ("val", "valid", "validation")
+
+Parts = tuple[list[Datum], list[Datum], list[Datum]]
+
+
+@DATASET_REGISTRY.register()
+class Folder(SplitDataset):
+    """DATASET.FOLDER.PATH holds one folder per class, or `train`, `test` and perhaps `val` with one folder per class
+    each, or whatever images the split file DATASET.FOLDER.SPLIT_FILE lists. Labels follow the sorted folder names."""
+
+    config_defaults = {
+        "DATASET.FOLDER.PATH": "",  # under DATASET.ROOT, or absolute; "" is DATASET.ROOT itself
+        "DATASET.FOLDER.SPLIT_FILE": "",  # under PATH, or absolute; as split_zhou_*.json
+        "DATASET.FOLDER.CLASSNAMES": "",  # under PATH, or absolute; lines "folder class name"
+    }
+
+    def locate(self, cfg) -> str:
+        root = os.path.abspath(os.path.expanduser(cfg.DATASET.ROOT))
+        return os.path.normpath(os.path.join(root, os.path.expanduser(self.setting("DATASET.FOLDER.PATH"))))
+
+    @classmethod
+    def ensure(cls, dataset_dir: str) -> None:
+        if not os.path.isdir(dataset_dir):
+            raise MissingFileError(
+                f"Folder: there is no folder {dataset_dir}; set DATASET.FOLDER.PATH to the folder of the images."
+            )
+
+    def load_items(self) -> Parts:
+        split_file = self._file("DATASET.FOLDER.SPLIT_FILE")
+        if split_file:
+            self.split_file = split_file
+            parts = read_split(split_file, self.image_dir)
+        elif os.path.isdir(os.path.join(self.image_dir, "test")):
+            parts = self.read_parts()
+        elif self._val_is_test():
+            parts = self.read_parts(test=self._val_is_test(), val="")
+        else:
+            parts = self.split_classes()
+        names_file = self._file("DATASET.FOLDER.CLASSNAMES")
+        return rename(parts, read_names(names_file), names_file) if names_file else parts
+
+    def _file(self, key: str) -> str:
+        """The absolute path that a key names, or "" """
+        if not (value := self.setting(key)):
+            return ""
+        path = os.path.join(self.dataset_dir, os.path.expanduser(value))
+        if not os.path.isfile(path):
+            raise MissingFileError(f"{key} is {value!r}, but there is no file {path}; correct the key.")
+        return path
+
+    def _val_is_test(self) -> str:
+        """The validation folder where there are `train` and it only; "" elsewhere."""
+        has_train = os.path.isdir(os.path.join(self.image_dir, "train"))
+        return self._validation_folder() if has_train else ""
+
+    def _validation_folder(self) -> str:
+        return next((name for name in VALIDATION if os.path.isdir(os.path.join(self.image_dir, name))), "")
+
+    def read_parts(self, test: str = "test", val: str | None = None) -> Parts:
+        """From `train`, `val` and `test` folders. Without `train` the set is for testing only."""
+        val = self._validation_folder() if val is None else val
+        if test != "test":
+            logger.info("Folder: there is no test folder, so the images of %s are the test set", test)
+        has_train = os.path.isdir(os.path.join(self.image_dir, "train"))
+        if not has_train:
+            logger.info("Folder: there is no train folder, so the test images stand for it; shots are not drawn")
+            self.test_only = True
+        labels = class_labels(os.path.join(self.image_dir, "train" if has_train else test))
+        train, val_items, test_items = (
+            self.read_classes(part, labels) if part else [] for part in ("train" if has_train else "", val, test)
+        )
+        return train, val_items, test_items
+
+    def read_classes(self, part: str, labels: Mapping[str, int]) -> list[Datum]:
+        """Items of all class folders below `part` ("" for the image folder itself), sorted."""
+        base = os.path.join(self.image_dir, part)
+        items = []
+        for folder in class_folders(base, NO_CLASSES):
+            if folder not in labels:
+                raise InputError(f"{os.path.join(base, folder)} is a class that train does not have; add or remove it.")
+            path = os.path.join(base, folder)
+            files = sorted(f for f in os.listdir(path) if f.lower().endswith(EXTENSIONS) and not f.startswith("."))
+            if not files:
+                raise InputError(f"{path} holds no images ({', '.join(EXTENSIONS)}); add some or take it out.")
+            with unchecked_files():
+                items += [Datum(os.path.join(path, file), labels[folder], classname=folder) for file in files]
+        return items
+
+    def split_classes(self) -> Parts:
+        """50/20/30 % of each class. The split is kept beside the classes, so images added later do not change it."""
+        items = self.read_classes("", class_labels(self.image_dir))
+        self.split_file = os.path.join(self.dataset_dir, OWN_SPLIT)
+        if os.path.isfile(self.split_file):
+            parts = read_split(self.split_file, self.image_dir)
+            known = {relative_path(item, self.image_dir) for part in parts for item in part}
+            added = [x for x in items if relative_path(x, self.image_dir) not in known]
+            if added:
+                logger.warning(
+                    "Warning: %d images, %s for one, came after the split and are not in %s; remove that file to "
+                    "draw a new split", len(added), added[0].impath, self.split_file,
+                )  # fmt: skip
+            return parts
+        groups: dict[int, list[Datum]] = {}
+        for item in items:
+            groups.setdefault(item.label, []).append(item)
+        with seeded(GENERATION_SEED):
+            parts = split_groups((f"{self.image_dir}/{group[0].classname}", group) for group in groups.values())
+        try:
+            save_split(*parts, self.split_file, self.image_dir)
+        except OSError as error:
+            logger.warning("The split is not kept (%s); images added later will change it", error)
+        return parts
+
+
+def class_labels(folder: str) -> dict[str, int]:
+    return {name: label for label, name in enumerate(class_folders(folder, NO_CLASSES))}
+
+
+def read_names(path: str) -> dict[str, str]:
+    """folder -> class name; the lines are: folder, space (a tab if the folder's name holds spaces), name."""
+    names = {}
+    for line in read_lines(path):
+        folder, _, name = line.partition("\t" if "\t" in line else " ")
+        if not name.strip():
+            raise InputError(f"{path}: {line!r} is not 'folder class name'; complete the line.")
+        names[folder.strip()] = name.strip()
+    return names
+
+
+def rename(parts: Parts, names: Mapping[str, str], origin: str) -> Parts:
+    """The parts with class names replaced by those of `names`, which must have all."""
+    known = {item.classname for part in parts for item in part}
+    if missing := sorted(known - set(names)):
+        raise InputError(f"{origin} has no line for the class {missing[0]!r}; add one for each class.")
+    with unchecked_files():
+        train, val, test = ([Datum(x.impath, x.label, classname=names[x.classname]) for x in part] for part in parts)
+    return train, val, test

@@ -1,0 +1,93 @@
+"""What lies in a dataset's folders: class folders, their files (kept in a JSON file if they are many), text lists."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TypeVar
+
+from dassl.utils import InputError, MissingFileError, atomic_path, listdir_nohidden, read_json
+
+logger = logging.getLogger(__name__)
+T = TypeVar("T")
+
+RACY_SECONDS = 2  # a folder changed so recently may change again without a new time stamp
+
+
+def class_folders(image_dir: str, ignored: Sequence[str] = ()) -> list[str]:
+    """Sorted names of the folders in `image_dir`. InputError if there are none."""
+    if not os.path.isdir(image_dir):
+        raise MissingFileError(f"the image folder {image_dir} does not exist; unpack the images there.")
+    names = listdir_nohidden(image_dir, sort=True)
+    folders = [name for name in names if name not in ignored and os.path.isdir(os.path.join(image_dir, name))]
+    if not folders:
+        raise InputError(f"{image_dir} has no class folders; put the images of each class into a folder of its own.")
+    return folders
+
+
+def list_images(image_dir: str, folders: Iterable[str], cache_file: str = "") -> dict[str, list[str]]:
+    """folder -> sorted names of its files, which must not be none.
+
+    With `cache_file` the names are kept there, with the folders' times of change; only folders that changed since are
+    listed again. A file that cannot be written just is not.
+    """
+    kept = _read_listing(cache_file)
+    now = time.time_ns()
+    listing, times = {}, {}
+    for folder in folders:
+        path = os.path.join(image_dir, folder)
+        changed = os.stat(path).st_mtime_ns
+        racy = changed > now - RACY_SECONDS * 10**9
+        times[folder] = 0 if racy else changed
+        known = kept.get(folder)
+        if known and known[0] == changed:
+            listing[folder] = known[1]
+            continue
+        with os.scandir(path) as entries:
+            listing[folder] = sorted(e.name for e in entries if not e.name.startswith(".") and not e.is_dir())
+        if not listing[folder]:
+            raise InputError(f"the class folder {path} holds no images; unpack it again or take it out.")
+    new = {folder: [times[folder], listing[folder]] for folder in listing}
+    if cache_file and new != kept:
+        try:
+            with atomic_path(cache_file) as temporary, open(temporary, "w", encoding="utf-8") as file:
+                file.write(json.dumps({"note": "listing of image folders; may be deleted", "folders": new}))
+        except OSError as error:
+            logger.info("The listing of %s is not kept (%s)", image_dir, error)
+    return listing
+
+
+def _read_listing(cache_file: str) -> dict[str, list]:
+    """folder -> [time of change, names]; empty if there is no such file or it is damaged."""
+    if not cache_file or not os.path.isfile(cache_file):
+        return {}
+    try:
+        folders = read_json(cache_file)["folders"]
+        well_formed = all(
+            isinstance(t, int) and all(isinstance(n, str) for n in names) for t, names in folders.values()
+        )
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        well_formed = False
+    if not well_formed:
+        logger.info("The listing %s is damaged and made anew", cache_file)
+        return {}
+    return folders
+
+
+def read_lines(path: str) -> list[str]:
+    """The lines of a text file, stripped, without empty ones. InputError if it cannot be read as text."""
+    try:
+        with open(path, encoding="utf-8-sig") as file:
+            return [line.strip() for line in file if line.strip()]
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{path} cannot be read ({error}); fetch it again.") from error
+
+
+def look_up(table: Mapping[str, T], key: str, what: str, origin: str) -> T:
+    """`table[key]`; InputError with what the key is and the file or folder that lacks it."""
+    if key not in table:
+        raise InputError(f"{origin} has no {what} {key!r}; the files do not belong together, fetch them again.")
+    return table[key]

@@ -1,0 +1,23 @@
+"""Checks of a method's settings that more than one method makes; each error is one sentence."""
+
+from __future__ import annotations
+
+from yacs.config import CfgNode
+
+from clipkit import InputError
+
+
+def check_choices(node: str, cfg: CfgNode, choices: dict[str, tuple]) -> None:
+    """Raises InputError when a key of the config node `cfg`, called `node`, is none of its choices."""
+    for key, allowed in choices.items():
+        if cfg[key] not in allowed:
+            raise InputError(f"{node}.{key} is {cfg[key]!r}, but must be one of {', '.join(map(str, allowed))}.")
+
+
+def check_blocks(key: str, blocks: list[int], depth: int, backbone: str) -> None:
+    """Raises InputError unless `blocks` names transformer blocks 1 to `depth`."""
+    if not blocks or min(blocks) < 1 or max(blocks) > depth:
+        raise InputError(
+            f"{key} is {list(blocks)}, but the blocks of {backbone or 'this backbone'} are numbered 1 to {depth}; "
+            "name only these."
+        )
