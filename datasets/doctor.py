@@ -7,6 +7,8 @@ from pathlib import Path
 
 from tabulate import tabulate
 
+from dassl.utils import InputError
+
 from .catalog import Entry, entries, find
 from .checkup import Finding, examine
 from .console import say
@@ -28,6 +30,8 @@ def add_command(commands) -> argparse.ArgumentParser:
 
 def run(args: argparse.Namespace) -> int:
     """0: all is well; 1: there are problems. A dataset that is not there is one only if it was named."""
+    if args.workers is not None and args.workers < 1:
+        raise InputError(f"--workers is {args.workers}, but must be 1 or more.")
     chosen = [find(name) for name in args.names] or _all()
     findings = [examine(entry, args.root, args.quick, args.workers) for entry in chosen]
     say(table(findings))

@@ -14,7 +14,7 @@ from collections import Counter
 from dassl.data.datasets import DatasetBase, Datum
 from dassl.utils import base_seed, read_json, seeded, write_json
 
-from .splits import relative_path
+from .splits import relative_paths
 
 logger = logging.getLogger(__name__)
 
@@ -58,7 +58,7 @@ def warn_of_small_classes(train: list[Datum], shots: int) -> None:
 
 def split_hash(train: list[Datum], val: list[Datum], path_prefix: str) -> str:
     """sha256 over what is sampled from: relative paths and labels of train and val, in order."""
-    records = [[[relative_path(x, path_prefix), x.label] for x in items] for items in (train, val)]
+    records = [[relative_paths(items, path_prefix), [x.label for x in items]] for items in (train, val)]
     return hashlib.sha256(json.dumps(records).encode()).hexdigest()
 
 
@@ -66,7 +66,7 @@ def save_sample(file: str, sha: str, train: list[Datum], val: list[Datum], path_
     """Write the sample atomically; a dataset folder that cannot be written just gets no file."""
     if not file:
         return
-    paths = {part: [relative_path(x, path_prefix) for x in items] for part, items in (("train", train), ("val", val))}
+    paths = {part: relative_paths(items, path_prefix) for part, items in (("train", train), ("val", val))}
     try:
         write_json({"split_sha256": sha, **paths}, file)
     except OSError as error:
@@ -86,8 +86,8 @@ def load_sample(
         sample = tuple(
             [known[path] for path in kept[part]]
             for part, known in (
-                ("train", {relative_path(x, path_prefix): x for x in train}),
-                ("val", {relative_path(x, path_prefix): x for x in val}),
+                ("train", dict(zip(relative_paths(train, path_prefix), train, strict=True))),
+                ("val", dict(zip(relative_paths(val, path_prefix), val, strict=True))),
             )
         )
     except (OSError, ValueError, KeyError, TypeError) as error:

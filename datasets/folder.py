@@ -11,7 +11,7 @@ from dassl.utils import InputError, MissingFileError, seeded
 
 from .base import GENERATION_SEED, SplitDataset
 from .listing import class_folders, read_lines
-from .splits import read_split, relative_path, save_split, split_groups, unchecked_files
+from .splits import known_item, read_split, relative_paths, save_split, split_groups
 
 logger = logging.getLogger(__name__)
 
@@ -102,8 +102,7 @@ class Folder(SplitDataset):
             files = sorted(f for f in os.listdir(path) if f.lower().endswith(EXTENSIONS) and not f.startswith("."))
             if not files:
                 raise InputError(f"{path} holds no images ({', '.join(EXTENSIONS)}); add some or take it out.")
-            with unchecked_files():
-                items += [Datum(os.path.join(path, file), labels[folder], classname=folder) for file in files]
+            items += [known_item(os.path.join(path, file), labels[folder], folder) for file in files]
         return items
 
     def split_classes(self) -> Parts:
@@ -112,12 +111,12 @@ class Folder(SplitDataset):
         self.split_file = os.path.join(self.dataset_dir, OWN_SPLIT)
         if os.path.isfile(self.split_file):
             parts = read_split(self.split_file, self.image_dir)
-            known = {relative_path(item, self.image_dir) for part in parts for item in part}
-            added = [x for x in items if relative_path(x, self.image_dir) not in known]
+            known = {path for part in parts for path in relative_paths(part, self.image_dir)}
+            added = [path for path in relative_paths(items, self.image_dir) if path not in known]
             if added:
                 logger.warning(
                     "Warning: %d images, %s for one, came after the split and are not in %s; remove that file to "
-                    "draw a new split", len(added), added[0].impath, self.split_file,
+                    "draw a new split", len(added), added[0], self.split_file,
                 )  # fmt: skip
             return parts
         groups: dict[int, list[Datum]] = {}
@@ -152,6 +151,5 @@ def rename(parts: Parts, names: Mapping[str, str], origin: str) -> Parts:
     known = {item.classname for part in parts for item in part}
     if missing := sorted(known - set(names)):
         raise InputError(f"{origin} has no line for the class {missing[0]!r}; add one for each class.")
-    with unchecked_files():
-        train, val, test = ([Datum(x.impath, x.label, classname=names[x.classname]) for x in part] for part in parts)
+    train, val, test = ([known_item(x.impath, x.label, names[x.classname]) for x in part] for part in parts)
     return train, val, test

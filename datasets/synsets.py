@@ -11,7 +11,7 @@ from dassl.utils import InputError, listdir_nohidden
 
 from .base import SplitDataset
 from .listing import class_folders, list_images, read_lines
-from .splits import unchecked_files
+from .splits import known_item
 
 CLASSNAMES = "classnames.txt linked in CoOp's DATASETS.md"
 
@@ -49,12 +49,11 @@ def synset_items(image_dir: str, names: Mapping[str, str], cache_file: str = "")
     """Items of all class folders, label = position of the folder; folders and files sorted, unlike upstream, which
     takes the files as the file system gives them (its few-shot draws from ImageNet depend on that)."""
     listing = list_images(image_dir, synset_folders(image_dir, names), cache_file)
-    with unchecked_files():
-        return [
-            Datum(f"{image_dir}/{folder}/{file}", label, classname=names[folder])
-            for label, (folder, files) in enumerate(listing.items())
-            for file in files
-        ]
+    return [
+        known_item(f"{image_dir}/{folder}/{file}", label, names[folder])
+        for label, (folder, files) in enumerate(listing.items())
+        for file in files
+    ]
 
 
 class SynsetTestSet(SplitDataset):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 from dataclasses import dataclass
@@ -38,6 +39,16 @@ class Tiny:
         return build_trainer(
             train.setup_cfg(train.build_parser().parse_args(self.arguments(output, trainer, (), pairs)))
         )
+
+
+@pytest.fixture(autouse=True)
+def loggers_as_found():
+    """A run makes our loggers print for themselves; the next test finds them as they were, for `caplog`'s sake."""
+    loggers = [logging.getLogger(name) for name in ("train", "trainers", "datasets", "clipkit", "language")]
+    kept = [(logger.propagate, logger.level, list(logger.handlers)) for logger in loggers]
+    yield
+    for logger, (logger.propagate, level, logger.handlers) in zip(loggers, kept, strict=True):
+        logger.setLevel(level)
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -97,6 +97,8 @@ DEFAULTS = {
         "UPSTREAM_RNG": False,
         # Not in upstream. Keep worker processes from one epoch to the next (they restart when the data set changed).
         "PERSISTENT_WORKERS": True,
+        # Not in upstream. Decoded training images are kept in memory up to this size, over all workers; 0: none.
+        "DECODED_CACHE_MB": 1024,
     },
     "MODEL": {
         "INIT_WEIGHTS": "",

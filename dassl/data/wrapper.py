@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
+from PIL.Image import Image
 from torch.utils.data import Dataset
 from torchvision.transforms import Compose, Normalize, Resize, ToTensor
 
 from dassl.utils.tools import read_image
 
+from .decoded import DecodedImages
 from .transforms import INTERPOLATION_MODES
 
 
@@ -25,6 +29,7 @@ class DatasetWrapper(Dataset):
         self.is_train = is_train
         self.k_tfm = cfg.DATALOADER.K_TRANSFORMS if is_train else 1
         self.return_img0 = cfg.DATALOADER.RETURN_IMG0
+        self.read = self._reader(cfg, is_train)
         if self.k_tfm > 1 and transform is None:
             raise ValueError(f"DATALOADER.K_TRANSFORMS is {self.k_tfm}, but there is no transform to repeat")
         steps = [Resize(cfg.INPUT.SIZE, interpolation=INTERPOLATION_MODES[cfg.INPUT.INTERPOLATION]), ToTensor()]
@@ -32,13 +37,19 @@ class DatasetWrapper(Dataset):
             steps.append(Normalize(mean=cfg.INPUT.PIXEL_MEAN, std=cfg.INPUT.PIXEL_STD))
         self.to_tensor = Compose(steps)
 
+    @staticmethod
+    def _reader(cfg, is_train: bool) -> Callable[[str], Image]:
+        """Training images stay decoded in memory up to DATALOADER.DECODED_CACHE_MB, shared out among the workers."""
+        limit = cfg.DATALOADER.get("DECODED_CACHE_MB", 0) * 2**20 if is_train else 0
+        return DecodedImages(limit // max(1, cfg.DATALOADER.NUM_WORKERS)) if limit > 0 else read_image
+
     def __len__(self) -> int:
         return len(self.data_source)
 
     def __getitem__(self, idx: int) -> dict:
         item = self.data_source[idx]
         output = {"label": item.label, "domain": item.domain, "impath": item.impath, "index": int(idx)}
-        img0 = read_image(item.impath)
+        img0 = self.read(item.impath)
         if self.transform is None:
             output["img"] = img0
         elif isinstance(self.transform, (list, tuple)):

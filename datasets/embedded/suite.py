@@ -15,6 +15,7 @@ from torch import Tensor
 
 from .atlas import atlas
 from .render import IMAGE_SIZE, Scene, blank, render
+from .styles import STYLES
 from .vocab import CLASSES, COLOURS, DIGITS, FIELDS, LETTERS, SHAPES
 
 GENERATOR_VERSION = 1
@@ -36,7 +37,8 @@ class Shift:
     hatch: float = 0.0
     size: tuple[float, float] = (0.65, 1.1)
     period: tuple[float, float] = (0.16, 0.26)
-    style: str = "colour"  # colour | pencil (ink on paper, outlines) | negative (inverted, one tint)
+    ink: bool = False  # dark ink on light paper or the reverse, instead of colours
+    style: str = "plain"  # of the whole image, see styles.py
 
 
 @dataclass(frozen=True)
@@ -57,12 +59,12 @@ SPECS = {
     for spec in (
         Spec("digits", "Digits", "digits", Shift(), 60, 12, 100),
         Spec("shapes", "Shapes", "shapes", Shift(), 24, 6, 30),
-        Spec("shapes_sketch", "ShapesSketch", "shapes", Shift(style="pencil", hatch=0.25), 0, 0, 30),
+        Spec("shapes_sketch", "ShapesSketch", "shapes", Shift(ink=True, hatch=0.25), 0, 0, 30),
         Spec("shapes_clutter", "ShapesClutter", "shapes", Shift(clutter=3, background=0.8), 0, 0, 30),
         Spec("shapes_inverted", "ShapesInverted", "shapes", Shift(style="negative", contrast=0.7), 0, 0, 30),
         Spec("textures", "Textures", "textures", Shift(palette=1.0, contrast=0.6, period=(0.11, 0.32)), 32, 8, 70),
-        Spec("letters", "Letters", "letters", Shift(style="pencil", warp=0.7, rotation=0.3, shear=0.3), 24, 6, 40),
-        Spec("objects", "Objects", "objects", Shift(style="pencil", warp=0.8, hatch=0.3), 30, 8, 55),
+        Spec("letters", "Letters", "letters", Shift(ink=True, warp=0.7, rotation=0.3, shear=0.3), 24, 6, 40),
+        Spec("objects", "Objects", "objects", Shift(ink=True, warp=0.8, hatch=0.3), 30, 8, 55),
     )
 }
 
@@ -102,7 +104,7 @@ def _scene(spec: Spec, labels: Tensor, g: torch.Generator) -> Scene:
         shapes = torch.tensor([SHAPES.index(s) for s in shape])
         scene.mask = index["filled"][shapes]
         scene.pattern = torch.tensor([FIELDS.index(p) for p in pattern])
-        if shift.style == "pencil":
+        if shift.ink:
             scene.stroke = index["thin"][shapes]
     return scene
 
@@ -117,7 +119,7 @@ def _colours(n: int, shift: Shift, outlined: bool, g: torch.Generator) -> Tensor
         close = (colours[:, a] - colours[:, b]).norm(dim=1) < 0.5
         push = torch.where(colours[:, a].mean(1) > 0.5, -0.5, 0.5)
         colours[close, b] = (colours[close, b] + push[close, None]).clamp(0, 1)
-    if shift.style != "pencil":
+    if not shift.ink:
         return colours
     # One hue: a figure of light and dark values; the second background is close to the first.
     flip = torch.rand(n, generator=g) < 0.3
@@ -128,14 +130,6 @@ def _colours(n: int, shift: Shift, outlined: bool, g: torch.Generator) -> Tensor
     first, second = (paper, ink) if outlined else (ink, middle)
     grey = torch.stack((first, second, paper, middle), dim=1)
     return grey[..., None] + 0.08 * (free[:, :1] - 0.5)
-
-
-def _negative(images: Tensor, g: torch.Generator) -> Tensor:
-    """A tinted film negative: brightness inverted, one hue for the whole image."""
-    grey = 1 - (images * torch.tensor((0.3, 0.59, 0.11)).view(1, 3, 1, 1)).sum(1, keepdim=True)
-    low = 0.35 * torch.rand(len(images), 3, 1, 1, generator=g)
-    high = 0.65 + 0.35 * torch.rand(len(images), 3, 1, 1, generator=g)
-    return low + (high - low) * grey
 
 
 def _digits(split: str) -> tuple[Tensor, Tensor]:
@@ -169,9 +163,7 @@ def draw_split(stem: str, split: str, batch: int = 240) -> Iterator[tuple[Tensor
     g = torch.Generator().manual_seed(int.from_bytes(f"{stem}/{split}".encode(), "big") % (2**61 - 1))
     for part in labels.split(batch):
         images, _ = render(_scene(spec, part, g), g)
-        if spec.shift.style == "negative":
-            images = _negative(images, g)
-        yield _to_bytes(images), part
+        yield _to_bytes(STYLES[spec.shift.style](images, g)), part
 
 
 def _to_bytes(images: Tensor) -> Tensor:

@@ -54,7 +54,9 @@ def lay_out(sources: tuple[Source, ...], folder: Path) -> list[str]:
 
 def _alternative(source: Source, folder: Path) -> Path | None:
     """A file at hand that is the same as what the source gives, or one put into the work folder by hand."""
-    candidates = [folder / WORK / source.file] + ([folder / source.same_as] if source.same_as else [])
+    candidates = [folder / WORK / source.file]
+    if source.same_as:
+        candidates.append(Path(os.path.normpath(folder / source.same_as)))  # `folder` may not be there yet
     return next((file for file in candidates if file.is_file()), None)
 
 

@@ -86,7 +86,7 @@ RECIPES: dict[str, tuple[Source, ...]] = {
         Source(
             Aircraft._URL,
             "fgvc-aircraft-2013b.tar.gz",
-            ("images", "variants.txt"),
+            ("images", "variants.txt", *(f"images_variant_{part}.txt" for part in ("train", "val", "test"))),
             "md5:d4acdd33327262359767eeaa97a4f732",
         ),
     ),

@@ -294,6 +294,15 @@ def symlink_zip() -> bytes:
     return buffer.getvalue()
 
 
+def hard_link_tar() -> bytes:
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w:gz") as archive:
+        info = tarfile.TarInfo("images/link")
+        info.type, info.linkname = tarfile.LNKTYPE, "../../../etc/passwd"
+        archive.addfile(info)
+    return buffer.getvalue()
+
+
 OUTSIDE = {
     "dots.tar": tarred(("images/1", b"x"), ("../evil", b"x"), mode="w"),
     "inner_dots.tar.gz": tarred(("images/../../evil", b"x")),
@@ -301,6 +310,7 @@ OUTSIDE = {
     "link.tar.gz": tarred(("images/link", "../../.."), ("images/link/evil", b"x")),
     "absolute_link.tar.gz": tarred(("images/link", "/etc/passwd")),
     "chain.tar.gz": tarred(("d", None), ("d/e", None), ("d/e/up", "../.."), ("d/e/up/evil", b"x")),
+    "hard_link.tar.gz": hard_link_tar(),
     "dots.zip": zipped({"images/1": b"x", "../evil": b"x"}),
     "absolute.zip": zipped({"/tmp/prepare_evil": b"x"}),
     "windows.zip": zipped({"..\\evil": b"x"}),
