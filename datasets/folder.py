@@ -101,7 +101,10 @@ class Folder(SplitDataset):
             path = os.path.join(base, folder)
             files = sorted(f for f in os.listdir(path) if f.lower().endswith(EXTENSIONS) and not f.startswith("."))
             if not files:
-                raise InputError(f"{path} holds no images ({', '.join(EXTENSIONS)}); add some or take it out.")
+                raise InputError(
+                    f"{path} holds no images ({', '.join(EXTENSIONS)}); add some, take it out, or set "
+                    "DATASET.FOLDER.PATH to the folder above the class folders."
+                )
             items += [known_item(os.path.join(path, file), labels[folder], folder) for file in files]
         return items
 

@@ -62,9 +62,9 @@ SPECS = {
         Spec("shapes_sketch", "ShapesSketch", "shapes", Shift(ink=True, hatch=0.25), 0, 0, 30),
         Spec("shapes_clutter", "ShapesClutter", "shapes", Shift(clutter=3, background=0.8), 0, 0, 30),
         Spec("shapes_inverted", "ShapesInverted", "shapes", Shift(style="negative", contrast=0.7), 0, 0, 30),
-        Spec("textures", "Textures", "textures", Shift(palette=1.0, contrast=0.6, period=(0.11, 0.32)), 32, 8, 70),
-        Spec("letters", "Letters", "letters", Shift(ink=True, warp=0.7, rotation=0.3, shear=0.3), 24, 6, 40),
-        Spec("objects", "Objects", "objects", Shift(ink=True, warp=0.8, hatch=0.3), 30, 8, 55),
+        Spec("textures", "Textures", "textures", Shift(palette=1.0, period=(0.13, 0.3), style="relief"), 32, 8, 70),
+        Spec("letters", "Letters", "letters", Shift(ink=True, shear=0.25, style="relief"), 24, 6, 40),
+        Spec("objects", "Objects", "objects", Shift(ink=True, warp=0.4, hatch=0.1, style="relief"), 30, 8, 55),
     )
 }
 

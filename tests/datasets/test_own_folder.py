@@ -18,7 +18,7 @@ from dassl.utils import InputError
 from datasets.folder import Folder
 
 ROOT = Path(__file__).resolve().parents[2]
-NAMES = ["Black cat", "dog", "eel"]
+NAMES = ["Black cat", "dog", "trout"]
 
 
 @pytest.fixture
@@ -88,20 +88,20 @@ def test_parts_may_be_given_by_folders(parts, expected, tmp_path, cfg):
 
 
 def test_a_split_file_may_name_any_images(pets, cfg):
-    records = [["eel/003.jpg", 0, "fish"], ["dog/001.jpg", 1, "mammal"], ["Black cat/000.jpg", 1, "mammal"]]
+    records = [["trout/003.jpg", 0, "fish"], ["dog/001.jpg", 1, "mammal"], ["Black cat/000.jpg", 1, "mammal"]]
     layouts.write(pets / "mine.json", [json.dumps({"train": records, "test": records[:2]})])
     data = Folder(cfg(pets, SPLIT_FILE="mine.json"))
     assert data.classnames == ["fish", "mammal"] and sizes(data) == [3, 0, 2]
 
 
 def test_class_names_may_come_from_a_file(pets, cfg):
-    lines = ["eel\tconger eel", "Black cat\tcat", "dog\ta good dog", "cow\tcow"]
+    lines = ["trout\tbrown trout", "Black cat\tcat", "dog\ta good dog", "cow\tcow"]
     layouts.write(pets / "names.txt", lines)
-    assert Folder(cfg(pets, CLASSNAMES="names.txt")).classnames == ["cat", "a good dog", "conger eel"]
+    assert Folder(cfg(pets, CLASSNAMES="names.txt")).classnames == ["cat", "a good dog", "brown trout"]
     (pets / "Black cat").rename(pets / "Black_cat")
     (pets / "split_folder.json").unlink()
-    layouts.write(pets / "names.txt", ["Black_cat black cat", "dog a good dog", "eel eel"])
-    assert Folder(cfg(pets, CLASSNAMES="names.txt")).classnames == ["black cat", "a good dog", "eel"]
+    layouts.write(pets / "names.txt", ["Black_cat black cat", "dog a good dog", "trout trout"])
+    assert Folder(cfg(pets, CLASSNAMES="names.txt")).classnames == ["black cat", "a good dog", "trout"]
 
 
 @pytest.mark.parametrize(
@@ -110,7 +110,11 @@ def test_class_names_may_come_from_a_file(pets, cfg):
         (None, {"PATH": "gone"}, r"there is no folder .*pets/gone; set DATASET\.FOLDER\.PATH"),
         (None, {"SPLIT_FILE": "gone.json"}, r"DATASET\.FOLDER\.SPLIT_FILE is 'gone\.json', but there is no file"),
         (None, {"CLASSNAMES": "gone.txt"}, r"DATASET\.FOLDER\.CLASSNAMES is 'gone\.txt', but there is no file"),
-        (lambda p: layouts.write(p / "n.txt", ["dog dog", "eel eel"]), {"CLASSNAMES": "n.txt"}, "class 'Black cat'"),
+        (
+            lambda p: layouts.write(p / "n.txt", ["dog dog", "trout trout"]),
+            {"CLASSNAMES": "n.txt"},
+            "class 'Black cat'",
+        ),
         (lambda p: layouts.write(p / "n.txt", ["dog"]), {"CLASSNAMES": "n.txt"}, "is not 'folder class name'"),
         (lambda p: (p / "empty").mkdir(), {}, r"pets/empty holds no images"),
         (lambda p: layouts.touch(p / "few/1.jpg"), {}, "pets/few holds 1 images, too few"),
