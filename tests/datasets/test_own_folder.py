@@ -55,6 +55,8 @@ def test_one_folder_per_class_is_split(pets, cfg, caplog):
     assert paths(again) == paths(data)
     few = Folder(cfg(pets.parent, PATH="pets", shots=2, half="base"))
     assert few.classnames == NAMES[:2] and sizes(few) == [4, 4, 6]
+    (pets / "split_folder.json").unlink()
+    assert (pets / "split_fewshot").is_dir()
     assert Folder(cfg(pets, shots=2)).classnames == NAMES, "PATH may be ROOT; the few-shot folder is no class"
 
 
