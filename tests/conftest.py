@@ -42,13 +42,12 @@ class Tiny:
 
 
 @pytest.fixture(autouse=True)
-def loggers_as_found():
-    """A run makes our loggers print for themselves; the next test finds them as they were, for `caplog`'s sake."""
-    loggers = [logging.getLogger(name) for name in ("train", "trainers", "datasets", "clipkit", "language")]
-    kept = [(logger.propagate, logger.level, list(logger.handlers)) for logger in loggers]
-    yield
-    for logger, (logger.propagate, level, logger.handlers) in zip(loggers, kept, strict=True):
-        logger.setLevel(level)
+def untouched_loggers():
+    """A run makes our loggers print for themselves; each test starts without that, for `caplog`'s sake."""
+    for name in ("train", "trainers", "datasets", "clipkit", "language"):
+        logger = logging.getLogger(name)
+        logger.propagate, logger.handlers = True, []
+        logger.setLevel(logging.NOTSET)
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -44,7 +44,6 @@ class Recipe:
     scale_end: float = 100.0
     scale_until: float = 0.75  # the logit scale reaches scale_end here and stays
     ema: float = 0.995
-    token_std: float = 0.03  # of the trained token embeddings in the saved file
 
 
 def build_clip(seed: int) -> CLIP:
@@ -79,24 +78,6 @@ def contrastive_loss(image: Tensor, text: Tensor, owner: Tensor, shown: Tensor, 
     log_share = F.log_softmax(logits.t(), dim=1).masked_fill(~own.t(), 0.0)
     by_text = -(log_share.sum(1) / own.sum(0)).mean()
     return 0.5 * (by_image + by_text)
-
-
-def rescale_text_stream(state: dict[str, Tensor], ids: list[int], std: float) -> dict[str, Tensor]:
-    """The same text tower with a residual stream that is smaller throughout, its token embeddings of deviation `std`.
-
-    Every block reads the stream through a layer norm, so scaling all that is written to it (embeddings, positions, the
-    blocks' output projections) changes nothing but the layer norms' epsilon. What changes is how far a step of gradient
-    descent on a context goes: with embeddings as small as OpenAI's the published learning rates fit this model too.
-    """
-    state = dict(state)
-    factor = std / state["token_embedding.weight"][ids].std(dim=1).median()
-    table = state["token_embedding.weight"].clone()
-    table[ids] *= factor
-    state["token_embedding.weight"] = table
-    writes = [k for k in state if k.startswith("transformer.") and (".out_proj." in k or ".c_proj." in k)]
-    for key in ("positional_embedding", *writes):
-        state[key] = state[key] * factor
-    return state
 
 
 def head_loss(logits: Tensor, target: Tensor) -> Tensor:
@@ -200,7 +181,6 @@ class Trainer:
         state = {k: v.detach().clone() for k, v in self.clip.state_dict().items()}
         state.update({k: v for k, v in self.average.items() if k != "table"})
         state["token_embedding.weight"][self.ids] = self.average["table"]
-        state = rescale_text_stream(state, self.ids, self.recipe.token_std)
         state["logit_scale"] = torch.tensor(math.log(self.recipe.scale_end))
         return {k: v.half().contiguous() for k, v in state.items()}
 

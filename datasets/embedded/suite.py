@@ -18,7 +18,7 @@ from .render import IMAGE_SIZE, Scene, blank, render
 from .styles import STYLES
 from .vocab import CLASSES, COLOURS, DIGITS, FIELDS, LETTERS, SHAPES
 
-GENERATOR_VERSION = 1
+GENERATOR_VERSION = 2
 
 
 @dataclass(frozen=True)
@@ -39,6 +39,7 @@ class Shift:
     period: tuple[float, float] = (0.16, 0.26)
     ink: bool = False  # dark ink on light paper or the reverse, instead of colours
     style: str = "plain"  # of the whole image, see styles.py
+    strength: float = 1.0  # share of the styled image in the result; the rest is the image without it
 
 
 @dataclass(frozen=True)
@@ -54,19 +55,22 @@ class Spec:
     test: int
 
 
+_RELIEF = Shift(style="relief", strength=0.75, warp=0.3, rotation=0.25, blur=0.3, noise=0.01)
 SPECS = {
     spec.stem: spec
     for spec in (
         Spec("digits", "Digits", "digits", Shift(), 60, 12, 100),
-        Spec("shapes", "Shapes", "shapes", Shift(), 24, 6, 30),
+        Spec("shapes", "Shapes", "shapes", _RELIEF, 24, 6, 30),
         Spec("shapes_sketch", "ShapesSketch", "shapes", Shift(ink=True, hatch=0.25), 0, 0, 30),
         Spec("shapes_clutter", "ShapesClutter", "shapes", Shift(clutter=3, background=0.8), 0, 0, 30),
         Spec("shapes_inverted", "ShapesInverted", "shapes", Shift(style="negative", contrast=0.7), 0, 0, 30),
-        Spec("textures", "Textures", "textures", Shift(palette=1.0, period=(0.13, 0.3), style="relief"), 32, 8, 70),
-        Spec("letters", "Letters", "letters", Shift(ink=True, shear=0.25, style="relief"), 24, 6, 40),
-        Spec("objects", "Objects", "objects", Shift(ink=True, warp=0.4, hatch=0.1, style="relief"), 30, 8, 55),
+        Spec("textures", "Textures", "textures",
+             Shift(palette=1.0, period=(0.13, 0.3), style="relief", strength=0.8), 32, 8, 70),
+        Spec("letters", "Letters", "letters", Shift(ink=True, shear=0.25, style="contour"), 24, 6, 40),
+        Spec("objects", "Objects", "objects",
+             Shift(ink=True, warp=0.4, hatch=0.1, style="relief", strength=0.9), 30, 8, 55),
     )
-}
+}  # fmt: skip
 
 
 def _scene(spec: Spec, labels: Tensor, g: torch.Generator) -> Scene:
@@ -163,7 +167,8 @@ def draw_split(stem: str, split: str, batch: int = 240) -> Iterator[tuple[Tensor
     g = torch.Generator().manual_seed(int.from_bytes(f"{stem}/{split}".encode(), "big") % (2**61 - 1))
     for part in labels.split(batch):
         images, _ = render(_scene(spec, part, g), g)
-        yield _to_bytes(STYLES[spec.shift.style](images, g)), part
+        styled = STYLES[spec.shift.style](images, g)
+        yield _to_bytes(torch.lerp(images, styled, spec.shift.strength)), part
 
 
 def _to_bytes(images: Tensor) -> Tensor:
