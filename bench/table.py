@@ -18,6 +18,7 @@ from pathlib import Path
 from tabulate import tabulate
 
 from dassl.utils import atomic_path
+from runs.protocols import UNTRAINED
 
 Accuracies = dict[tuple[str, str], dict[str, list[float]]]  # (dataset, method) -> {"base": [...], "new": [...]}
 
@@ -32,9 +33,14 @@ def read_by_seed(folder: Path) -> dict[tuple[str, str, int, str], float]:
     records = [json.loads(path.read_text()) for path in folder.glob("base2new/*/**/results.json")]
     return {
         (r["dataset"], r["trainer"], r["seed"], r["subsample_classes"]): r["results"]["accuracy"]
-        for r in sorted(records, key=lambda r: (r["dataset"], r["trainer"], r["seed"]))
+        for r in sorted(records, key=_order)
         if r["results"] and r["subsample_classes"] in ("base", "new")
     }
+
+
+def _order(record: dict) -> tuple:
+    """By dataset, then untrained methods first, then by name and seed."""
+    return record["dataset"], record["trainer"] not in UNTRAINED, record["trainer"], record["seed"]
 
 
 def read(folder: Path) -> Accuracies:
@@ -84,7 +90,7 @@ def plot(found: Accuracies, file: Path) -> None:
     datasets = list(dict.fromkeys(d for d, _ in found))
     methods = list(dict.fromkeys(m for _, m in found))
     width = 0.8 / len(methods)
-    figure, axes = plt.subplots(figsize=(1.2 + 1.6 * len(datasets), 3.4), layout="constrained")
+    figure, axes = plt.subplots(figsize=(max(6.4, 1.2 + 1.6 * len(datasets)), 3.6), layout="constrained")
     for i, method in enumerate(methods):
         for j, dataset in enumerate(datasets):
             parts = found.get((dataset, method))
@@ -98,12 +104,12 @@ def plot(found: Accuracies, file: Path) -> None:
                 mean, spread = statistics.fmean(parts[part]), statistics.pstdev(parts[part])
                 axes.errorbar(x, mean, spread, color="black", marker=marker, markersize=4, linewidth=1, capsize=2)
     for marker, what in (("^", "base classes"), ("v", "new classes")):
-        axes.plot([], [], marker, color="black", markersize=4, label=f"{what} (bar: one standard deviation)")
+        axes.plot([], [], marker, color="black", markersize=4, label=f"{what}, ± one standard deviation")
     axes.set_xticks(range(len(datasets)), datasets)
     axes.set_ylabel("accuracy, %; bars: harmonic mean")
     axes.set_ylim(0, 100)
     axes.spines[["top", "right"]].set_visible(False)
-    figure.legend(loc="outside upper center", ncols=len(methods) + 2, frameon=False, fontsize=8)
+    figure.legend(loc="outside upper center", ncols=3, frameon=False, fontsize=8)
     figure.savefig(file, dpi=150)
     plt.close(figure)
 

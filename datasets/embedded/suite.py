@@ -18,7 +18,7 @@ from .render import IMAGE_SIZE, Scene, blank, render
 from .styles import STYLES
 from .vocab import CLASSES, COLOURS, DIGITS, FIELDS, LETTERS, SHAPES
 
-GENERATOR_VERSION = 2
+GENERATOR_VERSION = 3
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,7 @@ SPECS = {
         Spec("shapes_clutter", "ShapesClutter", "shapes", Shift(clutter=3, background=0.8), 0, 0, 30),
         Spec("shapes_inverted", "ShapesInverted", "shapes", Shift(style="negative", contrast=0.7), 0, 0, 30),
         Spec("textures", "Textures", "textures",
-             Shift(palette=1.0, period=(0.13, 0.3), style="relief", strength=0.8), 32, 8, 70),
+             Shift(palette=1.0, period=(0.13, 0.3), style="relief", strength=0.65), 32, 8, 70),
         Spec("letters", "Letters", "letters", Shift(ink=True, shear=0.25, style="contour"), 24, 6, 40),
         Spec("objects", "Objects", "objects",
              Shift(ink=True, warp=0.4, hatch=0.1, style="relief", strength=0.9), 30, 8, 55),

@@ -49,7 +49,8 @@ class Journal:
             logger.info(line, self.minutes(), images, rate, 100 * progress, means)
             self._recent, self._last = [], time.monotonic()
         if progress * 10 >= len(self.history) + 1 or (finished and self._tenth):
-            self.history.append({"images": images, "minutes": round(self.minutes(), 1), **_means(self._tenth)})
+            when = {"images": images, "minutes": round(self.minutes(), 1), "progress": round(progress, 3)}
+            self.history.append({**when, **_means(self._tenth)})
             self._tenth = []
 
 
@@ -116,7 +117,7 @@ def main(argv: list[str] | None = None) -> None:
     torch.set_num_threads(args.threads)
     recipe = Recipe(images=args.images, batch=args.batch, seed=args.seed)
     if args.smoke:
-        recipe.images, recipe.batch = 1600, 80
+        recipe.images, recipe.batch = 960, 80
     for pair in args.set:
         key, value = pair.split("=", 1)
         setattr(recipe, key, type(getattr(Recipe, key))(float(value)))
