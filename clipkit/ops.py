@@ -29,7 +29,7 @@ def block_forward(block: nn.Module, x: Tensor, causal: bool) -> Tensor:
     qkv = F.linear(layer_norm(block.ln_1, x), attn.in_proj_weight, attn.in_proj_bias)
     q, k, v = _heads(qkv, 3, attn.num_heads)
     x = x + _attend(attn, q, k, v, is_causal=causal)
-    return x + block.mlp(layer_norm(block.ln_2, x))
+    return x + _mlp(block.mlp, layer_norm(block.ln_2, x))
 
 
 def block_forward_rows(
@@ -46,7 +46,15 @@ def block_forward_rows(
     (q,) = _heads(F.linear(pick(h), attn.in_proj_weight[:width], attn.in_proj_bias[:width]), 1, attn.num_heads)
     k, v = _heads(F.linear(h, attn.in_proj_weight[width:], attn.in_proj_bias[width:]), 2, attn.num_heads)
     y = pick(x) + _attend(attn, q, k, v, attn_mask=mask)
-    return y + block.mlp(layer_norm(block.ln_2, y))
+    return y + _mlp(block.mlp, layer_norm(block.ln_2, y))
+
+
+def _mlp(mlp: nn.Sequential, x: Tensor) -> Tensor:
+    """The MLP of a block. Without a gradient QuickGELU works in place: the same numbers, less memory traffic."""
+    h = mlp.c_fc(x)
+    if h.requires_grad:
+        return mlp.c_proj(mlp.gelu(h))
+    return mlp.c_proj((1.702 * h).sigmoid_().mul_(h))
 
 
 def _heads(x: Tensor, parts: int, heads: int) -> tuple[Tensor, ...]:
