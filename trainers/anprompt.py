@@ -188,7 +188,7 @@ class ANPrompt(PromptTrainer):
 
     def _check(self, cfg) -> None:
         check_choices(self.node, cfg, CHOICES)
-        backbone = self.cfg.MODEL.BACKBONE.PATH or self.cfg.MODEL.BACKBONE.NAME
+        backbone = self.cfg.MODEL.BACKBONE.get("PATH", "") or self.cfg.MODEL.BACKBONE.NAME
         if not self.image_encoder.is_vit:
             raise InputError(f"ANPrompt puts tokens into the image tower and needs a ViT; {backbone} is a ResNet.")
         depth = min(self.image_encoder.depth, self.text_encoder.depth)
