@@ -23,6 +23,7 @@ from dassl.utils import InputError, attach_logger, input_error_sentence, set_ran
 from runs.config import merge_file, merge_pairs
 from runs.folder import RunFolder
 from runs.record import environment, write_record
+from trainers.architecture import contradictions, saved_architecture
 from trainers.discovery import add_dataset_defaults, add_trainer_defaults, dataset_overrides, load_plugin
 
 logger = logging.getLogger("train")
@@ -82,7 +83,10 @@ def reset_cfg(cfg: CfgNode, args: argparse.Namespace) -> None:
 
 
 def setup_cfg(args: argparse.Namespace) -> CfgNode:
-    """Defaults, dataset YAML, method YAML, named options, the method's settings for the dataset, KEY VALUE pairs."""
+    """Defaults, dataset YAML, method YAML, named options, the method's settings for the dataset, KEY VALUE pairs.
+
+    In a test of a trained model the settings that shape it come last, from its checkpoint.
+    """
     cfg = get_cfg_default()
     extend_cfg(cfg)
     for file in (args.dataset_config_file, args.config_file):
@@ -92,6 +96,10 @@ def setup_cfg(args: argparse.Namespace) -> CfgNode:
     merge_pairs(cfg, args.opts, "the command line")  # once before, since the next line looks at dataset and task
     merge_pairs(cfg, dataset_overrides(cfg), f"{cfg.TRAINER.NAME}'s dataset settings")
     merge_pairs(cfg, args.opts, "the command line")
+    if args.eval_only and args.model_dir:
+        found = saved_architecture(cfg, args.model_dir, args.load_epoch)
+        contradictions(found, cfg, args.opts, args.model_dir)
+        merge_pairs(cfg, [x for pair in found.items() for x in pair], args.model_dir)
     cfg.freeze()
     return cfg
 

@@ -12,15 +12,19 @@ from .fingerprint import fingerprint
 from .image_encoder import ImageEncoder
 from .load import load_clip
 from .ops import normalize
+from .prompt_parameters import DeepPrompts
 from .seeding import derive_seed
+from .split_text import SplitText
 from .text_encoder import TextEncoder
 from .tokens import tokenize
 
 __all__ = [
     "ContextPrompts",
+    "DeepPrompts",
     "FeatureBank",
     "ImageEncoder",
     "InputError",
+    "SplitText",
     "TextEncoder",
     "available_backbones",
     "derive_seed",

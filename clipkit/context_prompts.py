@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from .errors import InputError
+from .split_text import SplitText, TextGroup, common_prefix, group_cost, length_groups, split_embedding
 from .text_encoder import TextEncoder
 from .tokens import eot_positions, token_count, tokenize
 
@@ -56,6 +57,15 @@ class ContextPrompts(nn.Module):
         with torch.no_grad():
             embedding = encoder.embed(tokens)
             first = encoder.embed(tokenize(ctx_text))[0, 1 : 1 + n_ctx] if ctx_text else None
+        self.shared = self._shared(tokens, eot, position)
+        cost = group_cost(encoder.width, encoder.device)
+        self._groups = length_groups((eot + 1 - self.shared).tolist(), cost)
+        for i, rows in enumerate(self._groups):
+            index = torch.tensor(rows, device=encoder.device)
+            length = int(eot[rows].max()) + 1
+            self._buffer(f"_rows{i}", index)
+            self._buffer(f"_eot{i}", eot[rows].to(encoder.device) - self.shared)
+            self._buffer(f"_ends{i}", embedding[index, self.shared : length])
         self._buffer("token_prefix", embedding[:, :1].clone())
         self._buffer("token_suffix", embedding[:, 1 + n_ctx :].clone())
         self._buffer("eot", eot.to(encoder.device))
@@ -84,6 +94,12 @@ class ContextPrompts(nn.Module):
                 f"With the class name in the {position} the context must be all of {ctx_text!r} ({given} tokens, "
                 f"{n_ctx} are asked for) and stand right before the name in the template ({template!r})"
             )
+
+    def _shared(self, tokens: Tensor, eot: Tensor, position: str) -> int:
+        """How many leading tokens all classes share when they share the context."""
+        if position == "end":
+            return max(common_prefix(tokens.cpu(), eot), 1 + self.n_ctx)
+        return 1 + (self.n_ctx // 2 if position == "middle" else 0)
 
     def _token_order(self, position: str, device: torch.device) -> Tensor | None:
         """[C, L] where each token of the sequence comes from in [SOS][V][name][rest]; None for `end`."""
@@ -115,3 +131,19 @@ class ContextPrompts(nn.Module):
             return prompts
         index = self._order[..., None].expand(*lead, -1, prompts.shape[-1])
         return prompts.gather(-2, index)
+
+    def split(self, ctx: Tensor) -> SplitText:
+        """The same prompts for `TextEncoder.encode`, from a context [n, d], one per class [C, n, d] or, with the class
+        name at the end, one per image [G, 1, n, d]: what all classes share stands there once."""
+        per_class = ctx.dim() == 3
+        if per_class or self._order is not None:
+            return split_embedding(self(ctx), self.eot, 1 if per_class else self.shared)
+        sos, between = self.token_prefix[0], self.token_suffix[0, : self.shared - 1 - self.n_ctx]
+        ctx = ctx.to(sos.dtype).squeeze(-3) if ctx.dim() == 4 else ctx.to(sos.dtype)
+        lead = ctx.shape[:-2]
+        prefix = torch.cat([sos.expand(*lead, -1, -1), ctx, between.expand(*lead, -1, -1)], dim=-2)
+        buffers = self._buffers
+        groups = [
+            TextGroup(buffers[f"_rows{i}"], buffers[f"_ends{i}"], buffers[f"_eot{i}"]) for i in range(len(self._groups))
+        ]
+        return SplitText(prefix, groups)

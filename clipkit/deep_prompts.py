@@ -59,12 +59,19 @@ def edits(
     width: int,
     tower: str,
 ) -> dict[int, Edit]:
-    """`first` before the smallest block of `prompts`, `later` before the others, after checking blocks and widths.
+    """`first` before the smallest block of `prompts`, `later` before the others, after checking blocks and widths."""
+    check(prompts, start=start, depth=depth, width=width, tower=tower, same_count=first is not later)
+    blocks = sorted(prompts or ())
+    return {b: partial(first if b == blocks[0] else later, prompts[b]) for b in blocks}
 
-    `tower` ("text" or "image") names the encoder in messages.
+
+def check(prompts: Prompts, *, start: int, depth: int, width: int, tower: str, same_count: bool) -> None:
+    """InputError unless all prompts are [n, width] or [N, n, width] tensors for blocks `start` .. `depth`.
+
+    `tower` ("text" or "image") names the encoder in messages; `same_count`: all blocks must get equally many tokens.
     """
     if not prompts:
-        return {}
+        return
     blocks = sorted(prompts)
     if blocks[-1] > depth:
         raise InputError(
@@ -81,9 +88,8 @@ def edits(
                 f"not {list(shape)}"
             )
     counts = {prompts[b].shape[-2] for b in blocks}
-    if first is not later and len(counts) > 1:
+    if same_count and len(counts) > 1:
         raise InputError(f"All blocks of the {tower} encoder must get equally many prompt tokens, not {sorted(counts)}")
-    return {b: partial(first if b == blocks[0] else later, prompts[b]) for b in blocks}
 
 
 def count(prompts: Prompts) -> int:

@@ -27,9 +27,9 @@ def block_forward(block: nn.Module, x: Tensor, causal: bool) -> Tensor:
     """One residual attention block on all tokens: [N, L, D] -> [N, L, D]."""
     attn = block.attn
     qkv = F.linear(layer_norm(block.ln_1, x), attn.in_proj_weight, attn.in_proj_bias)
-    q, k, v = _heads(qkv, 3, attn.num_heads)
-    x = x + _attend(attn, q, k, v, is_causal=causal)
-    return x + _mlp(block.mlp, layer_norm(block.ln_2, x))
+    q, k, v = split_heads(qkv, 3, attn.num_heads)
+    x = x + attend(attn, q, k, v, is_causal=causal)
+    return x + mlp_forward(block.mlp, layer_norm(block.ln_2, x))
 
 
 def block_forward_rows(
@@ -43,13 +43,13 @@ def block_forward_rows(
     """
     attn, width = block.attn, x.shape[-1]
     h = layer_norm(block.ln_1, x)
-    (q,) = _heads(F.linear(pick(h), attn.in_proj_weight[:width], attn.in_proj_bias[:width]), 1, attn.num_heads)
-    k, v = _heads(F.linear(h, attn.in_proj_weight[width:], attn.in_proj_bias[width:]), 2, attn.num_heads)
-    y = pick(x) + _attend(attn, q, k, v, attn_mask=mask)
-    return y + _mlp(block.mlp, layer_norm(block.ln_2, y))
+    (q,) = split_heads(F.linear(pick(h), attn.in_proj_weight[:width], attn.in_proj_bias[:width]), 1, attn.num_heads)
+    k, v = split_heads(F.linear(h, attn.in_proj_weight[width:], attn.in_proj_bias[width:]), 2, attn.num_heads)
+    y = pick(x) + attend(attn, q, k, v, attn_mask=mask)
+    return y + mlp_forward(block.mlp, layer_norm(block.ln_2, y))
 
 
-def _mlp(mlp: nn.Sequential, x: Tensor) -> Tensor:
+def mlp_forward(mlp: nn.Sequential, x: Tensor) -> Tensor:
     """The MLP of a block. Without a gradient QuickGELU works in place: the same numbers, less memory traffic."""
     h = mlp.c_fc(x)
     if h.requires_grad:
@@ -57,13 +57,13 @@ def _mlp(mlp: nn.Sequential, x: Tensor) -> Tensor:
     return mlp.c_proj((1.702 * h).sigmoid_().mul_(h))
 
 
-def _heads(x: Tensor, parts: int, heads: int) -> tuple[Tensor, ...]:
+def split_heads(x: Tensor, parts: int, heads: int) -> tuple[Tensor, ...]:
     """[N, L, parts * D] -> `parts` tensors [N, heads, L, D / heads]."""
     n, length, width = x.shape
     return x.view(n, length, parts, heads, width // parts // heads).permute(2, 0, 3, 1, 4).unbind(0)
 
 
-def _attend(attn: nn.MultiheadAttention, q: Tensor, k: Tensor, v: Tensor, **kwargs: object) -> Tensor:
+def attend(attn: nn.MultiheadAttention, q: Tensor, k: Tensor, v: Tensor, **kwargs: object) -> Tensor:
     out = F.scaled_dot_product_attention(q, k, v, **kwargs)
     return F.linear(out.transpose(1, 2).flatten(2), attn.out_proj.weight, attn.out_proj.bias)
 

@@ -25,8 +25,10 @@ def merge_pairs(cfg: CfgNode, pairs: list, where: str) -> None:
         raise InputError(f"Config pairs of {where} come as KEY VALUE, but {pairs[-1]!r} has no value after it.")
     for key, value in zip(pairs[::2], pairs[1::2], strict=True):
         _check_key(cfg, key, where)
+        # Published scripts write True and False for words ("CTX_INIT False"): what is a word stays one.
+        word = isinstance(_value(cfg, key), str) and str(value) in ("True", "False")
         try:
-            cfg.merge_from_list([key, value])
+            cfg.merge_from_list([key, repr(str(value)) if word else value])
         except ValueError as error:
             raise InputError(_wrong_type(cfg, key, value, where)) from error
 
@@ -72,7 +74,11 @@ def _check_key(cfg: CfgNode, key: str, where: str) -> None:
 
 
 def _wrong_type(cfg: CfgNode, key: str, value: object, where: str) -> str:
-    node = cfg
-    for part in key.split("."):
-        node = node[part]
+    node = _value(cfg, key)
     return f"{key} in {where} is {value!r}, but must be a {type(node).__name__} such as {node!r}."
+
+
+def _value(cfg: CfgNode, key: str) -> object:
+    for part in key.split("."):
+        cfg = cfg[part]
+    return cfg

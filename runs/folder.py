@@ -29,16 +29,15 @@ NO_EFFECT = {
 def settings(cfg: CfgNode, args: Namespace) -> dict[str, object]:
     """What identifies a run: the resolved config without keys that change no number, and what is done with it.
 
-    Plain JSON values. Nodes of other methods are left out.
+    Plain JSON values. Settings of other methods are left out.
     """
-    foreign = {name for name, child in cfg.TRAINER.items() if isinstance(child, CfgNode)} - _own_nodes(cfg)
+    foreign = _foreign_keys(cfg)
     found = {"mode": "test" if args.eval_only else "build" if args.no_train else "train"}
     if args.eval_only and args.model_dir:
         found["model"] = f"{args.model_dir}@{args.load_epoch}"
     for key in all_keys(cfg):
-        part = key.split(".")
-        if key not in NO_EFFECT and not (part[0] == "TRAINER" and part[1] in foreign):
-            found[key] = _value(cfg, part)
+        if key not in NO_EFFECT and key not in foreign:
+            found[key] = _value(cfg, key.split("."))
     return json.loads(json.dumps(found, default=list))
 
 
@@ -130,10 +129,14 @@ def _value(cfg: CfgNode, path: list[str]) -> object:
     return cfg
 
 
-def _own_nodes(cfg: CfgNode) -> set[str]:
-    """Config nodes of the run's trainer: those that it declares; of a trainer that declares none, all."""
-    if cfg.TRAINER.NAME in TRAINER_REGISTRY.registered_names():
-        declared = getattr(TRAINER_REGISTRY.get(cfg.TRAINER.NAME), "config_defaults", None)
-        if declared is not None:
-            return {key.split(".")[1] for key in declared if key.startswith("TRAINER.")}
-    return {name for name, child in cfg.TRAINER.items() if isinstance(child, CfgNode)}
+def _foreign_keys(cfg: CfgNode) -> set[str]:
+    """Keys that only methods other than the run's declare; of a trainer that declares none, no key is foreign."""
+    names = TRAINER_REGISTRY.registered_names()
+    if cfg.TRAINER.NAME not in names:
+        return set()
+    own = getattr(TRAINER_REGISTRY.get(cfg.TRAINER.NAME), "config_defaults", None)
+    if own is None:
+        return set()
+    declared = {key for name in names for key in getattr(TRAINER_REGISTRY.get(name), "config_defaults", {})}
+    unused = {key for key in all_keys(cfg) if key.startswith("TRAINER.") and key.count(".") > 1}
+    return (declared | unused) - set(own)

@@ -16,6 +16,36 @@ from datasets.base import SplitDataset
 
 NAMES = ["striped circle", "dotted star", "checkered house", "plain tree", "speckled fish"]
 
+# What lets a method run on a backbone of three blocks.
+FITTING = {
+    "ANPrompt": {"TRAINER.ANPROMPT.IN_LAYERS": [2, 3], "TRAINER.ANPROMPT.N_TOKENS": 3, "OPTIM.LR": 0.01},
+    "CoPrompt": {"TRAINER.CoPrompt.PROMPT_DEPTH": 3, "DATALOADER.K_TRANSFORMS": 2},
+    "IVLP": {"TRAINER.IVLP.PROMPT_DEPTH_VISION": 3, "TRAINER.IVLP.PROMPT_DEPTH_TEXT": 3},
+    "MaPLe": {"TRAINER.MAPLE.PROMPT_DEPTH": 3},
+    "MMRL": {"TRAINER.MMRL.REP_LAYERS": [2, 3], "TRAINER.MMRL.REP_DIM": 24, "TRAINER.MMRL.N_REP_TOKENS": 3},
+    "PromptSRC": {
+        "TRAINER.PROMPTSRC.PROMPT_DEPTH_VISION": 3,
+        "TRAINER.PROMPTSRC.PROMPT_DEPTH_TEXT": 3,
+        "TRAINER.PROMPTSRC.GPA_MEAN": 2.0,
+    },
+    "TCP": {"TRAINER.TCP.LAYERS": [2]},
+    "VPT": {"TRAINER.VPT.PROMPT_DEPTH_VISION": 3},
+}
+METHODS = (
+    "CoOp",
+    "CoCoOp",
+    "KgCoOp",
+    "ProGrad",
+    "VPT",
+    "IVLP",
+    "MaPLe",
+    "PromptSRC",
+    "TCP",
+    "CoPrompt",
+    "MMRL",
+    "ANPrompt",
+)
+
 
 @DATASET_REGISTRY.register()
 class Tiny(SplitDataset):
@@ -65,8 +95,6 @@ def arguments(
         "OPTIM.NAME": "sgd", "OPTIM.LR": 0.05, "OPTIM.MAX_EPOCH": 3, "OPTIM.LR_SCHEDULER": "cosine",
         "OPTIM.WARMUP_EPOCH": 1, "TRAIN.PRINT_FREQ": 1, "TRAIN.TENSORBOARD": False,
     }  # fmt: skip
-    if trainer == "ANPrompt":
-        settings |= {"TRAINER.ANPROMPT.IN_LAYERS": [2, 3], "TRAINER.ANPROMPT.N_TOKENS": 3, "OPTIM.LR": 0.01}
-    settings |= pairs or {}
+    settings |= FITTING.get(trainer, {}) | (pairs or {})
     named = ["--root", root, "--seed", 1, "--trainer", trainer, "--output-dir", output, *flags]
     return [str(x) for x in (*named, *(x for pair in settings.items() for x in pair))]

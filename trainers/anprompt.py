@@ -11,14 +11,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from clipkit import InputError, normalize, tokenize
+from clipkit import InputError, normalize
 from dassl.engine import TRAINER_REGISTRY
-from datasets.templates import custom_template
 
 from .anprompt_config import CHOICES, CONFIG_DEFAULTS, SIM_W_CROSS_DATASET, SIM_W_OF_DATASET
-from .base import PromptTrainer
-from .checks import check_blocks, check_choices
+from .checks import check_choices
+from .inserted_tokens import InsertedTokens
 from .losses import cosine_distance, kl_divergence, variance_weight
+from .situation import situation
 from .weak_noise import WeakNoiseText, noise_prompts
 
 
@@ -67,12 +67,12 @@ class PromptLearner(nn.Module):
 
 
 @TRAINER_REGISTRY.register()
-class ANPrompt(PromptTrainer):
+class ANPrompt(InsertedTokens):
     """Anti-noise prompts: learnable tokens plus weak semantic noise, injected into the deeper blocks of both towers."""
 
     node = "TRAINER.ANPROMPT"
     config_defaults = CONFIG_DEFAULTS
-    frozen_image_encoder = False
+    architecture = tuple(f"TRAINER.ANPROMPT.{key}" for key in ("N_TOKENS", "IN_LAYERS", "PROJ_PER_LAYER"))
 
     @classmethod
     def dataset_overrides(cls, cfg) -> dict:
@@ -81,19 +81,12 @@ class ANPrompt(PromptTrainer):
 
     def build_learner(self) -> PromptLearner:
         cfg = self.method_cfg()
-        self.layers = sorted(cfg.IN_LAYERS)
         self._check(cfg)
         self.theta = cfg.THETA
         self.weak_noise = WeakNoiseText(self, cfg)
         self.record["language"] = self.weak_noise.sources()
 
-        # frozen side, once per set of class names: template embeddings, their lower blocks, f_t^0, f_w (Eq. 2)
-        texts = [custom_template(self.cfg.DATASET.NAME).format(name) for name in self.classnames]
-        tokens = tokenize(texts)
-        self.eot = tokens.argmax(dim=-1).to(self.device)
-        embeddings = self.text_encoder.embed(tokens[:, : int(self.eot.max()) + 1].to(self.device))
-        self.lower_text = self._lower(self.text_encoder, embeddings, self.eot)
-        self.f_t0 = self.text_encoder.encode_texts(texts).float()
+        self.build_frozen_side(cfg.IN_LAYERS, f"{self.node}.IN_LAYERS")
         self.f_w = self.weak_noise.features(self.classnames)
 
         proj = self.clip.visual.proj.detach().float().clone()
@@ -105,11 +98,6 @@ class ANPrompt(PromptTrainer):
         learner.nrvpp_proj.requires_grad_(cfg.NRVPP_PROJ != "clip")
         return learner
 
-    def _lower(self, encoder, x: Tensor, *eot: Tensor) -> Tensor:
-        """The hidden state that enters the first injection block; the blocks below are frozen and unprompted."""
-        first = self.layers[0]
-        return x if first == 1 else encoder.lower(x, *eot, until=first - 1)
-
     def noise_ctx(self, cfg) -> Tensor:
         """P_w [T, d] from the classes of the training run, or from all classes of the dataset."""
         names, f_w = self.classnames, self.f_w
@@ -119,26 +107,9 @@ class ANPrompt(PromptTrainer):
         seed = self.cfg.SEED if cfg.KMEANS_SEED < 0 else cfg.KMEANS_SEED
         return noise_prompts(self.weak_noise, f_w, names, cfg, max(seed, 0))
 
-    def encode_text(self) -> Tensor:
-        """f_t [C, d]: the EOT feature of {SOS, P_a^text, template, name, EOT} (Eq. 10)."""
-        prompts = self.model.text_prompts()
-        f_t = self.text_encoder(self.lower_text, self.eot, insert=prompts, start_block=self.layers[0])
-        return normalize(f_t.float())
-
-    def encode_image_sides(
-        self, image: Tensor, prompts: dict[int, Tensor], frozen: bool
-    ) -> tuple[Tensor, Tensor, Tensor | None]:
-        """f_v [B, d] (Eq. 9), the prototype f_N [B, d] (Eq. 4), and CLIP's own f_v^0 where asked for.
-
-        The blocks below the first injection are frozen and see no prompt: they run once for both branches.
-        """
-        first = self.layers[0]
-        with torch.no_grad():
-            lower = self._lower(self.image_encoder, image.type(self.image_encoder.dtype))
-            f_v0 = normalize(self.image_encoder(lower, start_block=first).float()) if frozen else None
-        f_v, tokens = self.image_encoder(lower, insert=prompts, start_block=first, return_tokens=True)
-        f_N = tokens.float().mean(dim=1) @ self.model.nrvpp_proj  # Eq. 4, in the joint space
-        return normalize(f_v.float()), normalize(f_N.float()), f_v0
+    def nrvpp(self, tokens: Tensor) -> Tensor:
+        """f_N [B, d]: the noise-resistant visual prompt prototype (Eq. 4), in the joint space."""
+        return normalize((tokens @ self.model.nrvpp_proj).float())
 
     def all_logits(self, f_v: Tensor, f_N: Tensor, f_t: Tensor, f_w: Tensor) -> dict[str, Tensor]:
         """Alignment, robustness, weak-noise (Eq. 5) and final logits, each [B, C]."""
@@ -153,8 +124,8 @@ class ANPrompt(PromptTrainer):
         cfg = self.method_cfg()
         f_w = self.weak_noise.resampled(self.f_w, self.epoch, self.batch_idx)
         f_t = self.encode_text()
-        f_v, f_N, f_v0 = self.encode_image_sides(image, self.model.visual_prompts(), frozen=True)
-        logits = self.all_logits(f_v, f_N, f_t, f_w)
+        f_v, tokens, f_v0 = self.image_sides(image, self.model.visual_prompts(), frozen=True)  # Eq. 9
+        logits = self.all_logits(f_v, self.nrvpp(tokens), f_t, f_w)
         if cfg.CE_MODE == "fused":
             ce = F.cross_entropy(logits["final"], label)
         else:
@@ -172,27 +143,14 @@ class ANPrompt(PromptTrainer):
 
     def model_inference(self, image: Tensor) -> Tensor:
         """The logits that `TEST_LOGITS` names for this situation; the others' accuracies are logged beside them."""
-        prompts = self.once("visual prompts", self.model.visual_prompts)
-        f_v, f_N, _ = self.encode_image_sides(image, prompts, frozen=False)
-        logits = self.all_logits(f_v, f_N, self.text_features(), self.f_w)
+        f_v, tokens, _ = self.image_sides(image, self.test_prompts(), frozen=False)
+        logits = self.all_logits(f_v, self.nrvpp(tokens), self.text_features(), self.f_w)
         for kind in ("align", "robust", "final"):
             self.count_also(kind, logits[kind])
-        return logits[self.method_cfg().TEST_LOGITS[self.situation()]]
-
-    def situation(self) -> str:
-        """base, new, cd_source, cd_target or fs: which row of `TEST_LOGITS` holds."""
-        cfg = self.cfg
-        if cfg.TASK == "CD":
-            return "cd_source" if cfg.DATASET.NAME == "ImageNet" else "cd_target"
-        return "fs" if cfg.TASK == "FS" else "new" if cfg.DATASET.SUBSAMPLE_CLASSES == "new" else "base"
+        return logits[self.method_cfg().TEST_LOGITS[situation(self.cfg)]]
 
     def _check(self, cfg) -> None:
         check_choices(self.node, cfg, CHOICES)
-        backbone = self.cfg.MODEL.BACKBONE.get("PATH", "") or self.cfg.MODEL.BACKBONE.NAME
-        if not self.image_encoder.is_vit:
-            raise InputError(f"ANPrompt puts tokens into the image tower and needs a ViT; {backbone} is a ResNet.")
-        depth = min(self.image_encoder.depth, self.text_encoder.depth)
-        check_blocks(f"{self.node}.IN_LAYERS", self.layers, depth, backbone)
         joint = self.text_encoder.embed_dim
         if cfg.NOISE_DIM not in (0, joint):
             raise InputError(

@@ -5,6 +5,7 @@ A method derives from `PromptTrainer` and writes down its config defaults, its l
 
 from __future__ import annotations
 
+import functools
 import logging
 import math
 from collections.abc import Callable
@@ -12,17 +13,24 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from clipkit import FeatureBank, ImageEncoder, TextEncoder, derive_seed, fingerprint, load_clip, normalize
+from clipkit import FeatureBank, ImageEncoder, TextEncoder, derive_seed, fingerprint, normalize
 from dassl.engine import TrainerX
 from dassl.metrics import compute_accuracy
 from dassl.optim import build_lr_scheduler, build_optimizer
 from dassl.utils import load_pretrained_weights
 
+from .backbone import shared_clip
 from .checkpoints import load_learner
+from .frozen_text import frozen_text
 from .precision import autocast, choose_precision
 from .test_features import FeatureLoader, bank_key, encode_loader
 
 logger = logging.getLogger(__name__)
+
+
+def config_value(cfg, key: str):
+    """The value, or node, at a dotted key."""
+    return functools.reduce(lambda node, part: node[part], key.split("."), cfg)
 
 
 class PromptTrainer(TrainerX):
@@ -41,6 +49,13 @@ class PromptTrainer(TrainerX):
     registered_name = "prompt_learner"  # folder of the checkpoints
     config_defaults: dict = {}
     frozen_image_encoder = True  # True: test image features are shared through the feature bank
+    # Config keys that shape the learner: they travel in the checkpoint, and a test takes them from there.
+    architecture: tuple[str, ...] = ()
+
+    @classmethod
+    def architecture_of(cls, state: dict) -> dict:
+        """{dotted key: value} of `architecture` that a checkpoint's tensors tell, for files that do not record them."""
+        return {}
 
     @classmethod
     def dataset_overrides(cls, cfg) -> dict:
@@ -51,16 +66,13 @@ class PromptTrainer(TrainerX):
 
     def method_cfg(self):
         """The method's own config node."""
-        node = self.cfg
-        for part in self.node.split("."):
-            node = node[part]
-        return node
+        return config_value(self.cfg, self.node)
 
     def build_model(self) -> None:
         cfg = self.cfg
         backbone = cfg.MODEL.BACKBONE
         self.precision = choose_precision(self.method_cfg().PREC, self.device)
-        self.clip = load_clip(backbone.NAME, backbone.get("PATH", ""), self.precision, self.device)
+        self.clip = shared_clip(backbone.NAME, backbone.get("PATH", ""), self.precision, self.device)
         self.text_encoder, self.image_encoder = TextEncoder(self.clip), ImageEncoder(self.clip)
         self.logit_scale = self.clip.logit_scale.detach().exp().float()
         self.classnames = [name.replace("_", " ") for name in self.dm.dataset.classnames]
@@ -90,7 +102,11 @@ class PromptTrainer(TrainerX):
         raise NotImplementedError
 
     def encode_image(self, image: Tensor) -> Tensor:
-        """[B, 3, H, W] -> [B, d], normalised: the frozen, unprompted tower."""
+        """[B, 3, H, W] -> [B, d], normalised. Here: the frozen tower."""
+        return self.frozen_image(image)
+
+    def frozen_image(self, image: Tensor) -> Tensor:
+        """[B, 3, H, W] -> [B, d], normalised: CLIP's own features, without a gradient."""
         with torch.no_grad():
             return normalize(self.image_encoder(image.type(self.image_encoder.dtype)).float())
 
@@ -109,6 +125,10 @@ class PromptTrainer(TrainerX):
         """`encode_text()`, once a test and not once a batch."""
         return self.once("text features", self.encode_text)
 
+    def frozen_text(self, texts: list[str], normalized: bool = True) -> Tensor:
+        """[N, d] features of fixed texts under the frozen tower, from disk where this backbone has met them before."""
+        return frozen_text(texts, self.text_encoder, self.bank, self.precision, normalized)
+
     # ------------------------------------------------------------------ training
 
     def loss(self, image: Tensor, label: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
@@ -118,9 +138,8 @@ class PromptTrainer(TrainerX):
         image, label = self.parse_batch_train(batch)
         with autocast(self.precision, self.device):
             logits, terms = self.loss(image, label)
-        loss = sum(terms.values())
         self.model_zero_grad()
-        self.scaler.scale(loss).backward()
+        loss = self.backward(terms)
         summary = {"loss": loss, "acc": compute_accuracy(logits, label)[0].squeeze()}
         if len(terms) > 1:
             summary.update({f"loss_{name}": term for name, term in terms.items()})
@@ -134,6 +153,12 @@ class PromptTrainer(TrainerX):
             self.update_lr()
         return dict(zip(summary, values, strict=True))
 
+    def backward(self, terms: dict[str, Tensor]) -> Tensor:
+        """Puts the gradient into the learner; returns the loss, the sum of the terms."""
+        loss = sum(terms.values())
+        self.scaler.scale(loss).backward()
+        return loss
+
     def parse_batch_train(self, batch: dict) -> tuple[Tensor, Tensor]:
         return batch["img"].to(self.device), batch["label"].to(self.device)
 
@@ -146,8 +171,11 @@ class PromptTrainer(TrainerX):
     def model_inference(self, image: Tensor) -> Tensor:
         """[B, 3, H, W] images, or [B, d] features from the bank, to logits [B, C]."""
         with autocast(self.precision, self.device, training=False):
-            features = image if image.ndim == 2 else self.encode_image(image)
-            return self.logits(features, self.text_features())
+            return self.image_logits(image if image.ndim == 2 else self.encode_image(image))
+
+    def image_logits(self, features: Tensor) -> Tensor:
+        """Test logits [B, C] of normalised image features [B, d]."""
+        return self.logits(features, self.text_features())
 
     @torch.no_grad()
     def test(self, split: str | None = None) -> float:
@@ -209,4 +237,5 @@ class PromptTrainer(TrainerX):
             "TRAINER.NAME": self.cfg.TRAINER.NAME,
             "MODEL.BACKBONE": backbone.get("PATH", "") or backbone.NAME,
             "backbone": fingerprint(self.clip),
+            "architecture": {key: config_value(self.cfg, key) for key in self.architecture},
         }

@@ -16,13 +16,18 @@ logger = logging.getLogger(__name__)
 CLASS_BUFFERS = ("token_prefix", "token_suffix", "token_midfix", "prompt_embeddings")
 
 
+def checkpoint_path(directory: str, name: str, epoch: int | None) -> Path:
+    """Where a learner of that registered name lies: the epoch's file, or the best one."""
+    return Path(directory) / name / (f"model.pth.tar-{epoch}" if epoch is not None else "model-best.pth.tar")
+
+
 def load_learner(learner: nn.Module, directory: str, name: str, epoch: int | None, run: dict) -> None:
     """Loads every tensor of `learner`; keys that it does not have (a reference's frozen CLIP) are left alone.
 
     `run` is the trainer's `run_identity()`: where the file names another method or backbone, it is refused.
     Raises InputError for a missing file, another method's or backbone's file, missing keys, and other shapes.
     """
-    path = Path(directory) / name / (f"model.pth.tar-{epoch}" if epoch is not None else "model-best.pth.tar")
+    path = checkpoint_path(directory, name, epoch)
     if not path.is_file():
         raise InputError(f"There is no checkpoint at {path}{_what_is_there(path, directory)}.")
     checkpoint = load_checkpoint(str(path))

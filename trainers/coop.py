@@ -6,10 +6,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from clipkit import ContextPrompts, InputError, normalize
+from clipkit import ContextPrompts, InputError, SplitText, normalize
 from dassl.engine import TRAINER_REGISTRY
 
 from .base import PromptTrainer
+from .context import context_words, start_context
 
 
 class PromptLearner(nn.Module):
@@ -20,9 +21,9 @@ class PromptLearner(nn.Module):
         self.ctx = nn.Parameter(ctx)
         self.prompts = prompts
 
-    def forward(self) -> Tensor:
-        """Prompt embeddings [C, L, width]: start token, context, class name, full stop, end token."""
-        return self.prompts(self.ctx)
+    def forward(self) -> SplitText:
+        """The prompts of all classes: start token, context, class name, full stop, end token."""
+        return self.prompts.split(self.ctx)
 
 
 @TRAINER_REGISTRY.register()
@@ -41,30 +42,27 @@ class CoOp(PromptTrainer):
         "TRAINER.COOP.PREC": "fp16",
         "TRAINER.COOP.CLASS_TOKEN_POSITION": "end",
     }
+    architecture = tuple(f"TRAINER.COOP.{key}" for key in ("N_CTX", "CSC", "CTX_INIT", "CLASS_TOKEN_POSITION"))
 
     def build_learner(self) -> PromptLearner:
         cfg = self.method_cfg()
-        ctx_text = cfg.CTX_INIT.replace("_", " ").strip()
-        n_ctx = len(ctx_text.split()) if ctx_text else cfg.N_CTX
+        words = self.words()
+        n_ctx = len(words.split()) if words else cfg.N_CTX
         if n_ctx < 1:
             raise InputError(f"{self.node}.N_CTX is {n_ctx}, but a prompt needs at least one context token.")
-        prompts = ContextPrompts(
-            self.clip, self.classnames, n_ctx, ctx_text=ctx_text or None, position=cfg.CLASS_TOKEN_POSITION
-        )
-        if ctx_text:
-            ctx = prompts.init_context().float()
-        else:
-            ctx = torch.empty(n_ctx, self.text_encoder.width)
-            nn.init.normal_(ctx, std=0.02)
+        position, n_cls = cfg.CLASS_TOKEN_POSITION, len(self.classnames)
+        prompts, ctx = start_context(self.clip, self.classnames, n_ctx, words, position=position)
         if cfg.CSC:
-            n_cls = len(self.classnames)
-            ctx = ctx.repeat(n_cls, 1, 1) if ctx_text else nn.init.normal_(ctx.new_empty(n_cls, *ctx.shape), std=0.02)
+            ctx = ctx.repeat(n_cls, 1, 1) if words else 0.02 * torch.randn(n_cls, *ctx.shape)
         return PromptLearner(ctx, prompts)
+
+    def words(self) -> str:
+        """The words that the context starts from; "": it is drawn at random."""
+        return context_words(self.method_cfg().CTX_INIT)
 
     def encode_text(self) -> Tensor:
         """g(t_i) of Eq. 3: [C, d], normalised."""
-        prompts = self.model()
-        return normalize(self.text_encoder(prompts.type(self.text_encoder.dtype), self.model.prompts.eot).float())
+        return normalize(self.text_encoder.encode(self.model()).float())
 
     def loss(self, image: Tensor, label: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
         """Cross-entropy over the softmax of Eq. 3."""

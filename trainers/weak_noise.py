@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from clipkit import InputError, derive_seed, fingerprint, normalize
+from clipkit import InputError, derive_seed, normalize
 from language import draw_pairs, load_source
 
 
@@ -40,24 +40,8 @@ class WeakNoiseText:
 
     def features(self, names: list[str], moment: tuple = (), count: int = 1) -> Tensor:
         """Eq. 2: f_w = F_t(m) + alpha F_t(n), normalised; [C * count, d] fp32."""
-        main, noise = self.sentences(names, moment, count)
-        f_m = self.encode(main)
-        f_n = self.encode(noise)
+        f_m, f_n = (self.trainer.frozen_text(texts) for texts in self.sentences(names, moment, count))
         return normalize(f_m + self.alpha * f_n)
-
-    def encode(self, texts: list[str]) -> Tensor:
-        """Frozen, normalised features of sentences [N, d], kept on disk for this backbone."""
-        trainer = self.trainer
-        key = {
-            "kind": "text features, normalised, fp32",
-            "backbone": fingerprint(trainer.clip),
-            "precision": trainer.precision,
-            "device": trainer.device.type,
-            "torch": torch.__version__,
-            "texts": texts,
-        }
-        encode = trainer.text_encoder.encode_texts
-        return trainer.bank.get(key, lambda: {"features": encode(texts).cpu()})["features"].to(trainer.device)
 
     def resampled(self, f_w: Tensor, epoch: int, step: int) -> Tensor:
         """f_w for this moment of training: as it is (`RESAMPLE: once`), or drawn anew each epoch or step.

@@ -115,6 +115,7 @@ DEFAULTS = {
         "RMSPROP_ALPHA": 0.99,
         "ADAM_BETA1": 0.9,
         "ADAM_BETA2": 0.999,
+        "ADAM_EPS": 1e-8,  # not in upstream, whose Adam has torch's default
         "STAGED_LR": False,
         "NEW_LAYERS": (),
         "BASE_LR_MULT": 0.1,

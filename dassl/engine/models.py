@@ -9,6 +9,8 @@ from torch import Tensor, nn
 
 from dassl.utils.tools import tolist_if_not
 
+from .gradients import without_conflict
+
 
 class ModelKeeper:
     """Registered models by name, each with its optimizer and scheduler (or None).
@@ -96,10 +98,5 @@ class ModelKeeper:
         grads_a = torch.autograd.grad(loss_a, params, allow_unused=True)
         self.model_zero_grad(names)
         for p, a, b in zip(params, grads_a, grads_b, strict=True):
-            if a is not None and b is not None:
-                unit = b / b.norm().clamp_min(torch.finfo(b.dtype).tiny)
-                along = (a * unit).sum()
-                if along < 0:
-                    a = a - lambda_ * along * unit
-            p.grad = a
+            p.grad = a if a is None or b is None else without_conflict(a, b, lambda_)
         self.model_update(names)

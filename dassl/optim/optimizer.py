@@ -32,7 +32,7 @@ def build_optimizer(model: nn.Module | Iterable, optim_cfg, param_groups: list |
         groups = model.parameters() if isinstance(model, nn.Module) else model
 
     lr, decay = optim_cfg.LR, optim_cfg.WEIGHT_DECAY
-    betas = (optim_cfg.ADAM_BETA1, optim_cfg.ADAM_BETA2)
+    adam = {"betas": (optim_cfg.ADAM_BETA1, optim_cfg.ADAM_BETA2), "eps": optim_cfg.get("ADAM_EPS", 1e-8)}
     if name == "sgd":
         momentum = {"momentum": optim_cfg.MOMENTUM, "nesterov": optim_cfg.SGD_NESTEROV}
         return SGD(groups, lr=lr, weight_decay=decay, dampening=optim_cfg.SGD_DAMPNING, **momentum)
@@ -40,8 +40,8 @@ def build_optimizer(model: nn.Module | Iterable, optim_cfg, param_groups: list |
         extra = {"momentum": optim_cfg.MOMENTUM, "alpha": optim_cfg.RMSPROP_ALPHA}
         return RMSprop(groups, lr=lr, weight_decay=decay, **extra)
     if name in ("adam", "amsgrad"):
-        return Adam(groups, lr=lr, weight_decay=decay, betas=betas, amsgrad=name == "amsgrad")
-    return {"adamw": AdamW, "radam": RAdam}[name](groups, lr=lr, weight_decay=decay, betas=betas)
+        return Adam(groups, lr=lr, weight_decay=decay, **adam, amsgrad=name == "amsgrad")
+    return {"adamw": AdamW, "radam": RAdam}[name](groups, lr=lr, weight_decay=decay, **adam)
 
 
 def _staged_groups(model: nn.Module, optim_cfg) -> list[dict]:

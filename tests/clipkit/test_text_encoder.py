@@ -110,27 +110,6 @@ def test_shorter_prompts_are_taken_as_cut(vit):
     torch.testing.assert_close(encoder(cut, eot), vit.encode_text(tokens), atol=1e-5, rtol=0)
 
 
-@pytest.mark.parametrize("until", [1, 2, 3])
-def test_lower_and_the_rest_equal_the_whole(vit, gen, until):
-    tokens, encoder = tokenize(TEXTS), TextEncoder(vit)
-    prompts, eot = encoder.embed(tokens), tokens.argmax(-1)
-    insert = {b: torch.randn(2, 128, generator=gen) for b in range(until + 1, 4)}
-    hidden = encoder.lower(prompts, eot, until)
-    assert hidden.shape == (3, int(eot.max()) + 1, 128)
-    split = encoder(hidden, eot, insert=insert, start_block=until + 1)
-    torch.testing.assert_close(split, encoder(prompts, eot, insert=insert), atol=1e-6, rtol=0)
-
-
-def test_lower_keeps_a_graph_only_for_prompts_that_learn(vit):
-    tokens, encoder = tokenize(TEXTS), TextEncoder(vit)
-    prompts, eot = encoder.embed(tokens), tokens.argmax(-1)
-    assert not encoder.lower(prompts, eot, 2).requires_grad
-    assert encoder.lower(prompts.requires_grad_(), eot, 2).requires_grad
-    with torch.no_grad():
-        assert not encoder.lower(prompts, eot, 2).requires_grad
-        assert encoder(prompts, eot).grad_fn is None
-
-
 def test_encode_texts(vit):
     texts = [*TEXTS, "bird", TEXTS[0], "a drawing of a tree"]
     expected = normalize(vit.encode_text(tokenize(texts)))
@@ -162,7 +141,6 @@ def test_encode_texts_encodes_each_text_once(vit, monkeypatch):
         ({"insert": {2: torch.zeros(1, 128), 3: torch.zeros(2, 128)}}, ["equally many", "[1, 2]"]),
         ({"replace": {2: torch.zeros(30, 128)}}, ["30 prompt tokens"]),
         ({"replace": {2: torch.zeros(1, 128)}, "insert": {2: torch.zeros(1, 128)}}, ["not both"]),
-        ({"replace": {1: torch.zeros(1, 128)}, "start_block": 2}, ["block 1", "starts at 2"]),
     ],
 )
 def test_bad_prompts(vit, kwargs, words):
@@ -175,9 +153,6 @@ def test_bad_prompts(vit, kwargs, words):
 def test_too_deep_or_too_long(vit):
     tokens, encoder = tokenize(TEXTS), TextEncoder(vit)
     prompts, eot = encoder.embed(tokens), tokens.argmax(-1)
-    for until in (0, 4):
-        with pytest.raises(InputError, match=f"3 blocks, {until} are asked for"):
-            encoder.lower(prompts, eot, until)
     with pytest.raises(InputError, match="78 tokens"):
         encoder(torch.zeros(3, 78, 128), eot)
 

@@ -7,6 +7,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+import torch
 
 
 def refused(tiny, capsys, output: Path, *, flags=(), pairs=None, trainer="CoOp", says: tuple[str, ...]) -> None:
@@ -20,6 +21,9 @@ def refused(tiny, capsys, output: Path, *, flags=(), pairs=None, trainer="CoOp",
         assert part in error[0], error[0]
     assert "Traceback" not in error[0]
     assert output.exists() == existed
+
+
+SHALLOW = {"TRAINER.PROMPTSRC.PROMPT_DEPTH_VISION": 2, "TRAINER.PROMPTSRC.PROMPT_DEPTH_TEXT": 2}
 
 
 @pytest.mark.parametrize(
@@ -43,6 +47,28 @@ def refused(tiny, capsys, output: Path, *, flags=(), pairs=None, trainer="CoOp",
         ("ANPrompt", (), {"TRAINER.ANPROMPT.CACHE_MAIN": "/nowhere/x.json"}, ("/nowhere/x.json",)),
         ("ZeroshotCLIP", ("--eval-only",), {"TRAINER.ZSCLIP.TEMPLATES": "all"}, ("TEMPLATES", "full80")),
         ("CoOp", ("--plugin", "/nowhere/method.py"), {}, ("/nowhere/method.py",)),
+        ("MaPLe", (), {"TRAINER.MAPLE.PROMPT_DEPTH": 9}, ("MAPLE.PROMPT_DEPTH is 9", "between 1 and 3")),
+        ("VPT", (), {"TRAINER.VPT.PROMPT_DEPTH_VISION": 0}, ("VPT.PROMPT_DEPTH_VISION is 0",)),
+        (
+            "IVLP",
+            (),
+            {"TRAINER.IVLP.N_CTX_VISION": 0, "TRAINER.IVLP.PROMPT_DEPTH_TEXT": 4},
+            ("PROMPT_DEPTH_TEXT is 4",),
+        ),
+        ("PromptSRC", (), {**SHALLOW, "TRAINER.PROMPTSRC.GPA_STD": 0.0}, ("GPA_STD is 0.0",)),
+        ("TCP", (), {"TRAINER.TCP.LAYERS": [9]}, ("TRAINER.TCP.LAYERS", "1 to 3")),
+        ("MMRL", (), {"TRAINER.MMRL.REP_LAYERS": [2, 6]}, ("TRAINER.MMRL.REP_LAYERS", "1 to 3")),
+        ("CoPrompt", (), {"DATALOADER.K_TRANSFORMS": 1}, ("K_TRANSFORMS is 1", "two views")),
+        ("CoPrompt", (), {"TRAINER.DISTILL": "kl"}, ("DISTILL", "cosine, mse")),
+        ("CoCoOp", (), {"TRAINER.COCOOP.TOKEN_BUDGET": 0}, ("TOKEN_BUDGET",)),
+        ("ProGrad", (), {"TRAINER.PROGRAD.T": 2.0, "LOSS.T": 3.0}, ("TRAINER.PROGRAD.T is 2.0", "LOSS.T 3.0")),
+        ("ProGrad", (), {"LOSS.NAME": "mae"}, ("mae", "prograd")),
+        (
+            "ProGrad",
+            (),
+            {"TRAINER.PROGRAD.CTX_INIT": "True", "TRAINER.PROGRAD.N_CTX": 2},
+            ("N_CTX is 2", "a photo of a"),
+        ),
     ],
     ids=lambda value: None if isinstance(value, dict) else str(value)[:40],
 )
@@ -89,9 +115,16 @@ def test_checkpoint_of_another_backbone(tiny, tmp_path, capsys, trained):
 
 
 def test_checkpoint_of_another_shape(tiny, tmp_path, capsys, trained):
+    """One that does not record its architecture; a record is taken over, see tests/trainers/test_architecture.py."""
+    copy = tmp_path / "copy"
+    shutil.copytree(trained, copy)
+    file = next(copy.glob("prompt_learner/model.pth.tar-*"))
+    checkpoint = torch.load(file, weights_only=True)
+    del checkpoint["run"]["architecture"]
+    torch.save(checkpoint, file)
     pairs = {"TRAINER.COOP.N_CTX": 4}
     says = ("ctx has shape (16, 64)", "(4, 64)")
-    refused(tiny, capsys, tmp_path / "run", flags=evaluation(trained), pairs=pairs, says=says)
+    refused(tiny, capsys, tmp_path / "run", flags=evaluation(copy), pairs=pairs, says=says)
 
 
 def test_missing_epoch(tiny, tmp_path, capsys, trained):

@@ -8,6 +8,7 @@ from torch.nn import functional as F
 
 from trainers.anprompt import PromptLearner
 from trainers.losses import kl_divergence, variance_weight
+from trainers.situation import situation as situation_of
 
 N = "TRAINER.ANPROMPT."
 
@@ -174,7 +175,7 @@ def test_test_logits_follow_the_situation(tiny, tmp_path):
              ("cd_target", {"TASK": "CD"})]  # fmt: skip
     for situation, pairs in cases:
         trainer = tiny.trainer(tmp_path, "ANPrompt", {**pairs, f"{N}TEST_LOGITS.{situation}": "align"})
-        assert trainer.situation() == situation
+        assert situation_of(trainer.cfg) == situation
         trainer.test()
         accuracies = trainer.record["other_accuracies"]
         assert set(accuracies) == {"align", "robust", "final"}

@@ -1,0 +1,35 @@
+"""Learnable deep prompts of one tower, under the names that the field's checkpoints use."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+
+class _Block(nn.Module):
+    def __init__(self, tokens: Tensor) -> None:
+        super().__init__()
+        self.VPT_shallow = nn.Parameter(tokens)
+
+
+class DeepPrompts(nn.Module):
+    """n tokens for each of the blocks 1 .. `depth`, each set drawn from N(0, 0.02^2) (VPT, IVLP, PromptSRC).
+
+    n: tokens a block; width: of the tower; first: whether block 1 has its own (the text tower's block 1 gets the
+    context instead). n = 0 or depth = 0: no prompts.
+
+    Keys: `VPT` for block 1, `transformer.resblocks.<b - 1>.VPT_shallow` for block b > 1.
+    """
+
+    def __init__(self, n: int, width: int, depth: int, first: bool = True) -> None:
+        super().__init__()
+        depth = depth if n > 0 else 0
+        self.VPT = nn.Parameter(0.02 * torch.randn(n, width)) if first and depth > 0 else None
+        self.transformer = nn.Module()
+        later = {str(b - 1): _Block(0.02 * torch.randn(n, width)) for b in range(2, depth + 1)}
+        self.transformer.resblocks = nn.ModuleDict(later)
+
+    def forward(self) -> dict[int, Tensor]:
+        """{block: tokens [n, width]}, blocks counted from 1: the encoders' `replace`."""
+        first = {} if self.VPT is None else {1: self.VPT}
+        return first | {int(i) + 1: block.VPT_shallow for i, block in self.transformer.resblocks.items()}

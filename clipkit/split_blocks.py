@@ -1,0 +1,163 @@
+"""The text tower on a `SplitText`: the shared beginning runs once, its keys and values serve the ends of all classes.
+
+Exact because the tower is causal: what stands at position p depends on positions 0 .. p only, so a beginning that all
+classes share has the same states, keys and values in each of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from .errors import InputError
+from .ops import attend, causal_rows_mask, layer_norm, mlp_forward, split_heads
+from .split_text import SplitText, TextGroup
+
+Prompts = Mapping[int, Tensor] | None
+
+
+def run_split(
+    blocks: list[nn.Module], text: SplitText, start: int, end: int, replace: Prompts, insert: Prompts, weight: float = 1
+) -> SplitText | list[Tensor]:
+    """Blocks `start` .. `end` (1-based). prefix [G, P, D] and tokens [G * C_g, S, D] in and out; if `end` is the last
+    block only the EOT rows come out, as a list of [G * C_g, D], one a group.
+
+    `replace` and `insert` as in `TextEncoder`: one [n, D] for all classes, or [C, n, D]. `weight`: of the replacement
+    against what stood there (TCP).
+    """
+    first_insert = min(insert) if insert else 0
+    for b in range(start, end + 1):
+        if replace and b in replace:
+            text = overwrite(text, replace[b], weight)
+        if insert and b in insert:
+            text = put_in(text, insert[b]) if b == first_insert else overwrite(text, insert[b])
+        block = blocks[b - 1]
+        if b == len(blocks):
+            k, v = _prefix_keys(block, text.prefix)
+            return [_eot_rows(block, group, k, v) for group in text.groups]
+        prefix, k, v = _prefix_block(block, text.prefix)
+        groups = [TextGroup(g.rows, _end_block(block, g.tokens, k, v), g.eot) for g in text.groups]
+        text = SplitText(prefix, groups)
+    return text
+
+
+# ---- edits between blocks
+
+
+def overwrite(text: SplitText, prompt: Tensor, weight: float = 1.0) -> SplitText:
+    """Positions 1 .. n become weight * prompt + (1 - weight) * what they were: [n, D] in the shared beginning where it
+    reaches that far, or [C, n, D] in each class's end."""
+    n = prompt.shape[-2]
+    for group in text.groups:
+        if text.prefix.shape[1] + group.tokens.shape[1] < n + 2:
+            raise InputError(
+                f"{n} prompt tokens cannot replace positions 1..{n} of a sequence of "
+                f"{text.prefix.shape[1] + group.tokens.shape[1]} tokens: give fewer prompt tokens or a longer template"
+            )
+    if prompt.dim() == 2 and n < text.prefix.shape[1]:
+        new = _blend(_per_prefix(prompt, text.prefix), text.prefix[:, 1 : 1 + n], weight)
+        parts = (text.prefix[:, :1], new, text.prefix[:, 1 + n :])
+        return SplitText(torch.cat(parts, dim=1), text.groups)
+    text = _give_up_prefix(text)
+    groups = []
+    for g in text.groups:
+        new = _blend(_per_class(prompt, g, text), g.tokens[:, :n], weight)
+        groups.append(TextGroup(g.rows, torch.cat([new, g.tokens[:, n:]], dim=1), g.eot))
+    return SplitText(text.prefix, groups)
+
+
+def _blend(new: Tensor, old: Tensor, weight: float) -> Tensor:
+    return new if weight == 1 else weight * new + (1 - weight) * old
+
+
+def put_in(text: SplitText, prompt: Tensor) -> SplitText:
+    """K tokens go in after position 0."""
+    if prompt.dim() == 2:
+        parts = (text.prefix[:, :1], _per_prefix(prompt, text.prefix), text.prefix[:, 1:])
+        return SplitText(torch.cat(parts, dim=1), text.groups)
+    text = _give_up_prefix(text)
+    n = prompt.shape[-2]
+    groups = [
+        TextGroup(g.rows, torch.cat([_per_class(prompt, g, text), g.tokens], dim=1), g.eot + n) for g in text.groups
+    ]
+    return SplitText(text.prefix, groups)
+
+
+def _per_prefix(prompt: Tensor, prefix: Tensor) -> Tensor:
+    return prompt.to(prefix.dtype).expand(prefix.shape[0], -1, -1)
+
+
+def _per_class(prompt: Tensor, group: TextGroup, text: SplitText) -> Tensor:
+    """[n, D] or [C, n, D] -> [G * C_g, n, D] for the classes of a group."""
+    sets = text.prefix.shape[0]
+    own = prompt.to(group.tokens.dtype)
+    own = own.expand(len(group.rows), -1, -1) if prompt.dim() == 2 else own[group.rows]
+    return own.repeat(sets, 1, 1) if sets > 1 else own
+
+
+def _give_up_prefix(text: SplitText) -> SplitText:
+    """Only SOS stays shared; the rest of the beginning joins each class's end."""
+    shared = text.prefix[:, 1:]
+    groups = []
+    for g in text.groups:
+        own = shared.repeat_interleave(len(g.rows), dim=0)
+        groups.append(TextGroup(g.rows, torch.cat([own, g.tokens], dim=1), g.eot + shared.shape[1]))
+    return SplitText(text.prefix[:, :1], groups)
+
+
+# ---- one block
+
+
+def _prefix_keys(block: nn.Module, x: Tensor) -> tuple[Tensor, Tensor]:
+    """Keys and values [G, heads, P, d] of the shared beginning."""
+    attn, width = block.attn, x.shape[-1]
+    h = layer_norm(block.ln_1, x)
+    k, v = split_heads(F.linear(h, attn.in_proj_weight[width:], attn.in_proj_bias[width:]), 2, attn.num_heads)
+    return k, v
+
+
+def _prefix_block(block: nn.Module, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """A whole block on the shared beginning: output [G, P, D], keys, values."""
+    attn = block.attn
+    qkv = F.linear(layer_norm(block.ln_1, x), attn.in_proj_weight, attn.in_proj_bias)
+    q, k, v = split_heads(qkv, 3, attn.num_heads)
+    x = x + attend(attn, q, k, v, is_causal=True)
+    return x + mlp_forward(block.mlp, layer_norm(block.ln_2, x)), k, v
+
+
+def _joined(shared: Tensor, own: Tensor) -> Tensor:
+    """[G, heads, P, d] and [G * C, heads, S, d] -> [G * C, heads, P + S, d]."""
+    sets, (n, h, _, d), length = shared.shape[0], own.shape, shared.shape[2]
+    shared = shared[:, None].expand(sets, n // sets, h, length, d).reshape(n, h, length, d)
+    return torch.cat([shared, own], dim=2)
+
+
+def _end_block(block: nn.Module, x: Tensor, k_shared: Tensor, v_shared: Tensor) -> Tensor:
+    """A whole block on the ends [N, S, D]; each token sees the shared beginning and its own end up to itself."""
+    attn = block.attn
+    qkv = F.linear(layer_norm(block.ln_1, x), attn.in_proj_weight, attn.in_proj_bias)
+    q, k, v = split_heads(qkv, 3, attn.num_heads)
+    k, v = _joined(k_shared, k), _joined(v_shared, v)
+    size, before = x.shape[1], k_shared.shape[2]
+    mask = torch.ones(size, before + size, dtype=torch.bool, device=x.device).tril(before)
+    x = x + attend(attn, q, k, v, attn_mask=mask)
+    return x + mlp_forward(block.mlp, layer_norm(block.ln_2, x))
+
+
+def _eot_rows(block: nn.Module, group: TextGroup, k_shared: Tensor, v_shared: Tensor) -> Tensor:
+    """The last block, for the EOT rows only: [G * C_g, D]."""
+    attn, x = block.attn, group.tokens
+    width, before = x.shape[-1], k_shared.shape[2]
+    row = group.eot.repeat(len(x) // len(group.rows))
+    each = torch.arange(len(x), device=x.device)
+    h = layer_norm(block.ln_1, x)
+    (q,) = split_heads(
+        F.linear(h[each, row, None], attn.in_proj_weight[:width], attn.in_proj_bias[:width]), 1, attn.num_heads
+    )
+    k, v = split_heads(F.linear(h, attn.in_proj_weight[width:], attn.in_proj_bias[width:]), 2, attn.num_heads)
+    mask = causal_rows_mask(row + before, before + x.shape[1])
+    y = x[each, row, None] + attend(attn, q, _joined(k_shared, k), _joined(v_shared, v), attn_mask=mask)
+    return (y + mlp_forward(block.mlp, layer_norm(block.ln_2, y)))[:, 0]

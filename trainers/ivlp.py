@@ -1,0 +1,87 @@
+"""IVLP: independent vision-language prompting, MaPLe's baseline (Khattak et al., CVPR 2023)."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from clipkit import ContextPrompts, DeepPrompts, InputError, SplitText, normalize
+from dassl.engine import TRAINER_REGISTRY
+
+from .base import PromptTrainer
+from .checks import check_depth, check_vit
+from .context import context_words, start_context
+
+
+class PromptLearner(nn.Module):
+    """`ctx` [n_t, width]: the context before the class name."""
+
+    def __init__(self, ctx: Tensor, prompts: ContextPrompts) -> None:
+        super().__init__()
+        self.ctx = nn.Parameter(ctx)
+        self.prompts = prompts
+
+    def forward(self) -> SplitText:
+        return self.prompts.split(self.ctx)
+
+
+class VLPromptLearner(nn.Module):
+    """A context, and tokens for the prompted blocks of either tower, learned independently of each other."""
+
+    def __init__(self, prompt_learner: PromptLearner, image_encoder: DeepPrompts, text_encoder: DeepPrompts) -> None:
+        super().__init__()
+        self.prompt_learner, self.image_encoder, self.text_encoder = prompt_learner, image_encoder, text_encoder
+
+
+@TRAINER_REGISTRY.register()
+class IVLP(PromptTrainer):
+    """Deep prompts in both towers. Language-only: `N_CTX_VISION 0`, which also runs on a ResNet."""
+
+    node = "TRAINER.IVLP"
+    registered_name = "VLPromptLearner"
+    config_defaults = {
+        "TRAINER.IVLP.N_CTX_VISION": 2,
+        "TRAINER.IVLP.N_CTX_TEXT": 2,
+        "TRAINER.IVLP.CTX_INIT": "a photo of a",
+        "TRAINER.IVLP.PREC": "fp16",
+        "TRAINER.IVLP.PROMPT_DEPTH_VISION": 12,
+        "TRAINER.IVLP.PROMPT_DEPTH_TEXT": 12,
+    }
+    architecture = tuple(f"TRAINER.IVLP.{key.rpartition('.')[2]}" for key in config_defaults if "PREC" not in key)
+
+    @classmethod
+    def dataset_overrides(cls, cfg) -> dict:
+        return {"OPTIM.MAX_EPOCH": 2} if cfg.TASK == "CD" else {}
+
+    def build_learner(self) -> VLPromptLearner:
+        cfg = self.method_cfg()
+        visual_depth = cfg.PROMPT_DEPTH_VISION if cfg.N_CTX_VISION else 0
+        self.frozen_image_encoder = visual_depth == 0
+        if visual_depth:
+            check_vit(self, "puts tokens into the image tower (N_CTX_VISION 0 is its language-only form)")
+            check_depth(f"{self.node}.PROMPT_DEPTH_VISION", visual_depth, self.image_encoder.depth)
+        check_depth(f"{self.node}.PROMPT_DEPTH_TEXT", cfg.PROMPT_DEPTH_TEXT, self.text_encoder.depth)
+        if cfg.N_CTX_TEXT < 1:
+            raise InputError(f"{self.node}.N_CTX_TEXT is {cfg.N_CTX_TEXT}, but a prompt needs at least one token.")
+        prompts, ctx = start_context(self.clip, self.classnames, cfg.N_CTX_TEXT, context_words(cfg.CTX_INIT))
+        return VLPromptLearner(
+            PromptLearner(ctx, prompts),
+            DeepPrompts(cfg.N_CTX_VISION, self.image_encoder.width, visual_depth),
+            DeepPrompts(cfg.N_CTX_TEXT, self.text_encoder.width, cfg.PROMPT_DEPTH_TEXT, first=False),
+        )
+
+    def encode_text(self) -> Tensor:
+        """[C, d]: the context in front, overwritten with each prompted block's own tokens."""
+        text = self.text_encoder.encode(self.model.prompt_learner(), replace=self.model.text_encoder())
+        return normalize(text.float())
+
+    def encode_image(self, image: Tensor) -> Tensor:
+        """[B, d]: the CLS feature beside the prompt tokens, replaced before each prompted block."""
+        if self.frozen_image_encoder:
+            return self.frozen_image(image)
+        prompts = self.model.image_encoder()
+        return normalize(self.image_encoder(image.type(self.image_encoder.dtype), replace=prompts).float())
+
+    def loss(self, image: Tensor, label: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        logits = self.logits(self.encode_image(image), self.encode_text())
+        return logits, {"ce": F.cross_entropy(logits, label)}

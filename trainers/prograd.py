@@ -1,0 +1,98 @@
+"""ProGrad: Prompt-aligned Gradient for Prompt Tuning (Zhu et al., ICCV 2023)."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from clipkit import ContextPrompts, InputError, normalize
+from clipkit.tokens import token_count
+from dassl.engine import TRAINER_REGISTRY
+from dassl.engine.gradients import without_conflict
+from datasets.templates import custom_template
+
+from .base import PromptTrainer
+from .context import context_words, start_context
+from .coop import PromptLearner
+
+
+@TRAINER_REGISTRY.register()
+class ProGrad(PromptTrainer):
+    """CoOp that never steps against zero-shot CLIP: the gradient of the cross-entropy loses the part that opposes the
+    gradient of the divergence from the hand-written prompts' predictions.
+
+    With any `CTX_INIT` the last words of the context start from the dataset's own template and the rest from zeros.
+    `WORD_COUNT_INIT`: as many tokens as the template has words, as published, so that where it has a comma one token
+    stays fixed behind the context; False counts tokens. The frozen tower is both student's and teacher's: each image is
+    encoded once.
+    """
+
+    node = "TRAINER.PROGRAD"
+    config_defaults = {
+        "TRAINER.PROGRAD.N_CTX": 16,
+        "TRAINER.PROGRAD.CTX_INIT": "",
+        "TRAINER.PROGRAD.PREC": "fp16",
+        "TRAINER.PROGRAD.T": 1.0,
+        "TRAINER.PROGRAD.LAMBDA": 1.0,
+        "TRAINER.PROGRAD.WORD_COUNT_INIT": True,
+        # the published code's names of the same two; whichever differs from 1 counts
+        "LOSS.NAME": "",
+        "LOSS.T": 1.0,
+        "LOSS.LAMBDA": 1.0,
+    }
+    architecture = tuple(f"TRAINER.PROGRAD.{key}" for key in ("N_CTX", "CTX_INIT", "WORD_COUNT_INIT"))
+
+    def build_learner(self) -> PromptLearner:
+        self.T, self.lambda_ = self._setting("T"), self._setting("LAMBDA")
+        if self.cfg.LOSS.NAME not in ("", "prograd"):
+            raise InputError(f"LOSS.NAME is {self.cfg.LOSS.NAME!r}, but ProGrad's loss is called prograd.")
+        template = custom_template(self.cfg.DATASET.NAME, "prograd")
+        self.w = self.frozen_text([template.format(name) for name in self.classnames])
+        cfg = self.method_cfg()
+        if cfg.N_CTX < 1:
+            raise InputError(f"{self.node}.N_CTX is {cfg.N_CTX}, but a prompt needs at least one context token.")
+        words = template.partition("{}")[0].strip() if context_words(cfg.CTX_INIT) else ""
+        prompts, ctx = self._from_template(words) if words else start_context(self.clip, self.classnames, cfg.N_CTX, "")
+        return PromptLearner(ctx, prompts)
+
+    def _from_template(self, words: str) -> tuple[ContextPrompts, Tensor]:
+        """[zeros][the template's first p tokens][its further tokens, fixed], p its number of words (or of tokens)."""
+        cfg = self.method_cfg()
+        p = len(words.split()) if cfg.WORD_COUNT_INIT else token_count(words)
+        if p > cfg.N_CTX:
+            raise InputError(f"{self.node}.N_CTX is {cfg.N_CTX}, too few for the {p} of {words!r}; raise it.")
+        free = cfg.N_CTX - p
+        text = " ".join(["X"] * free + [words])
+        prompts = ContextPrompts(self.clip, self.classnames, cfg.N_CTX, ctx_text=text)
+        ctx = prompts.init_context().float()
+        ctx[:free] = 0
+        return prompts, ctx
+
+    def _setting(self, key: str) -> float:
+        own, alias = self.method_cfg()[key], self.cfg.LOSS[key]
+        if own != alias and 1.0 not in (own, alias):
+            raise InputError(f"{self.node}.{key} is {own} and LOSS.{key} {alias}: give one of the two.")
+        return own if own != 1.0 else alias
+
+    def encode_text(self) -> Tensor:
+        return normalize(self.text_encoder.encode(self.model()).float())
+
+    def loss(self, image: Tensor, label: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        """L_ce, and L_kl : T^2 times the cross-entropy of the prediction against zero-shot CLIP's at T."""
+        f = self.encode_image(image)
+        z, z_zs = self.logits(f, self.encode_text()), self.logits(f, self.w)
+        kl = -(F.softmax(z_zs / self.T, dim=1) * F.log_softmax(z / self.T, dim=1)).sum(1).mean()
+        return z, {"ce": F.cross_entropy(z, label), "kl": self.T**2 * kl}
+
+    def backward(self, terms: dict[str, Tensor]) -> Tensor:
+        """The gradient of L_ce, less `LAMBDA` times its part against that of L_kl, tensor by tensor.
+
+        L_kl guides and is not added: the loss that is returned (and logged) is L_ce.
+        """
+        params = list(self.model.parameters())
+        g_g = torch.autograd.grad(self.scaler.scale(terms["kl"]), params, retain_graph=True)
+        g_d = torch.autograd.grad(self.scaler.scale(terms["ce"]), params)
+        for param, domain, general in zip(params, g_d, g_g, strict=True):
+            param.grad = without_conflict(domain, general, self.lambda_)
+        return terms["ce"]

@@ -1,0 +1,93 @@
+"""PromptSRC: Self-regulating Prompts (Khattak et al., ICCV 2023)."""
+
+from __future__ import annotations
+
+from torch import Tensor
+from torch.nn import functional as F
+
+from clipkit import InputError, normalize
+from dassl.engine import TRAINER_REGISTRY
+from datasets.templates import FULL80
+
+from .aggregation import GaussianAggregation, gaussian_weights
+from .ivlp import IVLP, VLPromptLearner
+
+N = "TRAINER.PROMPTSRC."
+# (mean, std) of the aggregation for few-shot training; the other datasets have (45, 5)
+FEW_SHOT_WIDE = ("ImageNet", "Caltech101", "OxfordPets", "Food101", "UCF101", "SUN397")
+FEW_SHOT_LATE = ("StanfordCars", "OxfordFlowers", "FGVCAircraft", "DescribableTextures", "EuroSAT")
+
+
+@TRAINER_REGISTRY.register()
+class PromptSRC(IVLP):
+    """IVLP held back in three ways: by CLIP's own features and predictions, by the average of the prompts along the
+    epochs, and by text targets from 60 templates.
+
+    The aggregate is of the learnable tensors alone, in fp32; it replaces them after the last epoch.
+    """
+
+    node = "TRAINER.PROMPTSRC"
+    config_defaults = {
+        N + "N_CTX_VISION": 4,
+        N + "N_CTX_TEXT": 4,
+        N + "CTX_INIT": "a photo of a",
+        N + "PREC": "fp16",
+        N + "PROMPT_DEPTH_VISION": 9,
+        N + "PROMPT_DEPTH_TEXT": 9,
+        N + "TEXT_LOSS_WEIGHT": 25.0,
+        N + "IMAGE_LOSS_WEIGHT": 10.0,
+        N + "GPA_MEAN": 15.0,
+        N + "GPA_STD": 1.0,
+    }
+    architecture = tuple(N + key.rpartition(".")[2] for key in IVLP.architecture)
+
+    @classmethod
+    def dataset_overrides(cls, cfg) -> dict:
+        if cfg.TASK != "FS":
+            return {}
+        if cfg.DATASET.NAME in FEW_SHOT_WIDE:
+            return {N + "GPA_MEAN": 30.0, N + "GPA_STD": 30.0}
+        return {N + "GPA_MEAN": 45.0, N + "GPA_STD": 5.0} if cfg.DATASET.NAME in FEW_SHOT_LATE else {}
+
+    def build_learner(self) -> VLPromptLearner:
+        templates = FULL80[:60]
+        texts = [template.format(name) for template in templates for name in self.classnames]
+        frozen = self.frozen_text(texts, normalized=False).view(len(templates), len(self.classnames), -1)
+        self.w = normalize(frozen.mean(0))  # the mean is over features as they come, not over normalised ones
+        return super().build_learner()
+
+    def build_model(self) -> None:
+        super().build_model()
+        cfg = self.method_cfg()
+        if cfg.GPA_STD <= 0:
+            raise InputError(f"{self.node}.GPA_STD is {cfg.GPA_STD}, but must be above 0.")
+        weights = gaussian_weights(self.cfg.OPTIM.MAX_EPOCH, cfg.GPA_MEAN, cfg.GPA_STD)
+        self.aggregation = GaussianAggregation(self.model, weights)
+
+    def loss(self, image: Tensor, label: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        """L = L_ce + lambda_1 L_SCL-text + lambda_2 L_SCL-image + L_SCL-logits, L1 distances and a KL divergence."""
+        cfg = self.method_cfg()
+        text, f, f0 = self.encode_text(), self.encode_image(image), self.frozen_image(image)
+        logits, zero_shot = self.logits(f, text), self.logits(f0, self.w)
+        log_p, log_q = F.log_softmax(zero_shot, dim=1), F.log_softmax(logits, dim=1)
+        return logits, {
+            "ce": F.cross_entropy(logits, label),
+            "scl_text": cfg.TEXT_LOSS_WEIGHT * F.l1_loss(text, self.w),
+            "scl_image": cfg.IMAGE_LOSS_WEIGHT * F.l1_loss(f, f0),
+            "scl_logits": F.kl_div(log_q, log_p, reduction="sum", log_target=True) / logits.numel(),
+        }
+
+    def after_epoch(self) -> None:
+        self.aggregation.add(self.epoch)
+        if self.epoch + 1 == self.max_epoch:
+            self.aggregation.deploy()
+        super().after_epoch()
+
+    def extra_state(self) -> dict:
+        finished = self.epoch + 1 == self.max_epoch
+        return super().extra_state() | ({} if finished else {"aggregate": self.aggregation.total})
+
+    def load_extra_state(self, state: dict) -> None:
+        super().load_extra_state(state)
+        if "aggregate" in state:
+            self.aggregation.load(state["aggregate"])

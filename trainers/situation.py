@@ -1,0 +1,12 @@
+"""What a test is about: the classes it was trained on, new ones, another dataset, few-shot."""
+
+from __future__ import annotations
+
+SOURCES = ("ImageNet", "Shapes")  # trained on for other datasets: the field's source, and the embedded suite's
+
+
+def situation(cfg) -> str:
+    """base, new, cd_source, cd_target or fs, from TASK, the dataset and the half of its classes."""
+    if cfg.TASK == "CD":
+        return "cd_source" if cfg.DATASET.NAME in SOURCES else "cd_target"
+    return "fs" if cfg.TASK == "FS" else "new" if cfg.DATASET.SUBSAMPLE_CLASSES == "new" else "base"
