@@ -9,20 +9,18 @@ again. `--jobs` processes run side by side, each with its share of the cores.
 from __future__ import annotations
 
 import argparse
-import contextlib
-import io
-import multiprocessing
+import logging
 import os
 import sys
 import time
-from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import replace
 from pathlib import Path
 
-from tqdm import tqdm
+from dassl.utils import InputError
+from runs.protocols import UNTRAINED, Settings
+from runs.targets import dataset_config
 
-from runs.protocols import UNTRAINED, Settings, base2new_test, base2new_train
-
+from . import launch
 from .table import print_tables
 
 
@@ -31,41 +29,15 @@ def jobs(methods: list[str], datasets: list[str], seeds: list[int]) -> list[tupl
     return [(m, d, s) for d in datasets for m in methods for s in (seeds[:1] if m in UNTRAINED else seeds)]
 
 
-def run_job(job: tuple[str, str, int], settings: Settings, threads: int) -> tuple[str, float]:
-    """Training on base, then the test on new classes. Returns ("" or what went wrong, seconds)."""
-    import torch
-
-    torch.set_num_threads(threads)
-    from train import run
-
-    started = time.time()
-    for protocol in (base2new_train, base2new_test):
-        screen, errors = io.StringIO(), io.StringIO()  # the run's own log.txt keeps what it prints
-        with contextlib.redirect_stdout(screen), contextlib.redirect_stderr(errors):
-            try:
-                code = run(protocol(*job, settings))
-            except Exception as error:  # reported beside the other runs, which go on
-                return f"{type(error).__name__}: {error}", time.time() - started
-        if code:
-            return errors.getvalue().strip().splitlines()[-1], time.time() - started
-    return "", time.time() - started
+def steps(method: str, dataset: str, seed: int, settings: Settings) -> launch.Job:
+    """Training on base, then the test on new classes."""
+    parts = ("base2new_train", "base2new_test")
+    return tuple(launch.Step(part, method, dataset, seed, settings) for part in parts)
 
 
 def run_all(todo: list[tuple[str, str, int]], settings: Settings, workers: int) -> list[str]:
     """Runs all jobs, `workers` at a time, with a bar. Returns the failures, one line each."""
-    threads = max(1, (os.cpu_count() or 1) // workers)
-    failures = []
-    context = multiprocessing.get_context("spawn")  # one start-up a worker, not one a run
-    with ProcessPoolExecutor(workers, mp_context=context) as pool, tqdm(total=len(todo), unit="run") as bar:
-        futures = {pool.submit(run_job, job, settings, threads): job for job in todo}
-        for future in as_completed(futures):
-            method, dataset, seed = futures[future]
-            error, seconds = future.result()
-            if error:
-                failures.append(f"{method} {dataset} seed {seed}: {error}")
-            bar.set_postfix_str(f"{method} {dataset} seed {seed}: {'failed' if error else f'{seconds:.0f} s'}")
-            bar.update()
-    return failures
+    return launch.run_all([steps(*job, settings) for job in todo], workers)
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -78,10 +50,17 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--output", default=os.environ.get("OUTPUT", "output"))
     parser.add_argument("opts", nargs="*", default=[], help="config pairs for every run: KEY VALUE ...")
     args = parser.parse_intermixed_args(argv)
-    settings = replace(Settings.from_environment(os.environ, args.opts), data=args.root, output=args.output)
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
     started = time.time()
-    failures = run_all(jobs(args.methods, args.datasets, args.seeds), settings, args.jobs)
-    print_tables(Path(args.output))
+    try:
+        settings = replace(Settings.from_environment(os.environ, args.opts), data=args.root, output=args.output)
+        for dataset in args.datasets:
+            dataset_config(dataset)
+        failures = run_all(jobs(args.methods, args.datasets, args.seeds), settings, args.jobs)
+        print_tables(Path(args.output))
+    except InputError as error:
+        print(f"error: {error}", file=sys.stderr)  # noqa: T201
+        return 2
     print(f"\nLogs and results: {args.output}/base2new   ({time.time() - started:.0f} s)")  # noqa: T201
     for failure in failures:
         print(f"failed: {failure}", file=sys.stderr)  # noqa: T201

@@ -9,7 +9,6 @@ seeds (population, as CoOp's parser prints it).
 from __future__ import annotations
 
 import argparse
-import json
 import statistics
 import sys
 from collections import defaultdict
@@ -17,8 +16,9 @@ from pathlib import Path
 
 from tabulate import tabulate
 
-from dassl.utils import atomic_path
-from runs.protocols import UNTRAINED
+from dassl.utils import InputError, atomic_path
+
+from .results import read as read_results
 
 Accuracies = dict[tuple[str, str], dict[str, list[float]]]  # (dataset, method) -> {"base": [...], "new": [...]}
 
@@ -30,23 +30,19 @@ def harmonic_mean(base: float, new: float) -> float:
 
 def read_by_seed(folder: Path) -> dict[tuple[str, str, int, str], float]:
     """{(dataset, method, seed, "base" or "new"): accuracy} of all finished base-to-new runs under `folder`."""
-    records = [json.loads(path.read_text()) for path in folder.glob("base2new/*/**/results.json")]
-    return {
-        (r["dataset"], r["trainer"], r["seed"], r["subsample_classes"]): r["results"]["accuracy"]
-        for r in sorted(records, key=_order)
-        if r["results"] and r["subsample_classes"] in ("base", "new")
-    }
-
-
-def _order(record: dict) -> tuple:
-    """By dataset, then untrained methods first, then by name and seed."""
-    return record["dataset"], record["trainer"] not in UNTRAINED, record["trainer"], record["seed"]
+    found = [r for r in read_results(folder) if r.protocol == "base2new"]
+    return {(r.name, r.method, r.seed, r.kind): r.accuracy for r in found}
 
 
 def read(folder: Path) -> Accuracies:
     """The same, gathered over seeds (in ascending order)."""
+    return gather(read_by_seed(folder))
+
+
+def gather(by_seed: dict[tuple[str, str, int, str], float]) -> Accuracies:
+    """{(dataset, method, seed, part): accuracy} over seeds."""
     found: Accuracies = defaultdict(lambda: {"base": [], "new": []})
-    for (dataset, method, _, part), accuracy in read_by_seed(folder).items():
+    for (dataset, method, _, part), accuracy in by_seed.items():
         found[dataset, method][part].append(accuracy)
     return dict(found)
 
@@ -61,7 +57,7 @@ def rows(found: Accuracies) -> list[list[str]]:
         means[method].append((base, new))
         seeds = str(min(len(parts["base"]), len(parts["new"])))
         hm = f"{harmonic_mean(base, new):.2f}"
-        lines.append([dataset, method, _spread(parts["base"]), _spread(parts["new"]), hm, seeds])
+        lines.append([dataset, method, mean_spread(parts["base"]), mean_spread(parts["new"]), hm, seeds])
     for method, pairs in means.items():
         if len(pairs) > 1:
             base, new = (statistics.fmean(column) for column in zip(*pairs, strict=True))
@@ -114,7 +110,8 @@ def plot(found: Accuracies, file: Path) -> None:
     plt.close(figure)
 
 
-def _spread(values: list[float]) -> str:
+def mean_spread(values: list[float]) -> str:
+    """Mean ± population standard deviation; a single value alone."""
     mean = f"{statistics.fmean(values):.2f}"
     return f"{mean} ± {statistics.pstdev(values):.2f}" if len(values) > 1 else mean
 
@@ -128,8 +125,12 @@ def main(argv: list[str] | None = None) -> int:
     if not args.folder.is_dir():
         print(f"error: there is no folder {args.folder}; give the OUTPUT folder of the runs.", file=sys.stderr)  # noqa: T201
         return 2
+    try:
+        found = read(args.folder)
+    except InputError as error:
+        print(f"error: {error}", file=sys.stderr)  # noqa: T201
+        return 2
     print_tables(args.folder)
-    found = read(args.folder)
     if args.markdown:
         text = tabulate(rows(found), HEADERS, tablefmt="github", disable_numparse=True)
         with atomic_path(args.markdown) as temporary:

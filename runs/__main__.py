@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import traceback
 
 USAGE = "usage: scripts/METHOD/PROTOCOL.sh DATASET SEED [KEY VALUE ...], for example: base2new_train.sh eurosat 1"
 
@@ -12,25 +13,43 @@ def main(argv: list[str]) -> int:
     if len(argv) < 4:
         print(f"error: DATASET and SEED are needed.\n{USAGE}", file=sys.stderr)  # noqa: T201
         return 2
-    protocol, trainer, dataset, seed, *pairs = argv
+    protocol, trainer, datasets, seed, *pairs = argv
 
     from dassl.utils import InputError
 
-    from .protocols import PROTOCOLS, Settings
+    from .protocols import plan
 
     try:
-        if protocol not in PROTOCOLS:
-            raise InputError(f"There is no protocol {protocol!r}; there are {', '.join(PROTOCOLS)}.")
         if not seed.isdigit():
             raise InputError(f"SEED is {seed!r}, but must be a whole number such as 1.")
-        arguments = PROTOCOLS[protocol](trainer, dataset, int(seed), Settings.from_environment(os.environ, pairs))
+        runs = plan(protocol, trainer, datasets, int(seed), os.environ, pairs)
     except InputError as error:
         print(f"error: {error}\n{USAGE}", file=sys.stderr)  # noqa: T201
         return 2
 
     from train import run
 
-    return run(arguments)
+    return run(runs[0]) if len(runs) == 1 else _one_after_another(runs, run)
+
+
+def _one_after_another(runs: list[list[str]], run) -> int:
+    """All runs in this process. One that fails does not stop the others; they are listed at the end."""
+    failed = {}
+    for number, arguments in enumerate(runs, start=1):
+        folder = arguments[arguments.index("--output-dir") + 1]
+        print(f"\n== run {number} of {len(runs)}: {folder}", flush=True)  # noqa: T201
+        try:
+            code = run(arguments)
+        except Exception:
+            traceback.print_exc()
+            code = 1
+        if code == 130:  # interrupted
+            return code
+        if code:
+            failed[folder] = code
+    for folder in failed:
+        print(f"failed: {folder}", file=sys.stderr)  # noqa: T201
+    return min(failed.values(), default=0)
 
 
 if __name__ == "__main__":

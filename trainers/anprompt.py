@@ -93,19 +93,27 @@ class ANPrompt(InsertedTokens):
         if cfg.NRVPP_PROJ == "learned_random":
             nn.init.normal_(proj, std=proj.shape[0] ** -0.5)
         eps = cfg.EPS if cfg.ANTI_PROMPT else 0.0
-        noise = self.noise_ctx(cfg).to(self.device)
+        noise = torch.zeros(cfg.N_TOKENS, self.text_encoder.embed_dim)  # until `make_noise_ctx`, or a checkpoint's
         learner = PromptLearner(noise, eps, self.layers, cfg.PROJ_PER_LAYER, proj, self.text_encoder.width)
         learner.nrvpp_proj.requires_grad_(cfg.NRVPP_PROJ != "clip")
         return learner
 
-    def noise_ctx(self, cfg) -> Tensor:
-        """P_w [T, d] from the classes of the training run, or from all classes of the dataset."""
+    def before_train(self) -> None:
+        self.make_noise_ctx()
+        super().before_train()
+
+    def make_noise_ctx(self) -> None:
+        """P_w [T, d] from the classes of the training run, or from all classes of the dataset, unless there is one."""
+        if self.model.noise_ctx.any():
+            return
+        cfg = self.method_cfg()
         names, f_w = self.classnames, self.f_w
         if cfg.KMEANS_SET == "all":
             names = [n.replace("_", " ") for n in self.dm.dataset.all_classnames]
             f_w = self.weak_noise.features(names)
         seed = self.cfg.SEED if cfg.KMEANS_SEED < 0 else cfg.KMEANS_SEED
-        return noise_prompts(self.weak_noise, f_w, names, cfg, max(seed, 0))
+        made = noise_prompts(self.weak_noise, f_w, names, cfg, max(seed, 0))
+        self.model.noise_ctx.copy_(made)
 
     def nrvpp(self, tokens: Tensor) -> Tensor:
         """f_N [B, d]: the noise-resistant visual prompt prototype (Eq. 4), in the joint space."""

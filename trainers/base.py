@@ -79,6 +79,7 @@ class PromptTrainer(TrainerX):
         self.bank = FeatureBank()
         self.record: dict = {}  # what a method adds to results.json
         self._kept: dict = {}  # see `once`
+        self._side: dict[str, list[Tensor]] = {}  # see `count_also`
         if cfg.SEED >= 0:  # the initial prompts depend on the seed alone, not on what was drawn before
             torch.manual_seed(derive_seed(cfg.SEED, "learner"))
         self.model = self.build_learner()
@@ -185,7 +186,7 @@ class PromptTrainer(TrainerX):
         images = getattr(self, name)
         if self.frozen_image_encoder and self.cfg.TEST.get("FEATURE_BANK", True):
             setattr(self, name, self.banked(images))
-        self._side: dict[str, list[Tensor]] = {}
+        self._side.clear()
         try:
             result = super().test(split)
         finally:

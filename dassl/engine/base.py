@@ -49,6 +49,7 @@ class TrainerBase(ModelKeeper):
                 "rolling_file": self._rolling_file,
                 "run": self.run_identity(),
                 "extra": self.extra_state() if i == 0 else {},
+                "classnames": list(getattr(self, "lab2cname", {}).values()),
             }
             save_checkpoint(state, os.path.join(directory, name), is_best=is_best, model_name=model_name)
 

@@ -152,7 +152,7 @@ def test_bad_prompts(vit, kwargs, words):
 
 def test_too_deep_or_too_long(vit):
     tokens, encoder = tokenize(TEXTS), TextEncoder(vit)
-    prompts, eot = encoder.embed(tokens), tokens.argmax(-1)
+    eot = tokens.argmax(-1)
     with pytest.raises(InputError, match="78 tokens"):
         encoder(torch.zeros(3, 78, 128), eot)
 

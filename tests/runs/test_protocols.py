@@ -1,4 +1,4 @@
-"""Scripts' choices: configs, folders, checkpoints, environment."""
+"""Scripts' choices: configs, folders, checkpoints, groups of datasets, environment."""
 
 from __future__ import annotations
 
@@ -9,20 +9,56 @@ from pathlib import Path
 import pytest
 
 from dassl.utils import InputError
-from runs.protocols import EMBEDDED, ROOT, Settings, base2new_test, base2new_train, config_name
+from runs.config_names import PUBLISHED, config_name
+from runs.protocols import (
+    Settings,
+    base2new_test,
+    base2new_train,
+    few_shot,
+    plan,
+    xd_test,
+    xd_train,
+)
+from runs.targets import ELEVEN, EMBEDDED_SETS, ROOT, SHIFTS, TARGETS, expand
 
 
 def option(arguments: list[str], name: str) -> str:
     return arguments[arguments.index(name) + 1]
 
 
-def test_default_configs_exist_for_every_dataset():
-    for dataset in (*EMBEDDED, "caltech101", "imagenet"):
-        for trainer in ("ZeroshotCLIP", "CoOp", "ANPrompt"):
-            assert (ROOT / "configs/trainers" / trainer / f"{config_name(trainer, dataset)}.yaml").is_file()
+def finished_training(arguments: list[str], epoch: int = 50) -> Path:
+    """What a finished training leaves, as far as the protocols look."""
+    folder = Path(option(arguments, "--output-dir"))
+    (folder / "prompt_learner").mkdir(parents=True)
+    (folder / "prompt_learner" / "checkpoint").write_text(f"model.pth.tar-{epoch}\n")
+    for name in ("config.yaml", "results.json"):
+        (folder / name).write_text("{}")
+    return folder
 
 
-def test_folders_are_coops():
+def test_configs_of_the_published_scripts():
+    assert config_name("CoOp", "caltech101") == "vit_b16_ctxv1"
+    assert config_name("CoOp", "imagenet") == config_name("CoOp", "imagenet", "CD") == "vit_b16_ep50_ctxv1"
+    by_shots = [config_name("CoOp", "dtd", "FS", k) for k in (1, 2, 4, 8, 16, 32)]
+    assert by_shots == ["vit_b16_ep50", "vit_b16_ep100", "vit_b16_ep100", "vit_b16", "vit_b16", "vit_b16"]
+    assert config_name("CoOp", "imagenet", "FS", 16) == "vit_b16_ep50"
+    assert config_name("MaPLe", "imagenet", "CD") == "vit_b16_c2_ep5_batch4_2ctx_cross_datasets"
+    assert config_name("MaPLe", "imagenet", "FS", 1) == config_name("MaPLe", "imagenet")
+    assert config_name("PromptSRC", "dtd", "FS", 4) == "vit_b16_c2_ep50_batch4_4+4ctx_few_shot"
+    assert config_name("MMRL", "imagenet", "FS", 1) == config_name("MMRL", "imagenet") == "vit_b16_imagenet"
+    assert config_name("SomebodysOwn", "dtd", "CD") == "vit_b16"
+
+
+@pytest.mark.parametrize("trainer", PUBLISHED)
+def test_every_config_name_is_a_file(trainer):
+    for dataset in ("imagenet", "dtd", "shapes"):
+        for task in ("B2N", "CD", "FS"):
+            for shots in (1, 2, 4, 8, 16):
+                name = config_name(trainer, dataset, task, shots)
+                assert (ROOT / "configs/trainers" / trainer / f"{name}.yaml").is_file(), name
+
+
+def test_base_to_new_folders_are_coops():
     arguments = base2new_train("CoOp", "caltech101", 2, Settings(data="/data"))
     folder = "output/base2new/train_base/caltech101/shots_16/CoOp/vit_b16_ctxv1/seed2"
     assert option(arguments, "--output-dir") == folder
@@ -31,33 +67,125 @@ def test_folders_are_coops():
     assert option(arguments, "DATASET.SUBSAMPLE_CLASSES") == "base"
 
 
+def test_cross_dataset_folders(tmp_path):
+    settings = Settings(output=str(tmp_path))
+    training = xd_train("CoOp", "imagenet", 1, settings)
+    assert option(training, "--output-dir") == f"{tmp_path}/imagenet/CoOp/vit_b16_ep50_ctxv1_16shots/seed1"
+    assert option(training, "TASK") == "CD" and "DATASET.SUBSAMPLE_CLASSES" not in training
+    folder = finished_training(training)
+    for target in ("dtd", "imagenet_a"):
+        test = xd_test("CoOp", target, 1, settings)
+        where = f"{tmp_path}/evaluation/CoOp/vit_b16_ep50_ctxv1_16shots/{target}/seed1"
+        assert option(test, "--output-dir") == where and option(test, "--model-dir") == str(folder)
+        assert option(test, "--config-file").endswith("CoOp/vit_b16_ep50_ctxv1.yaml")
+        assert option(test, "--load-epoch") == "50" and "DATASET.NUM_SHOTS" not in test
+
+
+def test_another_source_has_its_own_folders(tmp_path):
+    settings = Settings(output=str(tmp_path))
+    finished_training(xd_train("CoOp", "shapes", 1, settings))
+    test = xd_test("CoOp", "digits", 1, settings)
+    assert option(test, "--output-dir") == f"{tmp_path}/evaluation_shapes/CoOp/embedded_16shots/digits/seed1"
+    with pytest.raises(InputError, match="xd_train.sh caltech101 1"):
+        xd_test("CoOp", "dtd", 1, Settings(output=str(tmp_path), source="caltech101"))
+
+
+def test_few_shot_folders():
+    arguments = few_shot("CoOp", "dtd", 3, Settings(shots=2))
+    assert option(arguments, "--output-dir") == "output/few_shot/dtd/shots_2/CoOp/vit_b16_ep100/seed3"
+    assert option(arguments, "TASK") == "FS" and option(arguments, "DATASET.NUM_SHOTS") == "2"
+
+
 def test_settings_from_the_environment():
     env = {"DATA": "/d", "CFG": "rn50", "SHOTS": "4", "OUTPUT": "/o", "LOADEP": "7"}
     settings = Settings.from_environment(env, ["OPTIM.LR", "0.1"])
     arguments = base2new_test("CoOp", "caltech101", 1, settings)
     assert option(arguments, "--output-dir") == "/o/base2new/test_new/caltech101/shots_4/CoOp/rn50/seed1"
     assert option(arguments, "--load-epoch") == "7" and arguments[-2:] == ["OPTIM.LR", "0.1"]
+    assert option(xd_train("CoOp", "imagenet", 1, settings), "--output-dir") == "/o/imagenet/CoOp/rn50_4shots/seed1"
     with pytest.raises(InputError, match="SHOTS"):
         Settings.from_environment({"SHOTS": "many"}, [])
 
 
+def test_one_call_many_runs():
+    shots = [option(a, "DATASET.NUM_SHOTS") for a in plan("few_shot", "CoOp", "digits", 1, {"SHOTS": "all"}, [])]
+    assert shots == ["1", "2", "4", "8", "16"]
+    several = plan("few_shot", "CoOp", "digits,letters", 1, {"SHOTS": "1 4"}, [])
+    assert [(option(a, "--output-dir").split("/")[2:4]) for a in several] == [
+        ["digits", "shots_1"], ["digits", "shots_4"], ["letters", "shots_1"], ["letters", "shots_4"],
+    ]  # fmt: skip
+    assert len(plan("base2new_train", "CoOp", "all", 1, {}, [])) == 11
+    for protocol, env in (("base2new_train", {"SHOTS": "1 4"}), ("few_shot", {"SHOTS": ""})):
+        with pytest.raises(InputError, match="SHOTS"):
+            plan(protocol, "CoOp", "digits", 1, env, [])
+    with pytest.raises(InputError, match="xd_test"):
+        plan("xd", "CoOp", "digits", 1, {}, [])
+
+
+def test_groups():
+    assert expand("xd_test", "all") == list(ELEVEN[1:]) and len(ELEVEN) == 11
+    assert expand("dg_test", "all") == list(SHIFTS["imagenet"])
+    assert expand("xd_test", "all", "shapes") == list(TARGETS["shapes"])
+    assert expand("dg_test", "all", "shapes") == ["shapes_sketch", "shapes_clutter", "shapes_inverted"]
+    assert expand("few_shot", "embedded,dtd,digits") == [*EMBEDDED_SETS, "dtd"]
+    for protocol, where, source, says in (
+        ("xd_test", "all", "dtd", "imagenet and shapes"),
+        ("few_shot", "digts", "", "'digts'; known, nearest first: digits"),
+        ("xd_train", "all", "", "'all'"),
+        ("few_shot", ",", "", "DATASET is empty"),
+    ):
+        with pytest.raises(InputError, match=says):
+            expand(protocol, where, source)
+
+
 def test_the_last_checkpoint_is_tested(tmp_path):
     settings = Settings(output=str(tmp_path))
-    with pytest.raises(InputError, match="base2new_train.sh"):
+    with pytest.raises(InputError, match="base2new_train.sh digits 1 first"):
         base2new_test("CoOp", "digits", 1, settings)
-    folder = Path(option(base2new_train("CoOp", "digits", 1, settings), "--output-dir")) / "prompt_learner"
-    folder.mkdir(parents=True)
-    (folder / "checkpoint").write_text("model.pth.tar-50\n")
+    folder = finished_training(base2new_train("CoOp", "digits", 1, settings))
+    assert option(base2new_test("CoOp", "digits", 1, settings), "--load-epoch") == "50"
+    (folder / "results.json").unlink()  # interrupted
+    with pytest.raises(InputError, match="not finished; run base2new_train.sh digits 1 again"):
+        base2new_test("CoOp", "digits", 1, settings)
+    early = Settings(output=str(tmp_path), load_epoch="20")
+    assert option(base2new_test("CoOp", "digits", 1, early), "--load-epoch") == "20"
+    (folder / "config.yaml").unlink()  # a released checkpoint, put there by hand
     assert option(base2new_test("CoOp", "digits", 1, settings), "--load-epoch") == "50"
 
 
-def test_zero_shot_is_never_trained():
-    assert "--eval-only" in base2new_train("ZeroshotCLIP", "digits", 1, Settings())
-    assert "--model-dir" not in base2new_test("ZeroshotCLIP", "digits", 1, Settings())
+@pytest.mark.parametrize("trainer", ["ZeroshotCLIP", "ZeroshotCLIP2"])
+def test_zero_shot_is_never_trained(trainer):
+    for make, dataset in (
+        (base2new_train, "digits"), (base2new_test, "digits"), (xd_train, "shapes"), (xd_test, "digits"),
+        (few_shot, "digits"),
+    ):  # fmt: skip
+        arguments = make(trainer, dataset, 1, Settings())
+        assert "--eval-only" in arguments and "--model-dir" not in arguments
+        assert option(arguments, "--config-file") == "configs/trainers/ZeroshotCLIP/embedded.yaml"
+    (only,) = plan("few_shot", trainer, "digits", 1, {"SHOTS": "all"}, [])
+    assert option(only, "--output-dir") == f"output/few_shot/digits/shots_0/{trainer}/embedded/seed1"
 
 
-@pytest.mark.parametrize("script", sorted(p.relative_to(ROOT) for p in (ROOT / "scripts").glob("*/*.sh")), ids=str)
-def test_scripts_reach_the_shared_one(script):
+SCRIPTS = sorted(p.relative_to(ROOT) for p in (ROOT / "scripts").glob("*/*.sh"))
+
+
+def test_every_method_has_every_script():
+    from runs.protocols import PROTOCOLS
+
+    folders = {p.parent for p in SCRIPTS if p.stem == "few_shot"}
+    assert len(folders) == len(PUBLISHED)
+    for folder in folders:
+        assert {p.stem for p in SCRIPTS if p.parent == folder} >= set(PROTOCOLS)
+        names = {text.split()[-2] for p in folder.glob("*.sh") for text in (ROOT / p).read_text().splitlines()[-1:]}
+        assert len(names) <= 1 and names <= set(PUBLISHED)
+
+
+def test_scripts_reach_the_shared_one():
     """Every script, without arguments, says what it needs and exits with 2."""
-    done = subprocess.run(["bash", str(ROOT / script)], capture_output=True, text=True, env={**os.environ})
-    assert done.returncode == 2 and "DATASET" in done.stderr
+    calls = [
+        subprocess.Popen(["bash", str(ROOT / s)], stderr=subprocess.PIPE, text=True, env={**os.environ})
+        for s in SCRIPTS
+    ]
+    for script, call in zip(SCRIPTS, calls, strict=True):
+        error = call.communicate(timeout=60)[1]
+        assert call.returncode == 2 and "DATASET" in error, script

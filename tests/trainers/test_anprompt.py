@@ -32,6 +32,7 @@ def features(trainer, image):
 
 
 def batch(trainer, size: int = 4):
+    trainer.make_noise_ctx()
     torch.manual_seed(3)
     return torch.randn(size, 3, 16, 16), torch.arange(size) % len(trainer.classnames)
 
@@ -130,6 +131,7 @@ def test_eq_2_and_its_switch(tiny, tmp_path):
 
 def test_noise_prompts_are_cluster_centres(tiny, tmp_path):
     trainer = tiny.trainer(tmp_path, "ANPrompt")  # three base classes, three tokens: every point is a centre
+    trainer.make_noise_ctx()
     centres = trainer.model.noise_ctx
     assert torch.cdist(centres, trainer.f_w).min(dim=1).values.max() < 1e-5
     assert torch.cdist(trainer.f_w, centres).min(dim=1).values.max() < 1e-5
@@ -137,6 +139,7 @@ def test_noise_prompts_are_cluster_centres(tiny, tmp_path):
 
 def test_more_tokens_than_classes_cluster_several_sentences(tiny, tmp_path):
     trainer = tiny.trainer(tmp_path, "ANPrompt", {N + "N_TOKENS": 5})
+    trainer.make_noise_ctx()
     assert trainer.model.noise_ctx.shape[0] == 5
     assert torch.isfinite(trainer.model.noise_ctx).all()
     assert torch.pdist(trainer.model.noise_ctx).min() > 1e-4
@@ -150,6 +153,7 @@ def test_noise_prompts_travel_in_the_checkpoint(tiny, tmp_path):
     new = tiny.trainer(tmp_path / "new", "ANPrompt", {"DATASET.SUBSAMPLE_CLASSES": "new"})
     assert len(new.classnames) == 2 and len(base.classnames) == 3
     new.load_model(str(tmp_path / "base"), epoch=1)
+    new.make_noise_ctx()  # never made again
     assert torch.equal(new.model.noise_ctx, base.model.noise_ctx)
     assert new.f_w.shape[0] == 2
 

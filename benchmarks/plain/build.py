@@ -1,0 +1,60 @@
+"""The plain counterpart of a trainer."""
+
+from __future__ import annotations
+
+from torch import nn
+
+from .base import PlainMethod
+from .coop import TCP, CoCoOp, CoOp, KgCoOp, ProGrad
+from .deep import IVLP, VPT, PromptSRC
+from .maple import CoPrompt, MaPLe
+from .mmrl import MMRL, ANPrompt
+
+METHODS: dict[str, type[PlainMethod]] = {
+    "CoOp": CoOp,
+    "CoCoOp": CoCoOp,
+    "KgCoOp": KgCoOp,
+    "ProGrad": ProGrad,
+    "VPT": VPT,
+    "IVLP": IVLP,
+    "MaPLe": MaPLe,
+    "PromptSRC": PromptSRC,
+    "TCP": TCP,
+    "CoPrompt": CoPrompt,
+    "MMRL": MMRL,
+    "ANPrompt": ANPrompt,
+}
+
+NODES = {"KgCoOp": ("COOP",), "TCP": ("COOP", "TCP"), "CoPrompt": ("CoPrompt",)}  # others: their name in capitals
+
+
+def settings_of(name: str, cfg) -> dict[str, object]:
+    """The values that a plain method reads, from a run's config: its nodes' keys, and what stands beside them."""
+    values: dict[str, object] = {"TASK": cfg.TASK, "SUBSAMPLE_CLASSES": cfg.DATASET.SUBSAMPLE_CLASSES}
+    if name == "CoPrompt":
+        values |= {"W": cfg.TRAINER.W, "DISTILL": cfg.TRAINER.DISTILL}
+    for node in NODES.get(name, (name.upper(),)):
+        values |= dict(cfg.TRAINER[node].items())
+    return values
+
+
+def plain_of(name: str, trainer, clip_model: nn.Module | None = None) -> PlainMethod:
+    """The plain method with a built trainer's tensors, settings, class names and sentences.
+
+    clip_model: the CLIP to run on, by default the trainer's own.
+    """
+    texts = trainer.weak_noise.sentences(trainer.classnames) if name == "ANPrompt" else None
+    return METHODS[name](
+        clip_model or trainer.clip,
+        settings_of(name, trainer.cfg),
+        trainer.cfg.DATASET.NAME,
+        trainer.classnames,
+        trainer.model.state_dict(),
+        texts,
+    )
+
+
+def same_draw(plain: PlainMethod, trainer) -> None:
+    """After `trainer.loss`: CoPrompt draws a sentence number a step, and the plain side takes what was drawn."""
+    if isinstance(plain, CoPrompt):
+        plain.texts, plain.description = trainer.descriptions, trainer.description_index

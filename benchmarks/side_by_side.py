@@ -1,0 +1,100 @@
+"""What the benchmarks share: noise images, a trainer at full size on them, and timing of two tasks in turn."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+import statistics
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+
+import train
+from dassl.data.datasets import DATASET_REGISTRY, DatasetBase, Datum
+from dassl.engine import TRAINER_REGISTRY, build_trainer
+
+ADJECTIVES = ("red", "old", "tall", "small", "wooden", "striped", "shiny", "broken", "wild", "frozen")
+NOUNS = ("boat", "house", "tiger", "guitar", "bridge", "lamp", "tower", "cup", "tree", "horse")
+
+
+@DATASET_REGISTRY.register()
+class BenchmarkImages(DatasetBase):
+    """Noise images under DATASET.ROOT; NUM_LABELED says how many classes."""
+
+    def __init__(self, cfg) -> None:
+        names = [f"{a} {n}" for n in NOUNS for a in ADJECTIVES][: cfg.DATASET.NUM_LABELED]
+        files = sorted(Path(cfg.DATASET.ROOT).glob("*.jpg"))
+        items = [Datum(str(files[i % len(files)]), i, 0, name) for i, name in enumerate(names)]
+        test = [Datum(str(f), i % len(names), 0, names[i % len(names)]) for i, f in enumerate(files)]
+        super().__init__(train_x=items, test=test)
+
+
+@contextlib.contextmanager
+def workspace() -> Iterator[str]:
+    """A temporary folder that also holds the feature bank: nothing is found that an earlier run left."""
+    before = os.environ.get("ROBUSTPROMPT_CACHE")
+    with tempfile.TemporaryDirectory() as root:
+        os.environ["ROBUSTPROMPT_CACHE"] = f"{root}/cache"
+        try:
+            yield root
+        finally:
+            os.environ.pop("ROBUSTPROMPT_CACHE")
+            if before is not None:
+                os.environ["ROBUSTPROMPT_CACHE"] = before
+
+
+def noise_images(folder: str, count: int) -> str:
+    """Writes `count` 400 x 300 noise JPEGs and returns the folder."""
+    Path(folder).mkdir()
+    noise = np.random.default_rng(0)
+    for i in range(count):
+        Image.fromarray(noise.integers(0, 255, (300, 400, 3), dtype=np.uint8)).save(f"{folder}/{i:03d}.jpg")
+    return folder
+
+
+def full_size_trainer(
+    name: str, config: str, root: str, classes: int, pairs: dict | None = None, backbone: str = "random:ViT-B/16"
+):
+    """A built trainer of method `name` with the published YAML `config`, in fp32, on the noise images under `root`.
+
+    pairs: config pairs that win over the YAML; backbone: a name, or the file of a CLIP.
+    """
+    settings = {
+        "DATASET.NAME": "BenchmarkImages", "DATASET.NUM_LABELED": classes, "DATALOADER.NUM_WORKERS": 0,
+        "VERBOSE": False, f"{TRAINER_REGISTRY.get(name).node}.PREC": "fp32",
+    }  # fmt: skip
+    file = Path(backbone).is_file()
+    settings |= {"MODEL.BACKBONE.NAME": "" if file else backbone, "MODEL.BACKBONE.PATH": backbone if file else ""}
+    settings |= pairs or {}
+    named = ["--root", root, "--seed", "1", "--trainer", name, "--output-dir", f"{root}/out"]
+    named += ["--config-file", f"configs/trainers/{name}/{config}.yaml"]
+    flat = [str(x) for pair in settings.items() for x in pair]
+    with contextlib.redirect_stdout(io.StringIO()):  # the engine tells of its transforms
+        return build_trainer(train.setup_cfg(train.build_parser().parse_args(named + flat)))
+
+
+def seconds(task: Callable) -> float:
+    """Wall time of one call, the device's work included."""
+    _wait()
+    start = time.perf_counter()
+    task()
+    _wait()
+    return time.perf_counter() - start
+
+
+def _wait() -> None:
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
+
+
+def side_by_side(ours: Callable, theirs: Callable, repeats: int) -> tuple[float, float, float]:
+    """Runs both in turn; (median seconds of ours, of theirs, median of the paired ratios theirs / ours)."""
+    pairs = [(seconds(ours), seconds(theirs)) for _ in range(repeats + 1)][1:]  # the first pair warms up
+    a, b = (statistics.median(column) for column in zip(*pairs, strict=True))
+    return a, b, statistics.median(y / x for x, y in pairs)

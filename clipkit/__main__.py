@@ -1,0 +1,84 @@
+"""Looks at checkpoints, and converts them between our form (learnable tensors only) and the references' (whole CLIP).
+
+python -m clipkit info output/x/seed1/prompt_learner/model.pth.tar-50
+python -m clipkit export output/x/seed1/prompt_learner/model.pth.tar-50 --full --classes names.txt --output full.tar
+python -m clipkit export full.tar --learnable --output slim.tar
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import sys
+from pathlib import Path
+
+from .errors import InputError
+
+
+def build_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m clipkit", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    commands = parser.add_subparsers(dest="command", required=True)
+    info = commands.add_parser("info", help="keys, shapes, sizes and record of a checkpoint")
+    info.add_argument("file", metavar="FILE")
+    info.add_argument("--keys", action="store_true", help="list the frozen weights one by one")
+    export = commands.add_parser("export", help="convert a checkpoint")
+    export.add_argument("checkpoint", metavar="CHECKPOINT")
+    form = export.add_mutually_exclusive_group(required=True)
+    form.add_argument("--full", action="store_true", help="as the reference implementations save it")
+    form.add_argument("--learnable", action="store_true", help="the learnable tensors alone")
+    export.add_argument("--output", required=True, metavar="FILE")
+    export.add_argument("--backbone", default="", help="name or file; default: what the checkpoint says")
+    export.add_argument("--classes", default="", metavar="FILE", help="class names, one a line; default: the record's")
+    export.add_argument("--precision", default="fp16", choices=("fp16", "fp32"), help="of the frozen weights")
+    export.add_argument("--template", default="{ctx} {name}.", help="text of a prompt (TCP's differ by dataset)")
+    export.add_argument("--context", default="", help='its words, such as "a photo of a"')
+    return parser
+
+
+def main(args: argparse.Namespace) -> str:
+    """Does what is asked; returns the text to print."""
+    from .describe import describe  # imported here: torch takes seconds that --help need not pay
+    from .export import full_checkpoint, learnable_checkpoint, write_checkpoint
+
+    if args.command == "info":
+        return describe(args.file, args.keys)
+    if Path(args.output).resolve() == Path(args.checkpoint).resolve():
+        raise InputError(f"--output {args.output} is the checkpoint itself: give another name")
+    if args.learnable:
+        checkpoint = learnable_checkpoint(args.checkpoint)
+    else:
+        names = _read_names(args.classes) if args.classes else []
+        checkpoint = full_checkpoint(args.checkpoint, args.backbone, names, args.precision, args.template, args.context)
+    write_checkpoint(checkpoint, args.output)
+    before, after = (Path(p).stat().st_size for p in (args.checkpoint, args.output))
+    return f"{args.output}: {len(checkpoint['state_dict'])} tensors, {after:,} bytes (from {before:,})"
+
+
+def _read_names(file: str) -> list[str]:
+    try:
+        names = [line.strip() for line in Path(file).read_text(encoding="utf-8-sig").splitlines() if line.strip()]
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(
+            f"Class names cannot be read from {file} ({error}): give a text file, one name a line"
+        ) from error
+    if not names:
+        raise InputError(f"{file} holds no class names: it should hold one a line")
+    return names
+
+
+def run(argv: list[str] | None = None) -> int:
+    """The command line: bad input ends with one sentence and exit code 2."""
+    args = build_parser().parse_args(argv)
+    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+    try:
+        print(main(args))  # noqa: T201
+    except InputError as error:
+        print(f"error: {error}", file=sys.stderr)  # noqa: T201
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(run())

@@ -1,0 +1,176 @@
+"""From our checkpoints (learnable tensors only) to the form that the reference methods save, and back.
+
+The form follows from the keys. A method that registers its prompt learner alone (`ctx`, `meta_net.*`) saves it with
+the embedded class names, `token_prefix` [C, 1, d] and `token_suffix` [C, 76 - n, d]. One that registers its whole model
+(`prompt_learner.*`, `image_encoder.*`, ...) saves every weight of CLIP but the token embedding besides.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from .checkpoint_file import LEARNABLE, LEARNABLE_KIND, kinds, read_checkpoint, record
+from .errors import InputError
+from .files import atomic_path
+from .fingerprint import fingerprint
+from .load import load_clip
+from .text_encoder import TextEncoder
+from .tokens import tokenize
+
+logger = logging.getLogger(__name__)
+
+WHOLE = ("prompt_learner.", "image_encoder.", "text_encoder.", "representation_learner.", "adapter_")
+CONTEXT_WORDS = "a photo of a"  # CTX_INIT of the whole-model methods: where n < 4, its last words stand in the suffix
+
+
+def learnable_checkpoint(path: str | Path) -> dict:
+    """The checkpoint in `path` with its learnable tensors alone, as they are stored there, and its plain record.
+
+    Optimizer, scheduler, frozen weights and class-name buffers are left out.
+    Raises InputError when no key is that of a known method.
+    """
+    checkpoint = read_checkpoint(path)
+    state = checkpoint["state_dict"]
+    of_kind = kinds(state)
+    kept = {key: value.clone() for key, value in state.items() if of_kind[key] == LEARNABLE_KIND}
+    if not kept:
+        raise InputError(
+            f"{path} holds no tensor that a known method learns (it has {', '.join(list(state)[:3])}, ...)"
+        )
+    dropped = [key for key in state if key not in kept]
+    if dropped:
+        logger.info("Left out: %d tensors, such as %s", len(dropped), ", ".join(dropped[:3]))
+    return _checkpoint(kept, checkpoint)
+
+
+def full_checkpoint(
+    path: str | Path,
+    backbone: str = "",
+    classnames: Sequence[str] = (),
+    precision: str = "fp16",
+    template: str = "{ctx} {name}.",
+    context: str = "",
+) -> dict:
+    """The checkpoint in `path` as the reference implementation of its method saves it.
+
+    backbone: a name of `available_backbones()`, or a file; empty: what the checkpoint's record says.
+    classnames: C names for the class-name buffers; empty: those of the record. Methods without text prompts need none.
+    precision: of the frozen weights and buffers, "fp16" (as OpenAI's `convert_weights` leaves them) or "fp32".
+        Learnable tensors keep the type that they have.
+    template: the text of a prompt, as in `ContextPrompts`; only TCP's differs from the default.
+    context: its words, where fewer tokens are learned than it has; empty: "a photo of a" for whole-model methods.
+
+    The second copies of CLIP that PromptSRC and CoPrompt train against are not written: their tests do not read them.
+    Raises InputError for a method without a reference form, a backbone that does not fit, and missing class names.
+    """
+    slim = learnable_checkpoint(path)
+    state, run = slim["state_dict"], slim.get("run") or {}
+    unknown = [key for key in state if not LEARNABLE.fullmatch(key)]
+    if unknown:
+        method = run.get("TRAINER.NAME", "its method")
+        raise InputError(f"{path} holds {', '.join(unknown[:3])}: there is no reference form of {method}'s checkpoints")
+    backbone = backbone or run.get("MODEL.BACKBONE", "")
+    if not backbone:
+        raise InputError(f"{path} does not say its backbone: give --backbone, such as ViT-B/16 or a file")
+    model = _load_backbone(backbone, precision, run, path)
+    _check_fits(state, model, path, backbone)
+
+    whole = any(key.startswith(WHOLE) for key in state)
+    ctx = next((key for key in state if key.rpartition(".")[2] == "ctx"), None)
+    full = dict(state)
+    if ctx is not None:
+        words = context or (CONTEXT_WORDS if whole else "")
+        names = list(classnames) or slim.get("classnames") or run.get("classnames") or []
+        full |= _class_buffers(model, state[ctx], ctx.removesuffix("ctx"), names, template, words, path)
+    if whole:
+        full |= _frozen(model, logit_scale=not any(key.startswith("representation_learner.") for key in state))
+    return _checkpoint(full, slim)
+
+
+def write_checkpoint(checkpoint: Mapping, file: str | Path) -> None:
+    """Writes atomically; makes the folders above. Raises InputError when the place cannot be written."""
+    file = Path(file)
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        with atomic_path(file) as temporary:
+            torch.save(dict(checkpoint), temporary)
+    except OSError as error:
+        raise InputError(f"{file} cannot be written: {error.strerror or error}") from error
+
+
+def _checkpoint(state: dict[str, Tensor], source: Mapping) -> dict:
+    entries = {"epoch": None, "val_result": None} | record(source)
+    return {"state_dict": state, "optimizer": None, "scheduler": None} | entries
+
+
+def _class_buffers(
+    model: nn.Module, ctx: Tensor, prefix: str, names: list[str], template: str, words: str, path: str | Path
+) -> dict[str, Tensor]:
+    """SOS, and what follows the n learned tokens, of every class's prompt of 77 tokens."""
+    if not template.startswith("{ctx} ") or "{name}" not in template:
+        raise InputError(f"The prompt template must begin with '{{ctx}} ' and hold '{{name}}', unlike {template!r}")
+    if not names:
+        raise InputError(f"{path} does not say its class names: give --classes, a file with one name a line")
+    if ctx.dim() == 3 and len(ctx) != len(names):
+        raise InputError(f"{path} learned a context for each of {len(ctx)} classes, but {len(names)} names are given")
+    n = ctx.shape[-2]
+    if len(words.split()) < n:
+        words = " ".join(["X"] * n)
+    text = template.replace("{ctx}", words)
+    texts = [text.replace("{name}", name.replace("_", " ")) for name in names]
+    with torch.no_grad():
+        embedding = TextEncoder(model).embed(tokenize(texts, what="prompt of a class"))
+    return {
+        f"{prefix}token_prefix": embedding[:, :1].clone(),
+        f"{prefix}token_suffix": embedding[:, 1 + n :].clone(),
+    }
+
+
+def _frozen(model: nn.Module, logit_scale: bool) -> dict[str, Tensor]:
+    """CLIP under the names that a whole model gives it: the image tower, the text tower without its embedding."""
+    frozen = {}
+    for key, value in model.state_dict().items():
+        if key.startswith("visual."):
+            frozen[f"image_encoder.{key.removeprefix('visual.')}"] = value
+        elif key.startswith(("transformer.", "ln_final.")) or key in ("positional_embedding", "text_projection"):
+            frozen[f"text_encoder.{key}"] = value
+        elif key == "logit_scale" and logit_scale:
+            frozen[key] = value
+    return frozen
+
+
+def _load_backbone(backbone: str, precision: str, run: Mapping, path: str | Path) -> nn.Module:
+    """The CLIP called `backbone`; where the record names the weights of the training run it must be these."""
+    is_file = Path(backbone).expanduser().is_file()
+    name, file = ("", backbone) if is_file else (backbone, "")
+    model = load_clip(name, file, precision)
+    known = run.get("backbone")
+    # Weights that were not stored as fp16 have another fingerprint in each precision.
+    others = (load_clip(name, file, p) for p in ("fp32", "fp16") if p != precision)
+    if known and known != fingerprint(model) and known not in map(fingerprint, others):
+        raise InputError(
+            f"{path} was trained on {run.get('MODEL.BACKBONE')}, whose weights are not those of {backbone}: "
+            "give the backbone of the training run"
+        )
+    return model
+
+
+def _check_fits(state: dict[str, Tensor], model: nn.Module, path: str | Path, backbone: str) -> None:
+    """The width of the context, and width and blocks of deep prompts, must be the backbone's."""
+    own = model.state_dict()
+    for key, value in state.items():
+        tower = "visual." if key.startswith("image_encoder.") else ""
+        block = key.partition("resblocks.")[2].partition(".")[0]
+        if key.endswith(("VPT", "VPT_shallow")):
+            like = f"{tower}transformer.resblocks.{block or 0}.ln_1.weight"
+        elif key.endswith("ctx"):
+            like = "ln_final.weight"
+        else:
+            continue
+        if like not in own or own[like].shape[-1] != value.shape[-1]:
+            raise InputError(f"{path}: {key} {list(value.shape)} does not fit {backbone}: give the training backbone")

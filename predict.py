@@ -1,0 +1,117 @@
+"""Classifies images with a trained model; the dataset that it was trained on need not be there.
+
+python predict.py --model-dir output/base2new/train_base/digits/shots_16/CoOp/embedded/seed1 cat.jpg photos/
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import logging
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from clipkit import InputError as BackboneInputError
+from dassl.utils import InputError, atomic_path, input_error_sentence
+from language import read_classlist
+from runs.image_files import find_images
+from runs.predictions import FORMATS, Prediction, render
+from runs.predictor import load_predictor
+from trainers.discovery import load_plugin
+
+LOGGERS = ("dassl", "train", "trainers", "datasets", "clipkit", "language", "runs")
+
+
+def build_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("images", nargs="+", metavar="IMAGES", help="files, folders (with all below), glob patterns")
+    parser.add_argument("--model-dir", required=True, help="the --output-dir of a train.py run")
+    parser.add_argument(
+        "--load-epoch", type=int, help="which checkpoint (default: the one that the run was tested with)"
+    )
+    parser.add_argument(
+        "--classes", default="", metavar="FILE", help="class names, one a line (default: the run's own)"
+    )
+    parser.add_argument("--top", type=int, default=5, help="how many classes an image (default: 5)")
+    parser.add_argument("--format", choices=FORMATS, help="default: by the ending of --output, else table")
+    parser.add_argument("--output", default="", metavar="FILE", help="write there instead of to the terminal")
+    parser.add_argument(
+        "--skip-bad", action="store_true", help="go on, with a warning, past images that cannot be read"
+    )
+    parser.add_argument("--backbone-path", default="", metavar="FILE", help="CLIP file in place of the run's")
+    parser.add_argument("--plugin", action="append", default=[], metavar="FILE", help="a trainer file from outside")
+    return parser
+
+
+def main(args: argparse.Namespace) -> None:
+    """From arguments to a table, CSV or JSON on stdout or in a file."""
+    if args.top < 1:
+        raise InputError(f"--top is {args.top}, but must be at least 1.")
+    output = Path(args.output) if args.output else None
+    if output is not None and (output.is_dir() or not output.parent.is_dir()):
+        what = "is a folder" if output.is_dir() else f"the folder {output.parent} does not exist"
+        raise InputError(f"--output {output}: {what}; give the name of a file in an existing folder.")
+    for plugin in args.plugin:
+        load_plugin(plugin)
+    files = find_images(args.images)
+    classes = read_classlist(args.classes) if args.classes else None
+    predictor = load_predictor(args.model_dir, classes, args.load_epoch, args.backbone_path)
+    found = [
+        Prediction(files[index], best)
+        for indices, probabilities in predictor.batches(files, args.skip_bad)
+        for index, best in zip(indices, predictor.best(probabilities, args.top), strict=True)
+    ]
+    if not found:
+        raise InputError(f"None of the {len(files)} images can be read.")
+    facts = {
+        "model_dir": args.model_dir,
+        "trainer": predictor.cfg.TRAINER.NAME,
+        "epoch": predictor.epoch,
+        "backbone": predictor.cfg.MODEL.BACKBONE.PATH or predictor.cfg.MODEL.BACKBONE.NAME,
+        "classes": len(predictor.classnames),
+    }
+    ending = output.suffix[1:].lower() if output is not None else ""
+    text = render(found, facts, args.format or (ending if ending in FORMATS else "table"))
+    if output is None:
+        print(text, end="")  # noqa: T201
+        return
+    try:
+        with atomic_path(output) as temporary:
+            Path(temporary).write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise InputError(f"--output {output} cannot be written ({error.strerror}); give another place.") from error
+
+
+@contextlib.contextmanager
+def warnings_on_stderr() -> Iterator[None]:
+    """Stdout is for the result alone: log lines from level WARNING go to stderr, others nowhere."""
+    handler = logging.StreamHandler()
+    handler.setFormatter(logging.Formatter("%(message)s"))
+    loggers = [logging.getLogger(name) for name in LOGGERS]
+    before = [(log, log.handlers, log.level, log.propagate) for log in loggers]
+    for log in loggers:
+        log.handlers, log.level, log.propagate = [handler], logging.WARNING, False
+    try:
+        yield
+    finally:
+        for log, handlers, level, propagate in before:
+            log.handlers, log.level, log.propagate = handlers, level, propagate
+
+
+def run(argv: list[str] | None = None) -> int:
+    """The command line: bad input ends with one sentence and exit code 2."""
+    args = build_parser().parse_args(argv)
+    try:
+        with warnings_on_stderr():
+            main(args)
+    except (InputError, BackboneInputError) as error:
+        print(f"error: {input_error_sentence(error)}", file=sys.stderr)  # noqa: T201
+        return 2
+    except KeyboardInterrupt:
+        return 130
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(run())

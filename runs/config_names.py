@@ -1,0 +1,67 @@
+"""Which config a method takes for which protocol, dataset and number of shots, as its authors' scripts do.
+
+Where a method's authors published no few-shot or cross-dataset script, its base-to-new config is taken, with all
+classes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+UNTRAINED = ("ZeroshotCLIP", "ZeroshotCLIP2")
+CONFIG_FOLDER = {"ZeroshotCLIP2": "ZeroshotCLIP"}  # methods that share another's configs
+EMBEDDED = ("digits", "shapes", "shapes_sketch", "shapes_clutter", "shapes_inverted", "textures", "letters", "objects")
+
+
+@dataclass(frozen=True)
+class Names:
+    """A method's config names; an empty one is `base2new`."""
+
+    base2new: str = "vit_b16"
+    imagenet: str = ""  # base-to-new on ImageNet
+    cross_dataset: str = ""  # training on a source dataset, for other datasets and for shifted variants
+    few_shot: dict[int, str] = field(default_factory=dict)  # {up to so many shots: name}; the last one for any more
+    few_shot_imagenet: str = ""  # empty: as for other datasets
+
+
+_BY_SHOTS = {1: "vit_b16_ep50", 4: "vit_b16_ep100", 16: "vit_b16"}
+
+PUBLISHED = {
+    "ZeroshotCLIP": Names(),
+    "CoOp": Names("vit_b16_ctxv1", "vit_b16_ep50_ctxv1", "vit_b16_ep50_ctxv1", _BY_SHOTS, "vit_b16_ep50"),
+    "CoCoOp": Names("vit_b16_c4_ep10_batch1_ctxv1"),
+    "KgCoOp": Names("vit_b16_ep100_ctxv1"),
+    "ProGrad": Names("vit_b16_ep100", "vit_b16_ep50", "vit_b16_ep50", _BY_SHOTS, "vit_b16_ep50"),
+    "VPT": Names("vit_b16_c2_ep5_batch4_4"),
+    "IVLP": Names("vit_b16_c2_ep5_batch4_2+2ctx"),
+    "MaPLe": Names("vit_b16_c2_ep5_batch4_2ctx", cross_dataset="vit_b16_c2_ep5_batch4_2ctx_cross_datasets"),
+    "PromptSRC": Names(
+        "vit_b16_c2_ep20_batch4_4+4ctx",
+        cross_dataset="vit_b16_c2_ep20_batch4_4+4ctx_cross_datasets",
+        few_shot={16: "vit_b16_c2_ep50_batch4_4+4ctx_few_shot"},
+    ),
+    "TCP": Names("vit_b16_ep100_ctxv1"),
+    "CoPrompt": Names("coprompt"),
+    "MMRL": Names(
+        "vit_b16", "vit_b16_imagenet", "vit_b16_cross_datasets", {16: "vit_b16_few_shot"}, "vit_b16_imagenet"
+    ),
+    "ANPrompt": Names("vit_b16", "vit_b16_imagenet", "vit_b16_cross_datasets", {16: "vit_b16_few_shot"}),
+}
+
+
+def config_name(trainer: str, dataset: str, task: str = "B2N", shots: int = 16) -> str:
+    """The config that a method takes when none is named.
+
+    `dataset` is the one that is trained on; `task` is B2N (base-to-new), CD (for other datasets) or FS (few-shot).
+    """
+    if dataset in EMBEDDED:
+        return "embedded"
+    names = PUBLISHED.get(trainer, Names())
+    if task == "CD":
+        return names.cross_dataset or names.base2new
+    if task == "FS":
+        if dataset == "imagenet" and names.few_shot_imagenet:
+            return names.few_shot_imagenet
+        fitting = [name for most, name in names.few_shot.items() if shots <= most]
+        return (fitting or [*names.few_shot.values()][-1:] or [names.base2new])[0]
+    return (names.imagenet if dataset == "imagenet" else "") or names.base2new

@@ -1,0 +1,188 @@
+"""A trained run as a function from images to class probabilities.
+
+from runs.predictor import load_predictor
+
+p = load_predictor("output/base2new/train_base/digits/shots_16/CoOp/embedded/seed1")
+p("cat.jpg")                        # [("zero", 0.93), ("six", 0.02), ...]
+p.probabilities(["a.jpg", "b.jpg"]) # Tensor [2, C]
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import torch
+from PIL.Image import Image
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from dassl.data.data_manager import usable_workers
+from dassl.data.transforms import build_transform
+from dassl.engine import TRAINER_REGISTRY
+from dassl.utils import InputError, base_seed, derive_seed, read_image, seeded
+from dassl.utils.progress import progress
+from language import clean, read_classlist
+
+from .class_list import ClassList, descriptions_for
+from .trained_run import TrainedRun, read_run
+
+logger = logging.getLogger(__name__)
+
+ImageLike = str | Path | Image
+
+
+def load_predictor(
+    model_dir: str | Path,
+    classes: Sequence[str] | str | None = None,
+    load_epoch: int | None = None,
+    backbone_path: str = "",
+) -> Predictor:
+    """The trained model of a run's folder (the --output-dir of a train.py run); its dataset need not be there.
+
+    classes: the names to choose from, or a text file with one a line; default: the classes of the run.
+    load_epoch: which checkpoint; default: the one that the run itself was tested with.
+    backbone_path: a CLIP file in place of the one that the run's config names.
+
+    Raises InputError when the folder, a name or the checkpoint cannot be used.
+    """
+    run = read_run(model_dir)
+    own = run.classnames()
+    classes = read_classlist(classes) if isinstance(classes, str) else classes
+    names = own if classes is None else [str(name).strip() for name in classes]
+    if not names or not all(names):
+        said = "does not say its class names" if classes is None else "cannot tell images apart by no or empty names"
+        raise InputError(f"{model_dir} {said}; give class names (--classes, one a line).")
+    cfg = run.cfg
+    if not set(map(clean, names)) <= set(map(clean, own or names)):
+        # Methods test base and new classes in different ways; names that the run has not seen are new.
+        cfg.TASK, cfg.DATASET.SUBSAMPLE_CLASSES = "B2N", "new"
+    if backbone_path:
+        cfg.MODEL.BACKBONE.PATH = str(backbone_path)
+    cfg.VERBOSE, cfg.MODEL.INIT_WEIGHTS = False, ""
+    trainer = _build(run, names)
+    if hasattr(trainer, "method_cfg") and trainer.method_cfg().get("CSC") and names != own:
+        raise InputError(f"{model_dir} learned a context for each of its own classes (CSC); leave --classes out.")
+    models, epoch = trainer.get_model_names(), None
+    if models:
+        folder, epoch = run.weights(models, load_epoch)
+        trainer.load_model(folder, epoch=epoch)
+    trainer.set_model_mode("eval")
+    return Predictor(trainer, names, epoch)
+
+
+def _build(run: TrainedRun, names: list[str]):
+    """The run's trainer on a list of class names."""
+    kind = TRAINER_REGISTRY.get(run.cfg.TRAINER.NAME)
+
+    class OnClassNames(kind):
+        def build_data_loader(self) -> None:
+            self.dm = dm = ClassList(names)
+            self.train_loader_x = self.train_loader_u = self.val_loader = self.test_loader = None
+            self.num_classes, self.lab2cname, self.num_source_domains = dm.num_classes, dm.lab2cname, 0
+
+        def count_also(self, kind: str, logits: Tensor) -> None:
+            """There are no labels to count by."""
+
+    OnClassNames.__name__ = kind.__name__  # messages name it
+    node = run.cfg
+    for part in getattr(kind, "node", "TRAINER").split("."):
+        node = node[part]
+    with descriptions_for(run.cfg, node, names):
+        return OnClassNames(run.cfg)
+
+
+class Predictor:
+    """Classifies images as the run's own test does: same transform, same batches, same logits.
+
+    classnames: C names, the columns of `probabilities`. trainer: the built trainer. epoch: of the loaded checkpoint;
+    None for a method without training, or the best on the validation split.
+    """
+
+    def __init__(self, trainer, classnames: list[str], epoch: int | None) -> None:
+        self.trainer, self.classnames, self.epoch = trainer, classnames, epoch
+        self.cfg = trainer.cfg
+        self.transform = build_transform(self.cfg, is_train=False)
+
+    def __call__(
+        self, images: ImageLike | Sequence[ImageLike], top: int = 5
+    ) -> list[tuple[str, float]] | list[list[tuple[str, float]]]:
+        """The `top` most likely classes with their probabilities, best first; for a list of images a list of these.
+
+        An image is a path or a PIL image. Raises InputError naming the image that cannot be read.
+        """
+        one = isinstance(images, (str, Path, Image))
+        ranked = [best for _, probabilities in self.batches([images] if one else images)
+                  for best in self.best(probabilities, top)]  # fmt: skip
+        return ranked[0] if one else ranked
+
+    def probabilities(self, images: ImageLike | Sequence[ImageLike]) -> Tensor:
+        """[N, C] fp32 on the CPU: the softmax of the test logits of N images."""
+        images = [images] if isinstance(images, (str, Path, Image)) else images
+        found = [probabilities for _, probabilities in self.batches(images)]
+        return torch.cat(found) if found else torch.empty(0, len(self.classnames))
+
+    def best(self, probabilities: Tensor, top: int) -> list[list[tuple[str, float]]]:
+        """The `top` (name, probability) of each row of [N, C], best first."""
+        values, classes = probabilities.topk(min(top, len(self.classnames)), dim=1)
+        return [
+            [(self.classnames[c], p) for c, p in zip(row_c, row_p, strict=True)]
+            for row_c, row_p in zip(classes.tolist(), values.tolist(), strict=True)
+        ]
+
+    @torch.no_grad()
+    def batches(self, images: Sequence[ImageLike], skip_bad: bool = False) -> Iterator[tuple[list[int], Tensor]]:
+        """(indices of a batch's images, their probabilities [B, C]), batch by batch.
+
+        skip_bad: an image that cannot be read is left out with a warning; else it is an InputError.
+        """
+        loader = self._loader(images)
+        for batch in progress(loader, desc="predict"):
+            for sentence in batch["bad"]:
+                if not skip_bad:
+                    raise InputError(sentence)
+                logger.warning("Warning: %s; skipped", sentence)
+            if batch["index"]:
+                # Whatever inference draws depends on the run's seed, not on what was drawn before.
+                with seeded(derive_seed(base_seed(self.cfg), "test", "test"), cuda=True):
+                    image, _ = self.trainer.parse_batch_test(batch)
+                    logits = self.trainer.model_inference(image)
+                yield batch["index"], logits.float().softmax(dim=1).cpu()
+
+    def _loader(self, images: Sequence[ImageLike]) -> DataLoader:
+        part = self.cfg.DATALOADER
+        return DataLoader(
+            _Images(images, self.transform),
+            batch_size=part.TEST.BATCH_SIZE,
+            num_workers=usable_workers(part.NUM_WORKERS) if len(images) > part.TEST.BATCH_SIZE else 0,
+            collate_fn=_collate,
+            generator=torch.Generator(),  # its own, so that the global one is not drawn from
+        )
+
+
+class _Images(Dataset):
+    """(index, image tensor), or (index, what is wrong with the image)."""
+
+    def __init__(self, images: Sequence[ImageLike], transform) -> None:
+        self.images, self.transform = images, transform
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def __getitem__(self, index: int) -> tuple[int, Tensor | str]:
+        image = self.images[index]
+        try:
+            return index, self.transform(image.convert("RGB") if isinstance(image, Image) else read_image(str(image)))
+        except (InputError, OSError) as error:  # OSError: PIL reads an opened image only when it is used
+            return index, str(error)
+
+
+def _collate(items: list[tuple[int, Tensor | str]]) -> dict:
+    good = [(index, image) for index, image in items if isinstance(image, Tensor)]
+    return {
+        "index": [index for index, _ in good],
+        "img": torch.stack([image for _, image in good]) if good else torch.empty(0),
+        "label": torch.zeros(len(good), dtype=torch.long),  # not known; trainers expect one
+        "bad": [sentence for _, sentence in items if isinstance(sentence, str)],
+    }

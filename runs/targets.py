@@ -1,0 +1,65 @@
+"""Groups of datasets under one name: what `all` and `embedded` stand for, and which datasets a source is tested on."""
+
+from __future__ import annotations
+
+import difflib
+from pathlib import Path
+
+from dassl.utils import InputError
+
+from .config_names import EMBEDDED
+
+ROOT = Path(__file__).resolve().parent.parent
+
+ELEVEN = (
+    "imagenet", "caltech101", "oxford_pets", "stanford_cars", "oxford_flowers", "food101",
+    "fgvc_aircraft", "sun397", "dtd", "eurosat", "ucf101",
+)  # fmt: skip
+EMBEDDED_SETS = ("digits", "shapes", "textures", "letters", "objects")  # those with training images
+
+# {source: datasets with other classes}, {source: its shifted variants}
+TARGETS = {"imagenet": ELEVEN[1:], "shapes": ("digits", "textures", "letters", "objects")}
+SHIFTS = {
+    "imagenet": ("imagenetv2", "imagenet_sketch", "imagenet_a", "imagenet_r"),
+    "shapes": ("shapes_sketch", "shapes_clutter", "shapes_inverted"),
+}
+
+
+def dataset_config(name: str) -> Path:
+    """A dataset's config file, seen from the project's folder. Raises InputError for an unknown one."""
+    file = Path("configs", "datasets", f"{name}.yaml")
+    if not (ROOT / file).is_file():
+        known = sorted(p.stem for p in (ROOT / file).parent.glob("*.yaml"))
+        near = difflib.get_close_matches(name, known, n=3, cutoff=0.4)
+        raise InputError(
+            f"There is no dataset {name!r}; known, nearest first: {', '.join(dict.fromkeys(near + known))}."
+        )
+    return file
+
+
+def default_source(target: str) -> str:
+    """The dataset that a method is trained on before it is tested on `target`."""
+    return "shapes" if target in EMBEDDED else "imagenet"
+
+
+def expand(protocol: str, where: str, source: str = "") -> list[str]:
+    """Dataset names from a script's DATASET argument: one name, several with commas, or a group's name.
+
+    Groups: `all` and, in base-to-new and few-shot, `embedded`. Raises InputError for an empty argument, unknown
+    names, and `all` of a source that has no list.
+    """
+    groups = {"all": ELEVEN, "embedded": EMBEDDED_SETS}
+    if protocol in ("xd_test", "dg_test"):
+        lists = TARGETS if protocol == "xd_test" else SHIFTS
+        if "all" in where.split(",") and (source or "imagenet") not in lists:
+            known = " and ".join(lists)
+            raise InputError(f"`all` is known for SOURCE {known}, not for {source}; name the datasets, with commas.")
+        groups = {"all": lists.get(source or "imagenet", ())}
+    elif protocol == "xd_train":
+        groups = {}
+    names = [name for part in where.split(",") if part for name in groups.get(part, (part,))]
+    if not names:
+        raise InputError("DATASET is empty; give a dataset, several with commas, or `all`.")
+    for name in names:
+        dataset_config(name)
+    return list(dict.fromkeys(names))

@@ -1,0 +1,101 @@
+"""What the folder of a finished run says: its resolved config, its class names, and where its weights lie."""
+
+from __future__ import annotations
+
+import json
+import re
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import yaml
+from yacs.config import CfgNode
+
+from dassl.config import get_cfg_default
+from dassl.engine import TRAINER_REGISTRY
+from dassl.utils import InputError, load_checkpoint
+
+from .config import all_keys, merge_pairs
+
+
+@dataclass
+class TrainedRun:
+    """`folder` is the --output-dir of a train.py run: one that trained, or one that tested another's weights."""
+
+    folder: Path
+    cfg: CfgNode  # as the run resolved it, not frozen
+    settings: dict = field(default_factory=dict)  # the first line of config.yaml, see runs/folder.py
+
+    def classnames(self) -> list[str]:
+        """The classes of the run in label order, from results.json or else a checkpoint; empty if neither says."""
+        with suppress(OSError, json.JSONDecodeError):
+            names = json.loads((self.folder / "results.json").read_text(encoding="utf-8")).get("classnames")
+            if names:
+                return list(names)
+        for file in sorted(self.folder.glob("*/model*.tar*")):
+            checkpoint = load_checkpoint(str(file))
+            names = checkpoint.get("classnames") or (checkpoint.get("run") or {}).get("classnames")
+            if names:
+                return list(names)
+        return []
+
+    def weights(self, models: list[str], epoch: int | None) -> tuple[str, int | None]:
+        """(folder, epoch) for `load_model`; epoch None stands for the best on the validation split.
+
+        `models`: the folders that the trainer saves to. Without an `epoch`: the one that the run itself was tested
+        with, or, if it was interrupted, the last that it saved.
+        Raises InputError when the run has no checkpoint.
+        """
+        if not any(self.folder.glob("*/model*.tar*")) and self.settings.get("model"):
+            folder, _, tested = self.settings["model"].rpartition("@")
+            return folder, epoch if epoch is not None else int(tested) if tested.isdigit() else None
+        if epoch is not None:
+            return str(self.folder), epoch
+        where = self.folder / models[0]
+        best = (where / "model-best.pth.tar").is_file()
+        if best and self.cfg.TEST.FINAL_MODEL == "best_val":
+            return str(self.folder), None
+        found = [re.fullmatch(r"model\.pth\.tar-(\d+)", p.name) for p in where.glob("model.pth.tar-*")]
+        epochs = [int(match[1]) for match in found if match]
+        if not epochs and not best:
+            raise InputError(
+                f"{self.folder} holds no trained model (no {models[0]}/model.pth.tar-...); train it first."
+            )
+        return str(self.folder), max(epochs, default=None)
+
+
+def read_run(folder: str | Path) -> TrainedRun:
+    """Raises InputError when `folder` is no run's, or its method is not known here (`--plugin`)."""
+    from train import extend_cfg  # imported here: train.py imports this package
+
+    file = Path(folder) / "config.yaml"
+    if not file.is_file():
+        what = "has no config.yaml" if file.parent.is_dir() else "does not exist"
+        raise InputError(f"{folder} {what}; give the --output-dir of a train.py run.")
+    try:
+        text = file.read_text(encoding="utf-8")
+        tree = CfgNode(yaml.safe_load(text))
+        name = tree.TRAINER.NAME
+    except (yaml.YAMLError, UnicodeDecodeError, TypeError, AttributeError) as error:
+        raise InputError(f"{file} is not the config of a run ({type(error).__name__}); restore it.") from error
+    if name not in TRAINER_REGISTRY.registered_names():
+        raise InputError(f"{file}: the method {name!r} is not known here; give its file with --plugin.")
+    cfg = get_cfg_default()
+    extend_cfg(cfg)
+    pairs = []
+    for key in all_keys(tree):
+        part = key.split(".")
+        # The run may have known plugins that this process does not: their keys say nothing about it.
+        if not (part[0] == "TRAINER" and len(part) > 2 and part[1] not in cfg.TRAINER):
+            pairs += [key, _value(tree, part)]
+    merge_pairs(cfg, pairs, str(file))
+    settings = {}
+    with suppress(json.JSONDecodeError):
+        settings = json.loads(text.partition("\n")[0].removeprefix("# settings: "))
+    return TrainedRun(Path(folder), cfg, settings)
+
+
+def _value(node: CfgNode, path: list[str]) -> object:
+    for part in path:
+        node = node[part]
+    return node

@@ -1,0 +1,231 @@
+"""All protocols in one command: the jobs, the one table, the plots; and a real run from training to table."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from bench import launch
+from bench.generalization import PROTOCOLS, check_methods, jobs, main
+from bench.plots import COLOURS, styles
+from bench.report import sections
+from bench.results import read
+from bench.summary import Scope, summarize
+from dassl.utils import InputError
+from runs.config_names import PUBLISHED, UNTRAINED
+from runs.protocols import Settings, base2new_folder, few_shot_folder, source_folder, target_folder
+
+SCOPE = Scope("shapes", ["digits", "letters"], ["digits", "letters"], ["digits", "letters"], ["shapes_sketch"], [1, 4])
+
+
+def write(folder: Path, dataset: str, method: str, seed: int, half: str, accuracy: float) -> Path:
+    folder.mkdir(parents=True)
+    record = {"trainer": method, "dataset": dataset.title(), "seed": seed, "subsample_classes": half,
+              "results": {"accuracy": accuracy}}  # fmt: skip
+    (folder / "results.json").write_text(json.dumps(record))
+    return folder / "results.json"
+
+
+def fill(output: Path, method: str, seeds: tuple[int, ...], offset: float = 0.0) -> None:
+    """A finished tree. Digits: base 80, new 60; letters 10 less; each seed one more than the one before."""
+    s = Settings(output=str(output))
+    for seed in seeds:
+        for dataset, less in (("digits", 0), ("letters", 10)):
+            value = offset + seed - less
+            write(base2new_folder("train_base", method, dataset, seed, s), dataset, method, seed, "base", 80 + value)
+            write(base2new_folder("test_new", method, dataset, seed, s), dataset, method, seed, "new", 60 + value)
+            write(target_folder(method, "shapes", dataset, seed, s), dataset, method, seed, "all", 50 + value)
+            for shots in [16] if method in UNTRAINED else [1, 4]:
+                folder = few_shot_folder(method, dataset, seed, replace(s, shots=shots))
+                write(folder, dataset, method, seed, "all", 40 + value + (shots if method not in UNTRAINED else 0))
+        write(source_folder(method, "shapes", seed, s), "shapes", method, seed, "all", 90 + seed)
+        write(
+            target_folder(method, "shapes", "shapes_sketch", seed, s), "shapes_sketch", method, seed, "all", 30 + seed
+        )
+
+
+@pytest.fixture
+def output(tmp_path) -> Path:
+    fill(tmp_path / "out", "CoOp", (1, 2, 3))
+    fill(tmp_path / "out", "ZeroshotCLIP", (1,), offset=-1)
+    return tmp_path / "out"
+
+
+def table(output: Path, scope: Scope = SCOPE) -> dict[str, dict[str, str]]:
+    """{method: {header: cell}} of the one table."""
+    first = sections(read(output), scope)[0]
+    return {row[0]: dict(zip(first.headers, row, strict=True)) for row in first.rows}
+
+
+def test_the_one_table(output):
+    row = table(output)["CoOp"]
+    # seeds 1, 2, 3 add 1, 2, 3; letters have 10 less: averages 76, 77, 78 and so on; deviation sqrt(2/3)
+    assert row["Base"] == "77.00 ± 0.82" and row["New"] == "57.00 ± 0.82"
+    assert row["HM"].startswith(f"{2 * 77 * 57 / (77 + 57):.2f} ± ")
+    assert row["XD"] == "47.00 ± 0.82" and row["DG"] == "32.00 ± 0.82"
+    assert row["1 shot"] == "38.00 ± 0.82" and row["4 shots"] == "41.00 ± 0.82" and row["seeds"] == "3"
+    flat = table(output)["ZeroshotCLIP"]
+    assert flat["Base"] == "75.00" and flat["1 shot"] == flat["4 shots"] == "35.00" and flat["seeds"] == "1"
+
+
+def test_hm_is_of_the_averages_and_not_the_mean_of_hms(tmp_path):
+    s = Settings(output=str(tmp_path))
+    for dataset, base, new in (("digits", 90, 10), ("letters", 10, 90)):
+        write(base2new_folder("train_base", "CoOp", dataset, 1, s), dataset, "CoOp", 1, "base", base)
+        write(base2new_folder("test_new", "CoOp", dataset, 1, s), dataset, "CoOp", 1, "new", new)
+    assert table(tmp_path, Scope())["CoOp"]["HM"] == "50.00"  # each dataset's own HM is 18
+
+
+def test_a_seed_counts_when_every_dataset_is_there(output):
+    s = Settings(output=str(output))
+    (base2new_folder("test_new", "CoOp", "letters", 3, s) / "results.json").unlink()
+    (target_folder("CoOp", "shapes", "digits", 1, s) / "results.json").unlink()
+    row = table(output)["CoOp"]
+    assert row["Base"] == "77.00 ± 0.82" and row["New"] == "56.50 ± 0.50" and row["XD"] == "47.50 ± 0.50"
+    assert row["seeds"] == "2-3"
+    for seed in (2, 3):
+        (target_folder("CoOp", "shapes", "digits", seed, s) / "results.json").unlink()
+    assert table(output)["CoOp"]["XD"] == "-"
+    assert table(output, replace(SCOPE, targets=["letters"]))["CoOp"]["XD"] == "42.00 ± 0.82"
+
+
+def test_tables_of_each_protocol(output):
+    found = {s.title: s for s in sections(read(output), SCOPE)}
+    assert set(found) == {
+        "All protocols", "Base-to-new", "Cross-dataset", "Domain generalisation",
+        "Few-shot, digits", "Few-shot, letters",
+    }  # fmt: skip
+    away = found["Cross-dataset"]
+    assert away.headers == ["method", "shapes (source)", "digits", "letters", "average"]
+    assert away.rows[1] == ["CoOp", "92.00 ± 0.82", "52.00 ± 0.82", "42.00 ± 0.82", "47.00 ± 0.82"]
+    assert found["Few-shot, letters"].rows[1] == ["CoOp", "33.00 ± 0.82", "36.00 ± 0.82"]
+
+
+def test_protocols_without_results_have_no_columns(tmp_path):
+    s = Settings(output=str(tmp_path))
+    write(few_shot_folder("CoOp", "digits", 1, replace(s, shots=2)), "digits", "CoOp", 1, "all", 50.0)
+    assert table(tmp_path, Scope(shots=[1, 2, 4])) == {"CoOp": {"method": "CoOp", "2 shots": "50.00", "seeds": "1"}}
+
+
+def test_another_source_is_another_table(output):
+    s = Settings(output=str(output), cfg="other")
+    write(target_folder("CoOp", "imagenet", "digits", 1, s), "digits", "CoOp", 1, "all", 11.0)
+    write(target_folder("CoOp", "imagenet", "imagenet_a", 1, s), "imagenet_a", "CoOp", 1, "all", 12.0)
+    assert table(output)["CoOp"]["XD"] == "47.00 ± 0.82"
+    row = table(output, Scope("imagenet"))["CoOp"]
+    assert row["XD"] == "11.00" and row["DG"] == "12.00"
+
+
+def test_two_configs_of_one_method_are_two_rows(output):
+    s = Settings(output=str(output), cfg="other")
+    write(base2new_folder("train_base", "CoOp", "digits", 1, s), "digits", "CoOp", 1, "base", 1.0)
+    rows = table(output, replace(SCOPE, datasets=["digits"]))
+    assert rows["CoOp (other, 16 shots)"]["Base"] == "1.00"
+    assert rows["CoOp (embedded, 16 shots)"]["Base"] == "82.00 ± 0.82"
+    assert rows["CoOp"]["XD"] == "47.00 ± 0.82"
+
+
+def test_broken_results_are_named(output, capsys):
+    file = base2new_folder("test_new", "CoOp", "digits", 1, Settings(output=str(output))) / "results.json"
+    file.write_text("{}")
+    assert main(["--tables-only", "--output", str(output)]) == 2
+    assert str(file) in capsys.readouterr().err
+
+
+def test_command_reads_writes_and_draws(output, tmp_path, capsys):
+    files = ["--markdown", str(tmp_path / "new" / "t.md"), "--plots", str(tmp_path / "plots")]
+    assert main(["--tables-only", "--output", str(output), *files]) == 0
+    assert "77.00 ± 0.82" in capsys.readouterr().out
+    text = (tmp_path / "new" / "t.md").read_text()
+    assert text.startswith("## All protocols") and "| CoOp " in text and "digits, letters" in text
+    for name in ("base_new.png", "few_shot.png"):
+        assert (tmp_path / "plots" / name).stat().st_size > 10_000
+    assert main(["--tables-only", "--output", str(output), "--methods", "ZeroshotCLIP"]) == 0
+    assert "CoOp " not in capsys.readouterr().out
+
+
+def test_every_method_looks_different():
+    look = styles(list(PUBLISHED))
+    assert len({(v["color"], v["linestyle"], v["marker"]) for v in look.values()}) == len(PUBLISHED) == 13
+    assert len(set(COLOURS)) == 7
+
+
+def test_jobs_train_once_for_all_targets():
+    found = jobs(PROTOCOLS, ["ZeroshotCLIP", "CoOp"], [1, 2], SCOPE, Settings())
+    away = [job for job in found if job[0].protocol == "xd_train"]
+    assert [(job[0].method, job[0].seed) for job in away] == [("ZeroshotCLIP", 1), ("CoOp", 1), ("CoOp", 2)]
+    tested = [("xd_test", "digits"), ("xd_test", "letters"), ("dg_test", "shapes_sketch")]
+    assert all([(s.protocol, s.dataset) for s in job[1:]] == tested for job in away)
+    assert all(s.settings.source == "shapes" for job in away for s in job)
+    few = [(job[0].method, job[0].dataset, job[0].settings.shots, job[0].seed) for job in found if len(job) == 1]
+    assert few.count(("ZeroshotCLIP", "digits", 1, 1)) == 1 and len(few) == 2 + 2 * 2 * 2
+    assert len(jobs(["base2new"], ["CoOp"], [1, 2], SCOPE, Settings())) == 4
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["--methods", "CoOpp"], "nearest first: CoOp"),
+        (["--datasets", "digts"], "digits"),
+        (["--source", "dtd"], "--targets"),
+        (["--source", "nothing"], "'nothing'"),
+        (["--shots", "0"], "at least 1"),
+        (["--tables-only", "--output", "/nowhere"], "/nowhere"),
+    ],
+)
+def test_bad_input_is_one_sentence(arguments, says, capsys):
+    assert main(arguments) == 2
+    error = capsys.readouterr().err.strip().splitlines()
+    assert len(error) == 1 and error[0].startswith("error: ") and says in error[0]
+
+
+def test_all_methods():
+    assert check_methods(["all"]) == list(PUBLISHED) and check_methods(["CoOp", "CoOp"]) == ["CoOp"]
+    with pytest.raises(InputError):
+        check_methods([""])
+
+
+def test_time_left_is_by_kind():
+    s = Settings()
+    slow, fast = ((launch.Step("few_shot", m, "digits", 1, s),) for m in ("CoCoOp", "CoOp"))
+    later = [(replace(job[0], seed=2),) for job in (slow, slow, fast)]
+    later[1] = (replace(slow[0], seed=3),)
+    left = launch.TimeLeft([slow, fast, *later], workers=2)
+    assert str(left) == "time left unknown"
+    left.done(slow, 100.0)
+    left.done(fast, 10.0)
+    assert str(left) == "about 01:45 left"  # (100 + 100 + 10) / 2
+
+
+def test_from_training_to_table(tiny, tmp_path):
+    """Every protocol of two methods, with real training on the tiny dataset, in this process."""
+    pairs = tiny.arguments(tmp_path)  # train.py's options and config pairs; the pairs are what we need
+    pairs = pairs[pairs.index("DATASET.NAME") :]
+    skip = ("DATASET.NUM_SHOTS", "DATASET.SUBSAMPLE_CLASSES", "OPTIM.MAX_EPOCH")
+    kept = [x for k, v in zip(pairs[::2], pairs[1::2], strict=True) if k not in skip for x in (k, v)]
+    settings = Settings(
+        data=str(tiny.root), output=str(tmp_path), pairs=(*kept, "OPTIM.MAX_EPOCH", "1", "MODEL.BACKBONE.NAME", "")
+    )
+    scope = Scope("shapes", ["digits"], ["digits"], ["digits"], ["shapes_sketch"], [1, 2])
+    for job in jobs(PROTOCOLS, ["ZeroshotCLIP", "CoOp"], [1], scope, settings):
+        assert launch.run_job(job, threads=1)[0] == []
+    found = summarize(read(tmp_path), scope)
+    assert found.methods == ["ZeroshotCLIP", "CoOp"] and list(found.few_shot) == [1, 2]
+    record = json.loads((target_folder("CoOp", "shapes", "digits", 1, settings) / "results.json").read_text())
+    assert record["task"] == "CD" and record["mode"] == "test" and record["results"]["total"] == 20
+    assert found.cross_dataset["CoOp"][1] == record["results"]["accuracy"]
+    before = {p: p.stat().st_mtime_ns for p in tmp_path.rglob("results.json")}
+    for job in jobs(PROTOCOLS, ["ZeroshotCLIP", "CoOp"], [1], scope, settings):
+        assert launch.run_job(job, threads=1)[0] == []
+    assert {p: p.stat().st_mtime_ns for p in tmp_path.rglob("results.json")} == before  # nothing was run again
+
+
+def test_failures_are_gathered_from_worker_processes(tmp_path):
+    """Real worker processes: a missing dataset is reported in one line; its test is not tried without a model."""
+    settings = Settings(data=str(tmp_path / "none"), output=str(tmp_path))
+    steps = tuple(launch.Step(p, "CoOp", "dtd", 1, settings) for p in ("base2new_train", "base2new_test"))
+    (failure,) = launch.run_all([steps], workers=1)
+    assert failure.startswith("base2new_train CoOp dtd seed 1: error: ") and "does not exist" in failure
