@@ -58,6 +58,7 @@ def extend_cfg(cfg: CfgNode) -> None:
     """Adds the keys that are ours and those of every registered dataset and trainer."""
     cfg.DATASET.SUBSAMPLE_CLASSES = "all"  # all | base | new
     cfg.TASK = "B2N"  # B2N base-to-new | CD cross-dataset and domain generalisation | FS few-shot
+    cfg.TRAINER.FP16_LOSS = False  # with PREC fp16: logits and loss in fp16, for comparison with the published code
     cfg.MODEL.BACKBONE.PATH = ""  # a local CLIP file, in place of a download
     cfg.TEST.FEATURE_BANK = True  # keep test image features of frozen towers on disk
     add_dataset_defaults(cfg)

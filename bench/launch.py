@@ -8,6 +8,7 @@ import logging
 import multiprocessing
 import os
 import statistics
+import threading
 import time
 from collections import defaultdict
 from collections.abc import Sequence
@@ -72,6 +73,17 @@ def run_job(job: Job, threads: int) -> tuple[list[tuple[str, str]], float]:
     return failures, time.time() - started
 
 
+def end_with_parent() -> None:
+    """Started in each worker: when the parent is gone, however it ended, so is the worker."""
+    parent = multiprocessing.parent_process()
+
+    def watch() -> None:
+        parent.join()
+        os._exit(130)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
 class TimeLeft:
     """What the remaining jobs will take: the mean of their kind (protocol, method) where one has run, else of all."""
 
@@ -105,7 +117,7 @@ def run_all(jobs: Sequence[Job], workers: int) -> list[str]:
     total = sum(map(len, jobs))
     form = "{l_bar}{bar}| {n_fmt}/{total_fmt} runs [{elapsed}{postfix}]"
     with (
-        ProcessPoolExecutor(workers, mp_context=context) as pool,
+        ProcessPoolExecutor(workers, mp_context=context, initializer=end_with_parent) as pool,
         tqdm(total=total, bar_format=form, disable=None) as bar,
     ):
         futures = {pool.submit(run_job, job, threads): job for job in jobs}

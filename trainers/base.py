@@ -112,9 +112,16 @@ class PromptTrainer(TrainerX):
             return normalize(self.image_encoder(image.type(self.image_encoder.dtype)).float())
 
     def logits(self, image_features: Tensor, text_features: Tensor) -> Tensor:
-        """logit_scale * cos, in fp32 whatever the towers run in; [B, C] from normalised [B, d] and [C, d]."""
+        """logit_scale * cos, [B, C] from normalised [B, d] and [C, d], or [B, C, d] where each image has its own texts.
+
+        In fp32 whatever the towers run in; with TRAINER.FP16_LOSS an fp16 run has fp16 logits, and with them an fp16
+        loss, as the published code has.
+        """
+        dtype = torch.float16 if self.precision == "fp16" and self.cfg.TRAINER.get("FP16_LOSS") else torch.float32
+        f, t = image_features.to(dtype), text_features.to(dtype)
         with torch.autocast(self.device.type, enabled=False):
-            return self.logit_scale * image_features.float() @ text_features.float().t()
+            cos = f @ t.t() if t.dim() == 2 else (t @ f[..., None])[..., 0]
+            return self.logit_scale.to(dtype) * cos
 
     def once(self, name: str, compute: Callable[[], object]) -> object:
         """`compute()`, kept until the prompts may have changed: a switch of mode (so each test), or a loaded model."""

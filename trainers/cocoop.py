@@ -62,8 +62,7 @@ class CoCoOp(PromptTrainer):
         parts = []
         for f in features.split(self.images_at_a_time()):
             text = normalize(self.text_encoder.encode(self.model(f)).float())  # [b, C, d]
-            with torch.autocast(self.device.type, enabled=False):
-                parts.append(self.logit_scale * torch.einsum("bd,bcd->bc", f.float(), text))
+            parts.append(self.logits(f, text))
         return torch.cat(parts)
 
     def images_at_a_time(self) -> int:

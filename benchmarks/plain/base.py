@@ -24,6 +24,7 @@ class PlainMethod:
 
     buffers: tuple[str, ...] = ()  # keys of `state` that are not learnable
     keep_fixed = False  # True: what never changes in a run is computed once, as the published code does (for timings)
+    stand_ins = False  # True: random features take its place, where only memory matters
 
     def __init__(
         self,
@@ -36,7 +37,7 @@ class PlainMethod:
     ) -> None:
         self.clip, self.settings, self.dataset = clip_model, settings, dataset_name
         self.names, self.texts = list(classnames), texts
-        self._fixed: dict[str, Tensor] = {}
+        self._fixed: dict[object, Tensor] = {}
         self.scale = clip_model.logit_scale.detach().exp()
         self.p = {key: tensor.detach().clone().float() for key, tensor in state.items()}
         for key, tensor in self.parameters().items():
@@ -66,13 +67,17 @@ class PlainMethod:
         """scale * cos, [B, C]."""
         return self.scale * F.normalize(image_features, dim=-1) @ F.normalize(text_features, dim=-1).t()
 
-    def fixed(self, name: str, compute: Callable[[], Tensor]) -> Tensor:
-        """`compute()`, anew at each call unless `keep_fixed`."""
+    def fixed(self, name: object, compute: Callable[[], Tensor], stand_in: bool = True) -> Tensor:
+        """`compute()`, anew at each call unless `keep_fixed`; normalised text features [C, d] if `stand_in`."""
         if not self.keep_fixed:
             return compute()
         if name not in self._fixed:
-            self._fixed[name] = compute()
+            self._fixed[name] = self.random_features() if self.stand_ins and stand_in else compute()
         return self._fixed[name]
+
+    def random_features(self) -> Tensor:
+        shape = (len(self.names), self.clip.text_projection.shape[1])
+        return F.normalize(torch.randn(shape, device=self.scale.device), dim=-1)
 
     def new_test(self) -> None:
         """What is kept for the length of one test is forgotten."""
@@ -93,7 +98,7 @@ class PlainMethod:
 
     def embed(self, texts: Sequence[str]) -> tuple[Tensor, Tensor]:
         """Token embeddings [C, 77, D_t] and end positions [C]."""
-        tokens = tokenize(texts).to(self.scale.device)
+        tokens = self.fixed(tuple(texts), lambda: tokenize(texts).to(self.scale.device), stand_in=False)
         with torch.no_grad():
             return self.clip.token_embedding(tokens), tokens.argmax(dim=-1)
 

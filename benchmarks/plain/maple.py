@@ -65,9 +65,13 @@ class CoPrompt(MaPLe):
 
     def described(self) -> Tensor:
         """G[p]: [C, d], normalised features of sentence p of each class."""
-        lists = [self.texts[name] for name in self.names]
-        sentences = [sentences[self.description % len(sentences)] for sentences in lists]
-        return self.fixed(f"sentence {self.description}", lambda: self.frozen_features(sentences))
+        p = self.description
+
+        def encode() -> Tensor:
+            lists = [self.texts[name] for name in self.names]
+            return self.frozen_features([sentences[p % len(sentences)] for sentences in lists])
+
+        return self.fixed(f"sentence {p}", encode)
 
     def loss_terms(self, image: list[Tensor], label: Tensor) -> dict[str, Tensor]:
         x1, x2 = image

@@ -96,4 +96,4 @@ def test_what_is_kept_is_what_is_computed_anew(clip_model, batch):
     for _ in range(2):
         ours, theirs = kept.loss_terms(*batch), anew.loss_terms(*batch)
         assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
-    assert set(kept._fixed) == {"kg"} and not anew._fixed
+    assert set(kept._fixed) == {"kg", tuple(kept.prompts())} and not anew._fixed
