@@ -47,6 +47,7 @@ class ContextPrompts(nn.Module):
         words = ctx_text or " ".join(["X"] * n_ctx)
         self.n_ctx = n_ctx
         self.ctx_text = ctx_text
+        self._made_from = (clip_model, n_ctx, ctx_text, template, position, truncate)  # not a submodule: a tuple
         self.texts = [template.format(ctx=words, name=name) for name in names]
         self.name_lens = [token_count(name) for name in names]
 
@@ -72,6 +73,11 @@ class ContextPrompts(nn.Module):
         self._buffer("tokenized_prompts", tokens)
         self._buffer("_first", first)
         self._buffer("_order", self._token_order(position, encoder.device))
+
+    def for_names(self, classnames: Sequence[str]) -> "ContextPrompts":
+        """The same prompts around other names."""
+        clip_model, *rest = self._made_from
+        return ContextPrompts(clip_model, classnames, *rest)
 
     def _buffer(self, name: str, value: Tensor | None) -> None:
         self.register_buffer(name, value, persistent=False)

@@ -102,6 +102,14 @@ class PromptTrainer(TrainerX):
     def encode_text(self) -> Tensor:
         raise NotImplementedError
 
+    def prepare_names(self, names: list[str]) -> object:
+        """What `encode_names` needs of these names: embedded prompts, frozen features. For `trainers/sar.py`."""
+        raise NotImplementedError
+
+    def encode_names(self, prepared: object) -> Tensor:
+        """[N, d] normalised text features of the N names of `prepare_names` under the current prompts."""
+        raise NotImplementedError
+
     def encode_image(self, image: Tensor) -> Tensor:
         """[B, 3, H, W] -> [B, d], normalised. Here: the frozen tower."""
         return self.frozen_image(image)

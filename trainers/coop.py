@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from clipkit import ContextPrompts, InputError, SplitText, normalize
+from clipkit import ContextPrompts, InputError, normalize
 from dassl.engine import TRAINER_REGISTRY
 
 from .base import PromptTrainer
@@ -20,10 +20,6 @@ class PromptLearner(nn.Module):
         super().__init__()
         self.ctx = nn.Parameter(ctx)
         self.prompts = prompts
-
-    def forward(self) -> SplitText:
-        """The prompts of all classes: start token, context, class name, full stop, end token."""
-        return self.prompts.split(self.ctx)
 
 
 @TRAINER_REGISTRY.register()
@@ -60,9 +56,15 @@ class CoOp(PromptTrainer):
         """The words that the context starts from; "": it is drawn at random."""
         return context_words(self.method_cfg().CTX_INIT)
 
+    def prepare_names(self, names: list[str]) -> ContextPrompts:
+        return self.model.prompts.for_names(names)
+
+    def encode_names(self, prepared: ContextPrompts) -> Tensor:
+        return normalize(self.text_encoder.encode(prepared.split(self.model.ctx)).float())
+
     def encode_text(self) -> Tensor:
         """g(t_i) of Eq. 3: [C, d], normalised."""
-        return normalize(self.text_encoder.encode(self.model()).float())
+        return self.encode_names(self.model.prompts)
 
     def loss(self, image: Tensor, label: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
         """Cross-entropy over the softmax of Eq. 3."""

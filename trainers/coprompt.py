@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from clipkit import InputError, derive_seed, normalize
+from clipkit import ContextPrompts, InputError, derive_seed, normalize
 from dassl.engine import TRAINER_REGISTRY
 from language import load_source
 
@@ -118,8 +118,8 @@ class CoPrompt(MaPLe):
         self.description_index = draw.randrange(self.most_descriptions)
         return torch.stack([g[self.description_index % len(g)] for g in self.G])
 
-    def encode_text(self) -> Tensor:
-        return normalize(self.model.adapter_text(self.prompted_text(), TEXT_RATIO))
+    def encode_names(self, prepared: ContextPrompts) -> Tensor:
+        return normalize(self.model.adapter_text(self.prompted_text(prepared), TEXT_RATIO))
 
     def encode_image(self, image: Tensor) -> Tensor:
         return normalize(self.model.adapter_image(self.prompted_image(image), IMAGE_RATIO))

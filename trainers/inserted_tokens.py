@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from clipkit import normalize
+from clipkit import SplitText, normalize
 from datasets.templates import custom_template
 
 from .base import PromptTrainer
@@ -29,19 +29,29 @@ class InsertedTokens(PromptTrainer):
         depth = min(self.image_encoder.depth, self.text_encoder.depth)
         self.layers = sorted(layers)
         check_blocks(key, self.layers, depth, backbone.get("PATH", "") or backbone.NAME)
-        texts = [custom_template(self.cfg.DATASET.NAME).format(name) for name in self.classnames]
-        self.lower_text = self._lower(self.text_encoder, self.text_encoder.split_texts(texts))
-        self.f_t0 = self.frozen_text(texts)
+        self.lower_text = self.prepare_names(self.classnames)
+        self.f_t0 = self.frozen_text(self._texts(self.classnames))
+
+    def _texts(self, names: list[str]) -> list[str]:
+        template = custom_template(self.cfg.DATASET.NAME)
+        return [template.format(name) for name in names]
 
     def _lower(self, encoder, x):
         """The hidden state that enters the first block with tokens."""
         first = self.layers[0]
         return x if first == 1 else encoder.lower(x, until=first - 1)
 
-    def encode_text(self) -> Tensor:
-        """[C, d]: the EOT feature of {SOS, tokens, template with the name, EOT}."""
+    def prepare_names(self, names: list[str]) -> SplitText:
+        """The names' texts, through the blocks below the first one with tokens."""
+        return self._lower(self.text_encoder, self.text_encoder.split_texts(self._texts(names)))
+
+    def encode_names(self, prepared: SplitText) -> Tensor:
+        """[N, d]: the EOT feature of {SOS, tokens, template with the name, EOT}."""
         prompts = self.model.text_prompts()
-        return normalize(self.text_encoder.encode(self.lower_text, insert=prompts, start_block=self.layers[0]).float())
+        return normalize(self.text_encoder.encode(prepared, insert=prompts, start_block=self.layers[0]).float())
+
+    def encode_text(self) -> Tensor:
+        return self.encode_names(self.lower_text)
 
     def image_sides(
         self, image: Tensor, prompts: dict[int, Tensor], frozen: bool

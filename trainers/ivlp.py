@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from clipkit import ContextPrompts, DeepPrompts, InputError, SplitText, normalize
+from clipkit import ContextPrompts, DeepPrompts, InputError, normalize
 from dassl.engine import TRAINER_REGISTRY
 
 from .base import PromptTrainer
@@ -20,9 +20,6 @@ class PromptLearner(nn.Module):
         super().__init__()
         self.ctx = nn.Parameter(ctx)
         self.prompts = prompts
-
-    def forward(self) -> SplitText:
-        return self.prompts.split(self.ctx)
 
 
 class VLPromptLearner(nn.Module):
@@ -70,10 +67,16 @@ class IVLP(PromptTrainer):
             DeepPrompts(cfg.N_CTX_TEXT, self.text_encoder.width, cfg.PROMPT_DEPTH_TEXT, first=False),
         )
 
+    def prepare_names(self, names: list[str]) -> ContextPrompts:
+        return self.model.prompt_learner.prompts.for_names(names)
+
+    def encode_names(self, prepared: ContextPrompts) -> Tensor:
+        """[N, d]: the context in front, overwritten with each prompted block's own tokens."""
+        text = prepared.split(self.model.prompt_learner.ctx)
+        return normalize(self.text_encoder.encode(text, replace=self.model.text_encoder()).float())
+
     def encode_text(self) -> Tensor:
-        """[C, d]: the context in front, overwritten with each prompted block's own tokens."""
-        text = self.text_encoder.encode(self.model.prompt_learner(), replace=self.model.text_encoder())
-        return normalize(text.float())
+        return self.encode_names(self.model.prompt_learner.prompts)
 
     def encode_image(self, image: Tensor) -> Tensor:
         """[B, d]: the CLS feature beside the prompt tokens, replaced before each prompted block."""

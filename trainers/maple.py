@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from clipkit import ContextPrompts, SplitText, normalize
+from clipkit import ContextPrompts, normalize
 from dassl.engine import TRAINER_REGISTRY
 
 from .base import PromptTrainer
@@ -32,9 +32,6 @@ class PromptLearner(nn.Module):
         self.compound_prompts_text = nn.ParameterList(deeper)
         first = nn.Linear(width, visual_width)
         self.compound_prompt_projections = nn.ModuleList(copy.deepcopy(first) for _ in deeper)
-
-    def forward(self) -> SplitText:
-        return self.prompts.split(self.ctx)
 
     def text_prompts(self) -> dict[int, Tensor]:
         """{block: P_i [n, D_t]} for the blocks 2 .. J."""
@@ -89,10 +86,13 @@ class MaPLe(PromptTrainer):
         prompts, ctx = start_context(self.clip, self.classnames, cfg.N_CTX, context_words(cfg.CTX_INIT))
         return PromptLearner(ctx, prompts, self.image_encoder.width, cfg.PROMPT_DEPTH)
 
-    def prompted_text(self) -> Tensor:
-        """[C, d], not normalised: deep language prompting."""
+    def prepare_names(self, names: list[str]) -> ContextPrompts:
+        return self.model.prompt_learner.prompts.for_names(names)
+
+    def prompted_text(self, prepared: ContextPrompts) -> Tensor:
+        """[N, d], not normalised: deep language prompting."""
         learner = self.model.prompt_learner
-        return self.text_encoder.encode(learner(), replace=learner.text_prompts()).float()
+        return self.text_encoder.encode(prepared.split(learner.ctx), replace=learner.text_prompts()).float()
 
     def prompted_image(self, image: Tensor) -> Tensor:
         """[B, d], not normalised: deep vision prompting with the coupled prompts."""
@@ -100,8 +100,11 @@ class MaPLe(PromptTrainer):
         prompts = learner.visual_prompts() if self.model.training else self.once("vision", learner.visual_prompts)
         return self.image_encoder(image.type(self.image_encoder.dtype), replace=prompts).float()
 
+    def encode_names(self, prepared: ContextPrompts) -> Tensor:
+        return normalize(self.prompted_text(prepared))
+
     def encode_text(self) -> Tensor:
-        return normalize(self.prompted_text())
+        return self.encode_names(self.model.prompt_learner.prompts)
 
     def encode_image(self, image: Tensor) -> Tensor:
         return normalize(self.prompted_image(image))

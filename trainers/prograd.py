@@ -75,8 +75,14 @@ class ProGrad(PromptTrainer):
             raise InputError(f"{self.node}.{key} is {own} and LOSS.{key} {alias}: give one of the two.")
         return own if own != 1.0 else alias
 
+    def prepare_names(self, names: list[str]) -> ContextPrompts:
+        return self.model.prompts.for_names(names)
+
+    def encode_names(self, prepared: ContextPrompts) -> Tensor:
+        return normalize(self.text_encoder.encode(prepared.split(self.model.ctx)).float())
+
     def encode_text(self) -> Tensor:
-        return normalize(self.text_encoder.encode(self.model()).float())
+        return self.encode_names(self.model.prompts)
 
     def loss(self, image: Tensor, label: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
         """L_ce, and L_kl : T^2 times the cross-entropy of the prediction against zero-shot CLIP's at T."""

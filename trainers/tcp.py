@@ -65,8 +65,7 @@ class TCP(CoOp):
     def build_learner(self) -> PromptLearner:
         tcp = self.cfg.TRAINER.TCP
         check_blocks("TRAINER.TCP.LAYERS", tcp.LAYERS, self.text_encoder.depth, self.cfg.MODEL.BACKBONE.NAME)
-        frozen = custom_template(self.cfg.DATASET.NAME, "tcp")
-        self.w = self.frozen_text([frozen.format(name) for name in self.classnames])
+        self.w = self._knowledge(self.classnames)
         # the learnable context takes the place of the first four words
         rest = custom_template(self.cfg.DATASET.NAME, "tcp_learnable").split(" ", 4)[4]
         words = self.words()
@@ -74,11 +73,23 @@ class TCP(CoOp):
         prompts, ctx = start_context(self.clip, self.classnames, n_ctx, words, "{ctx} " + rest.replace("{}", "{name}"))
         return PromptLearner(ctx, prompts, self.text_encoder.embed_dim)
 
+    def _knowledge(self, names: list[str]) -> Tensor:
+        """[N, d]: frozen features of the hand-written prompts, from which the class-aware ones are made."""
+        template = custom_template(self.cfg.DATASET.NAME, "tcp")
+        return self.frozen_text([template.format(name) for name in names])
+
+    def prepare_names(self, names: list[str]) -> tuple[ContextPrompts, Tensor]:
+        return self.model.prompts.for_names(names), self._knowledge(names)
+
+    def encode_names(self, prepared: tuple[ContextPrompts, Tensor]) -> Tensor:
+        """[N, d]: the class-aware prompts enter before the blocks of `LAYERS`."""
+        tcp, (prompts, w) = self.cfg.TRAINER.TCP, prepared
+        aware = dict.fromkeys(tcp.LAYERS, self.model.class_prompts(w))
+        text = self.text_encoder.encode(prompts.split(self.model.ctx), replace=aware, replace_weight=tcp.WEIGHT)
+        return normalize(text.float())
+
     def encode_text(self) -> Tensor:
-        """[C, d]: the class-aware prompts enter before the blocks of `LAYERS`."""
-        tcp = self.cfg.TRAINER.TCP
-        prompts = dict.fromkeys(tcp.LAYERS, self.model.class_prompts(self.w))
-        return normalize(self.text_encoder.encode(self.model(), replace=prompts, replace_weight=tcp.WEIGHT).float())
+        return self.encode_names((self.model.prompts, self.w))
 
     def loss(self, image: Tensor, label: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
         """L = L_ce + omega L_kg."""
