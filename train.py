@@ -25,6 +25,7 @@ from runs.folder import RunFolder
 from runs.record import environment, write_record
 from trainers.architecture import contradictions, saved_architecture
 from trainers.discovery import add_dataset_defaults, add_trainer_defaults, dataset_overrides, load_plugin
+from trainers.sar import take_spelling
 
 logger = logging.getLogger("train")
 LOGGERS = ("train", "trainers", "datasets", "clipkit", "language")
@@ -95,8 +96,10 @@ def setup_cfg(args: argparse.Namespace) -> CfgNode:
             merge_file(cfg, file)
     reset_cfg(cfg, args)
     merge_pairs(cfg, args.opts, "the command line")  # once before, since the next line looks at dataset and task
+    take_spelling(cfg)
     merge_pairs(cfg, dataset_overrides(cfg), f"{cfg.TRAINER.NAME}'s dataset settings")
     merge_pairs(cfg, args.opts, "the command line")
+    take_spelling(cfg)
     if args.eval_only and args.model_dir:
         found = saved_architecture(cfg, args.model_dir, args.load_epoch)
         contradictions(found, cfg, args.opts, args.model_dir)

@@ -21,7 +21,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from dassl.utils import InputError, atomic_path
-from runs.config_names import CONFIG_FOLDER, PUBLISHED, UNTRAINED
+from runs.config_names import CONFIG_FOLDER, METHODS, PUBLISHED, UNTRAINED
 from runs.protocols import Settings
 from runs.targets import EMBEDDED_SETS, ROOT, SHIFTS, TARGETS, dataset_config, expand
 
@@ -65,9 +65,9 @@ def jobs(
 
 
 def check_methods(names: Sequence[str]) -> list[str]:
-    """`all` becomes every method; a name without configs is refused."""
+    """`all` becomes every method without SAR on top; a name without configs is refused."""
     known = list(PUBLISHED)
-    names = [n for name in names for n in (known if name == "all" else [name])]
+    names = [n for name in names for n in (METHODS if name == "all" else [name])]
     for name in names:
         if not name or not (ROOT / "configs" / "trainers" / CONFIG_FOLDER.get(name, name)).is_dir():
             near = dict.fromkeys([*difflib.get_close_matches(name, known, n=3, cutoff=0.3), *known])

@@ -6,7 +6,7 @@ classes.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 UNTRAINED = ("ZeroshotCLIP", "ZeroshotCLIP2")
 CONFIG_FOLDER = {"ZeroshotCLIP2": "ZeroshotCLIP"}  # methods that share another's configs
@@ -47,6 +47,19 @@ PUBLISHED = {
     ),
     "ANPrompt": Names("vit_b16", "vit_b16_imagenet", "vit_b16_cross_datasets", {16: "vit_b16_few_shot"}),
 }
+
+
+# SAR on a host takes the host's configs; on CoOp it trains for 100 epochs, as its authors do.
+SAR_HOSTS = ("CoOp", "KgCoOp", "TCP", "MaPLe", "CoPrompt", "PromptSRC", "ANPrompt")
+METHODS = tuple(PUBLISHED)
+PUBLISHED |= {f"{host}SAR": PUBLISHED[host] for host in SAR_HOSTS}
+PUBLISHED["CoOpSAR"] = replace(PUBLISHED["CoOp"], base2new="vit_b16_ep100_ctxv1")
+CONFIG_FOLDER |= {f"{host}SAR": host for host in SAR_HOSTS}
+
+
+def method_name(name: str) -> str:
+    """A method's registered name from any way to write its letters ("coopsar"); unknown ones stay as they are."""
+    return next((known for known in PUBLISHED if known.casefold() == name.casefold()), name)
 
 
 def config_name(trainer: str, dataset: str, task: str = "B2N", shots: int = 16) -> str:

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from dassl.utils import InputError
 
-from .config_names import CONFIG_FOLDER, EMBEDDED, UNTRAINED, config_name
+from .config_names import CONFIG_FOLDER, EMBEDDED, UNTRAINED, config_name, method_name
 from .targets import dataset_config, default_source, expand
 
 __all__ = ["EMBEDDED", "PROTOCOLS", "UNTRAINED", "Settings", "config_name", "plan"]
@@ -63,6 +63,7 @@ def plan(
     """What a script runs, one after another: train.py's arguments, a run each. `where`: see `targets.expand`."""
     if protocol not in PROTOCOLS:
         raise InputError(f"There is no protocol {protocol!r}; there are {', '.join(PROTOCOLS)}.")
+    trainer = method_name(trainer)
     counts = [env.get("SHOTS", "16")]
     if protocol == "few_shot":
         counts = ALL_SHOTS if counts == ["all"] else counts[0].replace(",", " ").split() or counts

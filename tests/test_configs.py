@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 import train
-from runs.config_names import PUBLISHED
+from runs.config_names import METHODS
 
 CONFIGS = Path(__file__).resolve().parent.parent / "configs"
 TRAINERS = CONFIGS / "trainers"
@@ -49,7 +49,7 @@ SCHEDULES = {
     ("KgCoOp", "vit_b16_ep100_ctxv1"): ("sgd", 2e-3, 128, 100, "fp16"),
     ("ProGrad", "vit_b16_ep100"): ("sgd", 2e-3, 32, 100, "fp16"),
     ("ProGrad", "rn50"): ("sgd", 2e-3, 32, 200, "fp16"),
-    ("VPT", "vit_b16_c2_ep5_batch4_4"): ("sgd", 2.5e-3, 4, 5, "fp16"),
+    ("VPT", "vit_b16_c2_ep5_batch4_4"): ("sgd", 2.5e-3, 4, 5, "fp32"),
     ("IVLP", "vit_b16_c2_ep5_batch4_2+2ctx"): ("sgd", 3.5e-3, 4, 5, "fp16"),
     ("IVLP", "vit_b16_c2_ep5_batch4_4ctx_language_only"): ("sgd", 2.5e-3, 4, 5, "fp16"),
     ("MaPLe", "vit_b16_c2_ep5_batch4_2ctx"): ("sgd", 3.5e-3, 4, 5, "fp16"),
@@ -113,7 +113,7 @@ def test_what_is_particular():
     assert cfg.DATALOADER.K_TRANSFORMS == 2 and tuple(cfg.INPUT.TRANSFORMS) == ("randaugment", "normalize")
 
 
-@pytest.mark.parametrize("method", [m for m in PUBLISHED if m != "ZeroshotCLIP"])
+@pytest.mark.parametrize("method", [m for m in METHODS if m != "ZeroshotCLIP"])
 def test_embedded_depths_fit_four_blocks(method):
     cfg = resolved(method, "embedded")
     nodes = {"KgCoOp": ["COOP"], "TCP": ["COOP", "TCP"], "CoPrompt": ["CoPrompt"]}.get(method, [method.upper()])

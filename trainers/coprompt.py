@@ -119,7 +119,8 @@ class CoPrompt(MaPLe):
         return torch.stack([g[self.description_index % len(g)] for g in self.G])
 
     def encode_names(self, prepared: ContextPrompts) -> Tensor:
-        return normalize(self.model.adapter_text(self.prompted_text(prepared), TEXT_RATIO))
+        self.before_adapter = self.prompted_text(prepared)  # which SAR may align in place of the adapter's output
+        return normalize(self.model.adapter_text(self.before_adapter, TEXT_RATIO))
 
     def encode_image(self, image: Tensor) -> Tensor:
         return normalize(self.model.adapter_image(self.prompted_image(image), IMAGE_RATIO))

@@ -15,7 +15,7 @@ from bench.report import sections
 from bench.results import read
 from bench.summary import Scope, summarize
 from dassl.utils import InputError
-from runs.config_names import PUBLISHED, UNTRAINED
+from runs.config_names import METHODS, UNTRAINED
 from runs.protocols import Settings, base2new_folder, few_shot_folder, source_folder, target_folder
 
 SCOPE = Scope("shapes", ["digits", "letters"], ["digits", "letters"], ["digits", "letters"], ["shapes_sketch"], [1, 4])
@@ -148,8 +148,8 @@ def test_command_reads_writes_and_draws(output, tmp_path, capsys):
 
 
 def test_every_method_looks_different():
-    look = styles(list(PUBLISHED))
-    assert len({(v["color"], v["linestyle"], v["marker"]) for v in look.values()}) == len(PUBLISHED) == 13
+    look = styles(METHODS)
+    assert len({(v["color"], v["linestyle"], v["marker"]) for v in look.values()}) == len(METHODS) == 13
     assert len(set(COLOURS)) == 7
 
 
@@ -183,7 +183,7 @@ def test_bad_input_is_one_sentence(arguments, says, capsys):
 
 
 def test_all_methods():
-    assert check_methods(["all"]) == list(PUBLISHED) and check_methods(["CoOp", "CoOp"]) == ["CoOp"]
+    assert check_methods(["all"]) == list(METHODS) and check_methods(["CoOp", "CoOp"]) == ["CoOp"]
     with pytest.raises(InputError):
         check_methods([""])
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from dassl.utils import InputError
-from runs.config_names import PUBLISHED, config_name
+from runs.config_names import CONFIG_FOLDER, METHODS, PUBLISHED, config_name, method_name
 from runs.protocols import (
     Settings,
     base2new_test,
@@ -55,7 +55,9 @@ def test_every_config_name_is_a_file(trainer):
         for task in ("B2N", "CD", "FS"):
             for shots in (1, 2, 4, 8, 16):
                 name = config_name(trainer, dataset, task, shots)
-                assert (ROOT / "configs/trainers" / trainer / f"{name}.yaml").is_file(), name
+                assert (ROOT / "configs/trainers" / CONFIG_FOLDER.get(trainer, trainer) / f"{name}.yaml").is_file(), (
+                    name
+                )
 
 
 def test_base_to_new_folders_are_coops():
@@ -173,11 +175,11 @@ def test_every_method_has_every_script():
     from runs.protocols import PROTOCOLS
 
     folders = {p.parent for p in SCRIPTS if p.stem == "few_shot"}
-    assert len(folders) == len(PUBLISHED)
+    assert len(folders) == len(METHODS) + 1  # scripts/sar takes its host as an argument
     for folder in folders:
         assert {p.stem for p in SCRIPTS if p.parent == folder} >= set(PROTOCOLS)
         names = {text.split()[-2] for p in folder.glob("*.sh") for text in (ROOT / p).read_text().splitlines()[-1:]}
-        assert len(names) <= 1 and names <= set(PUBLISHED)
+        assert len(names) <= 1 and (names <= set(PUBLISHED) or folder.name == "sar")
 
 
 def test_scripts_reach_the_shared_one():
@@ -189,3 +191,12 @@ def test_scripts_reach_the_shared_one():
     for script, call in zip(SCRIPTS, calls, strict=True):
         error = call.communicate(timeout=60)[1]
         assert call.returncode == 2 and "DATASET" in error, script
+
+
+def test_sar_takes_its_hosts_configs():
+    assert method_name("coopsar") == "CoOpSAR" and method_name("Mine") == "Mine"
+    (only,) = plan("base2new_train", "maplesar", "dtd", 1, {}, [])
+    assert option(only, "--trainer") == "MaPLeSAR"
+    assert option(only, "--config-file") == "configs/trainers/MaPLe/vit_b16_c2_ep5_batch4_2ctx.yaml"
+    assert config_name("CoOpSAR", "dtd") == "vit_b16_ep100_ctxv1"
+    assert config_name("CoOpSAR", "imagenet", "CD") == config_name("CoOp", "imagenet", "CD")

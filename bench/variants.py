@@ -1,0 +1,109 @@
+"""A few settings of base-to-new side by side: each variant runs under its own folder and has one row of a table.
+
+Used by the ablations: a variant is a label, a method, and config pairs.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import statistics
+import sys
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from tabulate import tabulate
+
+from dassl.utils import InputError, atomic_path
+from runs.protocols import UNTRAINED, Settings
+from runs.targets import dataset_config
+
+from . import base2new, launch
+from .table import harmonic_mean, mean_spread, read_by_seed
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One row. `cells`: its label, one or more columns; `folder`: where its runs go, below the output folder."""
+
+    cells: tuple[str, ...]
+    folder: str
+    method: str
+    pairs: tuple[str, ...] = ()
+    shots: int = 0  # 0: as the environment says
+
+
+def average_by_seed(folder: Path, method: str, datasets: Sequence[str] = ()) -> dict[int, tuple[float, float]]:
+    """{seed: (base, new)}, each the mean over datasets, of the seeds that have finished all of them."""
+    values: dict[int, dict[str, dict[str, float]]] = defaultdict(lambda: defaultdict(dict))
+    for (dataset, name, seed, part), accuracy in read_by_seed(folder).items():
+        if name == method:
+            values[seed][part][dataset] = accuracy
+    most = max((len(parts["base"]) for parts in values.values()), default=0)
+    count = len(datasets) or most
+    complete = {s: p for s, p in sorted(values.items()) if len(p["base"]) == len(p["new"]) == count}
+    return {s: (statistics.fmean(p["base"].values()), statistics.fmean(p["new"].values())) for s, p in complete.items()}
+
+
+def row(variant: Variant, output: Path, datasets: Sequence[str] = ()) -> list:
+    """Label, base, new, HM (mean ± deviation over seeds), number of seeds; dashes where nothing is finished."""
+    seeds = average_by_seed(output / variant.folder, variant.method, datasets)
+    if not seeds:
+        return [*variant.cells, "-", "-", "-", 0]
+    bases, news = zip(*seeds.values(), strict=True)
+    hms = [harmonic_mean(b, n) for b, n in seeds.values()]
+    return [*variant.cells, *(mean_spread(list(v)) for v in (bases, news, hms)), len(seeds)]
+
+
+def jobs(variants: Sequence[Variant], datasets: Sequence[str], seeds: Sequence[int], settings: Settings) -> list:
+    """Every run, seed by seed, so that a first table is there early."""
+    found = []
+    for seed in seeds:
+        for v in variants:
+            if v.method in UNTRAINED and seed != seeds[0]:
+                continue
+            own = replace(settings, output=str(Path(settings.output) / v.folder), pairs=(*settings.pairs, *v.pairs))
+            own = replace(own, shots=v.shots) if v.shots else own
+            found += [base2new.steps(v.method, dataset, seed, own) for dataset in datasets]
+    return list(dict.fromkeys(found))
+
+
+def parser(doc: str, output: str, datasets: Sequence[str]) -> argparse.ArgumentParser:
+    """The options that all these commands share."""
+    made = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
+    made.add_argument("--datasets", nargs="+", default=list(datasets))
+    made.add_argument("--seeds", nargs="+", type=int, default=[1, 2, 3])
+    made.add_argument("--jobs", type=int, default=min(2, os.cpu_count() or 1), help="runs side by side")
+    made.add_argument("--root", default=os.environ.get("DATA", "data"))
+    made.add_argument("--output", default=output)
+    made.add_argument("--markdown", type=Path, metavar="FILE", help="also write the table here")
+    made.add_argument("--tables-only", action="store_true", help="run nothing")
+    made.add_argument("opts", nargs="*", default=[], help="config pairs for every run: KEY VALUE ...")
+    return made
+
+
+def run(variants: Sequence[Variant], headers: Sequence[str], title: str, args: argparse.Namespace) -> int:
+    """Runs what is not finished, and prints the table; the exit code."""
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    failures = []
+    try:
+        for dataset in args.datasets:
+            dataset_config(dataset)
+        settings = replace(Settings.from_environment(os.environ, args.opts), data=args.root, output=args.output)
+        if not args.tables_only:
+            failures = launch.run_all(jobs(variants, args.datasets, args.seeds, settings), args.jobs)
+        rows = [row(v, Path(args.output), args.datasets) for v in variants]
+    except InputError as error:
+        print(f"error: {error}", file=sys.stderr)  # noqa: T201
+        return 2
+    columns = [*headers, "Base", "New", "HM", "seeds"]
+    print(f"\n{title}, mean over {', '.join(args.datasets)}\n\n{tabulate(rows, columns, disable_numparse=True)}")  # noqa: T201
+    if args.markdown:
+        with atomic_path(args.markdown) as temporary:
+            Path(temporary).write_text(tabulate(rows, columns, tablefmt="github", disable_numparse=True) + "\n")
+    for failure in failures:
+        print(f"failed: {failure}", file=sys.stderr)  # noqa: T201
+    return 1 if failures else 0

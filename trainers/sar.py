@@ -1,0 +1,195 @@
+"""SAR: Learning Generalizable Prompt for CLIP with Class Similarity Knowledge (arXiv 2502.11969), on other methods.
+
+`with_sar(Host)` makes a method of its own: the host, and lambda L_SAR added to its loss. A host is asked for one thing,
+text embeddings of given names under the current prompts (`prepare_names`, `encode_names`). In training its class names
+and the novel names go through the text tower as one batch; the host sees the first C rows and works as ever.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from clipkit import InputError, derive_seed, fingerprint, normalize
+from dassl.engine import TRAINER_REGISTRY
+from datasets.templates import SELECTED, custom_template
+from language.novel import load_novel, overlap
+
+from .anprompt import ANPrompt
+from .base import PromptTrainer
+from .checks import check_choices
+from .coop import CoOp
+from .coprompt import CoPrompt
+from .kgcoop import KgCoOp
+from .maple import MaPLe
+from .promptsrc import PromptSRC
+from .similarity_alignment import SimilarityAlignment
+from .tcp import TCP
+
+N = "TRAINER.SAR."
+DEFAULTS = {
+    N + "ENABLED": False,  # True on a host is another way to write <Host>SAR
+    N + "LAMBDA": 0.1,  # of Eq. 6; the published value of a host and dataset where there is one
+    N + "NOVEL_SOURCE": "llm",  # llm: our list | file | wordnet | oracle
+    N + "NOVEL_FILE": "",
+    N + "NUM_NOVEL": 200,
+    N + "SAMPLE_SIZE": 64,  # s of Eq. 4
+    N + "RANDOM_SAMPLING": True,  # False: each row over all other classes (Eq. 3)
+    N + "ENSEMBLE": True,  # targets from 8 prompts; False: from the dataset's own alone
+    N + "TAU": 0.0,  # temperature of Eq. 3 and 4; 0: CLIP's
+    N + "DIRECTION": "target_to_learned",  # target_to_learned: KL(P || P~) | learned_to_target
+    N + "PRE_ADAPTER": False,  # CoPrompt: align its text features before the adapter
+    N + "SEED": -1,  # of novel names and index sets; negative: the run's
+}
+CHOICES = {
+    "NOVEL_SOURCE": ("llm", "file", "wordnet", "oracle"),
+    "DIRECTION": ("target_to_learned", "learned_to_target"),
+}
+# lambda where it is not 0.1
+LAMBDA_OF_DATASET = {
+    "CoOp": {"DescribableTextures": 0.5, "UCF101": 0.5, "EuroSAT": 0.5, "FGVCAircraft": 0.5},
+    "MaPLe": {"DescribableTextures": 0.5, "UCF101": 0.5, "EuroSAT": 0.75, "FGVCAircraft": 0.75},
+    "CoPrompt": {"DescribableTextures": 0.5, "UCF101": 0.5, "EuroSAT": 0.75, "FGVCAircraft": 0.8},
+}
+
+
+class SAR(PromptTrainer):
+    """The mix-in: stands before the host in the method resolution order."""
+
+    host: type[PromptTrainer]
+    alignment: SimilarityAlignment | None = None
+
+    @classmethod
+    def dataset_overrides(cls, cfg) -> dict:
+        """The host's settings for the dataset, and the published lambda."""
+        if cls.host is CoOp and cfg.DATASET.NUM_SHOTS == 4:
+            weight = 1.0
+        else:
+            weight = LAMBDA_OF_DATASET.get(cls.host.__name__, {}).get(cfg.DATASET.NAME)
+        return super().dataset_overrides(cfg) | ({} if weight is None else {N + "LAMBDA": weight})
+
+    def check_cfg(self, cfg) -> None:
+        super().check_cfg(cfg)
+        sar = cfg.TRAINER.SAR
+        check_choices("TRAINER.SAR", sar, CHOICES)
+        if sar.LAMBDA < 0 or sar.NUM_NOVEL < 0 or sar.SAMPLE_SIZE < 1:
+            raise InputError("TRAINER.SAR.LAMBDA and NUM_NOVEL must not be negative, SAMPLE_SIZE at least 1.")
+        if cfg.TRAINER.get("COOP", {}).get("CSC") and issubclass(self.host, CoOp):
+            raise InputError("TRAINER.COOP.CSC learns a context a class, which novel names have none of; leave it out.")
+
+    def before_train(self) -> None:
+        if self.cfg.TRAINER.SAR.LAMBDA > 0:
+            self.build_alignment()
+        super().before_train()
+
+    # ------------------------------------------------------------------ names and targets
+
+    def build_alignment(self) -> None:
+        """Novel names, prompts of all names, and the fixed target similarities; a test needs none of them."""
+        cfg = self.cfg.TRAINER.SAR
+        novel = self.novel_names()
+        names = [*self.classnames, *novel]
+        self.all_names = self.prepare_names(names)
+        tau = cfg.TAU or (1 / self.logit_scale).item()
+        size = cfg.SAMPLE_SIZE if cfg.RANDOM_SAMPLING else 0
+        target_first = cfg.DIRECTION == "target_to_learned"
+        self.alignment = SimilarityAlignment(self.target_gram(names), tau, size, self.sar_seed(), target_first)
+
+    def sar_seed(self) -> int:
+        return derive_seed(max(self.cfg.SEED, 0) if self.cfg.TRAINER.SAR.SEED < 0 else self.cfg.TRAINER.SAR.SEED, "SAR")
+
+    def novel_names(self) -> list[str]:
+        """Q names that are none of the classes."""
+        cfg = self.cfg.TRAINER.SAR
+        if cfg.NUM_NOVEL == 0:
+            return []
+        every = [name.replace("_", " ") for name in getattr(self.dm.dataset, "all_classnames", self.classnames)]
+        new = [name for name in every if name not in self.classnames]
+        names = {"base_names": self.classnames, "new_names": new, "count": cfg.NUM_NOVEL, "seed": self.sar_seed()}
+        novel = load_novel(self.cfg.DATASET.NAME, cfg.NOVEL_SOURCE, cfg.NOVEL_FILE, **names)
+        self.record["novel_names"] = {
+            "source": novel.source,
+            "file": novel.file,
+            "sha256": novel.sha256,
+            "count": len(novel.names),
+            "overlap_with_new_classes": overlap(novel.names, new),
+        }
+        return list(novel.names)
+
+    def target_gram(self, names: list[str]) -> Tensor:
+        """[N, N] similarities of E: e_i the mean over U prompts of normalised features; kept on disk."""
+        own = custom_template(self.cfg.DATASET.NAME, "sar")
+        templates = [*SELECTED, own] if self.cfg.TRAINER.SAR.ENSEMBLE else [own]
+        key = {
+            "kind": "SAR target similarities, fp32",
+            "backbone": fingerprint(self.clip),
+            "precision": self.precision,
+            "device": self.device.type,
+            "torch": torch.__version__,
+            "names": names,
+            "templates": templates,
+        }
+
+        def compute() -> dict[str, Tensor]:
+            texts = [template.format(name) for template in templates for name in names]
+            e = normalize(self.text_encoder.encode_texts(texts).view(len(templates), len(names), -1).mean(0))
+            return {"gram": e @ e.t()}
+
+        return self.bank.get(key, compute)["gram"].to(self.device)
+
+    # ------------------------------------------------------------------ training
+
+    def encode_text(self) -> Tensor:
+        """The host's [C, d]; while training, cut from one batch with the novel names."""
+        if self.alignment is None or not self.model.training:
+            return super().encode_text()
+        self.all_features = self.encode_names(self.all_names)
+        return self.all_features[: len(self.classnames)]
+
+    def loss(self, image, label: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        """L = L_host + lambda L_SAR (Eq. 6)."""
+        logits, terms = super().loss(image, label)
+        if self.alignment is None:
+            return logits, terms
+        learned = self.all_features
+        if self.cfg.TRAINER.SAR.PRE_ADAPTER and hasattr(self, "before_adapter"):
+            learned = normalize(self.before_adapter)
+        sar = self.alignment(learned, self.epoch, self.batch_idx)
+        return logits, terms | {"sar": self.cfg.TRAINER.SAR.LAMBDA * sar}
+
+
+def take_spelling(cfg) -> None:
+    """`TRAINER.SAR.ENABLED True` on a host and `--trainer <Host>SAR` are two spellings of one run.
+
+    Raises InputError for an unknown host, and for one that cannot encode arbitrary names.
+    """
+    name = cfg.TRAINER.NAME
+    if cfg.TRAINER.SAR.ENABLED and name in TRAINER_REGISTRY.registered_names():
+        kind = TRAINER_REGISTRY.get(name)
+        name = cfg.TRAINER.NAME = (kind if issubclass(kind, SAR) else with_sar(kind)).__name__
+    if name in TRAINER_REGISTRY.registered_names():
+        cfg.TRAINER.SAR.ENABLED = issubclass(TRAINER_REGISTRY.get(name), SAR)
+
+
+def with_sar(host: type[PromptTrainer]) -> type[PromptTrainer]:
+    """The method <Host>SAR, registered. Raises InputError for a host that cannot encode arbitrary names."""
+    if getattr(host, "encode_names", None) in (None, PromptTrainer.encode_names):
+        raise InputError(
+            f"SAR needs text embeddings of any names under the current prompts, which {host.__name__} does not give; "
+            "choose another host, or define prepare_names and encode_names."
+        )
+    name = f"{host.__name__}SAR"
+    if name in TRAINER_REGISTRY.registered_names():
+        return TRAINER_REGISTRY.get(name)
+    body = {
+        "__doc__": f"{host.__name__} with similarity alignment regularisation.",
+        "__module__": __name__,
+        "host": host,
+        "config_defaults": {**host.config_defaults, **DEFAULTS},
+    }
+    return TRAINER_REGISTRY.register()(type(name, (SAR, host), body))
+
+
+CoOpSAR, KgCoOpSAR, TCPSAR, MaPLeSAR, CoPromptSAR, PromptSRCSAR, ANPromptSAR = map(
+    with_sar, (CoOp, KgCoOp, TCP, MaPLe, CoPrompt, PromptSRC, ANPrompt)
+)
