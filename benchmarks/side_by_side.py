@@ -18,9 +18,16 @@ from PIL import Image
 import train
 from dassl.data.datasets import DATASET_REGISTRY, DatasetBase, Datum
 from dassl.engine import TRAINER_REGISTRY, build_trainer
+from runs.config_names import CONFIG_FOLDER
 
 ADJECTIVES = ("red", "old", "tall", "small", "wooden", "striped", "shiny", "broken", "wild", "frozen")
-NOUNS = ("boat", "house", "tiger", "guitar", "bridge", "lamp", "tower", "cup", "tree", "horse")
+NOUNS = (
+    "boat", "house", "tiger", "guitar", "bridge", "lamp", "tower", "cup", "tree", "horse",
+    "apple", "ball", "car", "door", "eagle", "flag", "glove", "hat", "inkwell", "jug",
+    "kite", "leaf", "moon", "nest", "onion", "piano", "queen", "river", "spoon", "train",
+    "umbrella", "violin", "wheel", "yacht", "zebra", "arrow", "bell", "clock", "dress", "egg",
+    "fork", "goose", "harp", "ice cream", "jar", "key", "lion", "mask", "nail", "owl",
+)  # fmt: skip
 
 
 @DATASET_REGISTRY.register()
@@ -73,7 +80,7 @@ def full_size_trainer(
     settings |= {"MODEL.BACKBONE.NAME": "" if file else backbone, "MODEL.BACKBONE.PATH": backbone if file else ""}
     settings |= pairs or {}
     named = ["--root", root, "--seed", "1", "--trainer", name, "--output-dir", f"{root}/out"]
-    named += ["--config-file", f"configs/trainers/{name}/{config}.yaml"]
+    named += ["--config-file", f"configs/trainers/{CONFIG_FOLDER.get(name, name)}/{config}.yaml"]
     flat = [str(x) for pair in settings.items() for x in pair]
     with contextlib.redirect_stdout(io.StringIO()):  # the engine tells of its transforms
         return build_trainer(train.setup_cfg(train.build_parser().parse_args(named + flat)))
