@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from .errors import InputError
-from .split_text import SplitText, TextGroup, common_prefix, group_cost, length_groups, split_embedding
+from .split_text import SplitText, TextGroup, common_prefix, group_cost, length_groups
 from .text_encoder import TextEncoder
 from .tokens import eot_positions, token_count, tokenize
 
@@ -60,13 +60,13 @@ class ContextPrompts(nn.Module):
             first = encoder.embed(tokenize(ctx_text))[0, 1 : 1 + n_ctx] if ctx_text else None
         self.shared = self._shared(tokens, eot, position)
         cost = group_cost(encoder.width, encoder.device)
-        self._groups = length_groups((eot + 1 - self.shared).tolist(), cost)
-        for i, rows in enumerate(self._groups):
+        self._lengths = []
+        for i, rows in enumerate(length_groups((eot + 1 - self.shared).tolist(), cost)):
             index = torch.tensor(rows, device=encoder.device)
-            length = int(eot[rows].max()) + 1
+            self._lengths.append(int(eot[rows].max()) + 1)
             self._buffer(f"_rows{i}", index)
-            self._buffer(f"_eot{i}", eot[rows].to(encoder.device) - self.shared)
-            self._buffer(f"_ends{i}", embedding[index, self.shared : length])
+            self._buffer(f"_eot{i}", eot[rows].to(encoder.device))
+            self._buffer(f"_ends{i}", embedding[index, self.shared : self._lengths[-1]].clone())
         self._buffer("token_prefix", embedding[:, :1].clone())
         self._buffer("token_suffix", embedding[:, 1 + n_ctx :].clone())
         self._buffer("eot", eot.to(encoder.device))
@@ -141,15 +141,22 @@ class ContextPrompts(nn.Module):
     def split(self, ctx: Tensor) -> SplitText:
         """The same prompts for `TextEncoder.encode`, from a context [n, d], one per class [C, n, d] or, with the class
         name at the end, one per image [G, 1, n, d]: what all classes share stands there once."""
-        per_class = ctx.dim() == 3
-        if per_class or self._order is not None:
-            return split_embedding(self(ctx), self.eot, 1 if per_class else self.shared)
+        buffers = self._buffers
+        if ctx.dim() == 3 or self._order is not None:
+            dense, shared = self(ctx), 1 if ctx.dim() == 3 else self.shared
+            groups = [
+                TextGroup(
+                    buffers[f"_rows{i}"], dense[buffers[f"_rows{i}"], shared:length], buffers[f"_eot{i}"] - shared
+                )
+                for i, length in enumerate(self._lengths)
+            ]
+            return SplitText(dense[0, :shared], groups)
         sos, between = self.token_prefix[0], self.token_suffix[0, : self.shared - 1 - self.n_ctx]
         ctx = ctx.to(sos.dtype).squeeze(-3) if ctx.dim() == 4 else ctx.to(sos.dtype)
         lead = ctx.shape[:-2]
         prefix = torch.cat([sos.expand(*lead, -1, -1), ctx, between.expand(*lead, -1, -1)], dim=-2)
-        buffers = self._buffers
         groups = [
-            TextGroup(buffers[f"_rows{i}"], buffers[f"_ends{i}"], buffers[f"_eot{i}"]) for i in range(len(self._groups))
+            TextGroup(buffers[f"_rows{i}"], buffers[f"_ends{i}"], buffers[f"_eot{i}"] - self.shared)
+            for i in range(len(self._lengths))
         ]
         return SplitText(prefix, groups)

@@ -6,19 +6,18 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from clipkit import ContextPrompts, InputError, normalize
+from clipkit import ContextPrompts, InputError
 from clipkit.tokens import token_count
 from dassl.engine import TRAINER_REGISTRY
 from dassl.engine.gradients import without_conflict
 from datasets.templates import custom_template
 
-from .base import PromptTrainer
 from .context import context_words, start_context
-from .coop import PromptLearner
+from .coop import CoOp, PromptLearner
 
 
 @TRAINER_REGISTRY.register()
-class ProGrad(PromptTrainer):
+class ProGrad(CoOp):
     """CoOp that never steps against zero-shot CLIP: the gradient of the cross-entropy loses the part that opposes the
     gradient of the divergence from the hand-written prompts' predictions.
 
@@ -74,15 +73,6 @@ class ProGrad(PromptTrainer):
         if own != alias and 1.0 not in (own, alias):
             raise InputError(f"{self.node}.{key} is {own} and LOSS.{key} {alias}: give one of the two.")
         return own if own != 1.0 else alias
-
-    def prepare_names(self, names: list[str]) -> ContextPrompts:
-        return self.model.prompts.for_names(names)
-
-    def encode_names(self, prepared: ContextPrompts) -> Tensor:
-        return normalize(self.text_encoder.encode(prepared.split(self.model.ctx)).float())
-
-    def encode_text(self) -> Tensor:
-        return self.encode_names(self.model.prompts)
 
     def loss(self, image: Tensor, label: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
         """L_ce, and L_kl : T^2 times the cross-entropy of the prediction against zero-shot CLIP's at T."""

@@ -74,7 +74,7 @@ class SAR(PromptTrainer):
         check_choices("TRAINER.SAR", sar, CHOICES)
         if sar.LAMBDA < 0 or sar.NUM_NOVEL < 0 or sar.SAMPLE_SIZE < 1:
             raise InputError("TRAINER.SAR.LAMBDA and NUM_NOVEL must not be negative, SAMPLE_SIZE at least 1.")
-        if cfg.TRAINER.get("COOP", {}).get("CSC") and issubclass(self.host, CoOp):
+        if self.node == "TRAINER.COOP" and cfg.TRAINER.COOP.get("CSC"):
             raise InputError("TRAINER.COOP.CSC learns a context a class, which novel names have none of; leave it out.")
 
     def before_train(self) -> None:
