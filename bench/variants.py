@@ -22,7 +22,8 @@ from runs.protocols import UNTRAINED, Settings
 from runs.targets import dataset_config
 
 from . import base2new, launch
-from .table import harmonic_mean, mean_spread, read_by_seed
+from .summary import hm_of_means
+from .table import mean_spread, read_by_seed
 
 
 @dataclass(frozen=True)
@@ -49,13 +50,13 @@ def average_by_seed(folder: Path, method: str, datasets: Sequence[str] = ()) -> 
 
 
 def row(variant: Variant, output: Path, datasets: Sequence[str] = ()) -> list:
-    """Label, base, new, HM (mean ± deviation over seeds), number of seeds; dashes where nothing is finished."""
+    """Label, base, new, HM of the means (each ± deviation over seeds), number of seeds; dashes if none is finished."""
     seeds = average_by_seed(output / variant.folder, variant.method, datasets)
     if not seeds:
         return [*variant.cells, "-", "-", "-", 0]
-    bases, news = zip(*seeds.values(), strict=True)
-    hms = [harmonic_mean(b, n) for b, n in seeds.values()]
-    return [*variant.cells, *(mean_spread(list(v)) for v in (bases, news, hms)), len(seeds)]
+    base, new = ({seed: pair[i] for seed, pair in seeds.items()} for i in (0, 1))
+    spreads = [mean_spread(list(values.values())) for values in (base, new)]
+    return [*variant.cells, *spreads, hm_of_means(base, new), len(seeds)]
 
 
 def jobs(variants: Sequence[Variant], datasets: Sequence[str], seeds: Sequence[int], settings: Settings) -> list:
