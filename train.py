@@ -20,6 +20,7 @@ from clipkit import InputError as BackboneInputError
 from dassl.config import get_cfg_default
 from dassl.engine import build_trainer
 from dassl.utils import InputError, attach_logger, input_error_sentence, set_random_seed, setup_logger
+from datasets.noisy import add_noise_defaults, take_aliases
 from runs.config import merge_file, merge_pairs
 from runs.folder import RunFolder
 from runs.record import environment, write_record
@@ -62,6 +63,7 @@ def extend_cfg(cfg: CfgNode) -> None:
     cfg.TRAINER.FP16_LOSS = False  # with PREC fp16: logits and loss in fp16, for comparison with the published code
     cfg.MODEL.BACKBONE.PATH = ""  # a local CLIP file, in place of a download
     cfg.TEST.FEATURE_BANK = True  # keep test image features of frozen towers on disk
+    add_noise_defaults(cfg)
     add_dataset_defaults(cfg)
     add_trainer_defaults(cfg)
 
@@ -100,6 +102,7 @@ def setup_cfg(args: argparse.Namespace) -> CfgNode:
     merge_pairs(cfg, dataset_overrides(cfg), f"{cfg.TRAINER.NAME}'s dataset settings")
     merge_pairs(cfg, args.opts, "the command line")
     take_spelling(cfg)
+    take_aliases(cfg)
     if args.eval_only and args.model_dir:
         found = saved_architecture(cfg, args.model_dir, args.load_epoch)
         contradictions(found, cfg, args.opts, args.model_dir)

@@ -1,4 +1,4 @@
-"""python -m datasets doctor | prepare | items: look after the data under --root. docs/datasets.md says more."""
+"""python -m datasets doctor | prepare | items | noise: look after the data under --root. docs/datasets.md says more."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import sys
 
 from dassl.utils import InputError, attach_logger, input_error_sentence
 
-from . import doctor, items
+from . import doctor, items, noise_command
 from .console import complain
 from .prepare import command as prepare
 
@@ -16,7 +16,7 @@ def main(argv: list[str] | None = None) -> int:
     """Exit codes: 0 fine, 1 the doctor found problems, 2 bad usage or bad input, 130 interrupted."""
     parser = argparse.ArgumentParser(prog="python -m datasets", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
-    for module in (doctor, prepare, items):
+    for module in (doctor, prepare, items, noise_command):
         module.add_command(commands).set_defaults(run=module.run)
     args = parser.parse_args(argv)
     attach_logger("datasets")

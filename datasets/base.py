@@ -74,11 +74,18 @@ class SplitDataset(DatasetBase):
         names = {item.label: item.classname for item in train}
         self.all_classnames = [names[label] for label in sorted(names)]  # before the base/new half is taken
         self._compare_sizes(train, val, test)
+        self._all_train = (train, val, test)
         if not self.test_only:
             train, val = fewshot(self, train, val, cfg, self.dataset_dir, self.image_dir)
             half = getattr(cfg.DATASET, "SUBSAMPLE_CLASSES", "all")
             train, val, test = subsample_classes(train, val, test, subsample=half)
         super().__init__(train_x=train, val=val, test=test)
+
+    @property
+    def train_pool(self) -> list[Datum]:
+        """All training images of the run's classes, of which `train_x` may be a few-shot sample."""
+        half = "all" if self.test_only else getattr(self.cfg.DATASET, "SUBSAMPLE_CLASSES", "all")
+        return subsample_classes(*self._all_train, subsample=half)[0]
 
     @classmethod
     def find_dir(cls, root: str) -> str:

@@ -48,6 +48,7 @@ def write_record(path: Path, cfg: CfgNode, args: Namespace, trainer, seconds: fl
         **getattr(trainer, "record", {}),
         "learnable_numbers": sum(p.numel() for m in trainer._models.values() for p in m.parameters()),
         "classnames": list(data.classnames),
+        "noise": getattr(data, "noise", None),
         "items": {"train": _items_hash(data.train_x), "test": _items_hash(data.test)},
         "settings_hash": settings_hash(found),
         "config": _plain(cfg),

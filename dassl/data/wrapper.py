@@ -49,6 +49,8 @@ class DatasetWrapper(Dataset):
     def __getitem__(self, idx: int) -> dict:
         item = self.data_source[idx]
         output = {"label": item.label, "domain": item.domain, "impath": item.impath, "index": int(idx)}
+        if "_gttarget" in vars(item):  # label noise: the true label, for logs only
+            output["gt"] = item.gttarget
         img0 = self.read(item.impath)
         if self.transform is None:
             output["img"] = img0

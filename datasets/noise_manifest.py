@@ -1,0 +1,138 @@
+"""A noise manifest: the whole training list of a run, with true and observed labels, as one JSON file."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from dassl.data.datasets import Datum
+from dassl.utils import InputError, write_json
+
+FORMAT = 1
+
+
+@dataclass(frozen=True)
+class NoisyItem:
+    """impath: relative to the image folder; true: None where it is not known; noisy: the observed label."""
+
+    impath: str
+    true: int | None
+    noisy: int
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """`noise`: {"type", "rate", "seed", "params"}; items in the order of the clean training list."""
+
+    dataset: str
+    classnames: list[str]
+    shots: int
+    split_seed: int
+    subsample: str
+    noise: dict
+    items: list[NoisyItem]
+
+    @property
+    def sha256(self) -> str:
+        """Over everything that defines the training list: the same hash means the same images with the same labels."""
+        facts = [self.dataset, self.shots, self.split_seed, self.subsample, self.noise]
+        rows = [[item.impath, item.true, item.noisy] for item in self.items]
+        return hashlib.sha256(json.dumps([facts, rows], sort_keys=True).encode()).hexdigest()
+
+    def stats(self) -> dict:
+        """Counts: items, flipped ones, realised rate, observed labels, [true, noisy, count] of the flips."""
+        known = [item for item in self.items if item.true is not None]
+        flips = Counter((item.true, item.noisy) for item in known if item.true != item.noisy)
+        flipped, observed = sum(flips.values()), Counter(item.noisy for item in self.items)
+        return {
+            "n": len(self.items),
+            "flipped": flipped,
+            "realised_rate": flipped / len(known) if known else None,
+            "observed_per_class": [observed[c] for c in range(len(self.classnames))],
+            "flips": [[*pair, count] for pair, count in sorted(flips.items())],
+        }
+
+    def transitions(self) -> list[list[int]]:
+        """[C][C] counts: true class by observed class."""
+        counts = Counter((item.true, item.noisy) for item in self.items if item.true is not None)
+        classes = range(len(self.classnames))
+        return [[counts[t, o] for o in classes] for t in classes]
+
+    def file(self, folder: str | Path) -> Path:
+        """Its name below a dataset's folder."""
+        part = "" if self.subsample == "all" else f"_{self.subsample}"
+        name = f"{self.noise['type']}_r{round(1000 * self.noise['rate']):04d}_n{self.noise['seed']}.json"
+        return Path(folder) / "noise" / f"{self.shots}shot_split{self.split_seed}{part}" / name
+
+    def write(self, file: str | Path) -> None:
+        """Atomically, with statistics and hash."""
+        write_json(
+            {
+                "format": FORMAT,
+                "dataset": self.dataset,
+                "num_classes": len(self.classnames),
+                "classnames": self.classnames,
+                "shots": self.shots,
+                "split_seed": self.split_seed,
+                "subsample": self.subsample,
+                "noise": self.noise,
+                "stats": self.stats(),
+                "items_sha256": self.sha256,
+                "items": [vars(item) for item in self.items],
+            },
+            str(file),
+        )
+
+    def train_list(self, image_dir: str, domains: Mapping[str, int] | None = None) -> list[Datum]:
+        """Its items as a data set's: `label` is the observed one, `gttarget` the true one (-1: unknown)."""
+        found = []
+        for item in self.items:
+            path = os.path.join(image_dir, item.impath)
+            if not os.path.isfile(path):
+                raise InputError(
+                    f"The noise manifest lists {path}, which does not exist: it was made for another copy of the "
+                    "dataset; make it anew (python -m datasets noise), or restore the image."
+                )
+            datum = Datum(path, item.noisy, (domains or {}).get(path, 0), self.classnames[item.noisy])
+            datum.gttarget = -1 if item.true is None else item.true
+            found.append(datum)
+        return found
+
+
+def read_manifest(file: str | Path) -> Manifest:
+    """Raises InputError for a missing or damaged file, another format, labels out of range, and a wrong hash."""
+    try:
+        data = json.loads(Path(file).read_text(encoding="utf-8"))
+        if data["format"] != FORMAT:
+            raise ValueError(f"its format is {data['format']!r}, not {FORMAT}")
+        items = [NoisyItem(row["impath"], row["true"], row["noisy"]) for row in data["items"]]
+        keys = ("dataset", "classnames", "shots", "split_seed", "subsample", "noise")
+        manifest = Manifest(*(data[key] for key in keys), items)
+        classes = range(len(manifest.classnames))
+        if any(item.noisy not in classes or item.true not in (None, *classes) for item in items):
+            raise ValueError("a label is none of its classes")
+    except FileNotFoundError as error:
+        raise InputError(f"There is no noise manifest {file}; make it with python -m datasets noise.") from error
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise InputError(f"{file} is not a noise manifest ({type(error).__name__}: {error}); make it anew.") from error
+    if manifest.sha256 != data.get("items_sha256"):
+        raise InputError(f"{file} was changed after it was made: its hash does not fit; make it anew.")
+    return manifest
+
+
+def check_fits(manifest: Manifest, wanted: dict, file: str | Path) -> None:
+    """Raises InputError unless the manifest is about this dataset, these classes, shots and seed."""
+    for key, value in wanted.items():
+        found = getattr(manifest, key)
+        if found != value:
+            shown = (f"{len(found)} classes", f"{len(value)}") if isinstance(value, Sequence) and not isinstance(
+                value, str
+            ) else (repr(found), repr(value))  # fmt: skip
+            raise InputError(
+                f"{file} was made for {key} {shown[0]}, this run has {shown[1]}; give the manifest that fits."
+            )
