@@ -27,6 +27,8 @@ class DatasetWrapper(Dataset):
         self.data_source = data_source
         self.transform = transform
         self.is_train = is_train
+        # Label noise: the true label comes along as `gt`, for logs only.
+        self.has_gt = is_train and all("_gttarget" in getattr(item, "__dict__", {}) for item in data_source)
         self.k_tfm = cfg.DATALOADER.K_TRANSFORMS if is_train else 1
         self.return_img0 = cfg.DATALOADER.RETURN_IMG0
         self.read = self._reader(cfg, is_train)
@@ -49,7 +51,7 @@ class DatasetWrapper(Dataset):
     def __getitem__(self, idx: int) -> dict:
         item = self.data_source[idx]
         output = {"label": item.label, "domain": item.domain, "impath": item.impath, "index": int(idx)}
-        if "_gttarget" in vars(item):  # label noise: the true label, for logs only
+        if self.has_gt:
             output["gt"] = item.gttarget
         img0 = self.read(item.impath)
         if self.transform is None:
