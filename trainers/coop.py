@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from clipkit import ContextPrompts, InputError, normalize
 from dassl.engine import TRAINER_REGISTRY
 
 from .base import PromptTrainer
+from .checks import check_choices
 from .context import context_words, start_context
+from .robust_losses import DEFAULTS as LOSS_DEFAULTS
+from .robust_losses import LOSSES, robust_loss
 
 
 class PromptLearner(nn.Module):
@@ -37,8 +39,14 @@ class CoOp(PromptTrainer):
         "TRAINER.COOP.CTX_INIT": "",
         "TRAINER.COOP.PREC": "fp16",
         "TRAINER.COOP.CLASS_TOKEN_POSITION": "end",
+        **LOSS_DEFAULTS,
     }
+    losses = LOSSES  # what LOSS.NAME may say
     architecture = tuple(f"TRAINER.COOP.{key}" for key in ("N_CTX", "CSC", "CTX_INIT", "CLASS_TOKEN_POSITION"))
+
+    def check_cfg(self, cfg) -> None:
+        super().check_cfg(cfg)
+        check_choices("LOSS", cfg.LOSS, {"NAME": ("", *self.losses)})
 
     def build_learner(self) -> PromptLearner:
         cfg = self.method_cfg()
@@ -66,7 +74,12 @@ class CoOp(PromptTrainer):
         """g(t_i) of Eq. 3: [C, d], normalised."""
         return self.encode_names(self.model.prompts)
 
+    def classification_loss(self, logits: Tensor, label: Tensor) -> dict[str, Tensor]:
+        """{name: value}: cross-entropy, or what `LOSS.NAME` says."""
+        name = self.cfg.LOSS.NAME or "ce"
+        return {name: robust_loss(name, logits, label, self.cfg.LOSS)}
+
     def loss(self, image: Tensor, label: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
         """Cross-entropy over the softmax of Eq. 3."""
         logits = self.logits(self.encode_image(image), self.encode_text())
-        return logits, {"ce": F.cross_entropy(logits, label)}
+        return logits, self.classification_loss(logits, label)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from torch import Tensor
-from torch.nn import functional as F
 
 from dassl.engine import TRAINER_REGISTRY
 from datasets.templates import custom_template
@@ -34,7 +33,5 @@ class KgCoOp(CoOp):
         """L = L_ce + lambda L_kg, L_kg the distance to the hand-written prompts' features as 1 - cosine."""
         text = self.encode_text()
         logits = self.logits(self.encode_image(image), text)
-        return logits, {
-            "ce": F.cross_entropy(logits, label),
-            "kg": self.method_cfg().W * cosine_distance(text, self.w),
-        }
+        near = self.method_cfg().W * cosine_distance(text, self.w)
+        return logits, self.classification_loss(logits, label) | {"kg": near}

@@ -40,12 +40,11 @@ class ProGrad(CoOp):
         "LOSS.T": 1.0,
         "LOSS.LAMBDA": 1.0,
     }
+    losses = ("prograd",)
     architecture = tuple(f"TRAINER.PROGRAD.{key}" for key in ("N_CTX", "CTX_INIT", "WORD_COUNT_INIT"))
 
     def build_learner(self) -> PromptLearner:
         self.T, self.lambda_ = self._setting("T"), self._setting("LAMBDA")
-        if self.cfg.LOSS.NAME not in ("", "prograd"):
-            raise InputError(f"LOSS.NAME is {self.cfg.LOSS.NAME!r}, but ProGrad's loss is called prograd.")
         template = custom_template(self.cfg.DATASET.NAME, "prograd")
         self.w = self.frozen_text([template.format(name) for name in self.classnames])
         cfg = self.method_cfg()

@@ -6,7 +6,6 @@ from collections import OrderedDict
 
 from clip.model import QuickGELU
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from clipkit import ContextPrompts, normalize
 from dassl.engine import TRAINER_REGISTRY
@@ -95,7 +94,5 @@ class TCP(CoOp):
         """L = L_ce + omega L_kg."""
         text = self.encode_text()
         logits = self.logits(self.encode_image(image), text)
-        return logits, {
-            "ce": F.cross_entropy(logits, label),
-            "kg": self.cfg.TRAINER.TCP.KG_WEIGHT * cosine_distance(text, self.w),
-        }
+        near = self.cfg.TRAINER.TCP.KG_WEIGHT * cosine_distance(text, self.w)
+        return logits, self.classification_loss(logits, label) | {"kg": near}

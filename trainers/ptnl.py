@@ -1,0 +1,42 @@
+"""PTNL: Why Is Prompt Tuning for Vision-Language Models Robust to Noisy Labels? (Wu et al., ICCV 2023)."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from dassl.engine import TRAINER_REGISTRY
+
+from .checks import check_choices
+from .coop import CoOp
+from .robust_losses import gce, robust_loss
+
+N = "TRAINER.PTNL."
+
+
+@TRAINER_REGISTRY.register()
+class PTNL(CoOp):
+    """One context for all classes, learned by cross-entropy or by its generalised form."""
+
+    node = "TRAINER.PTNL"
+    config_defaults = {
+        N + "N_CTX": 16,
+        N + "CSC": False,
+        N + "CTX_INIT": "",
+        N + "CLASS_TOKEN_POSITION": "end",
+        N + "PREC": "fp16",
+        N + "LOSS": "ce",  # ce | gce
+        N + "GCE_Q": 0.5,
+        "LOSS.NAME": "",
+    }
+    losses = ()
+    architecture = tuple(N + key for key in ("N_CTX", "CSC", "CTX_INIT", "CLASS_TOKEN_POSITION"))
+
+    def check_cfg(self, cfg) -> None:
+        super().check_cfg(cfg)
+        check_choices("TRAINER.PTNL", cfg.TRAINER.PTNL, {"LOSS": ("ce", "gce")})
+
+    def classification_loss(self, logits: Tensor, label: Tensor) -> dict[str, Tensor]:
+        cfg = self.method_cfg()
+        if cfg.LOSS == "gce":
+            return {"gce": gce(logits, label, cfg.GCE_Q)}
+        return {"ce": robust_loss("ce", logits, label, self.cfg.LOSS)}
