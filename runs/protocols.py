@@ -12,7 +12,7 @@ Settings come from the environment, under the names that CoOp's scripts use:
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from dassl.utils import InputError
@@ -156,6 +156,29 @@ def few_shot(trainer: str, dataset: str, seed: int, settings: Settings) -> list[
     return _arguments(trainer, dataset, seed, settings, cfg, folder, _train(trainer), pairs)
 
 
+# ---------------------------------------------------------------------- label noise
+
+
+def noise_train(trainer: str, dataset: str, seed: int, settings: Settings) -> list[str]:
+    """train.py's arguments: train on all classes with wrong labels, then test on them.
+
+    `settings.pairs` begin with the noise's type and rate.
+    """
+    if len(settings.pairs) < 2:
+        raise InputError("TYPE and RATE of the noise are needed, for example: noise_train.sh digits 1 sym_other 0.5")
+    kind, rate, *pairs = settings.pairs
+    try:
+        percent = round(1000 * float(rate))
+    except ValueError as error:
+        raise InputError(f"RATE is {rate!r}, but must be a number such as 0.5.") from error
+    cfg = settings.config(trainer, dataset, "FS")
+    folder = Path(settings.output) / "noise" / dataset / f"{kind}_r{percent:04d}" / f"shots_{settings.shots}"
+    noise = [] if trainer in UNTRAINED else ["DATASET.NOISE.TYPE", kind, "DATASET.NOISE.RATE", rate]
+    pairs = ["DATASET.NUM_SHOTS", str(settings.shots), "TASK", "FS", *noise, *pairs]
+    own = replace(settings, pairs=())
+    return _arguments(trainer, dataset, seed, own, cfg, folder / trainer / cfg / f"seed{seed}", _train(trainer), pairs)
+
+
 PROTOCOLS = {
     "base2new_train": base2new_train,
     "base2new_test": base2new_test,
@@ -163,6 +186,7 @@ PROTOCOLS = {
     "xd_test": xd_test,
     "dg_test": xd_test,  # they differ in what `all` stands for
     "few_shot": few_shot,
+    "noise_train": noise_train,
 }
 
 

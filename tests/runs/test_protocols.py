@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from dassl.utils import InputError
-from runs.config_names import CONFIG_FOLDER, METHODS, PUBLISHED, config_name, method_name
+from runs.config_names import CONFIG_FOLDER, PUBLISHED, config_name, method_name
 from runs.protocols import (
     Settings,
     base2new_test,
@@ -175,7 +175,8 @@ def test_every_method_has_every_script():
     from runs.protocols import PROTOCOLS
 
     folders = {p.parent for p in SCRIPTS if p.stem == "few_shot"}
-    assert len(folders) == len(METHODS) + 1  # scripts/sar takes its host as an argument
+    own = [name for name in PUBLISHED if not name.endswith("SAR")]  # scripts/sar takes its host as an argument
+    assert len(folders) == len(own) + 1
     for folder in folders:
         assert {p.stem for p in SCRIPTS if p.parent == folder} >= set(PROTOCOLS)
         names = {text.split()[-2] for p in folder.glob("*.sh") for text in (ROOT / p).read_text().splitlines()[-1:]}
@@ -200,3 +201,17 @@ def test_sar_takes_its_hosts_configs():
     assert option(only, "--config-file") == "configs/trainers/MaPLe/vit_b16_c2_ep5_batch4_2ctx.yaml"
     assert config_name("CoOpSAR", "dtd") == "vit_b16_ep100_ctxv1"
     assert config_name("CoOpSAR", "imagenet", "CD") == config_name("CoOp", "imagenet", "CD")
+
+
+def test_noise_train_takes_type_and_rate():
+    (only,) = plan("noise_train", "PTNL", "digits", 2, {}, ["sym_other", "0.125", "OPTIM.LR", "0.1"])
+    assert option(only, "--output-dir") == "output/noise/digits/sym_other_r0125/shots_16/PTNL/embedded/seed2"
+    assert option(only, "DATASET.NOISE.TYPE") == "sym_other" and option(only, "DATASET.NOISE.RATE") == "0.125"
+    assert only[-2:] == ["OPTIM.LR", "0.1"] and option(only, "TASK") == "FS" and "sym_other" not in only[-2:]
+    (zero_shot,) = plan("noise_train", "ZeroshotCLIP", "digits", 1, {}, ["sym_other", "0.5"])
+    assert "DATASET.NOISE.TYPE" not in zero_shot and "--eval-only" in zero_shot
+    (real,) = plan("noise_train", "ptnl", "dtd", 1, {}, ["idn", "0.5"])
+    assert option(real, "--config-file") == "configs/trainers/PTNL/rn50.yaml"
+    for pairs, says in ((["sym_other"], "TYPE and RATE"), (["sym_other", "half"], "RATE is 'half'")):
+        with pytest.raises(InputError, match=says):
+            plan("noise_train", "PTNL", "digits", 1, {}, pairs)
