@@ -1,0 +1,203 @@
+"""DP-SEP: dual-polarity prompts with stochastic entropy perturbation, against label noise.
+
+Equation numbers are the paper's. Where its text is damaged or contradicts itself, the reading is a config key.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from clipkit import ContextPrompts, InputError, derive_seed, normalize
+from dassl.engine import TRAINER_REGISTRY
+
+from .base import PromptTrainer
+from .checks import check_choices
+from .context import context_words, start_context
+from .derangement import derangement
+
+N = "TRAINER.DPSEP."
+CHOICES = {
+    "SEP_SIGN": ("printed", "intent"),
+    "SEP_FORM": ("dist", "label"),
+    "DELTA_SHAPE": ("elementwise", "scalar"),
+    "PI_MODE": ("iter", "epoch", "fixed", "shift"),
+    "SIM_NORM": ("class", "pair"),
+    "MC_SIM": ("prob", "cosine"),
+    "REDUCTION": ("mean", "sum"),
+    "INFER": ("pos", "pos_minus_neg"),
+}
+LOG_FLOOR = -13.815510558  # log 1e-6: where the perturbation's part of log p is cut
+
+
+class PromptLearner(nn.Module):
+    """`ctx_pos` [n, width] in front of the right class names, `ctx_neg` [m, width] in front of wrong ones (Eq. 1)."""
+
+    def __init__(self, ctx_pos: Tensor, ctx_neg: Tensor, prompts: ContextPrompts, negative: ContextPrompts) -> None:
+        super().__init__()
+        self.ctx_pos, self.ctx_neg = nn.Parameter(ctx_pos), nn.Parameter(ctx_neg)
+        self.prompts, self.negative_prompts = prompts, negative
+
+
+@TRAINER_REGISTRY.register()
+class DPSEP(PromptTrainer):
+    """A positive and a negative context. An image shall be more like its class under the first than like a random wrong
+    class under the second; the model's own prediction, perturbed, joins the label as target.
+
+    All C prompts of both polarities are encoded once a step, in natural order: the wrong pairing pi only permutes rows.
+    """
+
+    node = "TRAINER.DPSEP"
+    config_defaults = {
+        N + "N_CTX": 16,
+        N + "N_CTX_NEG": 0,  # 0: as N_CTX
+        N + "CTX_INIT": "",
+        N + "PREC": "fp16",
+        N + "MU_POS": 0.9,  # threshold of Eq. 2
+        N + "MU_NEG": 0.5,  # margin of Eq. 3
+        N + "ALPHA_MIN": 0.1,  # alpha of Eq. 6 in the first epochs; it grows to 1
+        N + "BETA": 1.0,
+        N + "SEP_LAMBDA": 0.5,
+        N + "SEP_SIGMA": 0.05,
+        N + "SEP_SIGN": "printed",  # printed: + lambda H | intent: - lambda H, as the paper's words have it
+        N + "SEP_FORM": "dist",  # dist: over all classes | label: the given label's probability alone
+        N + "DELTA_SHAPE": "elementwise",
+        N + "DETACH_P": False,
+        N + "PI_MODE": "iter",  # a new pairing each iteration | epoch | fixed | shift: the next class
+        N + "SIM_SCALE": 0.0,  # scale of the cosines in Eq. 2 to 4; 0: CLIP's
+        N + "SIM_NORM": "class",
+        N + "MC_SIM": "prob",
+        N + "REDUCTION": "mean",
+        N + "PAR_WEIGHT": 1.0,  # a common factor on the three alignment terms
+        N + "USE_APOS": True,  # the switches of Table 4
+        N + "USE_ANEG": True,
+        N + "USE_MC": True,
+        N + "USE_SEP": True,
+        N + "INFER": "pos",
+    }
+    architecture = tuple(N + key for key in ("N_CTX", "N_CTX_NEG", "CTX_INIT"))
+
+    def check_cfg(self, cfg) -> None:
+        check_choices("TRAINER.DPSEP", cfg.TRAINER.DPSEP, CHOICES)
+
+    def build_learner(self) -> PromptLearner:
+        cfg = self.method_cfg()
+        if len(self.classnames) < 2:
+            raise InputError("DPSEP pairs each class with a wrong one and needs at least two classes.")
+        words = context_words(cfg.CTX_INIT)
+        n = len(words.split()) if words else cfg.N_CTX
+        m = n if words else cfg.N_CTX_NEG or n
+        prompts, ctx_pos = start_context(self.clip, self.classnames, n, words)
+        negative, ctx_neg = (prompts, None) if m == n else start_context(self.clip, self.classnames, m, "")
+        if ctx_neg is None:
+            ctx_neg = ctx_pos.clone() if words else 0.02 * torch.randn_like(ctx_pos)
+        return PromptLearner(ctx_pos, ctx_neg, prompts, negative)
+
+    # ------------------------------------------------------------------ text
+
+    def prepare_names(self, names: list[str]) -> ContextPrompts:
+        return self.model.prompts.for_names(names)
+
+    def encode_names(self, prepared: ContextPrompts) -> Tensor:
+        return normalize(self.text_encoder.encode(prepared.split(self.model.ctx_pos)).float())
+
+    def encode_text(self) -> Tensor:
+        """z^pos [C, d]."""
+        return self.encode_names(self.model.prompts)
+
+    def encode_both(self) -> tuple[Tensor, Tensor]:
+        """z^pos and z^neg [C, d], the negative side in natural order; one text batch where the lengths agree."""
+        model = self.model
+        if model.negative_prompts is not model.prompts:
+            negative = self.text_encoder.encode(model.negative_prompts.split(model.ctx_neg))
+            return self.encode_text(), normalize(negative.float())
+        both = torch.stack([model.ctx_pos, model.ctx_neg])[:, None]  # [2, 1, n, width]: the names' ends are shared
+        z = normalize(self.text_encoder.encode(model.prompts.split(both)).float())
+        return z[0], z[1]
+
+    def wrong_partner(self) -> Tensor:
+        """pi [C]: for each class another one (Eq. 1); from seed, epoch and step alone."""
+        mode, classes = self.method_cfg().PI_MODE, len(self.classnames)
+        if mode == "shift":
+            return (torch.arange(classes, device=self.device) + 1) % classes
+        moment = {"iter": (self.epoch, self.batch_idx), "epoch": (self.epoch,), "fixed": ()}[mode]
+        return derangement(classes, derive_seed(max(self.cfg.SEED, 0), "pi", *moment)).to(self.device)
+
+    # ------------------------------------------------------------------ loss
+
+    def loss(self, image: Tensor, label: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        """L = L_SEP + A_pos + alpha_e A_neg + beta M_C (Eq. 6)."""
+        cfg = self.method_cfg()
+        f = self.encode_image(image)
+        if not (cfg.USE_APOS or cfg.USE_ANEG or cfg.USE_MC):
+            logits = self.logits(f, self.encode_text())
+            return logits, self.sep_terms(logits, label)
+        z_pos, z_neg = self.encode_both()
+        logits = self.logits(f, z_pos)
+        return logits, self.sep_terms(logits, label) | self.alignment_terms(f, z_pos, z_neg, label)
+
+    def sep_terms(self, logits: Tensor, label: Tensor) -> dict[str, Tensor]:
+        """L_SEP = lambda H - mean_n log p_{n, y_n}, H = -mean_n <p_n + delta_n, log p_n> (Eq. 5)."""
+        cfg = self.method_cfg()
+        terms = {"ce": F.cross_entropy(logits, label)}
+        if not cfg.USE_SEP or cfg.SEP_LAMBDA == 0:
+            return terms
+        log_p = F.log_softmax(logits, dim=1)
+        if cfg.SEP_FORM == "label":
+            log_p = log_p.gather(1, label[:, None])
+        p = log_p.exp().detach() if cfg.DETACH_P else log_p.exp()
+        perturbed = self.delta(log_p) * log_p.clamp_min(LOG_FLOOR) if cfg.SEP_SIGMA > 0 else 0.0
+        entropy = -(p * log_p + perturbed).sum(dim=1).mean()
+        sign = 1.0 if cfg.SEP_SIGN == "printed" else -1.0
+        return terms | {"sep": sign * cfg.SEP_LAMBDA * entropy}
+
+    def delta(self, log_p: Tensor) -> Tensor:
+        """delta_n, drawn anew each step: one number an entry, or one a sample."""
+        cfg = self.method_cfg()
+        seed = derive_seed(max(self.cfg.SEED, 0), "delta", self.epoch, self.batch_idx)
+        shape = log_p.shape if cfg.DELTA_SHAPE == "elementwise" else (len(log_p), 1)
+        drawn = torch.randn(shape, generator=torch.Generator().manual_seed(seed))
+        return cfg.SEP_SIGMA * drawn.to(log_p.device)
+
+    def alignment_terms(self, f: Tensor, z_pos: Tensor, z_neg: Tensor, label: Tensor) -> dict[str, Tensor]:
+        """A_pos (Eq. 2), alpha_e A_neg (Eq. 3) and beta M_C (Eq. 4), weighted."""
+        cfg = self.method_cfg()
+        wrong = self.wrong_partner()[label]
+        cos_pos, cos_neg = f @ z_pos.t(), f @ z_neg.t()
+        s_pos, s_neg = self.similarities(cos_pos, cos_neg, label, wrong)
+        each = torch.arange(len(label), device=label.device)
+        gap = cos_neg[each, wrong] - cos_pos[each, label] if cfg.MC_SIM == "cosine" else s_neg - s_pos
+        reduce = torch.sum if cfg.REDUCTION == "sum" else torch.mean
+        alpha = cfg.ALPHA_MIN + (1 - cfg.ALPHA_MIN) * (self.epoch + 1) / self.max_epoch
+        found = {
+            "a_pos": (cfg.USE_APOS, 1.0, F.relu(cfg.MU_POS - s_pos)),
+            "a_neg": (cfg.USE_ANEG, alpha, F.relu(s_neg - s_pos + cfg.MU_NEG)),
+            "m_c": (cfg.USE_MC, cfg.BETA, F.relu(gap)),
+        }
+        return {k: cfg.PAR_WEIGHT * weight * reduce(hinge) for k, (used, weight, hinge) in found.items() if used}
+
+    def similarities(self, cos_pos: Tensor, cos_neg: Tensor, label: Tensor, wrong: Tensor) -> tuple[Tensor, Tensor]:
+        """s^pos, s^neg [B]: of the label under positive prompts, of its wrong partner under negative ones.
+
+        `class`: softmax over the classes of one polarity; `pair`: over the two logits of the pair.
+        """
+        cfg = self.method_cfg()
+        scale = cfg.SIM_SCALE or self.logit_scale
+        pos, neg = scale * cos_pos, scale * cos_neg
+        if cfg.SIM_NORM == "class":
+            pos, neg = pos.softmax(dim=1), neg.softmax(dim=1)
+        each = torch.arange(len(label), device=label.device)
+        pair = pos[each, label], neg[each, wrong]
+        if cfg.SIM_NORM == "pair":
+            pair = torch.stack(pair).softmax(dim=0).unbind(0)
+        return pair
+
+    # ------------------------------------------------------------------ test
+
+    def image_logits(self, features: Tensor) -> Tensor:
+        """Positive prompts alone, or log-odds-like: the softmax over positive less that over negative ones."""
+        if self.method_cfg().INFER == "pos":
+            return super().image_logits(features)
+        z_pos, z_neg = self.once("both polarities", self.encode_both)
+        return self.logits(features, z_pos).softmax(dim=1) - self.logits(features, z_neg).softmax(dim=1)
