@@ -17,7 +17,7 @@ from pathlib import Path
 
 from dassl.utils import InputError
 
-from .config_names import CONFIG_FOLDER, EMBEDDED, UNTRAINED, config_name, method_name
+from .config_names import CONFIG_FOLDER, EMBEDDED, PUBLISHED, SAR_HOSTS, UNTRAINED, config_name, method_name
 from .targets import dataset_config, default_source, expand
 
 __all__ = ["EMBEDDED", "PROTOCOLS", "UNTRAINED", "Settings", "config_name", "plan"]
@@ -64,6 +64,8 @@ def plan(
     if protocol not in PROTOCOLS:
         raise InputError(f"There is no protocol {protocol!r}; there are {', '.join(PROTOCOLS)}.")
     trainer = method_name(trainer)
+    if trainer.endswith("SAR") and trainer not in PUBLISHED:
+        raise InputError(f"SAR has no scripts for the host {trainer[:-3]!r}; it has them for {', '.join(SAR_HOSTS)}.")
     counts = [env.get("SHOTS", "16")]
     if protocol == "few_shot":
         counts = ALL_SHOTS if counts == ["all"] else counts[0].replace(",", " ").split() or counts

@@ -1,5 +1,7 @@
 """ANPrompt's config keys, and lambda for each dataset. "A1" to "A26" are the entries of docs/anprompt.md."""
 
+from .inserted_tokens import REG_WEIGHT_OF_DATASET
+
 N = "TRAINER.ANPROMPT."
 
 CONFIG_DEFAULTS = {
@@ -51,17 +53,5 @@ CHOICES = {
 }
 
 # lambda of Eq. 3 (A20)
-SIM_W_OF_DATASET = {
-    "StanfordCars": 7.0,
-    "FGVCAircraft": 6.0,
-    "SUN397": 6.0,
-    "DescribableTextures": 6.0,
-    "Food101": 5.0,
-    "OxfordFlowers": 4.0,
-    "UCF101": 3.0,
-    "ImageNet": 0.5,
-    "Caltech101": 0.5,
-    "OxfordPets": 0.2,
-    "EuroSAT": 0.001,
-}
+SIM_W_OF_DATASET = REG_WEIGHT_OF_DATASET | {"EuroSAT": 0.001}
 SIM_W_CROSS_DATASET = 0.2  # training on ImageNet for other datasets (A20)

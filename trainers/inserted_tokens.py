@@ -11,6 +11,21 @@ from datasets.templates import custom_template
 from .base import PromptTrainer
 from .checks import check_blocks, check_vit
 
+# MMRL's lambda for each dataset, which ANPrompt takes over but for EuroSAT
+REG_WEIGHT_OF_DATASET = {
+    "StanfordCars": 7.0,
+    "FGVCAircraft": 6.0,
+    "SUN397": 6.0,
+    "DescribableTextures": 6.0,
+    "Food101": 5.0,
+    "OxfordFlowers": 4.0,
+    "UCF101": 3.0,
+    "ImageNet": 0.5,
+    "Caltech101": 0.5,
+    "OxfordPets": 0.2,
+    "EuroSAT": 0.01,
+}
+
 
 class InsertedTokens(PromptTrainer):
     """Base of methods whose learner has `visual_prompts()` and `text_prompts()`: {block: tokens [K, width]}.

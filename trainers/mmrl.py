@@ -11,24 +11,11 @@ from torch.nn import functional as F
 from clipkit import normalize
 from dassl.engine import TRAINER_REGISTRY
 
-from .inserted_tokens import InsertedTokens
+from .inserted_tokens import REG_WEIGHT_OF_DATASET, InsertedTokens
 from .losses import cosine_distance
 from .situation import situation
 
 N = "TRAINER.MMRL."
-REG_WEIGHT_OF_DATASET = {
-    "StanfordCars": 7.0,
-    "FGVCAircraft": 6.0,
-    "SUN397": 6.0,
-    "DescribableTextures": 6.0,
-    "Food101": 5.0,
-    "OxfordFlowers": 4.0,
-    "UCF101": 3.0,
-    "ImageNet": 0.5,
-    "Caltech101": 0.5,
-    "OxfordPets": 0.2,
-    "EuroSAT": 0.01,
-}
 FUSED = ("base", "fs", "cd_source")  # where the test adds the representation branch; elsewhere z alone
 
 

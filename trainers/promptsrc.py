@@ -77,6 +77,16 @@ class PromptSRC(IVLP):
             "scl_logits": F.kl_div(log_q, log_p, reduction="sum", log_target=True) / logits.numel(),
         }
 
+    def before_train(self) -> None:
+        self._resumed_aggregate = False
+        super().before_train()
+        if 0 < self.start_epoch < self.max_epoch and not self._resumed_aggregate:
+            where = self.cfg.RESUME or self.output_dir
+            raise InputError(
+                f"The checkpoint in {where} does not hold the average over the epochs so far, without which PromptSRC "
+                "cannot go on: train again in another --output-dir."
+            )
+
     def after_epoch(self) -> None:
         self.aggregation.add(self.epoch)
         if self.epoch + 1 == self.max_epoch:
@@ -91,3 +101,4 @@ class PromptSRC(IVLP):
         super().load_extra_state(state)
         if "aggregate" in state:
             self.aggregation.load(state["aggregate"])
+            self._resumed_aggregate = True

@@ -54,3 +54,27 @@ def test_killed_in_mid_epoch_and_resumed(tiny, tmp_path, method, monkeypatch):
     results = [json.loads((folder / "results.json").read_text())["results"] for folder in (broken, whole)]
     assert results[0] == results[1]
     assert "epoch [4/4]" in (broken / "log.txt").read_text() and "epoch [2/4]" not in (broken / "log.txt").read_text()
+
+
+def test_promptsrc_does_not_go_on_without_its_average(tiny, tmp_path, capsys, monkeypatch):
+    """A checkpoint of an unfinished run that lacks it would give weights that are no average: refused."""
+    from trainers.promptsrc import PromptSRC
+
+    after_epoch = PromptSRC.after_epoch
+
+    def stop_after_the_first(self):
+        after_epoch(self)
+        raise KeyboardInterrupt
+
+    pairs = {"TRAIN.ROLLING_SECONDS": 0}
+    with monkeypatch.context() as patch:
+        patch.setattr(PromptSRC, "after_epoch", stop_after_the_first)
+        assert tiny.run(tmp_path / "run", "PromptSRC", pairs=pairs) == 130
+    (file,) = (tmp_path / "run").glob("*/model.pth.tar-1")
+    checkpoint = torch.load(file, weights_only=True)
+    del checkpoint["extra"]["aggregate"]
+    torch.save(checkpoint, file)
+    capsys.readouterr()
+    assert tiny.run(tmp_path / "run", "PromptSRC", pairs=pairs) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("error: ") and "does not hold the average" in error

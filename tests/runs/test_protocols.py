@@ -199,6 +199,8 @@ def test_sar_takes_its_hosts_configs():
     (only,) = plan("base2new_train", "maplesar", "dtd", 1, {}, [])
     assert option(only, "--trainer") == "MaPLeSAR"
     assert option(only, "--config-file") == "configs/trainers/MaPLe/vit_b16_c2_ep5_batch4_2ctx.yaml"
+    with pytest.raises(InputError, match="'CoCoOp'; it has them for CoOp, KgCoOp"):
+        plan("base2new_train", "CoCoOpSAR", "digits", 1, {}, [])
     assert config_name("CoOpSAR", "dtd") == "vit_b16_ep100_ctxv1"
     assert config_name("CoOpSAR", "imagenet", "CD") == config_name("CoOp", "imagenet", "CD")
 

@@ -66,3 +66,12 @@ def test_a_contradiction_on_the_command_line_is_an_error(tiny, tmp_path, trained
     assert tiny.run(tmp_path / "x", "CoPrompt", evaluation(trained), {**DEEP, "TRAINER.CoPrompt.N_CTX": 2}) == 2
     error = capsys.readouterr().err
     assert "TRAINER.CoPrompt.N_CTX is 2" in error and "trained with 3" in error
+
+
+def test_what_shapes_do_not_tell_is_recorded(tiny, tmp_path):
+    """The place of the class name leaves no trace in the context's shape, only in the record."""
+    shape = {"TRAINER.COOP.N_CTX": 4, "TRAINER.COOP.CLASS_TOKEN_POSITION": "middle"}
+    assert tiny.run(tmp_path / "run", "CoOp", pairs={**shape, "OPTIM.MAX_EPOCH": 1}) == 0
+    args = tiny.arguments(tmp_path / "test", "CoOp", evaluation(tmp_path / "run"), {})
+    node = train.setup_cfg(train.build_parser().parse_args(args)).TRAINER.COOP
+    assert (node.N_CTX, node.CLASS_TOKEN_POSITION) == (4, "middle")
