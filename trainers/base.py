@@ -24,6 +24,7 @@ from .checkpoints import load_learner
 from .frozen_text import frozen_text
 from .precision import autocast, choose_precision
 from .test_features import FeatureLoader, bank_key, encode_loader
+from .training_list import TrainingList
 
 logger = logging.getLogger(__name__)
 
@@ -174,6 +175,11 @@ class PromptTrainer(TrainerX):
         loss = sum(terms.values())
         self.scaler.scale(loss).backward()
         return loss
+
+    @functools.cached_property
+    def training_list(self) -> TrainingList:
+        """All training items in order, for methods that judge labels, and for logs."""
+        return TrainingList(self)
 
     def parse_batch_train(self, batch: dict) -> tuple[Tensor, Tensor]:
         return batch["img"].to(self.device), batch["label"].to(self.device)

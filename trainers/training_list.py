@@ -1,0 +1,56 @@
+"""The training items as one list, scored by the current prompts: what methods that doubt labels look at."""
+
+from __future__ import annotations
+
+from functools import cached_property
+
+import torch
+from torch import Tensor
+
+from dassl.data.data_manager import build_data_loader
+from dassl.data.transforms import build_transform
+
+
+class TrainingList:
+    """The N training items in the order of their index (`batch["index"]`), under the test transform.
+
+    label: [N] observed labels. gt: [N] true labels, -1 where unknown; for logs, never for training.
+    """
+
+    def __init__(self, trainer) -> None:
+        self.trainer = trainer
+        items = trainer.dm.dataset.train_x
+        self.label = torch.tensor([item.label for item in items], device=trainer.device)
+        self.gt = torch.tensor([getattr(item, "gttarget", item.label) for item in items], device=trainer.device)
+
+    def __len__(self) -> int:
+        return len(self.label)
+
+    @cached_property
+    def loader(self):
+        """Images in order; nothing is shuffled, nothing dropped."""
+        cfg = self.trainer.cfg
+        return build_data_loader(
+            cfg,
+            data_source=self.trainer.dm.dataset.train_x,
+            batch_size=cfg.DATALOADER.TEST.BATCH_SIZE,
+            tfm=build_transform(cfg, is_train=False),
+            is_train=False,
+        )
+
+    @cached_property
+    def batches(self):
+        """The loader, or where the image tower is frozen its features, which are computed once for all methods."""
+        return self.trainer.banked(self.loader) if self.trainer.frozen_image_encoder else self.loader
+
+    @torch.no_grad()
+    def logits(self) -> Tensor:
+        """[N, C] test logits of the current prompts; the trainer's mode is put back afterwards."""
+        trainer = self.trainer
+        mode = "train" if trainer.model.training else "eval"
+        trainer.set_model_mode("eval")
+        try:
+            found = [trainer.model_inference(trainer.parse_batch_test(batch)[0]) for batch in self.batches]
+        finally:
+            trainer.set_model_mode(mode)
+        return torch.cat(found).float()
