@@ -12,7 +12,7 @@ from torch import Tensor
 
 from clipkit import InputError, derive_seed, fingerprint, normalize
 from dassl.engine import TRAINER_REGISTRY
-from datasets.templates import SELECTED, custom_template
+from datasets.templates import template_set
 from language.novel import load_novel, overlap
 
 from .anprompt import ANPrompt
@@ -35,7 +35,8 @@ DEFAULTS = {
     N + "NUM_NOVEL": 200,
     N + "SAMPLE_SIZE": 64,  # s of Eq. 4
     N + "RANDOM_SAMPLING": True,  # False: each row over all other classes (Eq. 3)
-    N + "ENSEMBLE": True,  # targets from 8 prompts; False: from the dataset's own alone
+    N + "ENSEMBLE": True,  # targets from the prompts of TEMPLATES; False: from the dataset's own alone
+    N + "TEMPLATES": "select+custom",  # the paper's 8 | select: without the dataset's own | full80: CLIP's for ImageNet
     N + "TAU": 0.0,  # temperature of Eq. 3 and 4; 0: CLIP's
     N + "DIRECTION": "target_to_learned",  # target_to_learned: KL(P || P~) | learned_to_target
     N + "PRE_ADAPTER": False,  # CoPrompt: align its text features before the adapter
@@ -43,6 +44,7 @@ DEFAULTS = {
 }
 CHOICES = {
     "NOVEL_SOURCE": ("llm", "file", "wordnet", "oracle"),
+    "TEMPLATES": ("select+custom", "select", "full80", "custom"),
     "DIRECTION": ("target_to_learned", "learned_to_target"),
 }
 # lambda where it is not 0.1
@@ -118,8 +120,8 @@ class SAR(PromptTrainer):
 
     def target_gram(self, names: list[str]) -> Tensor:
         """[N, N] similarities of E: e_i the mean over U prompts of normalised features; kept on disk."""
-        own = custom_template(self.cfg.DATASET.NAME, "sar")
-        templates = [*SELECTED, own] if self.cfg.TRAINER.SAR.ENSEMBLE else [own]
+        cfg = self.cfg.TRAINER.SAR
+        templates = template_set(cfg.TEMPLATES if cfg.ENSEMBLE else "custom", self.cfg.DATASET.NAME, "sar")
         key = {
             "kind": "SAR target similarities, fp32",
             "backbone": fingerprint(self.clip),

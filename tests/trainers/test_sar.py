@@ -142,8 +142,9 @@ def test_targets_are_an_ensemble_and_come_from_disk(tiny, tmp_path, monkeypatch,
     names = ["striped circle", "marbled moon"]
     from datasets.templates import SELECTED
 
-    for ensemble, templates in ((True, [*SELECTED, "a photo of a {}."]), (False, ["a photo of a {}."])):
-        trainer = tiny.trainer(tmp_path, "CoOpSAR", novel | {S + "ENSEMBLE": ensemble})
+    own = "a photo of a {}."
+    for pairs, templates in (({}, [*SELECTED, own]), ({"ENSEMBLE": False}, [own]), ({"TEMPLATES": "select"}, SELECTED)):
+        trainer = tiny.trainer(tmp_path, "CoOpSAR", novel | {S + key: value for key, value in pairs.items()})
         e = sum(trainer.text_encoder.encode_texts([t.format(n) for n in names]) for t in templates) / len(templates)
         expected = torch.nn.functional.cosine_similarity(e[0], e[1], dim=0)
         gram = trainer.target_gram(names)
