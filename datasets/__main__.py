@@ -1,13 +1,14 @@
-"""python -m datasets doctor | prepare | items | noise: look after the data under --root. docs/datasets.md says more."""
+"""python -m datasets doctor | prepare | items | noise | attack: the data under --root. docs/datasets.md says more."""
 
 from __future__ import annotations
 
 import argparse
 import sys
 
+from clipkit import InputError as BackboneInputError
 from dassl.utils import InputError, attach_logger, input_error_sentence
 
-from . import doctor, items, noise_command
+from . import attack_command, doctor, items, noise_command
 from .console import complain
 from .prepare import command as prepare
 
@@ -16,13 +17,13 @@ def main(argv: list[str] | None = None) -> int:
     """Exit codes: 0 fine, 1 the doctor found problems, 2 bad usage or bad input, 130 interrupted."""
     parser = argparse.ArgumentParser(prog="python -m datasets", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
-    for module in (doctor, prepare, items, noise_command):
+    for module in (doctor, prepare, items, noise_command, attack_command):
         module.add_command(commands).set_defaults(run=module.run)
     args = parser.parse_args(argv)
     attach_logger("datasets")
     try:
         return args.run(args)
-    except InputError as error:
+    except (InputError, BackboneInputError) as error:
         complain(f"error: {input_error_sentence(error)}")
         return 2
     except KeyboardInterrupt:

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Makes .venv and installs requirements.txt, once; run again, it does nothing until the requirements change.
+# Makes .venv and installs the requirements, once; run again, it does nothing until they change.
 # With PYTHON=... (or an activated environment that has torch) only what is missing there is reported, nothing is installed.
 set -eu
 cd "$(dirname "$0")/.."
@@ -12,7 +12,7 @@ if [ "$PYTHON" != .venv/bin/python ] && "$PYTHON" -c 'import torch' 2>/dev/null;
   exit 0
 fi
 stamp=.venv/requirements.installed
-if [ -x .venv/bin/python ] && cmp -s requirements.txt "$stamp"; then exit 0; fi
+if [ -x .venv/bin/python ] && cat requirements.txt requirements-attacks.txt | cmp -s - "$stamp"; then exit 0; fi
 python=$(command -v python3 || command -v python) || { echo "error: Python 3.10 or newer is needed" >&2; exit 2; }
 "$python" -c 'import sys; sys.exit(sys.version_info < (3, 10))' || { echo "error: $("$python" -V) is too old; Python 3.10 or newer is needed" >&2; exit 2; }
 echo "Installing into .venv (torch and what it needs: about 5 GB, a few minutes)"
@@ -21,4 +21,5 @@ echo "Installing into .venv (torch and what it needs: about 5 GB, a few minutes)
   exit 2
 }
 .venv/bin/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
-cp requirements.txt "$stamp"
+.venv/bin/python -m pip install --quiet --disable-pip-version-check --no-deps -r requirements-attacks.txt
+cat requirements.txt requirements-attacks.txt >"$stamp"

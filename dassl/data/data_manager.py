@@ -52,7 +52,9 @@ def build_data_loader(
     if not data_source:
         raise CheckError(f"no images to load for {'training' if is_train else 'validation or test'}: the split is empty")
     sampler = build_sampler(sampler_type, cfg, data_source, batch_size, n_domain, n_ins)
-    dataset = (dataset_wrapper or DatasetWrapper)(cfg, data_source, transform=tfm, is_train=is_train)
+    # a list of items may bring its own torch data set (pictures that come from elsewhere)
+    wrapper = getattr(data_source, "dataset_wrapper", None) or dataset_wrapper or DatasetWrapper
+    dataset = wrapper(cfg, data_source, transform=tfm, is_train=is_train)
     kwargs = {
         "batch_size": batch_size,
         "drop_last": is_train and len(data_source) >= batch_size,

@@ -1,0 +1,54 @@
+"""Loss and gradient of a batch, as every gradient attack asks for them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from dassl.utils import InputError
+
+from .losses import cross_entropy
+
+Logits = Callable[[Tensor], Tensor]  # float32 [B, 3, H, W] in [0, 1] -> [B, C]
+
+
+class Value(NamedTuple):
+    """loss [B]; wrong [B]: misclassified; gradient of the summed losses to the pictures, where asked for."""
+
+    loss: Tensor
+    wrong: Tensor
+    gradient: Tensor | None
+
+
+Evaluate = Callable[[Tensor, int, int, bool], Value]  # (pictures, restart, step, with gradient)
+
+
+def evaluation(logits: Logits, label: Tensor, loss: Callable[[Tensor, Tensor], Tensor] = cross_entropy) -> Evaluate:
+    """`Evaluate` of a deterministic model. The losses are summed, so that an image's gradient is its own.
+
+    Raises InputError when the model lets no gradient through to the pictures.
+    """
+
+    def evaluate(x: Tensor, restart: int, step: int, gradient: bool) -> Value:
+        with torch.set_grad_enabled(gradient):
+            x = x.detach().requires_grad_(gradient)
+            out = logits(x)
+            value = loss(out, label)
+            grad = gradient_to(x, value) if gradient else None
+        return Value(value.detach(), out.detach().argmax(1) != label, grad)
+
+    return evaluate
+
+
+def gradient_to(x: Tensor, value: Tensor) -> Tensor:
+    """d value.sum() / d x. Raises InputError where there is no path from one to the other."""
+    found = torch.autograd.grad(value.sum(), x, allow_unused=True)[0] if value.requires_grad else None
+    if found is None:
+        raise InputError(
+            "The model lets no gradient through to the picture, so a gradient attack would only seem to fail; give its "
+            "trainer a differentiable pixel_logits(x01), or take an attack without gradients (square)."
+        )
+    return found

@@ -1,0 +1,23 @@
+"""What attacks raise, per image, from logits."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+
+def cross_entropy(logits: Tensor, label: Tensor) -> Tensor:
+    """[B] fp64 from [B, C] logits: -log softmax at the label, as softplus(logsumexp of the others - the label's logit).
+
+    CLIP's logits are 100 times a cosine. Where they leave no doubt, the label's softmax is 1 to the last bit, the usual
+    form's gradient has lost the label's part, and its sign points elsewhere. This form keeps it at any gap.
+    """
+    others = logits.double().scatter(1, label[:, None], -torch.inf).logsumexp(1)
+    return F.softplus(others - logits.double().gather(1, label[:, None])[:, 0])
+
+
+def margin(logits: Tensor, label: Tensor) -> Tensor:
+    """[B]: the label's logit less the largest other one; negative where the image is misclassified."""
+    others = logits.scatter(1, label[:, None], -torch.inf).amax(1)
+    return logits.gather(1, label[:, None])[:, 0] - others

@@ -1,0 +1,27 @@
+"""From attacked pictures in [0, 1] to 8 bits, without leaving the ball."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+RULES = ("round_project", "trunc", "none")
+
+
+def quantise(x: Tensor, clean: Tensor, eps: float | None, rule: str = "round_project") -> Tensor:
+    """uint8 pictures of x [B, 3, H, W] in [0, 1]; clean: the uint8 pictures that were attacked; eps in grey levels.
+
+    round_project: rounded, then held within floor(eps) levels of the clean picture (eps None: no ball).
+    trunc: as PIL conversion does it. It shrinks positive perturbations, enlarges negative ones, and may end one level
+    outside the ball; for comparison with published code alone.
+    """
+    if rule == "trunc":
+        return (x * 255).to(torch.uint8)
+    if rule != "round_project":
+        raise ValueError(f"{rule!r} does not give 8-bit pictures")
+    rounded = (x * 255).round().to(torch.int16)
+    levels = 255 if eps is None else math.floor(eps + 1e-6)
+    u = clean.to(torch.int16)
+    return rounded.clamp(min=(u - levels).clamp(min=0), max=(u + levels).clamp(max=255)).to(torch.uint8)

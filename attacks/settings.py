@@ -1,0 +1,203 @@
+"""The config keys ATTACK.*: their defaults, their checks, and the attack that they describe as one value."""
+
+from __future__ import annotations
+
+import difflib
+from dataclasses import dataclass
+from fractions import Fraction
+
+from dassl.utils import InputError
+
+from .quantise import RULES
+
+A = "ATTACK."
+CONFIG_DEFAULTS = {
+    A + "NAME": "pgd",  # one of NAMES, or several with commas: the worst case per image
+    A + "PRESET": "",  # one of PRESETS: sets EPS, ALPHA and STEPS
+    A + "MODE": "T",  # T: against frozen CLIP of the run's backbone | X: of another one | W, A: the evaluated method
+    A + "SURROGATE": "",  # the backbone under attack; empty: the run's
+    A + "PROMPT": "a photo of a {}.",
+    A + "CLASSNAMES_SOURCE": "coop",
+    A + "EPS": 4.0,  # in 1/255
+    A + "ALPHA": 0.0,  # step size in 1/255; 0: eps/4
+    A + "STEPS": 100,
+    A + "RANDOM_START": True,
+    A + "RESTARTS": 1,
+    A + "KEEP": "best_loss",  # best_loss | last
+    A + "ONLY_CORRECT": False,  # leave misclassified images as they are; always so for aa
+    A + "PREC": "fp32",
+    A + "BATCH": 64,
+    A + "SEED": 0,
+    A + "QUANT": "round_project",  # round_project | trunc | none (never stored)
+    A + "SUBSET": 0,  # so many images, drawn class by class; 0: all
+    A + "EOT.DRAWS": 4,
+    A + "EOT.VIEWS": 8,
+    A + "EOT.STEP_GRAD": "both",  # stop | unroll | both
+    A + "EOT.BPDA": True,
+    A + "SQUARE.QUERIES": 5000,
+    A + "TARGETS": 9,  # of the targeted attacks
+    A + "STORE": "raw",  # raw | png
+    A + "DIR": "",  # where adversarial sets lie; empty: <data root>/adv
+}
+PRESETS = {"rtpt-rn50": (1.0, 0.25, 7), "vit": (4.0, 1.0, 100), "ttc": (1.0, 1.0, 10)}  # eps, alpha, steps
+CHOICES = {
+    "MODE": ("T", "W", "A", "X"),
+    "CLASSNAMES_SOURCE": ("coop",),
+    "KEEP": ("best_loss", "last"),
+    "PREC": ("fp32",),
+    "QUANT": RULES,
+    "STORE": ("raw", "png"),
+    "PRESET": ("", *PRESETS),
+    "EOT.STEP_GRAD": ("stop", "unroll", "both"),
+}
+AUTOATTACK = ("apgd-ce", "apgd-dlr-t", "fab-t", "square")  # each on what the ones before left correct
+# What each attack depends on. Nothing else of ATTACK.* changes its pictures.
+PARAMETERS = {
+    "none": (),
+    "noise": ("eps", "restarts"),
+    "fgsm": ("eps",),
+    "pgd": ("eps", "alpha", "steps", "random_start", "restarts", "keep"),
+    "eot-pgd": ("eps", "alpha", "steps", "random_start", "restarts", "keep", "draws"),
+    "apgd-ce": ("eps", "steps", "restarts"),
+    "apgd-dlr": ("eps", "steps", "restarts"),
+    "apgd-dlr-t": ("eps", "steps", "restarts", "targets"),
+    "fab-t": ("eps", "steps", "restarts", "targets"),
+    "square": ("eps", "queries", "restarts"),
+    "cw-l2": ("steps",),
+    "di": ("eps", "alpha", "steps"),
+}
+OWN = ("none", "noise", "fgsm", "pgd", "eot-pgd")  # the others are torchattacks'
+NAMES = (*PARAMETERS, "aa")
+LEAST_CLASSES = {"apgd-dlr": 3, "apgd-dlr-t": 4, "aa": 4}
+
+
+def add_attack_defaults(cfg) -> None:
+    """Adds the config keys of `CONFIG_DEFAULTS`."""
+    for key, value in CONFIG_DEFAULTS.items():
+        *path, leaf = key.split(".")
+        node = cfg
+        for part in path:
+            if part not in node:
+                node[part] = type(cfg)()
+            node = node[part]
+        node[leaf] = value
+
+
+def changed_keys(cfg) -> list[str]:
+    """The keys of ATTACK.* that are not at their defaults."""
+    return [key for key, default in CONFIG_DEFAULTS.items() if _value(cfg, key) != default]
+
+
+@dataclass(frozen=True)
+class AttackSettings:
+    """One attack, or several of which each image keeps the worst. eps and alpha in 1/255."""
+
+    names: tuple[str, ...] = ("pgd",)
+    eps: float = 4.0
+    alpha: float = 1.0
+    steps: int = 100
+    random_start: bool = True
+    restarts: int = 1
+    keep: str = "best_loss"
+    only_correct: bool = False
+    draws: int = 4
+    queries: int = 5000
+    targets: int = 9
+    seed: int = 0
+    batch: int = 64
+    quant: str = "round_project"
+
+    @classmethod
+    def from_cfg(cls, cfg, classes: int) -> AttackSettings:
+        """The attack of `cfg.ATTACK` on a model of so many classes. Raises InputError for what cannot be."""
+        node = cfg.ATTACK
+        for key, allowed in CHOICES.items():
+            value = _value(cfg, A + key)
+            if value not in allowed:
+                raise InputError(f"{A}{key} is {value!r}, but must be one of {', '.join(filter(None, allowed))}.")
+        wanted = [name.strip() for name in node.NAME.split(",")]
+        names = _names(wanted)
+        eps, alpha, steps = _sizes(node)
+        numbers = {"RESTARTS": 1, "BATCH": 1, "TARGETS": 1, "SUBSET": 0, "EOT.DRAWS": 1, "SQUARE.QUERIES": 1}
+        for key, least in numbers.items():
+            if _value(cfg, A + key) < least:
+                raise InputError(f"{A}{key} is {_value(cfg, A + key)}, but must be at least {least}.")
+        if eps == 0:
+            names = tuple(name for name in names if name == "cw-l2") or ("none",)
+        for name in wanted if names != ("none",) else ():
+            if classes < LEAST_CLASSES.get(name, 2):
+                raise InputError(
+                    f"{A}NAME {name} needs at least {LEAST_CLASSES.get(name, 2)} classes, but there are {classes}; "
+                    "take apgd-ce, pgd or square."
+                )
+        return cls(
+            names=names, eps=eps, alpha=alpha, steps=steps, random_start=node.RANDOM_START, restarts=node.RESTARTS,
+            keep=node.KEEP, only_correct=node.ONLY_CORRECT or "aa" in wanted, draws=node.EOT.DRAWS,
+            queries=node.SQUARE.QUERIES, targets=node.TARGETS, seed=node.SEED, batch=node.BATCH, quant=node.QUANT,
+        )  # fmt: skip
+
+    def parameters(self) -> list[dict]:
+        """{"name", and what that attack depends on}, one an attack; eps and alpha as exact fractions of the range."""
+        found = []
+        for name in self.names:
+            values = {key: getattr(self, key) for key in PARAMETERS[name]}
+            for key in {"eps", "alpha"} & set(values):
+                values[key] = fraction(values[key])
+            if name not in OWN:
+                values |= {"package": "torchattacks 3.5.1", "batch": self.batch}
+            found.append({"name": name, **values})
+        return found
+
+    @property
+    def title(self) -> str:
+        """Such as pgd-eps4-100, for file names and tables."""
+        name = "aa" if self.names == AUTOATTACK else "+".join(self.names)
+        used = {key for n in self.names for key in PARAMETERS[n]}
+        return name + (f"-eps{self.eps:g}" if "eps" in used else "") + (f"-{self.steps}" if "steps" in used else "")
+
+
+def fraction(levels: float) -> str:
+    """Grey levels as an exact fraction of [0, 1]: 1.0 -> "1/255"."""
+    exact = Fraction(str(levels))
+    return f"{exact.numerator}/{255 * exact.denominator}"
+
+
+def _names(wanted: list[str]) -> tuple[str, ...]:
+    found: list[str] = []
+    for name in wanted:
+        if name not in NAMES:
+            near = difflib.get_close_matches(name, NAMES, n=3, cutoff=0.4)
+            hint = f"nearest: {', '.join(near)}" if near else f"there are {', '.join(NAMES)}"
+            raise InputError(f"{A}NAME: there is no attack {name!r}; {hint}.")
+        found += AUTOATTACK if name == "aa" else (name,)
+    return tuple(dict.fromkeys(found))
+
+
+def _sizes(node) -> tuple[float, float, int]:
+    """eps, alpha, steps."""
+    eps, alpha, steps = float(node.EPS), float(node.ALPHA), node.STEPS
+    if node.PRESET:
+        preset = dict(zip(("EPS", "ALPHA", "STEPS"), PRESETS[node.PRESET], strict=True))
+        for key, value in preset.items():
+            if node[key] not in (CONFIG_DEFAULTS[A + key], value):
+                raise InputError(
+                    f"{A}PRESET {node.PRESET} has {key} {value:g}, but {A}{key} is {node[key]}; leave one out."
+                )
+        eps, alpha, steps = PRESETS[node.PRESET]
+    if not 0 <= eps <= 255:
+        raise InputError(f"{A}EPS is {eps:g}, but is in 1/255 of the range and must be between 0 and 255.")
+    alpha = alpha or eps / 4
+    if not 0 <= alpha <= 2 * eps:
+        raise InputError(
+            f"{A}ALPHA is {alpha:g}, but must be above 0 and at most twice {A}EPS ({eps:g}): a longer step leaves the "
+            "ball from any point of it."
+        )
+    if steps < 1:
+        raise InputError(f"{A}STEPS is {steps}, but must be at least 1.")
+    return eps, alpha, steps
+
+
+def _value(cfg, key: str):
+    for part in key.split("."):
+        cfg = cfg[part]
+    return cfg
