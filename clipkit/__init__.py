@@ -17,6 +17,7 @@ from .seeding import derive_seed
 from .split_text import SplitText
 from .text_encoder import TextEncoder
 from .tokens import tokenize
+from .visual_weights import load_backbone, load_visual_weights
 
 __all__ = [
     "ContextPrompts",
@@ -30,7 +31,9 @@ __all__ = [
     "derive_seed",
     "fingerprint",
     "image_list_key",
+    "load_backbone",
     "load_clip",
+    "load_visual_weights",
     "normalize",
     "tokenize",
 ]

@@ -4,19 +4,36 @@ from __future__ import annotations
 
 import functools
 import os
+from collections.abc import Mapping
 
 import torch
 from torch import nn
 
-from clipkit import load_clip
+from clipkit import InputError, load_backbone
+
+# Another image tower. A run without one leaves these keys out of its config: they do not change which run it is.
+VISUAL_KEYS = ("VISUAL_WEIGHTS", "VISUAL_WEIGHTS_KEY")
+KEYS = ("NAME", "PATH", *VISUAL_KEYS)
 
 
-def shared_clip(name: str, path: str, precision: str, device: torch.device) -> nn.Module:
-    """`load_clip`, and the same model again as long as the same one is asked for (several tests in one process)."""
-    stamp = os.stat(path).st_mtime_ns if path and os.path.isfile(path) else 0
-    return _load(name, path, stamp, precision, str(device))
+def leave_out_unused_tower(cfg) -> None:
+    """Raises InputError for a key without a file that it could be in."""
+    backbone = cfg.MODEL.BACKBONE
+    if backbone.VISUAL_WEIGHTS:
+        return
+    if backbone.VISUAL_WEIGHTS_KEY:
+        raise InputError("MODEL.BACKBONE.VISUAL_WEIGHTS_KEY has no effect without MODEL.BACKBONE.VISUAL_WEIGHTS.")
+    for key in VISUAL_KEYS:
+        del backbone[key]
+
+
+def shared_clip(backbone: Mapping, precision: str, device: torch.device) -> nn.Module:
+    """`load_backbone`, and the same model again as long as the same one is asked for (several tests in one process)."""
+    asked = tuple(backbone.get(key, "") for key in KEYS)
+    stamps = tuple(os.stat(path).st_mtime_ns for path in asked if path and os.path.isfile(path))
+    return _load(asked, stamps, precision, str(device))
 
 
 @functools.lru_cache(maxsize=1)
-def _load(name: str, path: str, stamp: int, precision: str, device: str) -> nn.Module:
-    return load_clip(name, path, precision, device)
+def _load(asked: tuple[str, ...], stamps: tuple[int, ...], precision: str, device: str) -> nn.Module:
+    return load_backbone(dict(zip(KEYS, asked, strict=True)), precision, device)

@@ -1,0 +1,325 @@
+"""Test-time methods as whole runs: nothing survives an image, workers and order do not matter, bad input is refused."""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+
+import pytest
+import torch
+from PIL import Image
+from torch.nn import functional as F
+
+from clipkit import InputError
+from dassl.utils import InputError as DataError
+from runs.config_names import TEST_TIME
+from runs.predictor import load_predictor
+from runs.protocols import plan
+from trainers.mta import mean_shift
+from trainers.test_time_outputs import calibration_error
+from trainers.views import ViewMaker, groups, view_loader
+
+N, C = "TRAINER.TTA.", "TRAINER.COOP."
+EVAL = ("--eval-only",)
+FEW = {N + "N_VIEWS": 12, N + "SELECTION_P": 0.3}
+
+
+def rows(folder, name="outputs.csv"):
+    with open(folder / name, encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+def built(tiny, folder, name="RTPT", pairs=None):
+    trainer = tiny.trainer(folder, name, FEW | {"DATASET.SUBSAMPLE_CLASSES": "all"} | (pairs or {}))
+    trainer.set_model_mode("eval")
+    return trainer
+
+
+def images(trainer, split="test"):
+    return list(view_loader(trainer.cfg, trainer.views, trainer.test_loader, trainer.dm.dataset, split))
+
+
+# ---------------------------------------------------------------------- whole runs
+
+
+@pytest.mark.parametrize("method", TEST_TIME)
+def test_a_run_and_its_record(tiny, tmp_path, method):
+    assert tiny.run(tmp_path / "a", method, EVAL, FEW) == 0
+    record = json.loads((tmp_path / "a" / "results.json").read_text())
+    found, told = rows(tmp_path / "a"), record["test_time"]
+    assert len(found) == record["results"]["total"] == told["images"] == 12
+    assert found[3]["path"] == "0_test_3.png" and found[3]["label"] == "0"
+    for when in ("before", "after"):
+        right = [row["label"] == row[when] for row in found]
+        assert told[f"accuracy_{when}"] == pytest.approx(100 * sum(right) / 12)
+    assert record["results"]["accuracy"] == pytest.approx(told["accuracy_after"])
+    assert any(row["confidence_before"] != row["confidence_after"] for row in found)
+    assert record["learnable_numbers"] == 0 and told["template"] == "a photo of a {}."
+    # the undefended numbers are those of CLIP with the same words
+    trainer = tiny.trainer(tmp_path / "b", method, FEW)
+    batch = next(iter(trainer.test_loader))["img"]
+    logits = trainer.logits(trainer.frozen_image(batch), trainer.encode_text())
+    assert [int(row["before"]) for row in found[:5]] == logits.argmax(1).tolist()
+    # train() tests too, with the same result
+    assert tiny.run(tmp_path / "c", method, (), FEW) == 0
+    assert rows(tmp_path / "c") == found
+
+
+@pytest.mark.parametrize("method", ["RTPT", "TTC"])
+@pytest.mark.parametrize(
+    "other",
+    [{"DATALOADER.NUM_WORKERS": 2}, {N + "SAMPLES_PER_STEP": 3}, {"DATALOADER.TEST.BATCH_SIZE": 2}],
+    ids=["workers", "groups", "batches"],
+)
+def test_predictions_do_not_depend_on_how_it_is_run(tiny, tmp_path, method, other):
+    assert tiny.run(tmp_path / "a", method, EVAL, FEW) == 0
+    assert tiny.run(tmp_path / "b", method, EVAL, FEW | other) == 0
+    a, b = rows(tmp_path / "a"), rows(tmp_path / "b")
+    assert [r["after"] for r in a] == [r["after"] for r in b]
+    for x, y in zip(a, b, strict=True):
+        assert float(x["confidence_after"]) == pytest.approx(float(y["confidence_after"]), abs=2e-3)
+
+
+def test_nothing_survives_an_image(tiny, tmp_path):
+    """An image alone has the answer that it has after and beside others, to the last bit in groups of one."""
+    trainer = built(tiny, tmp_path, pairs={N + "SAMPLES_PER_STEP": 1})
+    found = images(trainer)
+    before = trainer.ctx0.clone()
+    with torch.no_grad():
+        alone = trainer.answer([found[7]])[1]
+        for image in found[:7]:
+            trainer.answer([image])
+        after = trainer.answer([found[7]])[1]
+    assert torch.equal(alone, after) and torch.equal(trainer.ctx0, before)
+
+
+def test_seeds_are_other_views(tiny, tmp_path):
+    assert tiny.run(tmp_path / "a", "RTPT", EVAL, FEW) == 0
+    assert tiny.run(tmp_path / "b", "RTPT", ("--seed", "2", *EVAL), FEW) == 0
+    assert rows(tmp_path / "a") != rows(tmp_path / "b")
+
+
+def test_base_and_new_classes_and_val(tiny, tmp_path):
+    assert tiny.run(tmp_path / "new", "TPT", EVAL, FEW | {"DATASET.SUBSAMPLE_CLASSES": "new"}) == 0
+    found = rows(tmp_path / "new")
+    assert [row["path"] for row in found[::4]] == ["3_test_0.png", "4_test_0.png"]
+    assert {row["label"] for row in found} == {"0", "1"} and {row["after"] for row in found} <= {"0", "1"}
+    assert tiny.run(tmp_path / "val", "TPT", EVAL, FEW | {"TEST.SPLIT": "val"}) == 0
+    assert len(rows(tmp_path / "val", "outputs_val.csv")) == 6
+
+
+# ---------------------------------------------------------------------- views
+
+
+def test_views_are_keyed_by_the_path(tiny, tmp_path):
+    trainer, again = built(tiny, tmp_path), built(tiny, tmp_path / "b", pairs={"DATALOADER.NUM_WORKERS": 2})
+    a, b = images(trainer), images(again)
+    for x, y in zip(a, b, strict=True):
+        assert (x.path, x.seed) == (y.path, y.seed) and torch.equal(x.views, y.views)
+    assert not torch.equal(a[0].views, a[1].views) and len({x.seed for x in a}) == 20
+    assert images(trainer, "val")[0].seed != a[0].seed
+    base = next(iter(trainer.test_loader))["img"]
+    finished = torch.stack([trainer.views.finish(x, trainer.device)[0] for x in a[:5]])
+    assert torch.equal((finished - trainer.mean) / trainer.std, base)  # view 0 is the loader's picture, to the last bit
+
+
+def test_augmix_is_off_for_imagenet_alone(tiny, tmp_path):
+    cfg = built(tiny, tmp_path).cfg.clone()
+    cfg.defrost()
+    for name, mixed in (("Tiny", True), ("ImageNet", False), ("ImageNetSketch", False), ("ImageNetV2", False)):
+        cfg.DATASET.NAME = name
+        assert ViewMaker(cfg, 3).augmix == mixed
+    cfg.TRAINER.TTA.AUGMIX = "on"
+    assert ViewMaker(cfg, 3).augmix
+
+
+@pytest.mark.parametrize("source", ["processed", "original"])
+def test_backends_answer_alike(tiny, tmp_path, source):
+    pairs = {N + "VIEW_SOURCE": source, N + "AUGMIX": "off", N + "STEPS": 0}
+    pil = built(tiny, tmp_path / "a", pairs=pairs)
+    tensor = built(tiny, tmp_path / "b", pairs=pairs | {N + "AUG_BACKEND": "tensor"})
+    with torch.no_grad():
+        a, b = pil.answer(images(pil)[:6])[1], tensor.answer(images(tensor)[:6])[1]
+    torch.testing.assert_close(a, b, atol=0.02, rtol=0.02)
+
+
+def test_views_of_the_whole_file(tiny, tmp_path):
+    a = images(built(tiny, tmp_path / "a", pairs={N + "VIEW_SOURCE": "original"}))
+    b = images(built(tiny, tmp_path / "b"))
+    assert torch.equal(a[0].plain, b[0].plain) and not torch.equal(a[0].views, b[0].views)
+
+
+def test_compat(tiny, tmp_path):
+    cfg = built(tiny, tmp_path, "RTPT", {N + "COMPAT": "rtpt", N + "N_VIEWS": 24}).cfg.TRAINER.TTA
+    assert (cfg.ENS_SELF_MASK, cfg.VIEW_SOURCE, cfg.TEXT_LEN, cfg.LOSS) == ("ge1", "original", 40, "pointwise")
+    cfg = built(tiny, tmp_path, "TPT", {N + "COMPAT": "tpt", N + "VIEW_SOURCE": "processed"}).cfg.TRAINER.TTA
+    assert (cfg.LOSS, cfg.ENSEMBLE, cfg.PREC, cfg.VIEW_SOURCE) == ("marginal", "none", "amp", "processed")
+
+
+def test_an_attacked_run_has_the_clean_runs_draws(tiny, tmp_path):
+    attack = {"TEST.ADV_SET": "make", "ATTACK.EPS": 16, "ATTACK.STEPS": 3, "ATTACK.DIR": tmp_path / "adv"}
+    attack |= {"INPUT.PIXEL_MEAN": [0.48145466, 0.4578275, 0.40821073]}
+    clean, attacked = built(tiny, tmp_path / "a"), built(tiny, tmp_path / "b", pairs=attack)
+    a, b = images(clean), images(attacked)
+    assert [x.seed for x in a] == [x.seed for x in b] and [x.path for x in a] == [x.path for x in b]
+    apart = [(x.plain.int() - y.plain.int()).abs().max().item() for x, y in zip(a, b, strict=True)]
+    assert 0 < max(apart) <= 16
+    with pytest.raises(DataError, match="VIEW_SOURCE"):
+        images(built(tiny, tmp_path / "c", pairs=attack | {N + "VIEW_SOURCE": "original"}))
+
+
+# ---------------------------------------------------------------------- the start
+
+
+def test_context_from_a_trained_coop(tiny, tmp_path):
+    coop = {C + "N_CTX": 3, "OPTIM.MAX_EPOCH": 1, "DATASET.SUBSAMPLE_CLASSES": "all"}
+    assert tiny.run(tmp_path / "coop", pairs=coop) == 0
+    file = tmp_path / "coop" / "prompt_learner" / "model.pth.tar-1"
+    ctx = torch.load(file, weights_only=True)["state_dict"]["ctx"]
+    for given in (tmp_path / "coop", file):
+        trainer = built(tiny, tmp_path / "t", pairs={N + "CTX_FROM": given})
+        assert torch.equal(trainer.ctx0, ctx)
+    trained = tiny.trainer(tmp_path / "again", "CoOp", coop)
+    trained.load_model(str(tmp_path / "coop"), 1)
+    torch.testing.assert_close(trainer.encode_text(), trained.encode_text(), atol=1e-5, rtol=0)
+    for wrong, pairs in (
+        ("class", {C + "CSC": True}), ("name in the front", {C + "CLASS_TOKEN_POSITION": "front", C + "N_CTX": 2}),
+    ):  # fmt: skip
+        assert tiny.run(tmp_path / wrong, pairs=coop | pairs) == 0
+        with pytest.raises(InputError, match=wrong):
+            built(tiny, tmp_path / "t", pairs={N + "CTX_FROM": tmp_path / wrong})
+    with pytest.raises(InputError, match="no checkpoint"):
+        built(tiny, tmp_path / "t", pairs={N + "CTX_FROM": tmp_path / "nowhere"})
+
+
+@pytest.mark.parametrize(
+    ("pairs", "sentence"),
+    [
+        ({N + "LOSS": "entropy"}, "LOSS is 'entropy'"),
+        ({N + "N_VIEWS": 0}, "N_VIEWS is 0"),
+        ({N + "SELECTION_P": 1.5}, "SELECTION_P is 1.5"),
+        ({N + "ENS_TEMP": 0.0}, "ENS_TEMP"),
+        ({N + "CTX_INIT": ""}, "CTX_INIT is empty"),
+        ({N + "TEXT_LEN": 90}, "TEXT_LEN is 90"),
+        ({"INPUT.SIZE": "(16, 20)"}, "squares"),
+    ],
+)
+def test_bad_input(tiny, tmp_path, capsys, pairs, sentence):
+    assert tiny.run(tmp_path / "out", "RTPT", EVAL, pairs) == 2
+    assert sentence in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_trained_model_is_refused(tiny, tmp_path, capsys):
+    assert tiny.run(tmp_path / "out", "TPT", (*EVAL, "--model-dir", "somewhere"), FEW) == 2
+    assert "CTX_FROM" in capsys.readouterr().err
+
+
+def test_an_output_that_is_not_finite_stops_the_run(tiny, tmp_path):
+    trainer = built(tiny, tmp_path)
+    trainer.ctx0 = trainer.ctx0 * math.nan
+    with pytest.raises(FloatingPointError, match="0_test_0.png"), torch.no_grad():
+        trainer.answer(images(trainer)[:2])
+
+
+def test_predict_and_inference_without_a_file(tiny, tmp_path):
+    assert tiny.run(tmp_path / "run", "RTPT", EVAL, FEW) == 0
+    predictor = load_predictor(tmp_path / "run")
+    image = Image.open(tiny.root / "tiny" / "images" / "0_test_0.png")
+    first, both = predictor.probabilities([image]), predictor.probabilities([image, image])
+    assert first.shape == (1, 3)
+    torch.testing.assert_close(both, first.expand(2, -1), atol=1e-3, rtol=1e-3)
+
+
+# ---------------------------------------------------------------------- MTA, TTC, calibration
+
+
+def test_mean_shift_by_hand():
+    """One image at a time, written with loops."""
+    f = F.normalize(torch.randn(3, 12, 5, dtype=torch.float64) + 1, dim=-1)
+    p = (5 * f).softmax(-1)
+    a = p @ p.mT
+
+    def one(f, a):
+        n = len(f)
+        h2 = []
+        for i in range(n):
+            squares = sorted(float((f[i] - f[j]).square().sum()) for j in range(n) if j != i)
+            h2.append(0.5 * sum(squares[: int(0.3 * (n - 1))]) / int(0.3 * (n - 1)))
+        h2 = torch.tensor(h2, dtype=torch.float64)
+        y, mode = torch.full((n,), 1 / n, dtype=torch.float64), f[0]
+        for _ in range(5):
+            k = torch.exp(-(f - mode).square().sum(1) / (2 * h2))
+            for _ in range(5):
+                old, y = y, ((k + 4.0 * a @ y) / 0.2).softmax(0)
+                if (y - old).norm() < 1e-6:
+                    break
+            for _ in range(5):
+                k = torch.exp(-(f - mode).square().sum(1) / (2 * h2))
+                new = F.normalize(((k * y)[:, None] * f).sum(0), dim=0)
+                old, mode = mode, new
+                if (mode - old).norm() < 1e-6:
+                    break
+        return mode
+
+    expected = torch.stack([one(f[b], a[b]) for b in range(3)])
+    torch.testing.assert_close(mean_shift(f, a, 4.0, 0.2), expected, atol=1e-9, rtol=0)
+    same = f[:, :1].expand(-1, 12, -1)
+    torch.testing.assert_close(mean_shift(same, torch.ones_like(a), 4.0, 0.2), f[:, 0])
+
+
+def test_counterattack(tiny, tmp_path):
+    T = "TRAINER.TTC."
+    trainer = built(tiny, tmp_path, "TTC")
+    found = images(trainer)[:3]
+    x = torch.stack([trainer.views.finish(image, trainer.device)[0] for image in found])
+    seeds = [image.seed for image in found]
+
+    def delta(**settings):
+        own = built(tiny, tmp_path / "x", "TTC", {T + k: v for k, v in settings.items()})
+        with torch.no_grad():
+            return own.counterattack(x, own.raw_features(x), seeds), own
+
+    still, trainer = delta(TAU=0.0)  # no image counts as attacked: the random start stays
+    moved, _ = delta(TAU=1e9)
+    both = torch.stack([still, moved])
+    assert both.abs().max() <= 4 / 255 + 1e-7 and (x + both).min() >= 0 and (x + both).max() <= 1
+    assert 0 < (moved - still).abs().max() <= 2 / 255 + 1e-7
+    with torch.no_grad():
+        e = trainer.raw_features(x)
+        gone = [(trainer.raw_features(x + d) - e).norm(dim=1) for d in (still, moved)]
+    assert (gone[1] > gone[0]).all()
+    once, _ = delta(TAU=1e9, STEPS=1, BETA=50.0)  # all weight on the last iterate: one step of 1/255
+    step = trainer.ascent(x, still, e).sign() / 255
+    torch.testing.assert_close(once, ((x + (still + step).clamp(-4 / 255, 4 / 255)).clamp(0, 1) - x), atol=1e-6, rtol=0)
+
+
+def test_calibration_error_by_hand():
+    confidence, right = torch.tensor([0.05, 0.951, 0.97, 0.5]), torch.tensor([False, True, False, True])
+    assert calibration_error(confidence, right) == pytest.approx((0.05 + 0.921 + 0.5) / 4)
+    assert calibration_error(torch.ones(4), torch.tensor([True] * 4)) == 0
+
+
+def test_groups():
+    assert list(groups(iter(range(5)), 2)) == [[0, 1], [2, 3], [4]]
+
+
+# ---------------------------------------------------------------------- the protocol
+
+
+def test_protocol():
+    (clean,) = plan("test_time", "rtpt", "digits", 1, {}, [])
+    assert clean[clean.index("--output-dir") + 1] == "output/test_time/digits/clean/RTPT/embedded/seed1"
+    assert "--eval-only" in clean and "TEST.ADV_SET" not in clean
+    (attacked,) = plan("test_time", "TPT", "dtd", 2, {}, ["4", "100", N + "LR", "0.01"])
+    assert attacked[attacked.index("--output-dir") + 1] == "output/test_time/dtd/pgd-eps4-100/TPT/vit_b16/seed2"
+    given = dict(zip(attacked[-10::2], attacked[-9::2], strict=True))
+    assert given == {
+        "TEST.ADV_SET": "make", "ATTACK.NAME": "pgd", "ATTACK.EPS": "4", "ATTACK.STEPS": "100", N + "LR": "0.01",
+    }  # fmt: skip
+    assert plan("test_time", "TPT", "dtd", 2, {}, ["0", "7"])[0][-1] == "--eval-only"
+    with pytest.raises(DataError, match="STEPS must follow"):
+        plan("test_time", "TPT", "dtd", 2, {}, ["4"])
+    with pytest.raises(DataError, match="has to be trained"):
+        plan("test_time", "CoOp", "dtd", 2, {}, [])

@@ -1,0 +1,26 @@
+"""C-TPT: Calibrated Test-Time Prompt Tuning for Vision-Language Models via Text Feature Dispersion (Yoon et al., ICLR
+2024)."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from dassl.engine import TRAINER_REGISTRY
+
+from .test_time_config import DEFAULTS
+from .tpt import TPT
+
+
+@TRAINER_REGISTRY.register()
+class CTPT(TPT):
+    """TPT that keeps the classes' text features dispersed, in the same step: loss = TPT's - lambda ATFD."""
+
+    config_defaults = {**DEFAULTS, "TRAINER.CTPT.LAMBDA": 50.0}
+
+    def objective(self, logits: Tensor, t: Tensor) -> Tensor:
+        return super().objective(logits, t) - self.cfg.TRAINER.CTPT.LAMBDA * dispersion(t)
+
+
+def dispersion(t: Tensor) -> Tensor:
+    """ATFD [B]: mean_c |t_c - mean_c t| of unit text features [B, C, d]."""
+    return (t - t.mean(dim=1, keepdim=True)).norm(dim=-1).mean(dim=1)

@@ -1,0 +1,75 @@
+"""The config keys TRAINER.TTA.* of methods that adapt to each test image: defaults, checks, compatibility."""
+
+from __future__ import annotations
+
+from clipkit import InputError
+
+from .checks import check_choices
+
+N = "TRAINER.TTA."
+DEFAULTS = {
+    N + "N_VIEWS": 64,  # of an image, the plain one included
+    N + "SELECTION_P": 0.1,  # share of the views that are tuned on: those of lowest entropy
+    N + "STEPS": 1,  # of AdamW, for each image anew
+    N + "LR": 5e-3,
+    N + "WD": 0.01,
+    N + "CTX_INIT": "a photo of a",
+    N + "CTX_FROM": "",  # a checkpoint of CoOp, or its run's folder: the context to start from
+    N + "LOSS": "auto",  # auto: the method's own | pointwise | marginal
+    N + "ENSEMBLE": "auto",  # auto: the method's own | none: view 0 | reliability | mean | selected_mean
+    N + "ENS_TOPK": 20,  # neighbours of a view
+    N + "ENS_TEMP": 0.01,
+    N + "ENS_SELF_MASK": "diagonal",  # diagonal | ge1: every similarity of 1 or more, as the published code has it
+    N + "PREC": "fp32",  # fp32 | amp | bf16
+    N + "AUGMIX": "auto",  # auto: off for ImageNet and its variants | on | off
+    N + "AUG_BACKEND": "pil",  # pil: in worker processes | tensor: on the device
+    N + "VIEW_SOURCE": "processed",  # processed: crops of the picture at the model's size | original: of the file
+    N + "TEXT_LEN": 0,  # tokens of a prompt; 0: as long as the longest one
+    N + "SAMPLES_PER_STEP": 8,  # images together
+    N + "GRAD_PATH": "batched",  # batched | vjp | jacobian | loop: the same gradient
+    N + "COMPAT": "none",  # none | tpt | rtpt: the published code's choices, see `compat_keys`
+}
+CHOICES = {
+    "LOSS": ("auto", "pointwise", "marginal"),
+    "ENSEMBLE": ("auto", "none", "reliability", "mean", "selected_mean"),
+    "ENS_SELF_MASK": ("diagonal", "ge1"),
+    "PREC": ("fp32", "amp", "bf16"),
+    "AUGMIX": ("auto", "on", "off", "True", "False"),  # YAML reads on and off as the last two
+    "AUG_BACKEND": ("pil", "tensor"),
+    "VIEW_SOURCE": ("processed", "original"),
+    "GRAD_PATH": ("batched", "vjp", "jacobian", "loop"),
+    "COMPAT": ("none", "tpt", "rtpt"),
+}
+AT_LEAST = {"N_VIEWS": 1, "STEPS": 0, "LR": 0, "WD": 0, "ENS_TOPK": 1, "TEXT_LEN": 0, "SAMPLES_PER_STEP": 1}
+
+
+def check_tta(cfg) -> None:
+    """Raises InputError for a value of TRAINER.TTA.* that cannot be."""
+    tta = cfg.TRAINER.TTA
+    check_choices("TRAINER.TTA", tta, CHOICES)
+    for key, least in AT_LEAST.items():
+        if tta[key] < least:
+            raise InputError(f"{N}{key} is {tta[key]}, but must be at least {least}.")
+    if not 0 < tta.SELECTION_P <= 1:
+        raise InputError(f"{N}SELECTION_P is {tta.SELECTION_P}, but must be above 0 and at most 1.")
+    if tta.ENS_TEMP <= 0:
+        raise InputError(f"{N}ENS_TEMP is {tta.ENS_TEMP}, but must be above 0.")
+
+
+def compat_keys(cfg) -> dict:
+    """{dotted key: value} that COMPAT stands for; pairs of the command line still win.
+
+    The published code of both crops random views from the image file; of attacked images it has no file but the
+    attacked picture. R-TPT masks every similarity of 1 or more and cuts prompts at 40 tokens, TPT runs under amp. What
+    is not taken over: TPT's loss scaler, which lives from image to image.
+    """
+    compat = cfg.TRAINER.TTA.COMPAT
+    if compat not in ("tpt", "rtpt"):
+        return {}
+    attacked = bool(cfg.TEST.get("ADV_SET", ""))
+    found = {N + "VIEW_SOURCE": "processed" if attacked else "original"}
+    if compat == "rtpt":
+        own = {"LOSS": "pointwise", "ENSEMBLE": "reliability", "ENS_SELF_MASK": "ge1", "PREC": "fp32", "TEXT_LEN": 40}
+    else:
+        own = {"LOSS": "marginal", "ENSEMBLE": "none", "PREC": "amp"}
+    return found | {N + key: value for key, value in own.items()}

@@ -1,0 +1,82 @@
+"""TTC: CLIP is Strong Enough to Fight Back: Test-time Counterattacks towards Zero-shot Adversarial Robustness of CLIP
+(Xing et al., CVPR 2025)."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from clipkit import InputError, normalize
+from dassl.engine import TRAINER_REGISTRY
+from dassl.utils import derive_seed
+
+from .test_time import TestTimeTrainer
+from .test_time_config import DEFAULTS
+
+T = "TRAINER.TTC."
+
+
+@TRAINER_REGISTRY.register()
+class TTC(TestTimeTrainer):
+    """Moves the picture so that its feature leaves where it is: an attacked picture is stuck there, a clean one is not.
+
+    delta starts at U(-EPS, EPS) / 255. tau, the relative change of the feature that this start makes, is small for
+    attacked pictures only: below TAU, STEPS ascents on |e(x + delta) - e(x)|^2 follow, and delta becomes the mean of
+    the STEPS + 1 iterates j with weights exp(BETA j); otherwise the random start stays. e is not normalised.
+    """
+
+    config_defaults = {
+        **DEFAULTS,
+        T + "EPS": 4.0,  # in 1/255
+        T + "STEPS": 2,
+        T + "STEP_SIZE": 1.0,  # in 1/255
+        T + "TAU": 0.2,
+        T + "BETA": 2.0,
+    }
+
+    def check_cfg(self, cfg) -> None:
+        super().check_cfg(cfg)
+        for key in ("EPS", "STEPS", "STEP_SIZE", "TAU"):
+            if cfg.TRAINER.TTC[key] < 0:
+                raise InputError(f"{T}{key} is {cfg.TRAINER.TTC[key]}, but must not be negative.")
+
+    def n_views(self) -> int:
+        return 1
+
+    def respond(self, views: Tensor, seeds: list[int]) -> tuple[Tensor, Tensor]:
+        x = views[:, 0]
+        t, e = self.text_features(), self.raw_features(x)
+        moved = self.raw_features(x + self.counterattack(x, e, seeds))
+        before, after = (self.view_logits(normalize(y)[:, None], t)[:, 0] for y in (e, moved))
+        return before, after
+
+    def counterattack(self, x: Tensor, e: Tensor, seeds: list[int]) -> Tensor:
+        """delta [B, 3, h, w] for pictures x in [0, 1] with features e [B, d]; x + delta stays in [0, 1]."""
+        cfg = self.cfg.TRAINER.TTC
+        eps = cfg.EPS / 255
+        draws = [np.random.default_rng(derive_seed(seed, "ttc")) for seed in seeds]
+        noise = np.stack([generator.random(x.shape[1:], dtype=np.float32) for generator in draws])
+        start = (2 * torch.from_numpy(noise).to(x) - 1) * eps
+        iterates = [(x + start).clamp(0, 1) - x]
+        tau = (self.raw_features(x + iterates[0]) - e).norm(dim=1) / e.norm(dim=1)
+        for _ in range(cfg.STEPS):
+            step = cfg.STEP_SIZE / 255 * self.ascent(x, iterates[-1], e).sign()
+            iterates.append((x + (iterates[-1] + step).clamp(-eps, eps)).clamp(0, 1) - x)
+        weights = (cfg.BETA * torch.arange(len(iterates), dtype=x.dtype, device=x.device)).softmax(dim=0)
+        mean = torch.einsum("j,jbchw->bchw", weights, torch.stack(iterates))
+        return torch.where((tau < cfg.TAU)[:, None, None, None], mean, iterates[0])
+
+    def pixel_logits(self, x01: Tensor, seed: int = 0) -> Tensor:
+        """[B, C] for pictures [B, 3, h, w] in [0, 1], differentiable in them; delta counts as constant."""
+        with torch.no_grad():
+            seeds = [derive_seed("adaptive", seed, i) for i in range(len(x01))]
+            delta = self.counterattack(x01, self.raw_features(x01), seeds)
+        moved = normalize(self.raw_features(x01 + delta))
+        return self.view_logits(moved[:, None], self.text_features())[:, 0]
+
+    @torch.enable_grad()
+    def ascent(self, x: Tensor, delta: Tensor, e: Tensor) -> Tensor:
+        """The gradient of |e(x + delta) - e(x)|^2 to delta."""
+        delta = delta.detach().requires_grad_()
+        return torch.autograd.grad((self.raw_features(x.detach() + delta) - e.detach()).square().sum(), delta)[0]
