@@ -20,11 +20,13 @@ from clipkit import InputError as BackboneInputError
 from dassl.config import get_cfg_default
 from dassl.engine import build_trainer
 from dassl.utils import InputError, attach_logger, input_error_sentence, set_random_seed, setup_logger
+from datasets.adversarial import add_adversarial_defaults, leave_out_unused
 from datasets.noisy import add_noise_defaults, take_aliases
 from runs.config import merge_file, merge_pairs
 from runs.folder import RunFolder
 from runs.record import environment, write_record
 from trainers.architecture import contradictions, saved_architecture
+from trainers.backbone import leave_out_unused_tower
 from trainers.discovery import add_dataset_defaults, add_trainer_defaults, dataset_overrides, load_plugin
 from trainers.sar import take_spelling
 
@@ -62,8 +64,11 @@ def extend_cfg(cfg: CfgNode) -> None:
     cfg.TASK = "B2N"  # B2N base-to-new | CD cross-dataset and domain generalisation | FS few-shot
     cfg.TRAINER.FP16_LOSS = False  # with PREC fp16: logits and loss in fp16, for comparison with the published code
     cfg.MODEL.BACKBONE.PATH = ""  # a local CLIP file, in place of a download
+    cfg.MODEL.BACKBONE.VISUAL_WEIGHTS = ""  # a file with another image tower (adversarially fine-tuned ones)
+    cfg.MODEL.BACKBONE.VISUAL_WEIGHTS_KEY = ""  # where in the file it is; empty: the usual places
     cfg.TEST.FEATURE_BANK = True  # keep test image features of frozen towers on disk
     add_noise_defaults(cfg)
+    add_adversarial_defaults(cfg)
     add_dataset_defaults(cfg)
     add_trainer_defaults(cfg)
 
@@ -107,6 +112,8 @@ def setup_cfg(args: argparse.Namespace) -> CfgNode:
         found = saved_architecture(cfg, args.model_dir, args.load_epoch)
         contradictions(found, cfg, args.opts, args.model_dir)
         merge_pairs(cfg, [x for pair in found.items() for x in pair], args.model_dir)
+    leave_out_unused(cfg)
+    leave_out_unused_tower(cfg)
     cfg.freeze()
     return cfg
 

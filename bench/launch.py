@@ -33,6 +33,12 @@ class Step:
     seed: int
     settings: Settings
 
+    def run(self) -> int:
+        """The exit code."""
+        from train import run
+
+        return run(PROTOCOLS[self.protocol](self.method, self.dataset, self.seed, self.settings))
+
     def __str__(self) -> str:
         shots = f" {self.settings.shots}-shot" if self.protocol == "few_shot" else ""
         return f"{self.protocol} {self.method} {self.dataset}{shots} seed {self.seed}"
@@ -43,12 +49,10 @@ Job = tuple[Step, ...]  # runs one after another in one process: the first train
 
 def run_step(step: Step) -> str:
     """Runs it; "" or what went wrong. What the run prints is in its own log.txt."""
-    from train import run
-
     screen, errors = io.StringIO(), io.StringIO()
     with contextlib.redirect_stdout(screen), contextlib.redirect_stderr(errors):
         try:
-            code = run(PROTOCOLS[step.protocol](step.method, step.dataset, step.seed, step.settings))
+            code = step.run()
         except Exception as error:  # reported beside the other runs, which go on
             return f"{type(error).__name__}: {error}"
     if code == 130:

@@ -67,7 +67,8 @@ def _read(path: Path, canonical: str) -> Features | None:
         with safetensors.safe_open(path, framework="pt") as file:
             stored = (file.metadata() or {}).get("key")
             if stored == canonical:
-                return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
+                # copies: what lies unaligned in the file is multiplied in another order, and sums round otherwise
+                return {name: file.get_tensor(name).clone() for name in file.keys()}  # noqa: SIM118 (not a dict)
         logger.warning("%s holds the features of another key and is rebuilt", path)
     except (OSError, safetensors.SafetensorError) as error:
         logger.warning("%s is damaged (%s) and is rebuilt", path, error)

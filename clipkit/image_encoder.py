@@ -6,7 +6,7 @@ from torch import Tensor, nn
 from . import deep_prompts, openai_clip
 from .deep_prompts import Edit, Prompts
 from .errors import InputError
-from .ops import block_forward, layer_norm, run_blocks
+from .ops import block_forward, block_forward_rows, layer_norm, run_blocks
 
 
 class ImageEncoder:
@@ -86,6 +86,35 @@ class ImageEncoder:
         x = layer_norm(self.visual.ln_post, x)
         features = x[:, 0] @ self.visual.proj
         return (features, x[:, 1:]) if return_tokens else features
+
+    def with_patches(self, image: Tensor) -> tuple[Tensor, Tensor]:
+        """(features [B, embed_dim], patches [B, G, embed_dim]): the unprompted tower's output, the same as `__call__`'s
+        to the last bit, and the patches of its last layer in the same space, row by row of the grid; not normalised.
+
+        ViT: ln_post and the projection on each patch token. ResNet: each cell of the last feature map, its position
+        added, through the value and the output projection of the attention pool, which is what the pool averages.
+        """
+        if not self.is_vit:
+            return self._resnet_with_patches(image)
+        x = self._enter(image, None)
+        for block in self._blocks[:-1]:
+            x = block_forward(block, x, causal=False)
+        features = self(x, start_block=self.depth)
+        patches = block_forward_rows(self._blocks[-1], x, lambda tokens: tokens[:, 1:])
+        return features, layer_norm(self.visual.ln_post, patches) @ self.visual.proj
+
+    def _resnet_with_patches(self, image: Tensor) -> tuple[Tensor, Tensor]:
+        visual, pool = self.visual, self.visual.attnpool
+        x = image.to(self.dtype)
+        for i in (1, 2, 3):
+            conv, norm, relu = (getattr(visual, f"{name}{i}") for name in ("conv", "bn", "relu"))
+            x = relu(norm(conv(x)))
+        x = visual.avgpool(x)
+        for layer in (visual.layer1, visual.layer2, visual.layer3, visual.layer4):
+            x = layer(x)
+        cells = x.flatten(2).transpose(1, 2)
+        cells = cells + pool.positional_embedding[1:].to(cells.dtype)  # position 0 is the query's
+        return pool(x), pool.c_proj(pool.v_proj(cells))
 
     def lower(self, image: Tensor, until: int) -> Tensor:
         """Unprompted hidden state [B, 1 + patches, width] after block `until`; pass it back with start_block=until+1.

@@ -35,6 +35,7 @@ class Food101N(SplitDataset):
         "../food-101": "Food-101, the test set (python -m datasets prepare Food101)",
     }
     sizes = (101, 310009, 0, 30300)
+    real_noise = True  # see datasets/real_noise.py
     config_defaults = {"DATASET.FOOD101N.TEST": "coop"}
 
     def load_items(self) -> tuple[list[Datum], list[Datum], list[Datum]]:

@@ -7,13 +7,14 @@ import json
 import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from dassl.data.datasets import Datum
 from dassl.utils import InputError, write_json
 
 FORMAT = 1
+REAL = "real"  # the type of noise that nobody made
 
 
 @dataclass(frozen=True)
@@ -27,7 +28,10 @@ class NoisyItem:
 
 @dataclass(frozen=True)
 class Manifest:
-    """`noise`: {"type", "rate", "seed", "params"}; items in the order of the clean training list."""
+    """`noise`: {"type", "rate", "seed", "params"}; items in the order of the clean training list.
+
+    val: those of the validation set, where that is noisy too. With noise of the real world rate and seed are None.
+    """
 
     dataset: str
     classnames: list[str]
@@ -36,23 +40,25 @@ class Manifest:
     subsample: str
     noise: dict
     items: list[NoisyItem]
+    val: list[NoisyItem] = field(default_factory=list)
 
     @property
     def sha256(self) -> str:
         """Over everything that defines the training list: the same hash means the same images with the same labels."""
         facts = [self.dataset, self.shots, self.split_seed, self.subsample, self.noise]
-        rows = [[item.impath, item.true, item.noisy] for item in self.items]
-        return hashlib.sha256(json.dumps([facts, rows], sort_keys=True).encode()).hexdigest()
+        lists = [[[i.impath, i.true, i.noisy] for i in part] for part in (self.items, self.val) if part]
+        return hashlib.sha256(json.dumps([facts, *lists], sort_keys=True).encode()).hexdigest()
 
     def stats(self) -> dict:
         """Counts: items, flipped ones, realised rate, observed labels, [true, noisy, count] of the flips."""
         known = [item for item in self.items if item.true is not None]
         flips = Counter((item.true, item.noisy) for item in known if item.true != item.noisy)
         flipped, observed = sum(flips.values()), Counter(item.noisy for item in self.items)
+        real = self.noise["type"] == REAL  # then known labels are right ones, and how many are wrong is not known
         return {
             "n": len(self.items),
-            "flipped": flipped,
-            "realised_rate": flipped / len(known) if known else None,
+            "flipped": None if real else flipped,
+            "realised_rate": flipped / len(known) if known and not real else None,
             "observed_per_class": [observed[c] for c in range(len(self.classnames))],
             "flips": [[*pair, count] for pair, count in sorted(flips.items())],
         }
@@ -66,8 +72,10 @@ class Manifest:
     def file(self, folder: str | Path) -> Path:
         """Its name below a dataset's folder."""
         part = "" if self.subsample == "all" else f"_{self.subsample}"
-        name = f"{self.noise['type']}_r{round(1000 * self.noise['rate']):04d}_n{self.noise['seed']}.json"
-        return Path(folder) / "noise" / f"{self.shots}shot_split{self.split_seed}{part}" / name
+        name = self.noise["type"]
+        if name != REAL:
+            name += f"_r{round(1000 * self.noise['rate']):04d}_n{self.noise['seed']}{'_val' if self.val else ''}"
+        return Path(folder) / "noise" / f"{self.shots}shot_split{self.split_seed}{part}" / f"{name}.json"
 
     def write(self, file: str | Path) -> None:
         """Atomically, with statistics and hash."""
@@ -84,14 +92,22 @@ class Manifest:
                 "stats": self.stats(),
                 "items_sha256": self.sha256,
                 "items": [vars(item) for item in self.items],
+                **({"val": [vars(item) for item in self.val]} if self.val else {}),
             },
             str(file),
         )
 
     def train_list(self, image_dir: str, domains: Mapping[str, int] | None = None) -> list[Datum]:
         """Its items as a data set's: `label` is the observed one, `gttarget` the true one (-1: unknown)."""
+        return self._as_items(self.items, image_dir, domains)
+
+    def val_list(self, image_dir: str, domains: Mapping[str, int] | None = None) -> list[Datum]:
+        """The same for the validation set; empty where that is clean."""
+        return self._as_items(self.val, image_dir, domains)
+
+    def _as_items(self, items: list[NoisyItem], image_dir: str, domains: Mapping[str, int] | None) -> list[Datum]:
         found = []
-        for item in self.items:
+        for item in items:
             path = os.path.join(image_dir, item.impath)
             if not os.path.isfile(path):
                 raise InputError(
@@ -110,11 +126,14 @@ def read_manifest(file: str | Path) -> Manifest:
         data = json.loads(Path(file).read_text(encoding="utf-8"))
         if data["format"] != FORMAT:
             raise ValueError(f"its format is {data['format']!r}, not {FORMAT}")
-        items = [NoisyItem(row["impath"], row["true"], row["noisy"]) for row in data["items"]]
+        items, val = (
+            [NoisyItem(row["impath"], row["true"], row["noisy"]) for row in rows]
+            for rows in (data["items"], data.get("val", []))
+        )
         keys = ("dataset", "classnames", "shots", "split_seed", "subsample", "noise")
-        manifest = Manifest(*(data[key] for key in keys), items)
+        manifest = Manifest(*(data[key] for key in keys), items, val)
         classes = range(len(manifest.classnames))
-        if any(item.noisy not in classes or item.true not in (None, *classes) for item in items):
+        if any(i.noisy not in classes or not (i.true is None or i.true in classes) for i in (*items, *val)):
             raise ValueError("a label is none of its classes")
     except FileNotFoundError as error:
         raise InputError(f"There is no noise manifest {file}; make it with python -m datasets noise.") from error
@@ -129,10 +148,13 @@ def check_fits(manifest: Manifest, wanted: dict, file: str | Path) -> None:
     """Raises InputError unless the manifest is about this dataset, these classes, shots and seed."""
     for key, value in wanted.items():
         found = getattr(manifest, key)
-        if found != value:
-            shown = (f"{len(found)} classes", f"{len(value)}") if isinstance(value, Sequence) and not isinstance(
-                value, str
-            ) else (repr(found), repr(value))  # fmt: skip
-            raise InputError(
-                f"{file} was made for {key} {shown[0]}, this run has {shown[1]}; give the manifest that fits."
-            )
+        if found == value:
+            continue
+        if isinstance(value, str) or not isinstance(value, Sequence):
+            text = f"{key} {found!r}, this run has {value!r}"
+        elif len(found) != len(value):
+            text = f"{key} {len(found)} classes, this run has {len(value)}"
+        else:
+            mine, theirs = next(pair for pair in zip(value, found, strict=True) if pair[0] != pair[1])
+            text = f"other {key}: {theirs!r}, this run has {mine!r}"
+        raise InputError(f"{file} was made for {text}; give the manifest that fits.")

@@ -1,4 +1,4 @@
-"""Label noise on any dataset: the training list after few-shot sampling and class subsetting, never val or test.
+"""Label noise on any dataset: the training list after few-shot sampling and class subsetting, never the test set.
 
 DATASET.NOISE.TYPE sym_other DATASET.NOISE.RATE 0.5, for whichever method; or DATASET.NOISE.MANIFEST FILE. The noise
 depends on dataset, shots, run seed, type and noise seed alone, so all methods meet the same wrong labels. A manifest
@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import logging
 import os
+import zlib
+from collections.abc import Callable
 from functools import partial
 
 import numpy as np
@@ -17,66 +19,16 @@ from dassl.data.datasets import Datum
 from dassl.data.datasets.build import WRAPPERS
 from dassl.utils import InputError, base_seed
 
+from .noise_config import SWAPS, TYPES, add_noise_defaults, take_aliases
 from .noise_features import class_similarity, image_features
-from .noise_manifest import Manifest, NoisyItem, check_fits, read_manifest
+from .noise_manifest import REAL, Manifest, NoisyItem, check_fits, read_manifest
 from .noise_models import LABEL_MODELS, noise_generator, swap_plan
+from .real_noise import has_real_noise, mark_items, real_manifest
 
+__all__ = ["SWAPS", "TYPES", "add_noise", "add_noise_defaults", "make_manifest", "take_aliases"]
 logger = logging.getLogger(__name__)
 
-SWAPS = ("fp_swap_sym", "fp_swap_pair")
-TYPES = (*LABEL_MODELS, *SWAPS)
-N = "DATASET.NOISE."
-CONFIG_DEFAULTS = {
-    N + "TYPE": "",  # one of TYPES; empty: clean
-    N + "RATE": 0.0,
-    N + "SEED": -1,  # negative: the run's
-    N + "MANIFEST": "",  # a file in place of type, rate and seed
-    N + "IDN.FEATURE": "pixel64",  # pixel64 | clip_vitb32
-    N + "IDN.STD": 0.1,
-    N + "IDN.TEMP": 1.0,
-    # the field's own flags, which `take_aliases` turns into the above
-    "DATASET.NOISE_LABEL": True,  # False: clean, whatever the rate says
-    "DATASET.NOISE_TYPE": "",  # sym | asym | pair | idn
-    "DATASET.NOISE_RATE": 0.0,
-    "DATASET.NUM_FP": 0,  # images of other classes among the shots of each class
-}
-ALIASES = {"sym": "sym_other", "symmetric": "sym_other", "asym": "pair_next", "pair": "pair_next", "idn": "idn"}
-
-
-def add_noise_defaults(cfg) -> None:
-    """Adds the config keys of `CONFIG_DEFAULTS`."""
-    for key, value in CONFIG_DEFAULTS.items():
-        *path, leaf = key.split(".")
-        node = cfg
-        for part in path:
-            if part not in node:
-                node[part] = type(cfg)()
-            node = node[part]
-        node[leaf] = value
-
-
-def take_aliases(cfg) -> None:
-    """NOISE_TYPE, NOISE_RATE, NOISE_LABEL and NUM_FP become DATASET.NOISE.*, with a line that says to what.
-
-    Raises InputError where both spellings are given, and for an unknown type.
-    """
-    dataset, noise = cfg.DATASET, cfg.DATASET.NOISE
-    given = dataset.NOISE_TYPE or dataset.NOISE_RATE or dataset.NUM_FP
-    if not given or not dataset.NOISE_LABEL:
-        dataset.NOISE_TYPE, dataset.NOISE_RATE, dataset.NUM_FP, dataset.NOISE_LABEL = "", 0.0, 0, True
-        return
-    if noise.TYPE or noise.RATE or noise.MANIFEST:
-        raise InputError("Label noise is given twice, as DATASET.NOISE.* and in the older spelling; leave one out.")
-    if dataset.NUM_FP:
-        if dataset.NUM_SHOTS < 1:
-            raise InputError("DATASET.NUM_FP counts wrong images among DATASET.NUM_SHOTS; give that too.")
-        pair = dataset.NOISE_TYPE in ("asym", "pair", "pairflip")
-        noise.TYPE, noise.RATE = SWAPS[pair], dataset.NUM_FP / dataset.NUM_SHOTS
-    else:
-        kind = dataset.NOISE_TYPE or "sym"
-        noise.TYPE, noise.RATE = ALIASES.get(kind, kind), dataset.NOISE_RATE
-    dataset.NOISE_TYPE, dataset.NOISE_RATE, dataset.NUM_FP = "", 0.0, 0
-    logger.info("Label noise: DATASET.NOISE.TYPE %s, DATASET.NOISE.RATE %g", noise.TYPE, noise.RATE)
+VAL_STREAM = zlib.crc32(b"val")  # the validation set's draws
 
 
 def add_noise(cfg, dataset):
@@ -86,23 +38,49 @@ def add_noise(cfg, dataset):
     [0, 1), a set of one class, and a manifest that does not fit.
     """
     noise = cfg.DATASET.get("NOISE")
-    if noise is None or not (noise.TYPE or noise.MANIFEST):
+    if noise is None:
+        return dataset
+    made = bool(noise.TYPE or noise.MANIFEST)
+    if noise.get("VAL", False) and not made:
+        raise InputError("DATASET.NOISE.VAL is True, but there is no noise; set DATASET.NOISE.TYPE and RATE too.")
+    if not made and not has_real_noise(dataset):
         return dataset
     folder = getattr(dataset, "image_dir", "") or os.path.commonpath([i.impath for i in dataset.train_x])
     if noise.MANIFEST:
         manifest = read_manifest(noise.MANIFEST)
         check_fits(manifest, _about(cfg, dataset), noise.MANIFEST)
+        if noise.get("VAL", False) and not manifest.val:
+            raise InputError(f"DATASET.NOISE.VAL is True, but {noise.MANIFEST} has no noise for the validation set.")
     else:
-        manifest = make_manifest(cfg, dataset, folder)
+        manifest = make_manifest(cfg, dataset, folder) if made else real_manifest(_about(cfg, dataset), dataset, folder)
         _keep(manifest, getattr(dataset, "dataset_dir", ""))
-    dataset._train_x = manifest.train_list(folder, {item.impath: item.domain for item in dataset.train_x})
+    if made:
+        domains = {item.impath: item.domain for item in (*dataset.train_x, *(dataset.val or []))}
+        dataset._train_x = manifest.train_list(folder, domains)
+        if manifest.val:
+            dataset._val = manifest.val_list(folder, domains)
+    else:
+        mark_items(dataset, manifest)
     stats = manifest.stats()
     dataset.noise = {**manifest.noise, "sha256": manifest.sha256, **{k: stats[k] for k in ("flipped", "realised_rate")}}
-    logger.info(
-        "Label noise %s at rate %g: %d of %d labels are wrong; manifest %s",
-        manifest.noise["type"], manifest.noise["rate"], stats["flipped"], stats["n"], manifest.sha256,
-    )  # fmt: skip
+    _log(manifest, stats)
     return dataset
+
+
+def _log(manifest: Manifest, stats: dict) -> None:
+    noise = manifest.noise
+    if noise["type"] == REAL:
+        counts = noise["params"]["looked_at"], noise["params"]["wrong"]
+        logger.info(
+            "Label noise of the real world: of %d labels %d were looked at, of which %d are wrong; manifest %s",
+            stats["n"], *counts, manifest.sha256,
+        )  # fmt: skip
+        return
+    logger.info(
+        "Label noise %s at rate %g: %d of %d labels are wrong%s; manifest %s",
+        noise["type"], noise["rate"], stats["flipped"], stats["n"],
+        f", and of {len(manifest.val)} for validation" if manifest.val else "", manifest.sha256,
+    )  # fmt: skip
 
 
 WRAPPERS.append(add_noise)
@@ -121,28 +99,41 @@ def make_manifest(cfg, dataset, folder: str) -> Manifest:
     seed = max(cfg.SEED, 0) if noise.SEED < 0 else noise.SEED
     generator = partial(noise_generator, about["dataset"], about["shots"], about["split_seed"], noise.TYPE, seed)
     params = {k: noise.IDN[k] for k in ("FEATURE", "STD", "TEMP")} if noise.TYPE == "idn" else {}
-    clean = [(_relative(item, folder), item.label) for item in dataset.train_x]
+    val = []
     if noise.TYPE in SWAPS:
         items = _swapped(dataset, folder, noise, generator(), about)
     else:
-        order = sorted(range(len(clean)), key=lambda i: (clean[i][1], clean[i][0]))  # draws in an order of their own
-        labels = np.array([clean[i][1] for i in order])
-        extra = {}
-        if noise.TYPE == "idn":
-            paths = [dataset.train_x[i].impath for i in order]
-            extra = {
-                "features": partial(image_features, paths, noise.IDN.FEATURE),
-                "class_generator": generator,
-                "std": noise.IDN.STD,
-                "temperature": noise.IDN.TEMP,
-            }
-        elif noise.TYPE == "asym_semantic":
-            extra = {"similarity": partial(class_similarity, dataset.classnames)}
-        wrong = LABEL_MODELS[noise.TYPE](labels, classes, noise.RATE, generator(), **extra)
-        noisy = dict(zip(order, wrong.tolist(), strict=True))
-        items = [NoisyItem(path, label, noisy[i]) for i, (path, label) in enumerate(clean)]
+        items = _relabelled(dataset.train_x, dataset.classnames, folder, noise, generator(), generator)
     facts = {"type": noise.TYPE, "rate": float(noise.RATE), "seed": seed, "params": params}
-    return Manifest(**about, noise=facts, items=items)
+    if noise.get("VAL", False):
+        if noise.TYPE in SWAPS or not dataset.val:
+            why = f"{noise.TYPE} has no form for it" if dataset.val else f"{about['dataset']} has none"
+            raise InputError(f"DATASET.NOISE.VAL asks for noise in the validation set, but {why}; leave it out.")
+        val = _relabelled(dataset.val, dataset.classnames, folder, noise, generator(VAL_STREAM), generator)
+        facts["val"] = True
+    return Manifest(**about, noise=facts, items=items, val=val)
+
+
+def _relabelled(
+    items: list[Datum], classnames: list[str], folder: str, noise, draws, class_generator: Callable
+) -> list[NoisyItem]:
+    """Images stay, labels change. draws: the generator of this list; class_generator(t): of class t, for all lists."""
+    clean = [(_relative(item, folder), item.label) for item in items]
+    order = sorted(range(len(clean)), key=lambda i: (clean[i][1], clean[i][0]))  # draws in an order of their own
+    labels, extra = np.array([clean[i][1] for i in order]), {}
+    if noise.TYPE == "idn":
+        paths = [items[i].impath for i in order]
+        extra = {
+            "features": partial(image_features, paths, noise.IDN.FEATURE),
+            "class_generator": class_generator,
+            "std": noise.IDN.STD,
+            "temperature": noise.IDN.TEMP,
+        }
+    elif noise.TYPE == "asym_semantic":
+        extra = {"similarity": partial(class_similarity, classnames)}
+    wrong = LABEL_MODELS[noise.TYPE](labels, len(classnames), noise.RATE, draws, **extra)
+    noisy = dict(zip(order, wrong.tolist(), strict=True))
+    return [NoisyItem(path, label, noisy[i]) for i, (path, label) in enumerate(clean)]
 
 
 def _about(cfg, dataset) -> dict:

@@ -33,6 +33,7 @@ class WebVisionMini(SplitDataset):
         "../imagenet/classnames.txt": ImageNet.needs["classnames.txt"],
     }
     sizes = (CLASSES, 65944, 0, 2500)
+    real_noise = True  # see datasets/real_noise.py
     config_defaults = {"DATASET.WEBVISION.TEST": "webvision_val"}
 
     def load_items(self) -> tuple[list[Datum], list[Datum], list[Datum]]:

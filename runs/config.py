@@ -27,8 +27,9 @@ def merge_pairs(cfg: CfgNode, pairs: list, where: str) -> None:
         _check_key(cfg, key, where)
         # Published scripts write True and False for words ("CTX_INIT False"): what is a word stays one.
         word = isinstance(_value(cfg, key), str) and str(value) in ("True", "False")
+        whole = isinstance(_value(cfg, key), float) and str(value).strip().lstrip("+-").isdecimal()  # 1 means 1.0
         try:
-            cfg.merge_from_list([key, repr(str(value)) if word else value])
+            cfg.merge_from_list([key, repr(str(value)) if word else float(value) if whole else value])
         except ValueError as error:
             raise InputError(_wrong_type(cfg, key, value, where)) from error
 

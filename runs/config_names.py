@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 
-UNTRAINED = ("ZeroshotCLIP", "ZeroshotCLIP2")
+TEST_TIME = ("TPT", "RTPT", "CTPT", "MTA", "TTC")  # adapt to each test image, and are not trained either
+UNTRAINED = ("ZeroshotCLIP", "ZeroshotCLIP2", *TEST_TIME)
 CONFIG_FOLDER = {"ZeroshotCLIP2": "ZeroshotCLIP"}  # methods that share another's configs
 EMBEDDED = ("digits", "shapes", "shapes_sketch", "shapes_clutter", "shapes_inverted", "textures", "letters", "objects")
 
@@ -58,6 +59,11 @@ CONFIG_FOLDER |= {f"{host}SAR": host for host in SAR_HOSTS}
 
 # Methods against label noise; `all` of the generalisation tables leaves them out.
 PUBLISHED |= {"PTNL": Names("rn50"), "DPSEP": Names("vit_b32")}
+PUBLISHED |= {"VisPrompt": Names("rn50")}
+PUBLISHED |= {"NLPrompt": Names("rn50"), "JoAPR": Names("rn50")}
+
+# Methods that adapt to each test image; `all` leaves them out too.
+PUBLISHED |= {name: Names() for name in TEST_TIME}
 
 
 def method_name(name: str) -> str:

@@ -21,7 +21,7 @@ from dassl.utils import write_json
 
 from .folder import settings, settings_hash
 
-PACKAGES = ("torch", "torchvision", "clip-anytorch", "numpy", "pillow", "scikit-learn", "safetensors")
+PACKAGES = ("torch", "torchvision", "clip-anytorch", "numpy", "pillow", "scikit-learn", "safetensors", "torchattacks")
 
 
 def write_record(path: Path, cfg: CfgNode, args: Namespace, trainer, seconds: float) -> None:
@@ -49,6 +49,7 @@ def write_record(path: Path, cfg: CfgNode, args: Namespace, trainer, seconds: fl
         "learnable_numbers": sum(p.numel() for m in trainer._models.values() for p in m.parameters()),
         "classnames": list(data.classnames),
         "noise": getattr(data, "noise", None),
+        "adversarial": getattr(data, "adversarial", None),
         "items": {"train": _items_hash(data.train_x), "test": _items_hash(data.test)},
         "settings_hash": settings_hash(found),
         "config": _plain(cfg),

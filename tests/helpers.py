@@ -29,6 +29,7 @@ FITTING = {
         "TRAINER.PROMPTSRC.GPA_MEAN": 2.0,
     },
     "TCP": {"TRAINER.TCP.LAYERS": [2]},
+    "VisPrompt": {"TRAINER.VISPROMPT.VISUAL_HIDDEN_DIM": 32, "TRAINER.VISPROMPT.ATTENTION_HEADS": 4},
     "VPT": {"TRAINER.VPT.PROMPT_DEPTH_VISION": 3},
 }
 METHODS = (
@@ -44,6 +45,9 @@ METHODS = (
     "CoPrompt",
     "MMRL",
     "ANPrompt",
+    "NLPrompt",
+    "JoAPR",
+    "VisPrompt",
 )
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 import train
-from runs.config_names import METHODS
+from runs.config_names import METHODS, UNTRAINED
 
 CONFIGS = Path(__file__).resolve().parent.parent / "configs"
 TRAINERS = CONFIGS / "trainers"
@@ -34,7 +34,7 @@ def test_every_file_is_complete(file):
     assert (cfg.MODEL.BACKBONE.NAME == "Embedded") == embedded
     task = "CD" if file.stem.endswith("cross_datasets") else "FS" if file.stem.endswith("few_shot") else "B2N"
     assert task == cfg.TASK
-    if file.parent.name != "ZeroshotCLIP":
+    if file.parent.name not in UNTRAINED:
         assert cfg.OPTIM.LR_SCHEDULER == "cosine" and cfg.OPTIM.WARMUP_CONS_LR == 1e-5
         warm = -1 if file.stem == "vit_b16_cross_datasets" else 1  # MMRL's and ANPrompt's single epoch
         assert warm == cfg.OPTIM.WARMUP_EPOCH

@@ -22,6 +22,8 @@ from dassl.utils import load_pretrained_weights
 from .backbone import shared_clip
 from .checkpoints import load_learner
 from .frozen_text import frozen_text
+from .label_filter import filter_training_list
+from .memorisation import MemorisationCurves, start_curves
 from .precision import autocast, choose_precision
 from .test_features import FeatureLoader, bank_key, encode_loader
 from .training_list import TrainingList
@@ -73,14 +75,17 @@ class PromptTrainer(TrainerX):
         cfg = self.cfg
         backbone = cfg.MODEL.BACKBONE
         self.precision = choose_precision(self.method_cfg().PREC, self.device)
-        self.clip = shared_clip(backbone.NAME, backbone.get("PATH", ""), self.precision, self.device)
+        self.clip = shared_clip(backbone, self.precision, self.device)
         self.text_encoder, self.image_encoder = TextEncoder(self.clip), ImageEncoder(self.clip)
         self.logit_scale = self.clip.logit_scale.detach().exp().float()
         self.classnames = [name.replace("_", " ") for name in self.dm.dataset.classnames]
         self.bank = FeatureBank()
         self.record: dict = {}  # what a method adds to results.json
+        if backbone.get("VISUAL_WEIGHTS", ""):
+            self.record["visual_weights"] = {"path": backbone.VISUAL_WEIGHTS, "sha256": self.clip.visual_weights}
         self._kept: dict = {}  # see `once`
         self._side: dict[str, list[Tensor]] = {}  # see `count_also`
+        self.curves: MemorisationCurves | None = None
         if cfg.SEED >= 0:  # the initial prompts depend on the seed alone, not on what was drawn before
             torch.manual_seed(derive_seed(cfg.SEED, "learner"))
         self.model = self.build_learner()
@@ -164,6 +169,8 @@ class PromptTrainer(TrainerX):
         values = torch.stack([v.detach().float() for v in summary.values()]).tolist()
         if not math.isfinite(values[0]):
             raise FloatingPointError("Loss is infinite or NaN!")
+        if self.curves is not None:
+            self.curves.losses.append(values[0])
         self.scaler.step(self.optim)
         self.scaler.update()
         if self.batch_idx + 1 == self.num_batches:
@@ -180,6 +187,16 @@ class PromptTrainer(TrainerX):
     def training_list(self) -> TrainingList:
         """All training items in order, for methods that judge labels, and for logs."""
         return TrainingList(self)
+
+    def before_train(self) -> None:
+        filter_training_list(self)
+        super().before_train()
+        self.curves = start_curves(self)
+
+    def after_epoch(self) -> None:
+        if self.curves is not None:
+            self.curves.after_epoch()  # before the checkpoint: a resumed run finds the curves up to it
+        super().after_epoch()
 
     def parse_batch_train(self, batch: dict) -> tuple[Tensor, Tensor]:
         return batch["img"].to(self.device), batch["label"].to(self.device)

@@ -74,7 +74,8 @@ class InsertedTokens(PromptTrainer):
         """The CLS feature [B, d], normalised; the mean over the tokens' outputs [B, D_v], after ln_post, in fp32; and
         CLIP's own feature [B, d] where asked for."""
         first = self.layers[0]
-        with torch.no_grad():
+        # nothing is learned below the first block; an attack, though, wants the gradient to the image
+        with torch.set_grad_enabled(torch.is_grad_enabled() and image.requires_grad):
             lower = self._lower(self.image_encoder, image.type(self.image_encoder.dtype))
             f_0 = normalize(self.image_encoder(lower, start_block=first).float()) if frozen else None
         f, tokens = self.image_encoder(lower, insert=prompts, start_block=first, return_tokens=True)

@@ -9,6 +9,7 @@ from .coop import TCP, CoCoOp, CoOp, KgCoOp, ProGrad
 from .deep import IVLP, VPT, PromptSRC
 from .maple import CoPrompt, MaPLe
 from .mmrl import MMRL, ANPrompt
+from .visprompt import VisPrompt
 
 METHODS: dict[str, type[PlainMethod]] = {
     "CoOp": CoOp,
@@ -23,6 +24,7 @@ METHODS: dict[str, type[PlainMethod]] = {
     "CoPrompt": CoPrompt,
     "MMRL": MMRL,
     "ANPrompt": ANPrompt,
+    "VisPrompt": VisPrompt,
 }
 
 NODES = {"KgCoOp": ("COOP",), "TCP": ("COOP", "TCP"), "CoPrompt": ("CoPrompt",)}  # others: their name in capitals
@@ -55,6 +57,9 @@ def plain_of(name: str, trainer, clip_model: nn.Module | None = None) -> PlainMe
 
 
 def same_draw(plain: PlainMethod, trainer) -> None:
-    """After `trainer.loss`: CoPrompt draws a sentence number a step, and the plain side takes what was drawn."""
+    """After `trainer.loss`: what a method draws in a step (CoPrompt a sentence, VisPrompt its dropout) the plain side
+    takes."""
+    if isinstance(plain, VisPrompt):
+        plain.mask, plain.part = trainer.dropout_mask, trainer.part
     if isinstance(plain, CoPrompt):
         plain.texts, plain.description = trainer.descriptions, trainer.description_index

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 from collections import OrderedDict, defaultdict
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -122,6 +124,18 @@ class Classification(EvaluatorBase):
             # a tensor, not upstream's numpy array: torch.load reads it without further ado
             torch.save(torch.from_numpy(matrix), temporary)
         logger.info("Confusion matrix is saved to %s", path)
+        self._save_confusion_counts()
+
+    def _save_confusion_counts(self) -> None:
+        """confusion.json: `counts[true][predicted]` over all classes, one row a line, and the `classnames`."""
+        names = self._lab2cname or {}
+        size = 1 + max([*names, *self._y_true, *self._y_pred])
+        counts = np.zeros((size, size), dtype=int)
+        np.add.at(counts, (self._y_true, self._y_pred), 1)
+        rows = ",\n".join(json.dumps(row) for row in counts.tolist())
+        labels = json.dumps([names.get(label, str(label)) for label in range(size)])
+        with atomic_path(os.path.join(self.cfg.OUTPUT_DIR, "confusion.json")) as temporary:
+            Path(temporary).write_text(f'{{"classnames": {labels},\n"counts": [\n{rows}\n]}}\n', encoding="utf-8")
 
 
 def macro_f1(true: np.ndarray, pred: np.ndarray) -> float:

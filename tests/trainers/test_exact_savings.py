@@ -110,7 +110,7 @@ def test_text_is_encoded_once_a_test(tiny, tmp_path, monkeypatch, method):
     trainer.test()
     batches = len(trainer.test_loader)
     assert batches == 3
-    assert len(calls) == {"CoCoOp": batches, "VPT": 0}.get(method, 1)
+    assert len(calls) == {"CoCoOp": batches, "VisPrompt": batches, "VPT": 0}.get(method, 1)
 
 
 @pytest.mark.parametrize("method", ["CoOp", "CoCoOp", "KgCoOp", "ProGrad", "TCP"])

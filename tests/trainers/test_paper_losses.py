@@ -20,6 +20,7 @@ VISION3 = {"N_CTX_VISION": 3, "PROMPT_DEPTH_VISION": 3}
 IVLP = {"N_CTX_VISION": 2, "PROMPT_DEPTH_VISION": 3, "N_CTX_TEXT": 2, "PROMPT_DEPTH_TEXT": 2}
 MMRL = {"REP_LAYERS": [2, 3], "REP_DIM": 24, "N_REP_TOKENS": 3, "REG_WEIGHT": 0.5}
 TCP = {T + "COOP.N_CTX": 4, T + "TCP.LAYERS": [2]}
+VISPROMPT = {"N_CTX": 4, "VISUAL_HIDDEN_DIM": 32, "ATTENTION_HEADS": 4, "PROMPT_POOL_SIZE": 8, "REG_WEIGHT": 0.5}
 COPROMPT = {T + "CoPrompt.PROMPT_DEPTH": 3, T + "W": 2.0}
 
 
@@ -52,6 +53,23 @@ CASES = {
     "MMRL target": keys("MMRL", MMRL) | {"TASK": "CD", "DATASET.SUBSAMPLE_CLASSES": "all"},
     "MMRL few shot": keys("MMRL", MMRL) | {"TASK": "FS", "DATASET.SUBSAMPLE_CLASSES": "all"},
     "ANPrompt": {},
+    "VisPrompt": keys("VISPROMPT", VISPROMPT | {"PURIFY": "none"}),
+    "VisPrompt chunks, GCE, gate a token": keys(
+        "VISPROMPT", VISPROMPT | {"PURIFY": "none", "LOSS_ALL": "gce", "GATE": "token", "TEXT_CHUNK": 1}
+    ),
+    "VisPrompt of one feature, SCE, hard gate": keys(
+        "VISPROMPT", VISPROMPT | {"PURIFY": "none", "LOSS_ALL": "sce", "VIS_SOURCE": "global", "GATE": "thresh"}
+    ),
+    "VisPrompt transport in the batch, no gate, one scale": keys(
+        "VISPROMPT",
+        VISPROMPT
+        | {"PURIFY": "ot_batch", "OT_COST": "logp", "REG_E": 0.1, "GATE": "none", "USE_MULTI_SCALE": False}
+        | {"TEXT_CHUNK": 6},
+    ),
+    "VisPrompt transport in the batch, MAE, no FiLM": keys(
+        "VISPROMPT", VISPROMPT | {"PURIFY": "ot_batch", "REG_E": 0.1, "LOSS_NOISY": "mae", "FILM": False}
+    ),
+    "VisPrompt without guidance": keys("VISPROMPT", {"N_CTX": 4, "USE_VISUAL_GUIDANCE": False, "PURIFY": "none"}),
 }
 WORDINGS = {
     "coop": "a photo of a {}, a kind of thing.",

@@ -1,0 +1,81 @@
+"""Figures for papers: one look, and each saved as PNG and as PDF with its text as text."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+
+from dassl.utils import atomic_path
+
+LOOK = {
+    "font.size": 8,
+    "axes.titlesize": 8,
+    "axes.labelsize": 8,
+    "xtick.labelsize": 7,
+    "ytick.labelsize": 7,
+    "legend.fontsize": 8,
+    "legend.frameon": False,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "lines.linewidth": 1.4,
+    "lines.markersize": 4,
+    "pdf.fonttype": 42,
+    "figure.constrained_layout.use": True,
+}
+
+
+def pyplot():
+    """matplotlib.pyplot with that look, without a display."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot as plt
+
+    plt.rcParams.update(LOOK)
+    logging.getLogger("fontTools").setLevel(logging.WARNING)  # it tells of every glyph that a PDF takes
+    return plt
+
+
+def grid(count: int, most: int = 4, width: float = 2.3, height: float = 2.1, **kwargs) -> tuple:
+    """(figure, `count` axes), at most `most` beside each other, in rows of nearly equal length; inches a panel."""
+    rows = -(-count // most)
+    columns = -(-count // rows)
+    size = (max(3.4, width * columns), height * rows)
+    figure, axes = pyplot().subplots(rows, columns, figsize=size, squeeze=False, **kwargs)
+    for ax in axes.flat[count:]:
+        ax.remove()
+    return figure, list(axes.flat[:count])
+
+
+def titles(figure, axes: Sequence, panels: Sequence[tuple[str, str]], about: str = "") -> None:
+    """The title of each panel, (setting, what is special of it); a setting that all share is said once, above them."""
+    shared = len({setting for setting, _ in panels}) == 1
+    for ax, (setting, own) in zip(axes, panels, strict=True):
+        ax.set_title(own if shared else f"{own}\n{setting}")
+    above = ", ".join(filter(None, (about, panels[0][0] if shared else "")))
+    if above:
+        figure.suptitle(above, fontsize=9)
+
+
+def legend(figure, lines: Sequence, labels: Sequence[str]) -> None:
+    """Below all panels, in as many columns as there is room for; the figure grows by as much."""
+    for columns in range(min(6, len(labels)), 0, -1):
+        made = figure.legend(lines, labels, loc="outside lower center", ncols=columns, handlelength=2.6)
+        extent = made.get_window_extent(figure.canvas.get_renderer())
+        if columns == 1 or extent.width < 0.98 * figure.bbox.width:
+            figure.set_size_inches(figure.get_figwidth(), figure.get_figheight() + extent.height / figure.dpi)
+            return
+        made.remove()
+
+
+def save(figure, folder: Path, name: str) -> list[Path]:
+    """Writes `name`.png and `name`.pdf, atomically and without a date, and closes the figure. Returns the files."""
+    folder.mkdir(parents=True, exist_ok=True)
+    files = [folder / f"{name}.png", folder / f"{name}.pdf"]
+    for file in files:
+        dated = {"CreationDate": None} if file.suffix == ".pdf" else {}
+        with atomic_path(file) as temporary:
+            figure.savefig(temporary, dpi=200, format=file.suffix[1:], metadata=dated)
+    pyplot().close(figure)
+    return files

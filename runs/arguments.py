@@ -1,0 +1,82 @@
+"""What all protocols share: settings from the environment, and train.py's arguments."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from dassl.utils import InputError
+
+from .config_names import CONFIG_FOLDER, UNTRAINED, config_name
+from .targets import dataset_config
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What the environment says, see `runs/protocols.py`."""
+
+    data: str = "data"
+    cfg: str = ""
+    shots: int = 16
+    output: str = "output"
+    load_epoch: str = ""
+    pairs: tuple[str, ...] = field(default=())
+    source: str = ""
+
+    @classmethod
+    def from_environment(cls, env: Mapping[str, str], pairs: list[str], whole: bool = False) -> Settings:
+        """whole: SHOTS may be -1, every image. Raises InputError for any other SHOTS that is no count."""
+        shots = env.get("SHOTS", "16")
+        if not (shots.isdecimal() and int(shots) > 0 or whole and shots == "-1"):
+            more = ", or -1 for every image" if whole else ""
+            raise InputError(f"SHOTS is {shots!r}, but must be a whole number of at least 1{more}.")
+        return cls(
+            data=env.get("DATA", "data"),
+            cfg=env.get("CFG", ""),
+            shots=int(shots),
+            output=env.get("OUTPUT", "output"),
+            load_epoch=env.get("LOADEP", ""),
+            pairs=tuple(pairs),
+            source=env.get("SOURCE", ""),
+        )
+
+    def config(self, trainer: str, dataset: str, task: str = "B2N") -> str:
+        """CFG, or the config that the method takes for this."""
+        return self.cfg or config_name(trainer, dataset, task, self.shots)
+
+
+def last_epoch(folder: Path, script: str = "base2new_train.sh with the same arguments") -> str:
+    """Epoch of the newest checkpoint in a finished run's folder. Raises InputError, naming the script to run."""
+    files = sorted(folder.glob("*/checkpoint"))
+    if not files:
+        raise InputError(f"{folder} holds no trained model; run {script} first.")
+    if (folder / "config.yaml").is_file() and not (folder / "results.json").is_file():
+        raise InputError(
+            f"The training in {folder} is not finished; run {script} again, it goes on from its last checkpoint "
+            "(LOADEP=EPOCH tests a checkpoint as it is)."
+        )
+    return files[0].read_text().strip().rpartition("-")[2]
+
+
+def train_mode(trainer: str) -> list[str]:
+    """Options of a training run; a method without training is tested at once."""
+    return ["--eval-only"] if trainer in UNTRAINED else []
+
+
+def test_mode(trainer: str, trained: Path, settings: Settings, script: str) -> list[str]:
+    if trainer in UNTRAINED:
+        return ["--eval-only"]
+    epoch = settings.load_epoch or last_epoch(trained, script)
+    return ["--eval-only", "--model-dir", str(trained), "--load-epoch", epoch]
+
+
+def arguments(
+    trainer: str, dataset: str, seed: int, settings: Settings, cfg: str, folder: Path, mode: list[str], pairs: list[str]
+) -> list[str]:
+    config = Path("configs", "trainers", CONFIG_FOLDER.get(trainer, trainer), f"{cfg}.yaml")
+    return [
+        "--root", settings.data, "--seed", str(seed), "--trainer", trainer,
+        "--dataset-config-file", str(dataset_config(dataset)), "--config-file", str(config),
+        "--output-dir", str(folder), *mode, *pairs, *settings.pairs,
+    ]  # fmt: skip

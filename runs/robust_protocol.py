@@ -1,0 +1,75 @@
+"""A method under attack: from "method, dataset, seed, [eps, steps], [mode]" to the run that `robustness` evaluates."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+from dassl.utils import InputError
+
+from .arguments import Settings, arguments, test_mode
+from .config_names import TEST_TIME, UNTRAINED
+from .protocols import few_shot_folder
+
+MODES = {"T": "transfer", "W": "white-box", "A": "adaptive"}
+
+
+def is_number(text: str) -> bool:
+    return text.replace(".", "", 1).isdecimal()
+
+
+def default_mode(trainer: str) -> str:
+    """The strongest that there is: adaptive for methods that adapt to images, else white-box."""
+    return "A" if trainer in TEST_TIME else "W"
+
+
+def check_mode(trainer: str, mode: str) -> None:
+    """Raises InputError for a mode that there is not, or not for this method."""
+    if mode not in MODES:
+        raise InputError(f"MODE is {mode!r}, but must be one of {', '.join(MODES)} (docs/adversarial.md).")
+    if mode == "W" and trainer in TEST_TIME:
+        raise InputError(f"{trainer} adapts to each image, with draws of its own: the attack that knows it is MODE A.")
+    if mode == "A" and trainer not in TEST_TIME:
+        raise InputError(f"{trainer} does not adapt to images: the attack that knows all of it is MODE W.")
+
+
+def take_attack(trainer: str, settings: Settings) -> tuple[str, list[str], Settings]:
+    """`settings.pairs` may begin with EPS (in 1/255) and STEPS, then MODE: (the folder's name, config pairs, settings
+    without them). Raises InputError for EPS without STEPS, and for modes that do not fit."""
+    rest, own = list(settings.pairs), []
+    if rest and is_number(rest[0]):
+        if len(rest) < 2 or not rest[1].isdecimal():
+            raise InputError(f"EPS is {rest[0]}, and STEPS must follow, a whole number such as 100.")
+        own = ["ATTACK.EPS", rest.pop(0), "ATTACK.STEPS", rest.pop(0)]
+    mode = rest.pop(0) if len(rest) % 2 else default_mode(trainer)
+    check_mode(trainer, mode)
+    pairs = [*own, "ATTACK.MODE", mode]
+    found = dict(zip(pairs[::2], pairs[1::2], strict=True)) | dict(zip(rest[::2], rest[1::2], strict=True))
+    name = found.get("ATTACK.NAME", "pgd").replace(",", "+")
+    size = f"-n{found['ATTACK.SUBSET']}" if found.get("ATTACK.SUBSET", "0") != "0" else ""
+    eps = found.get("ATTACK.EPS", "4")
+    title = f"{MODES[found['ATTACK.MODE']]}-{name}-eps{float(eps) if is_number(eps) else 0:g}"
+    return f"{title}-{found.get('ATTACK.STEPS', '100')}{size}", pairs, replace(settings, pairs=tuple(rest))
+
+
+def robust_folder(trainer: str, dataset: str, seed: int, settings: Settings) -> Path:
+    """Where the evaluation lands. Raises InputError as `take_attack` does."""
+    attack, _, own = take_attack(trainer, settings)
+    untrained = trainer in UNTRAINED
+    shots = f"shots_{0 if untrained else own.shots}"
+    cfg = own.config(trainer, dataset, "B2N" if untrained else "FS")
+    return Path(own.output) / "robust" / dataset / attack / shots / trainer / cfg / f"seed{seed}"
+
+
+def robust(trainer: str, dataset: str, seed: int, settings: Settings) -> list[str]:
+    """train.py's arguments for the test of a few-shot run (or of a method without training), and ATTACK.* for the
+    attack on it. Raises InputError when it is not trained."""
+    _, pairs, own = take_attack(trainer, settings)
+    folder = robust_folder(trainer, dataset, seed, settings)
+    cfg = folder.parent.name
+    if trainer in UNTRAINED:
+        return arguments(trainer, dataset, seed, own, cfg, folder, ["--eval-only"], pairs)
+    trained = few_shot_folder(trainer, dataset, seed, own)
+    mode = test_mode(trainer, trained, own, f"few_shot.sh {dataset} {seed}")
+    task = ["DATASET.NUM_SHOTS", str(own.shots), "TASK", "FS"]
+    return arguments(trainer, dataset, seed, own, cfg, folder, mode, [*task, *pairs])

@@ -1,0 +1,92 @@
+"""NLPrompt: which items are clean, and what each part trains by."""
+
+from __future__ import annotations
+
+import json
+import math
+
+import pytest
+import torch
+
+from trainers.prompt_ot import transport_plan
+
+N = "TRAINER.NLPROMPT."
+NOISY = {"DATASET.NOISE.TYPE": "sym_other", "DATASET.NOISE.RATE": 0.5}
+
+
+def built(tiny, folder, pairs=None, epoch: int = 0):
+    trainer = tiny.trainer(folder, "NLPrompt", pairs)
+    trainer.epoch, trainer.batch_idx, trainer.num_batches = epoch, 0, 10**6
+    return trainer
+
+
+def weights(folder) -> torch.Tensor:
+    return torch.load(folder / "prompt_learner" / "model.pth.tar-3", weights_only=True)["state_dict"]["ctx"]
+
+
+@pytest.mark.parametrize("cost", ["prob", "logp"])
+def test_clean_is_where_the_plan_agrees_with_the_label(tiny, tmp_path, cost):
+    trainer = built(tiny, tmp_path, NOISY | {N + "OT_COST": cost, N + "REG_E": 0.05})
+    decision = trainer.decide()
+    prob = trainer.training_list.logits().double().softmax(1)
+    plan = transport_plan(-prob if cost == "prob" else -prob.log(), 0.05)
+    label = [item.label for item in trainer.dm.dataset.train_x]
+    assert decision.clean.tolist() == [plan[i].argmax() == y for i, y in enumerate(label)]
+    assert 0 < decision.clean.sum() < len(label)
+    torch.testing.assert_close(decision.score, torch.stack([len(label) * plan[i, y] for i, y in enumerate(label)]))
+
+
+def test_share_that_can_be_clean(tiny, tmp_path):
+    trainer = built(tiny, tmp_path, {N + "CURRICULUM_EPOCH": 4, N + "BEGIN_RATE": 0.2})
+    found = []
+    for trainer.epoch in range(6):  # noqa: B007
+        found.append(trainer.budget())
+    assert found == pytest.approx([0.2, 0.4, 0.6, 0.8, 1.0, 1.0])
+    trainer.epoch = 0
+    assert trainer.decide().clean.sum() <= 2  # floor(0.2 * 12)
+    assert built(tiny, tmp_path).budget() == 1.0
+
+
+@pytest.mark.parametrize(
+    ("part", "loss_all", "name"),
+    [("clean", "mae", "ce"), ("noisy", "ce", "mae"), ("all", "mae", "mae"), ("all", "ce", "ce")],
+)
+def test_losses(tiny, tmp_path, part, loss_all, name):
+    trainer = built(tiny, tmp_path, {N + "LOSS_ALL": loss_all})
+    trainer.part = part
+    image, label = torch.randn(4, 3, 16, 16, generator=torch.Generator().manual_seed(3)), torch.tensor([0, 1, 2, 0])
+    logits, terms = trainer.loss(image, label)
+    p_y = [logits.softmax(1)[i, y].item() for i, y in enumerate(label.tolist())]
+    expected = sum(-math.log(p) if name == "ce" else 1 - p for p in p_y) / 4
+    assert set(terms) == {name} and terms[name].item() == pytest.approx(expected, abs=1e-5)
+
+
+def test_without_transport_and_with_cross_entropy_it_is_coop_to_the_last_bit(tiny, tmp_path):
+    assert tiny.run(tmp_path / "nl", "NLPrompt", pairs={N + "USE_OT": False, N + "LOSS_ALL": "ce"}) == 0
+    assert tiny.run(tmp_path / "coop", "CoOp") == 0
+    assert torch.equal(weights(tmp_path / "nl"), weights(tmp_path / "coop"))
+    assert not (tmp_path / "nl" / "decisions.json").exists()
+
+
+def test_a_run_decides_each_epoch(tiny, tmp_path):
+    assert tiny.run(tmp_path / "run", "NLPrompt", pairs=NOISY) == 0
+    found = json.loads((tmp_path / "run" / "decisions.json").read_text())
+    assert found["epoch"] == 3 and len(found["clean"]) == len(found["score"]) == 12
+    log = (tmp_path / "run" / "log.txt").read_text()
+    assert all(f"Clean items in epoch {e}: " in log for e in (1, 2, 3)) and "loss_clean" in log and "loss_noisy" in log
+
+
+@pytest.mark.parametrize(
+    ("pairs", "says"),
+    [
+        ({N + "OT_COST": "cosine"}, "OT_COST is 'cosine', but must be one of prob, logp"),
+        ({N + "LOSS_ALL": "gce"}, "LOSS_ALL is 'gce'"),
+        ({N + "REG_E": 0.0}, "REG_E is 0.0, but must be above 0"),
+        ({N + "BEGIN_RATE": 0.0}, "BEGIN_RATE is 0.0"),
+        ({"LOSS.NAME": "gce"}, "LOSS.NAME"),
+    ],
+)
+def test_bad_settings_are_one_sentence(tiny, tmp_path, capsys, pairs, says):
+    assert tiny.run(tmp_path / "run", "NLPrompt", pairs=pairs) == 2
+    error = capsys.readouterr().err.strip().splitlines()
+    assert len(error) == 1 and says in error[0] and not (tmp_path / "run").exists()

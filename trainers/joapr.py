@@ -1,0 +1,181 @@
+"""JoAPR: Cleaning the Lens of Prompt Learning for Vision-Language Models (Guo and Gu, CVPR 2024)."""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Iterator
+from itertools import count, islice
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from clipkit import InputError, derive_seed
+from dassl.engine import TRAINER_REGISTRY
+from dassl.utils import base_seed
+
+from .clean_noisy import DecidingTrainer, Decision
+from .coop import CoOp
+from .joapr_settings import published
+from .two_gaussians import clean_threshold, fit_two_gaussians
+
+logger = logging.getLogger(__name__)
+N = "TRAINER.JOAPR."
+
+
+@TRAINER_REGISTRY.register()
+class JoAPR(DecidingTrainer, CoOp):
+    """CoOp's prompts. After W epochs of warm-up, two Gaussians on the items' losses tell clean from noisy labels; each
+    step trains on a batch of both, with targets refurbished by the model's own predictions.
+
+    W, ALPHA1 and ALPHA2 are the published ones of each dataset, noise type and rate (`joapr_settings.py`), which are
+    known to nobody in practice; RATE_INDEPENDENT takes (1, 0.5, 1) everywhere.
+    """
+
+    node = "TRAINER.JOAPR"
+    config_defaults = {
+        N + "N_CTX": 16,
+        N + "CSC": False,
+        N + "CTX_INIT": "",
+        N + "CLASS_TOKEN_POSITION": "end",
+        N + "PREC": "amp",
+        N + "RATE_INDEPENDENT": False,
+        N + "W": 1,  # epochs of warm-up
+        N + "ALPHA1": 0.5,  # weight of the confidence penalty in the warm-up
+        N + "ALPHA2": 1.0,  # weight of the even use of the classes after it
+        N + "WINDOW": 5,  # rounds that an item's loss is averaged over
+        N + "THRESH_STD": True,  # False: variances in place of standard deviations, as released
+        N + "SHARPEN": 2.0,  # exponent
+        N + "MIX_ALPHA": 0.001,
+        "LOSS.NAME": "",
+    }
+    losses = ()
+    architecture = tuple(N + key for key in ("N_CTX", "CSC", "CTX_INIT", "CLASS_TOKEN_POSITION"))
+
+    @classmethod
+    def dataset_overrides(cls, cfg) -> dict:
+        return {N + key: value for key, value in published(cfg).items()}
+
+    def check_cfg(self, cfg) -> None:
+        super().check_cfg(cfg)
+        own = cfg.TRAINER.JOAPR
+        for key, least in (("W", 0), ("WINDOW", 1)):
+            if own[key] < least:
+                raise InputError(f"{N}{key} is {own[key]}, but must be at least {least}.")
+        for key in ("SHARPEN", "MIX_ALPHA"):
+            if not own[key] > 0:
+                raise InputError(f"{N}{key} is {own[key]}, but must be above 0.")
+        if own.W >= cfg.OPTIM.MAX_EPOCH:
+            logger.info("All %d epochs are warm-up: %sW is %d", cfg.OPTIM.MAX_EPOCH, N, own.W)
+
+    def build_model(self) -> None:
+        super().build_model()
+        self.kappa = 0.5  # the estimated share of wrong labels
+        self.losses_seen = torch.empty(0)  # [rounds, N], normalised, the last WINDOW rounds
+
+    # ------------------------------------------------------------------ which labels are clean
+
+    def decide(self) -> Decision | None:
+        """After the warm-up: Clean = Clean_1 or Clean_2, below. The score is the posterior w of the clean Gaussian."""
+        cfg, first = self.method_cfg(), self.epoch == self.method_cfg().W
+        if self.epoch < cfg.W:
+            return None
+        items = self.training_list
+        log_p = F.log_softmax(items.logits().double(), dim=1)
+        log_p_y = log_p.gather(1, items.label[:, None])[:, 0]
+        seen = self.average_loss(-log_p_y - (log_p.exp() * log_p).sum(dim=1))  # cross-entropy + entropy
+        mixture = fit_two_gaussians(seen)
+        w = mixture.posterior(seen)
+
+        self.kappa = (w <= self.kappa).double().mean().item()
+        clean_2 = w > self.kappa
+        threshold = clean_threshold(mixture, cfg.THRESH_STD)
+        clean = clean_2 if threshold is None else clean_2 | (seen < threshold)
+        if clean.all() or not clean.any():
+            clean = clean_2
+        self.is_clean, self.weight = clean, (w if first else w * log_p_y.exp()).float()
+        self.write_scalar("train/kappa", self.kappa, self.epoch)
+        return Decision(clean, w)
+
+    def average_loss(self, loss: Tensor) -> Tensor:
+        """[N] losses of this round, scaled to [0, 1] over the items, averaged with those of the last rounds."""
+        low, high = loss.min(), loss.max()
+        scaled = (loss - low) / (high - low) if high > low else torch.zeros_like(loss)
+        seen = torch.cat([self.losses_seen.to(scaled), scaled[None]]) if len(self.losses_seen) else scaled[None]
+        self.losses_seen = seen[-self.method_cfg().WINDOW :]
+        return self.losses_seen.mean(dim=0)
+
+    def steps(self, decision: Decision) -> list[tuple[str, list[int]]]:
+        """A clean and a noisy batch a step; the smaller part starts again, in another order. One part alone if the
+        other is empty."""
+        parts = {name: part for name, part in (("clean", decision.clean), ("noisy", ~decision.clean)) if part.any()}
+        size = self.cfg.DATALOADER.TRAIN_X.BATCH_SIZE
+        longest = max(math.ceil(part.sum().item() / size) for part in parts.values())
+        streams = [self.again_and_again(part, name) for name, part in parts.items()]
+        return [("both", sum(batches, [])) for batches in islice(zip(*streams, strict=False), longest)]
+
+    def again_and_again(self, part: Tensor, name: str) -> Iterator[list[int]]:
+        for turn in count():
+            yield from self.shuffled_batches(part, name, self.epoch, turn)
+
+    # ------------------------------------------------------------------ loss
+
+    def parse_batch_train(self, batch: dict) -> tuple[Tensor, Tensor]:
+        self.index = batch["index"].to(self.device)
+        return super().parse_batch_train(batch)
+
+    def loss(self, image: Tensor, label: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        """Soft cross-entropy on refurbished targets + alpha_2 KL(uniform || mean prediction), both on mixed images."""
+        if self.part == "all":
+            return super().loss(image, label)
+        text = self.encode_text()
+        logits = self.logits(self.encode_image(image), text).float()
+        target, mixed = self.targets(logits.detach().softmax(dim=1), label), logits
+        share, partner = self.mix(len(image))
+        if share < 1:
+            image, target = (share * x + (1 - share) * x[partner] for x in (image, target))
+            mixed = self.logits(self.encode_image(image), text).float()
+        log_p = F.log_softmax(mixed, dim=1)
+        log_mean = log_p.logsumexp(dim=0) - math.log(len(log_p))
+        return mixed, {
+            "ce": -(target * log_p).sum(dim=1).mean(),
+            "even": self.method_cfg().ALPHA2 * (-math.log(len(log_mean)) - log_mean.mean()),
+        }
+
+    def classification_loss(self, logits: Tensor, label: Tensor) -> dict[str, Tensor]:
+        """Warm-up: CE + alpha_1 mean_i sum_c p_ic log p_ic, against confidence."""
+        log_p = F.log_softmax(logits.float(), dim=1)
+        penalty = (log_p.exp() * log_p).sum(dim=1).mean()
+        return {"ce": F.nll_loss(log_p, label), "penalty": self.method_cfg().ALPHA1 * penalty}
+
+    def targets(self, p: Tensor, label: Tensor) -> Tensor:
+        """[B, C] of predictions [B, C]. Clean: w onehot + (1 - w) p; noisy: p; both sharpened."""
+        w = (self.weight * self.is_clean)[self.index][:, None]
+        q = (w * F.one_hot(label, p.shape[1]) + (1 - w) * p) ** self.method_cfg().SHARPEN
+        return q / q.sum(dim=1, keepdim=True)
+
+    def mix(self, size: int) -> tuple[float, Tensor]:
+        """An image's own share max(r, 1 - r), r ~ Beta(MIX_ALPHA, MIX_ALPHA), and its partner in the batch.
+
+        Nearly always the share rounds to 1 in single precision: nothing is mixed then, and no image encoded twice.
+        """
+        seed = derive_seed(base_seed(self.cfg), "mix", self.epoch, self.batch_idx)
+        alpha, rng = self.method_cfg().MIX_ALPHA, np.random.default_rng(seed)
+        r = rng.beta(alpha, alpha)
+        return float(np.float32(max(r, 1 - r))), torch.from_numpy(rng.permutation(size)).to(self.device)
+
+    # ------------------------------------------------------------------ resuming
+
+    def extra_state(self) -> dict:
+        return super().extra_state() | {"kappa": self.kappa, "losses_seen": self.losses_seen.cpu()}
+
+    def load_extra_state(self, state: dict) -> None:
+        super().load_extra_state(state)
+        if "losses_seen" not in state:
+            raise InputError(
+                f"The checkpoint in {self.output_dir} does not hold the items' losses, without which JoAPR cannot go "
+                "on; remove the folder to start again."
+            )
+        self.kappa, self.losses_seen = state["kappa"], state["losses_seen"].to(self.device)

@@ -1,0 +1,76 @@
+"""NLPrompt: Noise-Label Prompt Learning for Vision-Language Models (Pan et al., CVPR 2025)."""
+
+from __future__ import annotations
+
+from torch import Tensor
+from torch.nn import functional as F
+
+from clipkit import InputError
+from dassl.engine import TRAINER_REGISTRY
+
+from .checks import check_choices
+from .clean_noisy import CleanThenNoisy, Decision
+from .coop import CoOp
+from .prompt_ot import COSTS, ot_decision
+from .robust_losses import gce
+
+N = "TRAINER.NLPROMPT."
+
+
+@TRAINER_REGISTRY.register()
+class NLPrompt(CleanThenNoisy, CoOp):
+    """CoOp's prompts. Each epoch PromptOT splits the items into clean and noisy ones; clean items train by
+    cross-entropy (PromptCE), then noisy ones by the mean absolute error (PromptMAE).
+
+    The transport sees all training items under the test transform. Before epoch CURRICULUM_EPOCH only a share of them,
+    growing from BEGIN_RATE to 1, can be clean. USE_OT False: all items by LOSS_ALL; "mae" is PromptMAE alone.
+    """
+
+    node = "TRAINER.NLPROMPT"
+    config_defaults = {
+        N + "N_CTX": 16,
+        N + "CSC": False,
+        N + "CTX_INIT": "",
+        N + "CLASS_TOKEN_POSITION": "end",
+        N + "PREC": "fp16",
+        N + "USE_OT": True,
+        N + "OT_COST": "prob",  # prob: -p, as released | logp: -log p, as published
+        N + "REG_E": 0.01,
+        N + "CURRICULUM_EPOCH": 0,
+        N + "BEGIN_RATE": 0.3,
+        N + "LOSS_ALL": "mae",  # with USE_OT False: mae | ce
+        "LOSS.NAME": "",
+    }
+    losses = ()
+    architecture = tuple(N + key for key in ("N_CTX", "CSC", "CTX_INIT", "CLASS_TOKEN_POSITION"))
+
+    def check_cfg(self, cfg) -> None:
+        super().check_cfg(cfg)
+        own = cfg.TRAINER.NLPROMPT
+        check_choices("TRAINER.NLPROMPT", own, {"OT_COST": COSTS, "LOSS_ALL": ("mae", "ce")})
+        if not own.REG_E > 0:
+            raise InputError(f"TRAINER.NLPROMPT.REG_E is {own.REG_E}, but must be above 0.")
+        if not 0 < own.BEGIN_RATE <= 1:
+            raise InputError(f"TRAINER.NLPROMPT.BEGIN_RATE is {own.BEGIN_RATE}, but must lie above 0 and be at most 1.")
+
+    def decide(self) -> Decision | None:
+        """PromptOT. The score of an item is the share of its mass that the plan moves to the observed label."""
+        cfg = self.method_cfg()
+        if not cfg.USE_OT:
+            return None
+        items = self.training_list
+        prob = items.logits().double().softmax(dim=1)
+        return ot_decision(prob, items.label, cfg.REG_E, cfg.OT_COST, self.budget())
+
+    def budget(self) -> float:
+        """The share of items that can be clean in this epoch."""
+        cfg = self.method_cfg()
+        if self.epoch >= cfg.CURRICULUM_EPOCH:
+            return 1.0
+        return cfg.BEGIN_RATE + (1 - cfg.BEGIN_RATE) * self.epoch / cfg.CURRICULUM_EPOCH
+
+    def classification_loss(self, logits: Tensor, label: Tensor) -> dict[str, Tensor]:
+        """Clean: -log p_y. Noisy: 1 - p_y, which is half of |p - onehot|_1."""
+        name = {"clean": "ce", "noisy": "mae", "all": self.method_cfg().LOSS_ALL}[self.part]
+        logits = logits.float()
+        return {name: F.cross_entropy(logits, label) if name == "ce" else gce(logits, label, q=1.0)}
