@@ -79,6 +79,8 @@ def read_semantics(folder: str | Path, new_names: list[str] | None = None, ensem
     hand = normalize(trainer.frozen_text(texts).view(len(templates), len(names), -1).mean(0))
     tau = (1 / trainer.logit_scale).item()
     label = f"{predictor.cfg.TRAINER.NAME}, seed {predictor.cfg.SEED}"
+    if predictor.cfg.TRAINER.SAR.ENABLED:
+        label += f", λ = {predictor.cfg.TRAINER.SAR.LAMBDA:g}"
     distributions = [similarity_distribution(e.float().cpu(), tau) for e in (hand, learned)]
     return Semantics(label, names, len(base), *distributions)
 

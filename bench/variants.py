@@ -22,8 +22,9 @@ from runs.protocols import UNTRAINED, Settings
 from runs.targets import dataset_config
 
 from . import base2new, launch
+from .results import read as read_results
 from .summary import hm_of_means
-from .table import mean_spread, read_by_seed
+from .table import mean_spread
 
 
 @dataclass(frozen=True)
@@ -38,11 +39,12 @@ class Variant:
 
 
 def average_by_seed(folder: Path, method: str, datasets: Sequence[str] = ()) -> dict[int, tuple[float, float]]:
-    """{seed: (base, new)}, each the mean over datasets, of the seeds that have finished all of them."""
+    """{seed: (base, new)}, each the mean over `datasets` (config names; none: all there), of the seeds that have
+    finished all of them."""
     values: dict[int, dict[str, dict[str, float]]] = defaultdict(lambda: defaultdict(dict))
-    for (dataset, name, seed, part), accuracy in read_by_seed(folder).items():
-        if name == method:
-            values[seed][part][dataset] = accuracy
+    for r in read_results(folder):
+        if r.protocol == "base2new" and r.method == method and (not datasets or r.dataset in datasets):
+            values[r.seed][r.kind][r.dataset] = r.accuracy
     most = max((len(parts["base"]) for parts in values.values()), default=0)
     count = len(datasets) or most
     complete = {s: p for s, p in sorted(values.items()) if len(p["base"]) == len(p["new"]) == count}

@@ -16,10 +16,10 @@ from runs.protocols import Settings
 @pytest.fixture
 def output(tmp_path):
     for seed, base, new in ((1, 80.0, 60.0), (2, 84.0, 64.0)):
-        for dataset, less in (("Digits", 0.0), ("Textures", 10.0)):
+        for dataset, less in (("digits", 0.0), ("textures", 10.0)):
             write_run(tmp_path / "a", "train_base", "CoOp", dataset, seed, base - less)
             write_run(tmp_path / "a", "test_new", "CoOp", dataset, seed, new - less)
-    write_run(tmp_path / "a", "train_base", "CoOp", "Digits", 3, 99.0)  # not finished
+    write_run(tmp_path / "a", "train_base", "CoOp", "digits", 3, 99.0)  # not finished
     return tmp_path
 
 
@@ -32,6 +32,10 @@ def test_a_row_is_the_mean_over_datasets_with_its_spread_over_seeds(output):
 def test_a_seed_counts_when_all_datasets_are_there(output):
     assert average_by_seed(output / "a", "CoOp", ["digits", "textures", "letters"]) == {}
     assert row(Variant(("one",), "a", "MaPLe"), output) == ["one", "-", "-", "-", 0]
+
+
+def test_datasets_that_are_not_asked_for_are_left_out(output):
+    assert average_by_seed(output / "a", "CoOp", ["digits"]) == {1: (80.0, 60.0), 2: (84.0, 64.0)}
 
 
 def test_jobs_go_seed_by_seed_and_each_run_once():
