@@ -1,0 +1,96 @@
+"""Evaluates a trained method under attack.
+
+python -m robustness METHOD DATASET SEED [EPS STEPS] [MODE] [KEY VALUE ...]    what scripts/adv/eval.sh calls
+python -m robustness --trainer CoOp --model-dir output/run --load-epoch 50 ... ATTACK.MODE W    train.py's options
+python -m robustness compare FOLDER FOLDER    two evaluations on the same images, image by image
+
+MODE: T transfer, W white-box (the method and its prompts are known), A adaptive (the whole test-time defence is known).
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from pathlib import Path
+
+import train
+from clipkit import InputError as BackboneInputError
+from dassl.utils import InputError, input_error_sentence
+from runs.config_names import method_name
+from runs.protocols import Settings
+from runs.robust_protocol import robust
+from runs.targets import expand
+
+from .counts import compare
+from .run import Options, main
+
+
+def split(argv: list[str]) -> tuple[Options, list[str]]:
+    """Our own options, and the rest."""
+    parser = argparse.ArgumentParser(
+        prog="python -m robustness", description=__doc__, allow_abbrev=False,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )  # fmt: skip
+    parser.add_argument("--checks", default=os.environ.get("CHECKS", "basic"), help="basic | all (default: basic)")
+    parser.add_argument("--check-images", type=int, default=64, help="images that checks attack (default: 64)")
+    args, rest = parser.parse_known_args(argv)
+    return Options(args.checks, args.check_images), rest
+
+
+def plan(rest: list[str]) -> list[list[str]]:
+    """train.py's arguments of each evaluation. Raises InputError for what does not make one."""
+    if rest and rest[0].startswith("--"):
+        return [rest]
+    if len(rest) < 3 or not rest[2].isdigit():
+        raise InputError("METHOD, DATASET and SEED are needed, for example: scripts/adv/eval.sh CoOp digits 1 4 100 W.")
+    trainer, where, seed, *pairs = rest
+    settings = Settings.from_environment(os.environ, pairs)
+    return [robust(method_name(trainer), name, int(seed), settings) for name in expand("few_shot", where)]
+
+
+def evaluate(argv: list[str], options: Options) -> int:
+    """One evaluation from train.py's arguments; bad input ends with one sentence and exit code 2."""
+    console = sys.stdout
+    try:
+        main(train.build_parser().parse_args(argv), options)
+    except (InputError, BackboneInputError) as error:
+        sys.stdout = console
+        print(f"error: {input_error_sentence(error)}", file=sys.stderr)  # noqa: T201
+        return 2
+    except KeyboardInterrupt:
+        print("interrupted: the same command begins this evaluation again", file=sys.stderr)  # noqa: T201
+        return 130
+    finally:
+        sys.stdout = console
+    return 0
+
+
+def compared(folders: list[str]) -> str:
+    """McNemar's test on the images that survive every attack of two evaluations."""
+    if len(folders) != 2:
+        raise InputError("compare needs two folders of evaluations.")
+    found = compare(*(Path(folder) / "outputs.csv" for folder in folders))
+    return f"survived only the first: {found.only_first}, only the second: {found.only_second}; p = {found.p:.3g}"
+
+
+def run(argv: list[str] | None = None) -> int:
+    try:
+        options, rest = split(sys.argv[1:] if argv is None else argv)
+        if rest[:1] == ["compare"]:
+            print(compared(rest[1:]))  # noqa: T201
+            return 0
+        evaluations = plan(rest)
+    except InputError as error:
+        print(f"error: {error}", file=sys.stderr)  # noqa: T201
+        return 2
+    codes = []
+    for arguments in evaluations:
+        codes.append(evaluate(arguments, options))
+        if codes[-1] == 130:
+            break
+    return max(codes, default=0)
+
+
+if __name__ == "__main__":
+    sys.exit(run())

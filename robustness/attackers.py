@@ -1,0 +1,159 @@
+"""The adversary of an evaluation: what it knows of the method, and in which parts it attacks.
+
+A part turns clean pictures into attacked ones; an image has to survive every part.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from attacks import AttackSettings, PixelModel, attack_pictures, evaluation
+from attacks.adaptive import Eot, Way, attack_way, objective, ways
+from attacks.evaluation import Logits
+from trainers.test_time import TestTimeTrainer
+
+
+class Batch(NamedTuple):
+    """B images that are to be attacked: their rows of the test list, uint8 pictures [B, 3, H, W], labels [B] as the
+    attack believes them to be, a seed each."""
+
+    rows: Sequence[int]
+    clean: Tensor
+    label: Tensor
+    seeds: Sequence[int]
+
+
+Part = Callable[[Batch], Tensor]  # -> attacked pictures, uint8 [B, 3, H, W] on the CPU
+
+
+class Stored:
+    """Knows frozen CLIP alone: its pictures are those of an adversarial set."""
+
+    mode = "transfer"
+    survivors_only = False
+
+    def __init__(self, adversarial) -> None:
+        self.adversarial = adversarial
+
+    def parts(self, settings: AttackSettings, quick: bool = False) -> dict[str, Part]:
+        return {settings.title: lambda batch: torch.stack([self.adversarial.picture(row) for row in batch.rows])}
+
+
+class WhiteBox:
+    """Knows the method and its prompts, and goes through its own logits. For methods that do not draw.
+
+    opened: a context manager that gives the logits of pictures in [0, 1].
+    """
+
+    mode = "white-box"
+    survivors_only = False  # every image is attacked, also one that is wrong anyway
+
+    def __init__(self, opened: Callable, device: torch.device | str = "cpu") -> None:
+        self.opened, self.device = opened, torch.device(device)
+
+    def parts(self, settings: AttackSettings, quick: bool = False) -> dict[str, Part]:
+        def attacked(batch: Batch) -> Tensor:
+            found = []
+            with self.opened() as logits:
+                for i in torch.arange(len(batch.rows)).split(settings.batch):
+                    u8, y = batch.clean[i].to(self.device), batch.label[i].to(self.device)
+                    seeds = [batch.seeds[k] for k in i.tolist()]
+                    found.append(attack_pictures(settings, logits, u8, y, seeds).picture.cpu())
+            return torch.cat(found)
+
+        return {settings.title: attacked}
+
+    def no_gradient(self, clean: Tensor, label: Tensor, batch: int) -> Tensor:
+        """[B]: images whose loss has no gradient at all at the clean picture."""
+        found = []
+        with self.opened() as logits:
+            for u8, y in zip(clean.split(batch), label.split(batch), strict=True):
+                value = evaluation(logits, y.to(self.device))(u8.to(self.device).float() / 255, 0, 0, True)
+                found.append((value.gradient.flatten(1) == 0).all(dim=1).cpu())
+        return torch.cat(found)
+
+    def two_answers(self, clean: Tensor) -> tuple[Tensor, Tensor]:
+        """Logits of the same pictures, asked for twice."""
+        x = clean.to(self.device).float() / 255
+        with self.opened() as logits, torch.no_grad():
+            return logits(x).cpu(), logits(x).cpu()
+
+    def facts(self) -> dict:
+        return {}
+
+
+class Adaptive:
+    """Knows the whole test-time defence but its draws, and goes through views, tuning and weights in several ways."""
+
+    mode = "adaptive"
+    survivors_only = True
+
+    def __init__(self, trainer, eot: Eot) -> None:
+        self.trainer, self.eot, self.device = trainer, eot, trainer.device
+        self.ways = ways(trainer, eot)
+
+    def parts(self, settings: AttackSettings, quick: bool = False) -> dict[str, Part]:
+        """quick: the views' losses and the method's own answer, for controls."""
+        chosen = self.ways
+        if quick:
+            chosen = [way for way in self.ways if way.name in ("views", "output", *self.eot.steps[:1])]
+        return {way.name: self._part(way, settings) for way in chosen}
+
+    def _part(self, way: Way, settings: AttackSettings) -> Part:
+        def attacked(batch: Batch) -> Tensor:
+            with PixelModel(self.trainer):
+                u8, y = batch.clean.to(self.device), batch.label.to(self.device)
+                return attack_way(way, settings, self.eot, u8, y, batch.seeds)[0].cpu()
+
+        return attacked
+
+    def no_gradient(self, clean: Tensor, label: Tensor, batch: int) -> Tensor:
+        """Of the method's own answer, or else of the way that there is: one draw."""
+        way = next((w for w in self.ways if w.name in ("output", *self.eot.steps)), self.ways[-1])
+        one, found = Eot(1, self.eot.views, self.eot.step_grad, self.eot.bpda), []
+        size = max(1, batch // self.eot.views)
+        with PixelModel(self.trainer):
+            for u8, y in zip(clean.split(size), label.split(size), strict=True):
+                x = u8.to(self.device).float() / 255
+                value = objective(way, y.to(self.device), one, 0)(x, 0, 0, True)
+                found.append((value.gradient.flatten(1) == 0).all(dim=1).cpu())
+        return torch.cat(found)
+
+    def two_answers(self, clean: Tensor) -> tuple[Tensor, Tensor]:
+        x = clean.to(self.device).float() / 255
+        with PixelModel(self.trainer), torch.no_grad():
+            first, second = (self.trainer.pixel_logits(x, seed=seed).detach().cpu() for seed in (0, 1))
+        return first, second
+
+    def facts(self) -> dict:
+        """What stands beside its numbers."""
+        eot = self.eot
+        return {
+            "draws": eot.draws,
+            "views": eot.views,
+            "step_grad": eot.step_grad,
+            "bpda": eot.bpda,
+            "ways": [way.name for way in self.ways],
+        }
+
+
+def attacker_of(trainer, eot: Eot) -> WhiteBox | Adaptive:
+    """The strongest adversary that there is for a method: adaptive where it adapts to images, else white-box."""
+    if isinstance(trainer, TestTimeTrainer):
+        return Adaptive(trainer, eot)
+    return WhiteBox(lambda: PixelModel(trainer), trainer.device)
+
+
+def on(logits: Logits) -> Callable:
+    """Any function from pictures to logits, as `WhiteBox` opens it."""
+
+    @contextmanager
+    def opened() -> Iterator[Logits]:
+        yield logits
+
+    return opened

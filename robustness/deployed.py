@@ -1,0 +1,109 @@
+"""A method as it is deployed: 8-bit pictures in, logits out, in its own precision and with its own draws."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from attacks import PixelModel
+from dassl.data.data_manager import build_data_loader, usable_workers
+from dassl.data.transforms import build_transform
+from dassl.utils import base_seed, derive_seed, seeded
+from datasets.adversarial_manifest import relative_paths
+from datasets.adversarial_pictures import to_image
+from trainers.test_time import TestTimeTrainer
+from trainers.views import groups, view_loader
+
+
+class Deployed:
+    """`deployed(pictures, rows)`: logits [B, C] on the CPU for pictures uint8 [B, 3, H, W] that stand in for the test
+    images `rows`. A test-time method draws for a picture what it draws for that image in its own test.
+
+    items: the `AdversarialItems` of trainer's test split. `untuned`: what the last call found before tuning, [B, C].
+    """
+
+    def __init__(self, trainer, items, split: str = "test") -> None:
+        self.trainer, self.items, self.split = trainer, items, split
+        self.adapts = isinstance(trainer, TestTimeTrainer)
+        pixels = PixelModel(trainer)  # for its mean and std
+        self.mean, self.std = pixels.mean, pixels.std
+        self.keys = relative_paths(items, items.image_dir)
+        self.label = torch.tensor([item.label for item in items])
+        self.untuned: Tensor | None = None
+        trainer.set_model_mode("eval")
+
+    def __call__(self, pictures: Tensor, rows: Sequence[int]) -> Tensor:
+        if self.adapts:
+            return self._adapt(self._views(pictures, rows))
+        size = self.trainer.cfg.DATALOADER.TEST.BATCH_SIZE
+        return self._infer(
+            {"img": self._normalised(pictures[i]), "label": self.label[[rows[k] for k in i.tolist()]]}
+            for i in torch.arange(len(rows)).split(size)
+        )
+
+    def clean(self) -> Tensor:
+        """Logits [N, C] of the clean test images, on the ordinary path: files through the test loader."""
+        cfg = self.trainer.cfg
+        loader = build_data_loader(
+            cfg, data_source=list(self.items), batch_size=cfg.DATALOADER.TEST.BATCH_SIZE,
+            tfm=build_transform(cfg, is_train=False), is_train=False,
+        )  # fmt: skip
+        if self.adapts:
+            return self._adapt(view_loader(cfg, self.trainer.views, loader, self.trainer.dm.dataset, self.split))
+        return self._infer(loader)
+
+    def _normalised(self, pictures: Tensor) -> Tensor:
+        x = pictures.to(self.trainer.device).float() / 255
+        return x if self.mean is None else (x - self.mean) / self.std
+
+    @torch.no_grad()
+    def _infer(self, batches) -> Tensor:
+        trainer = self.trainer
+        # as in the method's own test, whatever inference draws depends on the seed alone
+        with seeded(derive_seed(base_seed(trainer.cfg), "test", self.split), cuda=True), _uncounted(trainer):
+            inputs = (trainer.parse_batch_test(batch)[0] for batch in batches)
+            return torch.cat([trainer.model_inference(image).float().cpu() for image in inputs])
+
+    @torch.no_grad()
+    def _adapt(self, images) -> Tensor:
+        size = self.trainer.method_cfg().SAMPLES_PER_STEP
+        found = [self.trainer.answer(group) for group in groups(iter(images), size)]
+        self.untuned = torch.cat([before.float().cpu() for before, _ in found])
+        return torch.cat([after.float().cpu() for _, after in found])
+
+    def _views(self, pictures: Tensor, rows: Sequence[int]) -> DataLoader:
+        cfg = self.trainer.cfg
+        stream = base_seed(cfg), "views", cfg.DATASET.NAME, self.split  # as `views.view_loader` has it
+        about = [(row, int(self.label[row]), self.keys[row], derive_seed(*stream, self.keys[row])) for row in rows]
+        data = _Pictures(self.trainer.views, pictures, about)
+        workers = usable_workers(cfg.DATALOADER.NUM_WORKERS)
+        return DataLoader(data, batch_size=None, num_workers=workers, generator=torch.Generator())
+
+
+class _Pictures(Dataset):
+    def __init__(self, maker, pictures: Tensor, about: Sequence[tuple]) -> None:
+        self.maker, self.pictures, self.about = maker, pictures, about
+
+    def __len__(self) -> int:
+        return len(self.about)
+
+    def __getitem__(self, index: int):
+        image = to_image(self.pictures[index])
+        return self.maker.start(image, image, *self.about[index])
+
+
+@contextmanager
+def _uncounted(trainer) -> Iterator[None]:
+    """Leaves the accuracies that a method counts beside its result alone."""
+    if not hasattr(trainer, "count_also"):
+        yield
+        return
+    trainer.count_also = lambda kind, logits: None
+    try:
+        yield
+    finally:
+        del trainer.count_also

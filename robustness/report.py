@@ -1,0 +1,169 @@
+"""What an evaluation leaves: results.json, outputs.csv with a row an image, and lines for people."""
+
+from __future__ import annotations
+
+import csv
+import logging
+import sys
+import time
+from argparse import Namespace
+from dataclasses import dataclass, field
+
+import torch
+from tabulate import tabulate
+from torch import Tensor
+from yacs.config import CfgNode
+
+from attacks import AttackSettings
+from attacks.settings import fraction
+from dassl.utils import atomic_path, write_json
+from runs.folder import RunFolder, settings_hash
+from runs.record import git_revision, versions
+from runs.robust_protocol import MODES
+from trainers.test_time_outputs import calibration_error
+
+from .checks import Check, label
+from .evaluate import Answers, Attacked, share
+
+logger = logging.getLogger(__name__)
+
+WORST = "worst case"  # of all that an image was attacked with, the transfer set included
+
+
+@dataclass
+class Evaluation:
+    """Everything that was found out about N test images. `mode` is T, W or A; `own` is None in T.
+
+    ordinary, clean: answers for the clean images, through the test loader and on the attack's path; undefended: of a
+    test-time method, before it tunes. adversarial: the transfer set.
+    """
+
+    cfg: CfgNode
+    mode: str
+    settings: AttackSettings
+    keys: list[str]
+    label: Tensor
+    ordinary: Answers
+    clean: Answers
+    adversarial: object
+    transfer: Attacked | None = None
+    own: Attacked | None = None
+    undefended: Answers | None = None
+    eot: dict = field(default_factory=dict)
+    checks: list[Check] = field(default_factory=list)
+    flags: list[str] = field(default_factory=list)
+    images_per_second: float = 0.0
+    attack_seconds: float = 0.0
+    gflop: float = 0.0
+
+    def attacked(self) -> dict[str, Attacked]:
+        """{mode's name: what its attack did}."""
+        found = {MODES["T"]: self.transfer}
+        return found | ({MODES[self.mode]: self.own} if self.own else {})
+
+    def survived(self) -> Tensor:
+        """[N]: right on the clean picture and under every attack."""
+        return torch.stack([a.survived for a in self.attacked().values()]).all(dim=0)
+
+    def figures(self) -> dict[str, dict]:
+        """{clean, transfer, white-box, adaptive, worst case: accuracy with interval, ECE}; percent.
+
+        `survived`: of the images that the clean pictures have right, too.
+        """
+        found = {"clean": share(self.clean.right(self.label)) | {"ece": ece(self.clean, self.label)}}
+        for name, a in self.attacked().items():
+            found[name] = share(a.answers.right(a.label)) | {
+                "survived": share(a.survived), "ece": ece(a.answers, a.label), "max_levels": a.max_levels,
+                "parts": {part: {"attacked": n, "broke": a.broken_by.count(part)} for part, n in a.parts.items()},
+            }  # fmt: skip
+        return found | {WORST: share(self.survived())}
+
+
+def ece(answers: Answers, label: Tensor) -> float:
+    """Expected calibration error in percent, 20 bins."""
+    return 100.0 * calibration_error(answers.confidence, answers.right(label))
+
+
+def record(e: Evaluation, identity: str, args: Namespace) -> dict:
+    """results.json, as plain values."""
+    cfg, adversarial = e.cfg, e.adversarial
+    eps = fraction(e.settings.eps)
+    tta = cfg.TRAINER.get("TTA", {})
+    adapts = e.undefended is not None
+    return {
+        "version": 1,
+        "kind": "evaluation under attack",
+        "trainer": cfg.TRAINER.NAME,
+        "dataset": cfg.DATASET.NAME,
+        "seed": cfg.SEED,
+        "mode": MODES[e.mode],
+        "attack": e.settings.title,
+        "eps": eps,
+        "parameters": e.settings.parameters(),
+        "expectation": e.eot or None,
+        "model_dir": args.model_dir or None,
+        "images": len(e.label),
+        "clean_accuracy_ordinary_path": share(e.ordinary.right(e.label)),
+        "figures": e.figures(),
+        "before_tuning": {"clean": share(e.undefended.right(e.label))} if adapts else None,
+        "frozen_clip": adversarial.totals,
+        "set": {"key": adversarial.key, "folder": str(adversarial.folder)},
+        "label": label(e.flags),
+        "flags": e.flags,
+        "checks": [check.plain() for check in e.checks],
+        "failed_checks": [check.code for check in e.checks if check.passed is False],
+        "images_per_second": round(e.images_per_second, 3),
+        "attack_seconds": round(e.attack_seconds, 3),
+        "gflop_per_image": round(e.gflop, 4),
+        "compat": tta.get("COMPAT", "none") if adapts else "none",
+        "template": cfg.ATTACK.PROMPT,
+        "settings_hash": identity,
+        "versions": versions(),
+        "git": git_revision(),
+        "command": sys.argv,
+        "finished": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+    }
+
+
+def write(e: Evaluation, folder: RunFolder, args: Namespace) -> None:
+    """outputs.csv, the lines, and last of all results.json."""
+    write_outputs(e, folder.path / "outputs.csv")
+    logger.info("\n%s", text(e))
+    write_json(record(e, settings_hash(folder.settings), args), folder.results)
+
+
+def write_outputs(e: Evaluation, file) -> None:
+    """A row an image: predictions and confidences on the clean and on each attacked picture, which part broke it."""
+    found = e.attacked()
+    columns: dict[str, list] = {
+        "path": e.keys, "label": e.label.tolist(), "ordinary": e.ordinary.pred.tolist(), "clean": e.clean.pred.tolist(),
+        "clean_confidence": _rounded(e.clean.confidence),
+    }  # fmt: skip
+    for name, a in found.items():
+        columns |= {
+            name: a.answers.pred.tolist(), f"{name}_confidence": _rounded(a.answers.confidence),
+            f"{name}_survived": a.survived.int().tolist(), f"{name}_broken_by": a.broken_by,
+        }  # fmt: skip
+    columns["survived"] = e.survived().int().tolist()
+    with atomic_path(file) as temporary, open(temporary, "w", newline="", encoding="utf-8") as stream:
+        writer = csv.writer(stream, lineterminator="\n")
+        writer.writerow(["index", *columns])
+        writer.writerows([i, *row] for i, row in enumerate(zip(*columns.values(), strict=True)))
+
+
+def _rounded(values: Tensor) -> list[str]:
+    return [f"{value:.6f}" for value in values.tolist()]
+
+
+def text(e: Evaluation) -> str:
+    """Accuracies with intervals, then the checks."""
+    rows = []
+    for name, figure in e.figures().items():
+        low, high = figure["interval"]
+        error = f"{figure['ece']:.1f}" if "ece" in figure else ""
+        rows.append([name, f"{figure['accuracy']:.1f}", f"{low:.1f} .. {high:.1f}", error])
+    head = f"{e.cfg.TRAINER.NAME} on {e.cfg.DATASET.NAME}, {len(e.label)} images, {e.settings.title}, {label(e.flags)}"
+    table = tabulate(rows, ["pictures", "accuracy, %", "95 % interval", "ECE, %"], disable_numparse=True)
+    listed = tabulate([[c.code, c.name, c.verdict, c.detail] for c in e.checks], tablefmt="plain")
+    flags = f"flags: {', '.join(e.flags) or 'none'}; {e.images_per_second:.1f} images/s, {e.gflop:.2f} GFLOP an image"
+    return f"{head}\n\n{table}\n\n{listed}\n\n{flags}"

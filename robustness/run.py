@@ -1,0 +1,183 @@
+"""One evaluation: a trained method, built as for its test, the attack on it, the checks, the report."""
+
+from __future__ import annotations
+
+import logging
+import time
+from argparse import Namespace
+from dataclasses import dataclass, replace
+
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+from yacs.config import CfgNode
+
+import train
+from attacks import AttackSettings
+from attacks.adaptive import Eot, check_names
+from dassl.engine import build_trainer
+from dassl.utils import InputError, attach_logger, derive_seed, set_random_seed, setup_logger
+from datasets.adversarial_manifest import stratified
+from datasets.adversarial_pictures import base_pictures, picture_transform
+from runs.folder import RunFolder
+from runs.robust_protocol import MODES, check_mode
+from trainers.discovery import load_plugin
+
+from . import checks, controls
+from .attackers import Stored, attacker_of
+from .checks import Check
+from .deployed import Deployed
+from .evaluate import Answers, Images, run_attack
+from .report import Evaluation, write
+
+logger = logging.getLogger(__name__)
+
+NEED_ATTACKS = ("S3", "S4", "S7", "S8", "S10", "S12")
+
+
+@dataclass(frozen=True)
+class Options:
+    """checks: basic, or all, which attacks `check_images` images again and again."""
+
+    checks: str = "basic"
+    check_images: int = 64
+
+    def __post_init__(self) -> None:
+        if self.checks not in ("basic", "all") or self.check_images < 1:
+            raise InputError("--checks must be basic or all, and --check-images at least 1.")
+
+
+def setup(args: Namespace) -> tuple[CfgNode, str]:
+    """(config of a test on the set of the same attack on frozen CLIP, mode of the evaluation).
+
+    args: of train.py. The transfer set is needed in every mode: what survives in W and A must survive it too.
+    """
+    pairs = dict(zip(args.opts[::2], args.opts[1::2], strict=False))
+    mode = pairs.pop("ATTACK.MODE", "T")
+    if pairs.get("TEST.ADV_SET", "make") != "make":
+        raise InputError("TEST.ADV_SET is made by an evaluation under attack; leave it out, and describe ATTACK.*.")
+    if mode == "A" and pairs.get("ATTACK.NAME") == "eot-pgd":
+        pairs["ATTACK.NAME"] = "pgd"  # which averages over draws there anyway
+    tail = args.opts[-1:] if len(args.opts) % 2 else []
+    opts = [x for pair in pairs.items() for x in pair] + ["TEST.ADV_SET", "make", *tail]
+    cfg = train.setup_cfg(Namespace(**{**vars(args), "opts": opts, "eval_only": True}))
+    check_mode(cfg.TRAINER.NAME, mode)
+    names = [name.strip() for name in cfg.ATTACK.NAME.split(",")]
+    if mode == "A":
+        check_names(names)
+    if cfg.ATTACK.QUANT == "none" or "cw-l2" in names:
+        raise InputError("Attacks on a method are bounded by eps and judged at 8 bits: not cw-l2, and not QUANT none.")
+    return cfg, mode
+
+
+def named(cfg: CfgNode, mode: str) -> CfgNode:
+    """The config with the mode in it, for the record."""
+    found = cfg.clone()
+    found.defrost()
+    found.ATTACK.MODE = mode
+    found.freeze()
+    return found
+
+
+def main(args: Namespace, options: Options) -> None:
+    """From train.py's arguments to results.json. A finished evaluation with the same config is left as it is."""
+    for plugin in args.plugin:
+        load_plugin(plugin)
+    args.eval_only = True
+    cfg, mode = setup(args)
+    folder = RunFolder(named(cfg, mode), args)
+    folder.settings |= {"evaluation": MODES[mode], "checks": options.checks, "check_images": options.check_images}
+    with folder:
+        if folder.finished:
+            print(f"Finished already, nothing to do: {folder.results} (remove the folder to run it again)")  # noqa: T201
+            return
+        if cfg.SEED >= 0:
+            set_random_seed(cfg.SEED)
+        folder.put_old_log_aside()
+        setup_logger(cfg.OUTPUT_DIR)
+        attach_logger(*train.LOGGERS, "robustness")
+        folder.write_config()
+        trainer = build_trainer(cfg)
+        trainer.load_model(args.model_dir, epoch=args.load_epoch)
+        found = evaluate(trainer, mode, options)
+        write(found, folder, args)
+
+
+def evaluate(trainer, mode: str, options: Options) -> Evaluation:
+    """mode: T, W or A. trainer: built and loaded, with `TEST.ADV_SET make`."""
+    cfg, data = trainer.cfg, trainer.dm.dataset
+    split = "val" if cfg.TEST.SPLIT == "val" and data.val else "test"
+    items = data.val if split == "val" else data.test
+    settings = replace(AttackSettings.from_cfg(cfg, len(data.classnames)), only_correct=False)
+    deployed, attacker = Deployed(trainer, items, split), attacker_of(trainer, Eot.from_cfg(cfg))
+    # as when the set was made, an image's draws depend on itself alone
+    seeds = [derive_seed(settings.seed, cfg.DATASET.NAME, split, key, "attack") for key in deployed.keys]
+    images = Images(base_pictures(items, picture_transform(cfg)), deployed.label, seeds)
+    rows = list(range(len(items)))
+
+    ordinary = deployed.clean()
+    started = time.time()
+    logits = deployed(images.pictures(rows), rows)
+    speed = len(rows) / (time.time() - started)
+    clean, untuned = Answers.of(logits), deployed.untuned
+    found = Evaluation(cfg, mode, settings, deployed.keys, images.label, Answers.of(ordinary), clean, items.adversarial)
+    found.undefended = None if untuned is None else Answers.of(untuned)
+    found.images_per_second, found.gflop = speed, gflop(deployed, images)
+    found.transfer = run_attack(Stored(items.adversarial), deployed, settings, images, clean, rows)
+    started = time.time()
+    if mode != "T":
+        found.own = run_attack(attacker, deployed, settings, images, clean, rows)
+        found.attack_seconds = time.time() - started
+        found.eot = attacker.facts()
+        logger.info("* %s: %.1f%% survive", attacker.mode, 100 * found.own.survived.double().mean())
+    few = stratified(images.label.tolist(), min(options.check_images, len(rows)), settings.seed)
+    c = controls.Controls(attacker, deployed, settings, images, clean, few, found.own or found.transfer)
+    found.checks = run_checks(found, c, ordinary, logits, options)
+    random, dynamic, odd = method_flags(c, logits)
+    found.flags = checks.flags(random, dynamic, odd, found.checks)
+    return found
+
+
+def run_checks(found: Evaluation, c: controls.Controls, ordinary, logits, options: Options) -> list[Check]:
+    """All twelve, in order; those that this evaluation does not allow say why."""
+    settings, mode = c.settings, MODES[found.mode]
+    levels = {"transfer": found.transfer.max_levels} | ({mode: found.own.max_levels} if found.own else {})
+    totals = found.adversarial.totals
+    done = [
+        checks.clean_path_agrees(ordinary, logits),
+        checks.stays_in_ball(levels, settings.eps),
+        checks.undefended_falls(totals["accuracy"], settings.eps, settings.steps),
+    ]
+    if settings.names == ("none",):
+        return _in_order([*done, *controls.skipped(checks.NAMES, "eps is 0: nothing is attacked")])
+    if found.own is None:
+        why = "stored pictures are not made anew; modes W and A run it"
+        return _in_order([*done, *controls.skipped(checks.NAMES, why)])
+    done.append(checks.not_weaker_than_transfer(found.own.survived, found.transfer.survived, mode))
+    done += controls.cheap(c)
+    if options.checks == "all":
+        done += controls.thorough(c, mode, len(c.deployed.trainer.dm.dataset.classnames))
+    return _in_order([*done, *controls.skipped(NEED_ATTACKS, controls.OFTEN)])
+
+
+def _in_order(found: list[Check]) -> list[Check]:
+    """The first of each code, S1 to S12."""
+    first: dict[str, Check] = {}
+    for check in found:
+        first.setdefault(check.code, check)
+    return [first[code] for code in checks.NAMES]
+
+
+def method_flags(c: controls.Controls, logits: torch.Tensor) -> tuple[bool, bool, bool]:
+    """Whether the method draws, optimises while it answers, gives probabilities."""
+    few = list(c.rows)[:2]
+    pictures = c.images.pictures(few)
+    random = checks.answers_differ(*c.attacker.two_answers(pictures))
+    dynamic = checks.takes_gradients(lambda: c.deployed(pictures, few))
+    return random, dynamic, checks.looks_like_probabilities(logits)
+
+
+def gflop(deployed: Deployed, images: Images) -> float:
+    """1e9 floating operations of an answer, as torch counts them; texts that all images share are in it once."""
+    with FlopCounterMode(display=False) as counter:
+        deployed(images.pictures([0]), [0])
+    return counter.get_total_flops() / 1e9
