@@ -22,6 +22,7 @@ from .coop import CoOp
 from .coprompt import CoPrompt
 from .kgcoop import KgCoOp
 from .maple import MaPLe
+from .precision import autocast
 from .promptsrc import PromptSRC
 from .similarity_alignment import SimilarityAlignment
 from .tcp import TCP
@@ -41,6 +42,7 @@ DEFAULTS = {
     N + "DIRECTION": "target_to_learned",  # target_to_learned: KL(P || P~) | learned_to_target
     N + "PRE_ADAPTER": False,  # CoPrompt: align its text features before the adapter
     N + "SEED": -1,  # of novel names and index sets; negative: the run's
+    N + "CHUNK": 0,  # novel names whose activations are in memory at a time; 0: all, in one batch with the classes
 }
 CHOICES = {
     "NOVEL_SOURCE": ("llm", "file", "wordnet", "oracle"),
@@ -74,8 +76,10 @@ class SAR(PromptTrainer):
         super().check_cfg(cfg)
         sar = cfg.TRAINER.SAR
         check_choices("TRAINER.SAR", sar, CHOICES)
-        if sar.LAMBDA < 0 or sar.NUM_NOVEL < 0 or sar.SAMPLE_SIZE < 1:
-            raise InputError("TRAINER.SAR.LAMBDA and NUM_NOVEL must not be negative, SAMPLE_SIZE at least 1.")
+        if sar.LAMBDA < 0 or sar.NUM_NOVEL < 0 or sar.CHUNK < 0 or sar.SAMPLE_SIZE < 1:
+            raise InputError("TRAINER.SAR.LAMBDA, NUM_NOVEL and CHUNK must not be negative, SAMPLE_SIZE at least 1.")
+        if sar.CHUNK and self.host.backward is not PromptTrainer.backward:
+            raise InputError(f"{self.host.__name__} makes its gradient itself, so TRAINER.SAR.CHUNK must be 0 with it.")
         if self.node == "TRAINER.COOP" and cfg.TRAINER.COOP.get("CSC"):
             raise InputError("TRAINER.COOP.CSC learns a context a class, which novel names have none of; leave it out.")
 
@@ -91,7 +95,10 @@ class SAR(PromptTrainer):
         cfg = self.cfg.TRAINER.SAR
         novel = self.novel_names()
         names = [*self.classnames, *novel]
-        self.all_names = self.prepare_names(names)
+        if cfg.CHUNK:
+            self.chunks = [self.prepare_names(novel[i : i + cfg.CHUNK]) for i in range(0, len(novel), cfg.CHUNK)]
+        else:
+            self.all_names = self.prepare_names(names)
         tau = cfg.TAU or (1 / self.logit_scale).item()
         size = cfg.SAMPLE_SIZE if cfg.RANDOM_SAMPLING else 0
         target_first = cfg.DIRECTION == "target_to_learned"
@@ -143,8 +150,9 @@ class SAR(PromptTrainer):
 
     def encode_text(self) -> Tensor:
         """The host's [C, d]; while training, cut from one batch with the novel names."""
-        if self.alignment is None or not self.model.training:
-            return super().encode_text()
+        if self.alignment is None or not self.model.training or self.cfg.TRAINER.SAR.CHUNK:
+            self.base_features = super().encode_text()
+            return self.base_features
         self.all_features = self.encode_names(self.all_names)
         return self.all_features[: len(self.classnames)]
 
@@ -153,11 +161,35 @@ class SAR(PromptTrainer):
         logits, terms = super().loss(image, label)
         if self.alignment is None:
             return logits, terms
-        learned = self.all_features
-        if self.cfg.TRAINER.SAR.PRE_ADAPTER and hasattr(self, "before_adapter"):
-            learned = normalize(self.before_adapter)
-        sar = self.alignment(learned, self.epoch, self.batch_idx)
+        sar = self.alignment(self.learned_features(), self.epoch, self.batch_idx)
         return logits, terms | {"sar": self.cfg.TRAINER.SAR.LAMBDA * sar}
+
+    def learned_features(self) -> Tensor:
+        """E~ [N, d]. With CHUNK the novel rows are leaves of the graph: `backward` passes their gradient on."""
+        if not self.cfg.TRAINER.SAR.CHUNK:
+            return self.aligned(self.all_features)
+        base = self.aligned(self.base_features)
+        with torch.no_grad():
+            novel = [self.aligned(self.encode_names(chunk)) for chunk in self.chunks]
+        self.novel_rows = [rows.requires_grad_() for rows in novel]
+        return torch.cat([base, *self.novel_rows])
+
+    def aligned(self, features: Tensor) -> Tensor:
+        """What is compared of the names that were encoded last."""
+        if self.cfg.TRAINER.SAR.PRE_ADAPTER and hasattr(self, "before_adapter"):
+            return normalize(self.before_adapter)
+        return features
+
+    def backward(self, terms: dict[str, Tensor]) -> Tensor:
+        """With CHUNK: novel names run once more, a chunk at a time, with the gradient of their rows. L_SAR meets
+        them through these rows alone, so the sum is the gradient of one batch, and one chunk is in memory."""
+        loss = super().backward(terms)
+        if self.alignment is not None and self.cfg.TRAINER.SAR.CHUNK:
+            for chunk, rows in zip(self.chunks, self.novel_rows, strict=True):
+                with autocast(self.precision, self.device):
+                    again = self.aligned(self.encode_names(chunk))
+                again.backward(rows.grad)
+        return loss
 
 
 def take_spelling(cfg) -> None:

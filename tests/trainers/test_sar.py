@@ -73,6 +73,22 @@ def test_host_terms_and_one_more_from_one_text_batch(tiny, tmp_path, monkeypatch
 
 
 @pytest.mark.parametrize("host", HOSTS)
+def test_novel_names_in_chunks_give_the_same_gradient(tiny, tmp_path, novel, host):
+    found = []
+    for chunk in (0, 3):
+        trainer = tiny.trainer(tmp_path, f"{host}SAR", settings(host, novel, LAMBDA=0.3, CHUNK=chunk))
+        if host == "ANPrompt":
+            trainer.make_noise_ctx()
+        trainer.build_alignment()
+        trainer.set_model_mode("train")
+        _, terms = trainer.loss(*batch(trainer))
+        loss = trainer.backward(terms)
+        found.append((loss, terms["sar"], [p.grad for p in trainer.model.parameters() if p.grad is not None]))
+    torch.testing.assert_close(*found, atol=1e-5, rtol=1e-4)
+    assert found[0][1] > 0
+
+
+@pytest.mark.parametrize("host", HOSTS)
 def test_a_run_and_its_test_on_new_classes(tiny, tmp_path, novel, host):
     name, pairs = f"{host}SAR", settings(host, novel)
     assert tiny.run(tmp_path / "run", name, pairs=pairs) == 0
