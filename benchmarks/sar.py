@@ -52,7 +52,7 @@ def build_step(host: str, side: str, images: str, args: argparse.Namespace) -> t
         pairs["DATALOADER.TRAIN_X.BATCH_SIZE"] = args.batch
     if sar:
         pairs |= {"TRAINER.SAR.NOVEL_SOURCE": "file", "TRAINER.SAR.NOVEL_FILE": names_file(images, args.novel)}
-        pairs |= {"TRAINER.SAR.NUM_NOVEL": args.novel}
+        pairs |= {"TRAINER.SAR.NUM_NOVEL": args.novel, "TRAINER.SAR.CHUNK": args.chunk}
     name = f"{host}SAR" if sar else host
     trainer = full_size_trainer(name, config_name(name, "caltech101"), images, args.classes, pairs, args.backbone)
     batch, device = trainer.cfg.DATALOADER.TRAIN_X.BATCH_SIZE, trainer.device
@@ -94,6 +94,7 @@ def memory(host: str, side: str, args: argparse.Namespace) -> float:
     """Peak MB of one step of a side, measured by this module in a fresh process."""
     command = [sys.executable, "-m", "benchmarks.sar", "--probe", side, "--hosts", host, "--device", args.device]
     command += ["--classes", str(args.classes), "--batch", str(args.batch), "--novel", str(args.novel)]
+    command += ["--chunk", str(args.chunk)]
     done = subprocess.run([*command, "--backbone", args.backbone], capture_output=True, text=True)
     if done.returncode:
         raise RuntimeError(f"Measuring {host} ({side}) failed:\n{done.stderr[-2000:]}")
@@ -126,6 +127,7 @@ def main() -> None:
     parser.add_argument("--hosts", nargs="+", default=["CoOp", "MaPLe"])
     parser.add_argument("--classes", type=int, default=100, help="up to 500")
     parser.add_argument("--novel", type=int, default=200)
+    parser.add_argument("--chunk", type=int, default=0, help="TRAINER.SAR.CHUNK: novel names in memory at a time")
     parser.add_argument("--batch", type=int, default=0, help="training images a step; 0: as published")
     parser.add_argument("--repeats", type=int, default=2, help="timed pairs, after one that warms up")
     parser.add_argument("--backbone", default="random:ViT-B/16")
