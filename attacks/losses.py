@@ -11,7 +11,8 @@ def cross_entropy(logits: Tensor, label: Tensor) -> Tensor:
     """[B] fp64 from [B, C] logits: -log softmax at the label, as softplus(logsumexp of the others - the label's logit).
 
     CLIP's logits are 100 times a cosine. Where they leave no doubt, the label's softmax is 1 to the last bit, the usual
-    form's gradient has lost the label's part, and its sign points elsewhere. This form keeps it at any gap.
+    form's gradient has lost the label's part, and its sign points elsewhere. This form keeps it
+    up to a gap of about 100 between the two logits; beyond, fp32 cannot hold the gradient and it is 0.
     """
     others = logits.double().scatter(1, label[:, None], -torch.inf).logsumexp(1)
     return F.softplus(others - logits.double().gather(1, label[:, None])[:, 0])

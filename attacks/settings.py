@@ -6,6 +6,7 @@ import difflib
 from dataclasses import dataclass
 from fractions import Fraction
 
+from dassl.config import add_keys
 from dassl.utils import InputError
 
 from .quantise import RULES
@@ -73,14 +74,7 @@ LEAST_CLASSES = {"apgd-dlr": 3, "apgd-dlr-t": 4, "aa": 4}
 
 def add_attack_defaults(cfg) -> None:
     """Adds the config keys of `CONFIG_DEFAULTS`."""
-    for key, value in CONFIG_DEFAULTS.items():
-        *path, leaf = key.split(".")
-        node = cfg
-        for part in path:
-            if part not in node:
-                node[part] = type(cfg)()
-            node = node[part]
-        node[leaf] = value
+    add_keys(cfg, CONFIG_DEFAULTS)
 
 
 def changed_keys(cfg) -> list[str]:

@@ -13,20 +13,17 @@ from __future__ import annotations
 
 import argparse
 import logging
-import os
 import sys
-from dataclasses import replace
 from pathlib import Path
 
-from dassl.utils import InputError, atomic_path
-from runs.protocols import Settings
+from dassl.utils import InputError
 from runs.targets import expand
 
 from . import adversarial_plots, launch, variants
 from .adversarial_plan import Sweep
 from .adversarial_tables import read, sections
 from .generalization import check_methods
-from .report import render
+from .report import render, write_text
 
 METHODS = ("ZeroshotCLIP", "CoOp", "ANPrompt", "TPT", "RTPT")
 
@@ -61,12 +58,10 @@ def main(argv: list[str] | None = None) -> int:
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     failures: list[str] = []
     try:
-        if args.jobs < 1 or len(args.opts) % 2:
-            raise InputError("--jobs must be at least 1, and config pairs come as KEY VALUE.")
-        if args.tables_only and not Path(args.output).is_dir():
-            raise InputError(f"There is no folder {args.output}; give the --output of the runs.")
+        if len(args.opts) % 2:
+            raise InputError("Config pairs come as KEY VALUE.")
         sweep = sweep_of(args)
-        settings = replace(Settings.from_environment(os.environ, args.opts), data=args.root, output=args.output)
+        settings = variants.settings_of(args)
         if not args.tables_only:
             failures = launch.run_all(sweep.jobs(settings), args.jobs)
         found = read(sweep, settings)
@@ -79,10 +74,8 @@ def main(argv: list[str] | None = None) -> int:
     if found.failed:
         print("\nFailed checks\n" + "\n".join(found.failed))  # noqa: T201
     if tables and args.markdown:
-        args.markdown.parent.mkdir(parents=True, exist_ok=True)
         listed = "".join(f"\n- {line}" for line in found.failed)
-        with atomic_path(args.markdown) as temporary:
-            Path(temporary).write_text(text["github"] + "\n" + (f"\n## Failed checks\n{listed}\n" if listed else ""))
+        write_text(args.markdown, text["github"] + "\n" + (f"\n## Failed checks\n{listed}\n" if listed else ""))
     if tables and args.plots:
         adversarial_plots.plot(found, args.plots)
     for failure in failures:

@@ -20,7 +20,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from dassl.utils import InputError, atomic_path
+from dassl.utils import InputError
 from runs.config_names import CONFIG_FOLDER, METHODS, PUBLISHED, UNTRAINED
 from runs.protocols import Settings
 from runs.targets import EMBEDDED_SETS, ROOT, SHIFTS, TARGETS, dataset_config, expand
@@ -28,9 +28,10 @@ from runs.targets import EMBEDDED_SETS, ROOT, SHIFTS, TARGETS, dataset_config, e
 from . import base2new
 from .launch import Job, Step, run_all
 from .plots import plot_all
-from .report import render, sections
+from .report import render, sections, write_text
 from .results import read
 from .summary import Scope, summarize
+from .variants import settings_of
 
 PROTOCOLS = ("base2new", "cross_dataset", "domain_generalization", "few_shot")
 
@@ -121,12 +122,10 @@ def main(argv: list[str] | None = None) -> int:
     started, failures = time.time(), []
     try:
         scope, methods = build_scope(args), check_methods(args.methods)
-        if args.tables_only and not Path(args.output).is_dir():
-            raise InputError(f"There is no folder {args.output}; give the --output of the runs.")
-        if min(args.shots) < 1 or args.jobs < 1:
-            raise InputError("--shots and --jobs must be at least 1.")
+        if min(args.shots) < 1:
+            raise InputError("--shots must be at least 1.")
         seeds = list(dict.fromkeys(args.seeds))
-        settings = replace(Settings.from_environment(os.environ, args.opts), data=args.root, output=args.output)
+        settings = settings_of(args)
         if not args.tables_only:
             failures = run_all(jobs(args.protocols, methods, seeds, scope, settings), args.jobs)
         results = [r for r in read(Path(args.output)) if r.method.partition(" (")[0] in methods]
@@ -136,9 +135,7 @@ def main(argv: list[str] | None = None) -> int:
         return 2
     print("\n" + (render(tables, "simple") if tables else f"No finished runs under {args.output}."))  # noqa: T201
     if tables and args.markdown:
-        args.markdown.parent.mkdir(parents=True, exist_ok=True)
-        with atomic_path(args.markdown) as temporary:
-            Path(temporary).write_text(render(tables, "github") + "\n")
+        write_text(args.markdown, render(tables, "github") + "\n")
     if tables and args.plots:
         plot_all(summarize(results, scope), args.plots)
     print(f"\nLogs and results: {args.output}   ({time.time() - started:.0f} s)")  # noqa: T201

@@ -13,20 +13,18 @@ from __future__ import annotations
 
 import argparse
 import logging
-import os
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from dassl.utils import InputError, atomic_path
-from runs.protocols import Settings
+from dassl.utils import InputError
 from runs.targets import expand
 
 from . import launch, noise_plots, variants
 from .noise_plan import Sweep, jobs, read_types, read_variants
 from .noise_tables import NOTE, tables
-from .report import render
+from .report import render, write_text
 
 METHODS = ("ZeroshotCLIP", "CoOp", "PTNL", "PTNL-GCE", "DPSEP", "VisPrompt", "NLPrompt", "JoAPR")
 TYPES = ("sym_other:0,0.125,0.25,0.5,0.65,0.8", "idn:0.2,0.4,0.6,0.8", "pair_next:0.125,0.25,0.375,0.5")
@@ -40,11 +38,7 @@ def run(sweep: Sweep, headers: Sequence[str], args: argparse.Namespace) -> int:
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     failures: list[str] = []
     try:
-        if args.jobs < 1:
-            raise InputError("--jobs must be at least 1.")
-        if args.tables_only and not Path(args.output).is_dir():
-            raise InputError(f"There is no folder {args.output}; give the --output of the runs.")
-        settings = replace(Settings.from_environment(os.environ, args.opts), data=args.root, output=args.output)
+        settings = variants.settings_of(args)
         todo = jobs(sweep, settings)
         if not args.tables_only:
             failures = launch.run_all(todo, args.jobs)
@@ -58,9 +52,7 @@ def run(sweep: Sweep, headers: Sequence[str], args: argparse.Namespace) -> int:
         parts[-1] = replace(parts[-1], note=NOTE)  # it is about all of them
     print("\n" + (render(parts, "simple") if parts else f"No finished runs under {args.output}."))  # noqa: T201
     if parts and args.markdown:
-        args.markdown.parent.mkdir(parents=True, exist_ok=True)
-        with atomic_path(args.markdown) as temporary:
-            Path(temporary).write_text(render(parts, "github") + "\n")
+        write_text(args.markdown, render(parts, "github") + "\n")
     if found and args.plots:
         noise_plots.plot(found, args.plots)
     for sentence in [*refused, *(f"failed: {failure}" for failure in failures)]:

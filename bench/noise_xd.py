@@ -12,14 +12,13 @@ from __future__ import annotations
 
 import argparse
 import logging
-import os
 import statistics
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from dassl.utils import InputError, atomic_path
+from dassl.utils import InputError
 from runs.noise_protocols import NOISE_TARGETS, noise_xd_folder, take_noise
 from runs.protocols import UNTRAINED, Settings
 from runs.targets import dataset_config
@@ -27,7 +26,7 @@ from runs.targets import dataset_config
 from . import launch, variants
 from .noise_plan import CLEAN, NoiseStep, read_types, read_variants
 from .noise_tables import Run, mean_deviation, other_labels, read_run
-from .report import Section, render
+from .report import Section, render, write_text
 from .variants import Variant
 
 METHODS = ("ZeroshotCLIP", "CoOp", "PTNL", "DPSEP")
@@ -149,12 +148,8 @@ def main(argv: list[str] | None = None) -> int:
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     failures: list[str] = []
     try:
-        if args.jobs < 1:
-            raise InputError("--jobs must be at least 1.")
-        if args.tables_only and not Path(args.output).is_dir():
-            raise InputError(f"There is no folder {args.output}; give the --output of the runs.")
         crossing = build(args)
-        settings = replace(Settings.from_environment(os.environ, args.opts), data=args.root, output=args.output)
+        settings = variants.settings_of(args)
         if not args.tables_only:
             failures = launch.run_all(crossing.jobs(settings), args.jobs)
         found, refused = sections(crossing, settings, failures)
@@ -163,9 +158,7 @@ def main(argv: list[str] | None = None) -> int:
         return 2
     print("\n" + (render(found, "simple") if found else f"No finished runs under {args.output}."))  # noqa: T201
     if found and args.markdown:
-        args.markdown.parent.mkdir(parents=True, exist_ok=True)
-        with atomic_path(args.markdown) as temporary:
-            Path(temporary).write_text(render(found, "github") + "\n")
+        write_text(args.markdown, render(found, "github") + "\n")
     for sentence in [*refused, *(f"failed: {failure}" for failure in failures)]:
         print(sentence, file=sys.stderr)  # noqa: T201
     return 1 if failures or refused or not found else 0

@@ -88,6 +88,15 @@ def parser(doc: str, output: str, datasets: Sequence[str]) -> argparse.ArgumentP
     return made
 
 
+def settings_of(args: argparse.Namespace) -> Settings:
+    """From the options that all these commands share. Raises InputError for what cannot be."""
+    if args.jobs < 1:
+        raise InputError("--jobs must be at least 1.")
+    if args.tables_only and not Path(args.output).is_dir():
+        raise InputError(f"There is no folder {args.output}; give the --output of the runs.")
+    return replace(Settings.from_environment(os.environ, args.opts), data=args.root, output=args.output)
+
+
 def run(variants: Sequence[Variant], headers: Sequence[str], title: str, args: argparse.Namespace) -> int:
     """Runs what is not finished, and prints the table; the exit code."""
     logging.basicConfig(level=logging.INFO, format="%(message)s")
@@ -95,7 +104,7 @@ def run(variants: Sequence[Variant], headers: Sequence[str], title: str, args: a
     try:
         for dataset in args.datasets:
             dataset_config(dataset)
-        settings = replace(Settings.from_environment(os.environ, args.opts), data=args.root, output=args.output)
+        settings = settings_of(args)
         if not args.tables_only:
             failures = launch.run_all(jobs(variants, args.datasets, args.seeds, settings), args.jobs)
         rows = [row(v, Path(args.output), args.datasets) for v in variants]

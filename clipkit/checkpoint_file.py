@@ -62,10 +62,7 @@ def read_checkpoint(path: str | Path) -> dict:
     if not path.is_file():
         raise InputError(f"There is no checkpoint at {path}: give a file such as .../model.pth.tar-50")
     try:
-        with torch.serialization.safe_globals(_numbers()):
-            foreign = _foreign_names(path)
-            with torch.serialization.safe_globals(foreign):
-                found = torch.load(path, map_location="cpu", weights_only=True)
+        found = load_inert(path)
     except Exception as error:  # whatever the reader raises, the file is at fault
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         if isinstance(error, pickle.UnpicklingError):  # torch's text is long, and advises to run what is in the file
@@ -77,6 +74,14 @@ def read_checkpoint(path: str | Path) -> dict:
     if not isinstance(state, Mapping) or not state or not all(isinstance(v, Tensor) for v in state.values()):
         raise InputError(f"{path} is no checkpoint: it holds no state_dict of tensors")
     return {**found, "state_dict": {key.removeprefix("module."): value for key, value in state.items()}}
+
+
+def load_inert(path: Path) -> object:
+    """What `torch.save` put there, on the CPU, with inert placeholders for objects of foreign classes."""
+    with torch.serialization.safe_globals(_numbers()):
+        foreign = _foreign_names(path)
+        with torch.serialization.safe_globals(foreign):
+            return torch.load(path, map_location="cpu", weights_only=True)
 
 
 def _numbers() -> list:

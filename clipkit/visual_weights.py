@@ -13,7 +13,7 @@ import safetensors.torch
 import torch
 from torch import Tensor, nn
 
-from .checkpoint_file import _foreign_names, _numbers
+from .checkpoint_file import load_inert
 from .errors import InputError
 from .load import load_clip
 
@@ -64,11 +64,7 @@ def _read(path: Path) -> object:
     try:
         if path.suffix == ".safetensors":
             return safetensors.torch.load_file(path)
-        # Checkpoints also hold optimizers and arguments; objects of foreign classes come back as inert placeholders.
-        with torch.serialization.safe_globals(_numbers()):
-            foreign = _foreign_names(path)
-            with torch.serialization.safe_globals(foreign):
-                return torch.load(path, map_location="cpu", weights_only=True)
+        return load_inert(path)  # checkpoints also hold optimizers and arguments
     except Exception as error:  # whatever the readers raise, the file is at fault
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise InputError(f"{path} ({SETTING}) cannot be read, it is damaged or something else: {reason}") from error

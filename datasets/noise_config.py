@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 
+from dassl.config import add_keys
 from dassl.utils import InputError
 
 from .noise_models import LABEL_MODELS
@@ -36,14 +37,7 @@ ALIASES = {"sym": "sym_other", "symmetric": "sym_other", "asym": "pair_next", "p
 
 def add_noise_defaults(cfg) -> None:
     """Adds the config keys of `CONFIG_DEFAULTS`."""
-    for key, value in CONFIG_DEFAULTS.items():
-        *path, leaf = key.split(".")
-        node = cfg
-        for part in path:
-            if part not in node:
-                node[part] = type(cfg)()
-            node = node[part]
-        node[leaf] = value
+    add_keys(cfg, CONFIG_DEFAULTS)
 
 
 def take_aliases(cfg) -> None:

@@ -13,6 +13,7 @@ from types import ModuleType
 from yacs.config import CfgNode
 
 from clipkit import InputError
+from dassl.config import add_keys
 from dassl.data.datasets import DATASET_REGISTRY
 from dassl.engine import TRAINER_REGISTRY
 from dassl.utils import Registry
@@ -58,15 +59,7 @@ def add_defaults(cfg: CfgNode, registry: Registry) -> None:
     Two classes may declare the same key (CoOp's node serves several methods); the first default stays.
     """
     for name in registry.registered_names():
-        for key, value in getattr(registry.get(name), "config_defaults", {}).items():
-            *path, leaf = key.split(".")
-            node = cfg
-            for part in path:
-                if part not in node:
-                    node[part] = CfgNode()
-                node = node[part]
-            if leaf not in node:
-                node[leaf] = value
+        add_keys(cfg, getattr(registry.get(name), "config_defaults", {}))
 
 
 def add_trainer_defaults(cfg: CfgNode) -> None:

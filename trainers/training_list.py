@@ -41,7 +41,8 @@ class TrainingList:
     @cached_property
     def batches(self):
         """The loader, or where the image tower is frozen its features, which are computed once for all methods."""
-        return self.trainer.banked(self.loader) if self.trainer.frozen_image_encoder else self.loader
+        banked = self.trainer.frozen_image_encoder and self.trainer.cfg.TEST.get("FEATURE_BANK", True)
+        return self.trainer.banked(self.loader) if banked else self.loader
 
     @torch.no_grad()
     def logits(self) -> Tensor:

@@ -27,3 +27,13 @@ def test_the_mode_of_training_is_put_back(tiny, tmp_path):
     trainer.set_model_mode("train")
     trainer.training_list.logits()
     assert trainer.model.training
+
+
+def test_without_the_feature_bank_nothing_is_kept(tiny, tmp_path, monkeypatch):
+    monkeypatch.setenv("ROBUSTPROMPT_CACHE", str(tmp_path / "bank"))
+    found = []
+    for bank in (False, True):
+        trainer = tiny.trainer(tmp_path, "CoOp", NOISE | {"TEST.FEATURE_BANK": bank})
+        found.append(trainer.training_list.logits())
+        assert any((tmp_path / "bank").rglob("*.safetensors")) == bank
+    assert torch.equal(*found)
