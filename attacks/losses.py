@@ -18,6 +18,16 @@ def cross_entropy(logits: Tensor, label: Tensor) -> Tensor:
     return F.softplus(others - logits.double().gather(1, label[:, None])[:, 0])
 
 
+def dlr(logits: Tensor, label: Tensor) -> Tensor:
+    """[B] from [B, C] logits, C at least 3: the difference of logits ratio (Croce and Hein, ICML 2020, Eq. 6).
+
+    -(the label's logit - the largest other one) / (the largest - the third largest): no scale or shift of the logits
+    changes it, so it has a gradient where the cross-entropy's has vanished.
+    """
+    top = logits.topk(3, dim=1).values
+    return -margin(logits, label) / (top[:, 0] - top[:, 2] + 1e-12)
+
+
 def margin(logits: Tensor, label: Tensor) -> Tensor:
     """[B]: the label's logit less the largest other one; negative where the image is misclassified."""
     others = logits.scatter(1, label[:, None], -torch.inf).amax(1)

@@ -35,6 +35,8 @@ CONFIG_DEFAULTS = {
     A + "EOT.VIEWS": 8,
     A + "EOT.STEP_GRAD": "both",  # stop | unroll | both
     A + "EOT.BPDA": True,
+    A + "EOT.LOSS": "ce",  # ce | dlr | both
+    A + "EOT.KNOWN_DRAWS": False,  # also attack the very views that the defence will draw: more than it could know
     A + "SQUARE.QUERIES": 5000,
     A + "TARGETS": 9,  # of the targeted attacks
     A + "STORE": "raw",  # raw | png
@@ -50,6 +52,7 @@ CHOICES = {
     "STORE": ("raw", "png"),
     "PRESET": ("", *PRESETS),
     "EOT.STEP_GRAD": ("stop", "unroll", "both"),
+    "EOT.LOSS": ("ce", "dlr", "both"),
 }
 AUTOATTACK = ("apgd-ce", "apgd-dlr-t", "fab-t", "square")  # each on what the ones before left correct
 # What each attack depends on. Nothing else of ATTACK.* changes its pictures.

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import NamedTuple
 
 import torch
@@ -88,39 +89,46 @@ class WhiteBox:
 
 
 class Adaptive:
-    """Knows the whole test-time defence but its draws, and goes through views, tuning and weights in several ways."""
+    """Knows the whole test-time defence but its draws, and goes through views, tuning and weights in several ways.
+
+    draws: rows -> the defence's own seeds, for `EOT.KNOWN_DRAWS`.
+    """
 
     mode = "adaptive"
     survivors_only = True
 
-    def __init__(self, trainer, eot: Eot) -> None:
-        self.trainer, self.eot, self.device = trainer, eot, trainer.device
+    def __init__(self, trainer, eot: Eot, draws: Callable[[Sequence[int]], list[int]]) -> None:
+        self.trainer, self.eot, self.device, self.draws = trainer, eot, trainer.device, draws
         self.ways = ways(trainer, eot)
 
     def parts(self, settings: AttackSettings, quick: bool = False) -> dict[str, Part]:
         """quick: the views' losses and the method's own answer, for controls."""
         chosen = self.ways
         if quick:
-            chosen = [way for way in self.ways if way.name in ("views", "output", *self.eot.steps[:1])]
+            quickest = ("views", "output", *self.eot.steps[:1])
+            chosen = [way for way in self.ways if way.name.removesuffix(" dlr") in quickest]
+        if settings.names == ("square",):
+            chosen = [way for way in chosen if not way.known]  # it asks with draws of its own
         return {way.name: self._part(way, settings) for way in chosen}
 
     def _part(self, way: Way, settings: AttackSettings) -> Part:
         def attacked(batch: Batch) -> Tensor:
             with PixelModel(self.trainer):
                 u8, y = batch.clean.to(self.device), batch.label.to(self.device)
-                return attack_way(way, settings, self.eot, u8, y, batch.seeds)[0].cpu()
+                own = self.draws(batch.rows)
+                return attack_way(way, settings, self.eot, u8, y, batch.seeds, own)[0].cpu()
 
         return attacked
 
     def no_gradient(self, clean: Tensor, label: Tensor, batch: int) -> Tensor:
         """Of the method's own answer, or else of the way that there is: one draw."""
         way = next((w for w in self.ways if w.name in ("output", *self.eot.steps)), self.ways[-1])
-        one, found = Eot(1, self.eot.views, self.eot.step_grad, self.eot.bpda), []
+        one, found = replace(self.eot, draws=1), []
         size = max(1, batch // self.eot.views)
         with PixelModel(self.trainer):
             for u8, y in zip(clean.split(size), label.split(size), strict=True):
                 x = u8.to(self.device).float() / 255
-                value = objective(way, y.to(self.device), one, 0)(x, 0, 0, True)
+                value = objective(way, y.to(self.device), one, 0, range(len(x)))(x, 0, 0, True)
                 found.append((value.gradient.flatten(1) == 0).all(dim=1).cpu())
         return torch.cat(found)
 
@@ -138,14 +146,18 @@ class Adaptive:
             "views": eot.views,
             "step_grad": eot.step_grad,
             "bpda": eot.bpda,
+            "loss": eot.loss,
             "ways": [way.name for way in self.ways],
         }
 
 
-def attacker_of(trainer, eot: Eot) -> WhiteBox | Adaptive:
-    """The strongest adversary that there is for a method: adaptive where it adapts to images, else white-box."""
+def attacker_of(trainer, eot: Eot, draws: Callable[[Sequence[int]], list[int]]) -> WhiteBox | Adaptive:
+    """The strongest adversary that there is for a method: adaptive where it adapts to images, else white-box.
+
+    draws: rows of the test list -> the seeds by which the method draws for these images.
+    """
     if isinstance(trainer, TestTimeTrainer):
-        return Adaptive(trainer, eot)
+        return Adaptive(trainer, eot, draws)
     return WhiteBox(lambda: PixelModel(trainer), trainer.device)
 
 

@@ -75,10 +75,15 @@ class Deployed:
         self.untuned = torch.cat([before.float().cpu() for before, _ in found])
         return torch.cat([after.float().cpu() for _, after in found])
 
+    def view_seeds(self, rows: Sequence[int]) -> list[int]:
+        """What a test-time method draws by for these images, as `views.view_loader` has it."""
+        stream = base_seed(self.trainer.cfg), "views", self.trainer.cfg.DATASET.NAME, self.split
+        return [derive_seed(*stream, self.keys[row]) for row in rows]
+
     def _views(self, pictures: Tensor, rows: Sequence[int]) -> DataLoader:
         cfg = self.trainer.cfg
-        stream = base_seed(cfg), "views", cfg.DATASET.NAME, self.split  # as `views.view_loader` has it
-        about = [(row, int(self.label[row]), self.keys[row], derive_seed(*stream, self.keys[row])) for row in rows]
+        drawn = zip(rows, self.view_seeds(rows), strict=True)
+        about = [(row, int(self.label[row]), self.keys[row], seed) for row, seed in drawn]
         data = _Pictures(self.trainer.views, pictures, about)
         workers = usable_workers(cfg.DATALOADER.NUM_WORKERS)
         return DataLoader(data, batch_size=None, num_workers=workers, generator=torch.Generator())

@@ -108,7 +108,8 @@ def evaluate(trainer, mode: str, options: Options) -> Evaluation:
     split = "val" if cfg.TEST.SPLIT == "val" and data.val else "test"
     items = data.val if split == "val" else data.test
     settings = replace(AttackSettings.from_cfg(cfg, len(data.classnames)), only_correct=False)
-    deployed, attacker = Deployed(trainer, items, split), attacker_of(trainer, Eot.from_cfg(cfg))
+    deployed = Deployed(trainer, items, split)
+    attacker = attacker_of(trainer, Eot.from_cfg(cfg), deployed.view_seeds)
     # as when the set was made, an image's draws depend on itself alone
     seeds = [derive_seed(settings.seed, cfg.DATASET.NAME, split, key, "attack") for key in deployed.keys]
     images = Images(base_pictures(items, picture_transform(cfg)), deployed.label, seeds)

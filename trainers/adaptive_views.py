@@ -39,16 +39,18 @@ def differentiable_views(maker, x01: Tensor, seeds: Sequence[int], views: int, a
     return torch.stack(found)
 
 
-def attack_seeds(count: int, seed: int) -> list[int]:
-    """One a picture, from the attacker's seed."""
-    return [derive_seed("adaptive", seed, i) for i in range(count)]
+def attack_seeds(count: int, seed: int | Sequence[int]) -> list[int]:
+    """One a picture: as given, or from one seed and the picture's place."""
+    if isinstance(seed, int):
+        return [derive_seed("adaptive", seed, i) for i in range(count)]
+    return list(seed)
 
 
 @torch.enable_grad()
 def adaptive_logits(
     trainer: TPT,
     x01: Tensor,
-    seed: int = 0,
+    seed: int | Sequence[int] = 0,
     views: int = VIEWS,
     step: str = "stop",
     ensemble: str = "",
@@ -56,6 +58,7 @@ def adaptive_logits(
 ) -> Tensor:
     """Logits [B, C] of a tuned method for pictures x01 [B, 3, h, w] in [0, 1], differentiable in them.
 
+    seed: of the draw, or one for each picture; with those that the defence has, and all its views, they are its own.
     views: of each picture, the plain one included; fewer than the defence has make an attack step cheaper.
     step: `stop` tunes as the defence does and takes the tuned prompt as constant; `unroll` goes through the step too,
     with the smooth sign g / (|g| + median |g|) in place of AdamW's; `none` leaves the prompt untuned.
@@ -91,10 +94,3 @@ def smooth_step(trainer: TPT, f: Tensor) -> Tensor:
         g = torch.autograd.grad(loss, v0, create_graph=True)[0]
     tau = g.detach().abs().flatten(1).median(dim=1).values[:, None, None]
     return v0.detach() * (1 - cfg.LR * cfg.WD) - cfg.LR * g / (g.abs() + tau + 1e-20)
-
-
-@torch.enable_grad()
-def view_sum_logits(trainer: TPT, x01: Tensor, seed: int = 0, views: int = VIEWS) -> Tensor:
-    """Untuned logits [B, n, C] of every view: the sum of their cross-entropies is a cheap and strong objective."""
-    f = trainer.encode_views(differentiable_views(trainer.views, x01, attack_seeds(len(x01), seed), views))
-    return trainer.view_logits(f, trainer.text_features().detach())

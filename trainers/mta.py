@@ -3,6 +3,8 @@ and Ben Ayed, CVPR 2024)."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
@@ -35,7 +37,7 @@ class MTA(TestTimeTrainer):
         mode = mean_shift(f, p @ p.mT, cfg.LAMBDA_Q, cfg.LAMBDA_Y)
         return self.view_logits(mode[:, None], t)[:, 0]
 
-    def pixel_logits(self, x01: Tensor, seed: int = 0, views: int = 8) -> Tensor:
+    def pixel_logits(self, x01: Tensor, seed: int | Sequence[int] = 0, views: int = 8) -> Tensor:
         """[B, C] for pictures [B, 3, h, w] in [0, 1], differentiable in them, through the mean shift."""
         with torch.enable_grad():
             made = differentiable_views(self.views, x01, attack_seeds(len(x01), seed), views)

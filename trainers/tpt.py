@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
@@ -59,7 +61,7 @@ class TPT(TestTimeTrainer):
         seen["uniform_weights"] = seen.get("uniform_weights", 0) + int(broken.sum())
         return weighted(w, logits)
 
-    def pixel_logits(self, x01: Tensor, seed: int = 0, **options: object) -> Tensor:
+    def pixel_logits(self, x01: Tensor, seed: int | Sequence[int] = 0, **options: object) -> Tensor:
         """[B, C] for pictures [B, 3, h, w] in [0, 1], differentiable in them; see `adaptive_views.adaptive_logits`."""
         return adaptive_logits(self, x01, seed, **options)
 

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -11,6 +13,7 @@ from clipkit import InputError, normalize
 from dassl.engine import TRAINER_REGISTRY
 from dassl.utils import derive_seed
 
+from .adaptive_views import attack_seeds
 from .test_time import TestTimeTrainer
 from .test_time_config import DEFAULTS
 
@@ -67,11 +70,10 @@ class TTC(TestTimeTrainer):
         mean = torch.einsum("j,jbchw->bchw", weights, torch.stack(iterates))
         return torch.where((tau < cfg.TAU)[:, None, None, None], mean, iterates[0])
 
-    def pixel_logits(self, x01: Tensor, seed: int = 0) -> Tensor:
+    def pixel_logits(self, x01: Tensor, seed: int | Sequence[int] = 0) -> Tensor:
         """[B, C] for pictures [B, 3, h, w] in [0, 1], differentiable in them; delta counts as constant."""
         with torch.no_grad():
-            seeds = [derive_seed("adaptive", seed, i) for i in range(len(x01))]
-            delta = self.counterattack(x01, self.raw_features(x01), seeds)
+            delta = self.counterattack(x01, self.raw_features(x01), attack_seeds(len(x01), seed))
         moved = normalize(self.raw_features(x01 + delta))
         return self.view_logits(moved[:, None], self.text_features())[:, 0]
 

@@ -8,7 +8,7 @@ from torch.nn import functional as F
 from toys import linear, network, pictures, predicted
 
 from attacks import evaluation, expectation, fgsm, noise, pgd
-from attacks.losses import cross_entropy, margin
+from attacks.losses import cross_entropy, dlr, margin
 from dassl.utils import InputError
 
 EPS = 8 / 255
@@ -194,3 +194,10 @@ def test_most_draws_decide():
         torch.zeros(1, 3, 2, 2), 0, 0, False
     )
     assert value.wrong.tolist() == [True] and value.gradient is None
+
+
+def test_dlr():
+    logits = torch.tensor([[3.0, 1.0, 0.0, -1.0], [3.0, 1.0, 0.0, -1.0]])
+    label = torch.tensor([0, 1])
+    torch.testing.assert_close(dlr(logits, label), torch.tensor([-2 / 3, 2 / 3]))
+    torch.testing.assert_close(dlr(100 * logits + 7, label), dlr(logits, label))  # neither scale nor shift matters
