@@ -59,7 +59,8 @@ def plot(settings: dict[str, dict[str, list[Judgement]]], folder: Path) -> list[
     The legend of each panel gives the areas.
     """
     look = styles(list(dict.fromkeys(method for methods in settings.values() for method in methods)))
-    figure, axes = figures.grid(len(settings), most=3, width=2.9, height=2.9)
+    curves = max(len(runs) + sum(r[0].score is not None for r in runs.values()) for runs in settings.values())
+    figure, axes = figures.grid(len(settings), most=3, width=2.9, height=2.9 + 0.15 * (curves + 1))
     for ax, (setting, methods) in zip(axes, settings.items(), strict=True):
         ax.plot([0, 1], [0, 1], color="#a0a0a0", linewidth=0.8)
         for method, runs in methods.items():
@@ -71,7 +72,7 @@ def plot(settings: dict[str, dict[str, list[Judgement]]], folder: Path) -> list[
                 label = f"{method}, {kind}: {100 * area:.1f}"
                 ax.plot(x, y, color=look[method]["color"], linestyle="--" if own else "-", label=label)
         ax.set(title=setting, xlabel="right labels suspected", xlim=(0, 1), ylim=(0, 1.005), aspect="equal")
-        below = {"loc": "upper left", "bbox_to_anchor": (0, -0.22)} if len(ax.lines) > 9 else {"loc": "lower right"}
-        ax.legend(title="AUC, %", fontsize=6.5, title_fontsize=6.5, handlelength=1.8, **below)
+        below = {"loc": "upper left", "bbox_to_anchor": (0, -0.2)}  # inside it would hide a curve
+        ax.legend(title="area, %", alignment="left", fontsize=6.5, title_fontsize=6.5, handlelength=1.8, **below)
     axes[0].set_ylabel("wrong labels found")
     return figures.save(figure, folder, "roc")

@@ -104,15 +104,17 @@ def plot_memorisation(panels: dict[tuple[str, str], list[Curves]], folder: Path)
     """{(setting, method): its runs} -> memorisation.png and .pdf: a panel a setting and method, all on one scale."""
     figure, axes = figures.grid(len(panels), sharey=True)
     lines = {}
+    last = max(epoch for runs in panels.values() for c in runs for epoch in c.epochs)
     for ax, runs in zip(axes, panels.values(), strict=True):
         for key, label, colour, dashes in LINES:
             if all(np.isfinite(c.accuracy.get(key, [math.nan])).any() for c in runs):
                 epochs, mean, spread = over_seeds(runs, key)
-                (line,) = ax.plot(epochs, mean, color=colour, linestyle=dashes)
+                few = "o" if len(epochs) < 3 else None  # a line of one point is not seen
+                (line,) = ax.plot(epochs, mean, color=colour, linestyle=dashes, marker=few, markersize=4)
                 ax.fill_between(epochs, mean - spread, mean + spread, color=colour, alpha=0.15, linewidth=0)
                 lines.setdefault(label, line)
         _finish(ax)
-        ax.set_ylim(0, 100)
+        ax.set(xlim=(0, last), ylim=(0, 100))
     figures.titles(figure, axes, list(panels))
     figure.supylabel("accuracy, %", fontsize=8)
     figures.legend(figure, list(lines.values()), list(lines))

@@ -55,6 +55,7 @@ class Evaluation:
     images_per_second: float = 0.0
     attack_seconds: float = 0.0
     gflop: float = 0.0
+    facts: dict = field(default_factory=dict)  # backbone, device, precision, as a test's record has them
 
     def attacked(self) -> dict[str, Attacked]:
         """{mode's name: what its attack did}."""
@@ -117,6 +118,7 @@ def record(e: Evaluation, identity: str, args: Namespace) -> dict:
         "gflop_per_image": round(e.gflop, 4),
         "compat": tta.get("COMPAT", "none") if adapts else "none",
         "template": cfg.ATTACK.PROMPT,
+        **e.facts,
         "settings_hash": identity,
         "versions": versions(),
         "git": git_revision(),

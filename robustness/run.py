@@ -19,6 +19,7 @@ from dassl.utils import InputError, attach_logger, derive_seed, set_random_seed,
 from datasets.adversarial_manifest import stratified
 from datasets.adversarial_pictures import base_pictures, picture_transform
 from runs.folder import RunFolder
+from runs.record import backbone, hardware
 from runs.robust_protocol import MODES, check_mode
 from trainers.discovery import load_plugin
 
@@ -121,6 +122,7 @@ def evaluate(trainer, mode: str, options: Options) -> Evaluation:
     speed = len(rows) / (time.time() - started)
     clean, untuned = Answers.of(logits), deployed.untuned
     found = Evaluation(cfg, mode, settings, deployed.keys, images.label, Answers.of(ordinary), clean, items.adversarial)
+    found.facts = {"backbone": backbone(trainer), **hardware(trainer)}
     found.undefended = None if untuned is None else Answers.of(untuned)
     found.images_per_second, found.gflop = speed, gflop(deployed, images)
     found.transfer = run_attack(Stored(items.adversarial), deployed, settings, images, clean, rows)

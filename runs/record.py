@@ -39,11 +39,7 @@ def write_record(path: Path, cfg: CfgNode, args: Namespace, trainer, seconds: fl
         "split": cfg.TEST.SPLIT,
         "subsample_classes": cfg.DATASET.SUBSAMPLE_CLASSES,
         "shots": cfg.DATASET.NUM_SHOTS,
-        "backbone": {
-            "name": cfg.MODEL.BACKBONE.NAME,
-            "path": cfg.MODEL.BACKBONE.PATH,
-            "sha256": _identity(trainer).get("backbone"),
-        },
+        "backbone": backbone(trainer),
         "results": getattr(trainer.evaluator, "results", None) or None,
         **getattr(trainer, "record", {}),
         "learnable_numbers": sum(p.numel() for m in trainer._models.values() for p in m.parameters()),
@@ -53,8 +49,7 @@ def write_record(path: Path, cfg: CfgNode, args: Namespace, trainer, seconds: fl
         "items": {"train": _items_hash(data.train_x), "test": _items_hash(data.test)},
         "settings_hash": settings_hash(found),
         "config": _plain(cfg),
-        "device": torch.cuda.get_device_name() if trainer.device.type == "cuda" else platform.processor() or "cpu",
-        "precision": getattr(trainer, "precision", None),
+        **hardware(trainer),
         "versions": {"python": platform.python_version()} | versions(),
         "git": git_revision(),
         "command": sys.argv,
@@ -63,6 +58,19 @@ def write_record(path: Path, cfg: CfgNode, args: Namespace, trainer, seconds: fl
         "finished": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
     }
     write_json(record, str(path))
+
+
+def backbone(trainer) -> dict:
+    """Its name, file and hash."""
+    node = trainer.cfg.MODEL.BACKBONE
+    return {"name": node.NAME, "path": node.PATH, "sha256": _identity(trainer).get("backbone")}
+
+
+def hardware(trainer) -> dict:
+    """What the numbers were computed on, and in which precision."""
+    cuda = trainer.device.type == "cuda"
+    name = torch.cuda.get_device_name() if cuda else platform.processor() or "cpu"
+    return {"device": name, "precision": getattr(trainer, "precision", None)}
 
 
 def environment() -> str:

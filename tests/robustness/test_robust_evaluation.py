@@ -97,6 +97,13 @@ def test_the_worst_case_is_per_image(folders):
             assert counts["broke"] == sum(row[f"{mode}_broken_by"] == part for row in rows)
 
 
+def test_the_record_says_what_it_was_computed_on(folders):
+    own = record(folders / "clean")
+    for mode in "TWA":
+        found = record(folders / mode)
+        assert all(found[key] == own[key] for key in ("device", "precision", "backbone")) and own["backbone"]["sha256"]
+
+
 def test_every_check_is_listed(folders):
     for name in ("W", "T", "A"):
         found = record(folders / name)
