@@ -54,6 +54,9 @@ def add_noise(cfg, dataset):
     else:
         manifest = make_manifest(cfg, dataset, folder) if made else real_manifest(_about(cfg, dataset), dataset, folder)
         _keep(manifest, getattr(dataset, "dataset_dir", ""))
+    if made and has_real_noise(dataset):
+        text = "%s's labels come from the web and may be wrong before any is made so; they count as true here."
+        logger.warning(text, cfg.DATASET.NAME)
     if made:
         domains = {item.impath: item.domain for item in (*dataset.train_x, *(dataset.val or []))}
         dataset._train_x = manifest.train_list(folder, domains)

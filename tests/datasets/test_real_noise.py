@@ -60,6 +60,15 @@ def test_without_verification_nothing_is_known(tmp_path, make_cfg, caplog):
     assert data[0].noise["sha256"] != data[1].noise["sha256"]
 
 
+def test_noise_on_top_of_the_webs_says_what_counts_as_true(tmp_path, make_cfg, caplog):
+    layouts.food101n(tmp_path)
+    cfg = noisy_cfg(make_cfg, tmp_path, "Food101N", TYPE="sym_other", RATE=0.5)
+    with caplog.at_level("WARNING"):
+        data = add_noise(cfg, Food101N(cfg))
+    assert data.noise["type"] == "sym_other" and data.noise["flipped"] > 0
+    assert "Food101N's labels come from the web" in caplog.text
+
+
 def test_a_dataset_without_noise_of_its_own_stays_clean(root, make_cfg, toy):
     cfg = noisy_cfg(make_cfg, root, "Toy")
     assert not hasattr(add_noise(cfg, toy(cfg)), "noise")
