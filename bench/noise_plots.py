@@ -38,6 +38,8 @@ def plot(tables: Sequence[Table], folder: Path, name: str = "noise") -> list[Pat
             lines.setdefault(labels[variant], line)
         ax.set(title=f"{table.name}, {table.kind}", xlabel="wrong labels, %")
         ax.set_xticks([100 * rate for rate in table.rates], [f"{100 * rate:g}" for rate in table.rates])
+        low, high = ax.get_ylim()
+        ax.set_ylim(max(low, 0), min(high, 100))  # a band may leave the scale, an accuracy cannot
         ax.grid(axis="y", alpha=0.3)
     for ax in axes[:: len(kinds) if len(kinds) > 1 else 4]:
         ax.set_ylabel("accuracy, %")
