@@ -185,9 +185,7 @@ def check_names(names: Sequence[str]) -> None:
         )
 
 
-def _run(
-    way: Way, s: AttackSettings, eot: Eot, x: Tensor, label: Tensor, seeds: list[int], images: list[int]
-) -> Found:
+def _run(way: Way, s: AttackSettings, eot: Eot, x: Tensor, label: Tensor, seeds: list[int], images: list[int]) -> Found:
     eps, name = s.eps / 255, s.names[0]
     evaluate = objective(way, label, eot, s.seed, images)
     if name == "none":
