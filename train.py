@@ -19,6 +19,7 @@ import trainers  # noqa: F401  registers the methods
 from clipkit import InputError as BackboneInputError
 from dassl.config import get_cfg_default
 from dassl.engine import build_trainer
+from dassl.engine.preemption import stopping_in_good_order
 from dassl.utils import InputError, attach_logger, input_error_sentence, set_random_seed, setup_logger
 from datasets.adversarial import add_adversarial_defaults, leave_out_unused
 from datasets.noisy import add_noise_defaults, take_aliases
@@ -153,7 +154,8 @@ def run(argv: list[str] | None = None) -> int:
     """The command line: bad input ends with one sentence and exit code 2."""
     console = sys.stdout
     try:
-        main(build_parser().parse_args(argv))
+        with stopping_in_good_order():
+            main(build_parser().parse_args(argv))
     except (InputError, BackboneInputError) as error:
         sys.stdout = console
         print(f"error: {input_error_sentence(error)}", file=sys.stderr)  # noqa: T201

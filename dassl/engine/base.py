@@ -15,6 +15,7 @@ from dassl.utils.checkpoint import (
 )
 from dassl.utils.errors import InputError, MissingFileError
 
+from . import preemption
 from .models import ModelKeeper
 
 logger = logging.getLogger(__name__)
@@ -153,11 +154,15 @@ class TrainerBase(ModelKeeper):
         self.max_epoch = max_epoch
         self.before_train()
         for self.epoch in range(self.start_epoch, self.max_epoch):  # noqa: B020 (hooks read self.epoch)
-            self.seed_epoch()
-            self.before_epoch()
-            self.run_epoch()
-            self.after_epoch()
+            with preemption.epoch(self):
+                self.seed_epoch()
+                self.before_epoch()
+                self.run_epoch()
+                self.after_epoch()
         self.after_train()
+
+    def save_to_stop(self) -> None:
+        """Called when the run stops after the current epoch: save it, if that is not done."""
 
     def seed_epoch(self) -> None:
         """Make the random draws of an epoch independent of what ran before it."""

@@ -19,18 +19,31 @@ class RollingCheckpoint:
 
     def __init__(self, trainer) -> None:
         self.trainer = trainer
+        self.start()
+
+    def start(self) -> None:
         self.last_save = time.monotonic()
+        self._saved = 0  # epochs done at the last save; 0: none yet
 
     def after_epoch(self) -> None:
-        trainer, cfg = self.trainer, self.trainer.cfg.TRAIN
+        waited = time.monotonic() - self.last_save >= self.trainer.cfg.TRAIN.get("ROLLING_SECONDS", 30)
+        if self._regular() or waited:
+            self.save()
+
+    def _regular(self) -> bool:
+        done, freq = self.trainer.epoch + 1, self.trainer.cfg.TRAIN.CHECKPOINT_FREQ
+        return done == self.trainer.max_epoch or (freq > 0 and done % freq == 0)
+
+    def save(self) -> None:
+        """The epoch that has just ended, unless it is saved."""
+        trainer = self.trainer
         done = trainer.epoch + 1
-        regular = done == trainer.max_epoch or (cfg.CHECKPOINT_FREQ > 0 and done % cfg.CHECKPOINT_FREQ == 0)
-        if not regular and time.monotonic() - self.last_save < cfg.get("ROLLING_SECONDS", 30):
+        if self._saved == done:
             return
         previous, name = trainer._rolling_file, f"model.pth.tar-{done}"
-        trainer._rolling_file = "" if regular else name
+        trainer._rolling_file = "" if self._regular() else name
         trainer.save_model(trainer.epoch, trainer.output_dir)
-        self.last_save = time.monotonic()
+        self.last_save, self._saved = time.monotonic(), done
         if previous and previous != name:
             # only now: until all models are saved the old file is what a resumed run needs
             for model in trainer.get_model_names():

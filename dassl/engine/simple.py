@@ -151,7 +151,7 @@ class SimpleTrainer(TrainerBase):
             self.init_writer(os.path.join(self.output_dir, "tensorboard"))
         # Remember the starting time (for computing the elapsed time)
         self.time_start = time.time()
-        self._rolling.last_save = time.monotonic()
+        self._rolling.start()
 
     def after_train(self) -> None:
         logger.info("Finish training")
@@ -173,6 +173,9 @@ class SimpleTrainer(TrainerBase):
                 self.best_result = result
                 self.save_model(self.epoch, self.output_dir, val_result=result, model_name="model-best.pth.tar")
         self._rolling.after_epoch()
+
+    def save_to_stop(self) -> None:
+        self._rolling.save()
 
     @torch.no_grad()
     def test(self, split: str | None = None) -> float:
