@@ -1,8 +1,8 @@
-"""Accuracies from the results.json files under an OUTPUT folder, by the layout of runs/protocols.py."""
+"""Accuracies from the results.json files under an OUTPUT folder, for the tables of base-to-new, cross-dataset and
+few-shot. Every protocol's are in `bench.collect`."""
 
 from __future__ import annotations
 
-import json
 from collections import defaultdict
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -10,13 +10,10 @@ from pathlib import Path
 from dassl.utils import InputError
 from runs.config_names import PUBLISHED, UNTRAINED
 
-# Protocol -> the paths of its runs below OUTPUT
-LAYOUT = {
-    "base2new": "base2new/*/*/shots_*/*/*/seed*/results.json",
-    "source": "*/*/*_*shots/seed*/results.json",
-    "target": "evaluation*/*/*_*shots/*/seed*/results.json",
-    "few_shot": "few_shot/*/shots_*/*/*/seed*/results.json",
-}
+from .files import find, read_record
+from .layout import Place, place
+
+PROTOCOLS = ("base2new", "cross_dataset", "few_shot")
 
 
 @dataclass(frozen=True)
@@ -45,11 +42,17 @@ class Result:
 
 
 def read(folder: Path) -> list[Result]:
-    """Every finished run under `folder`, untrained methods first, then as README lists them, then by name.
+    """Every finished run of base-to-new, cross-dataset and few-shot whose layout starts at `folder`: untrained methods
+    first, then as README lists them, then by name.
 
     Where a method ran with several configs or shots, so that a table's cell would have two values, its rows say which.
+    Raises InputError, naming a file that is no run's.
     """
-    found = [r for layout, pattern in LAYOUT.items() for path in folder.glob(pattern) if (r := _result(path, layout))]
+    if not folder.is_dir():
+        return []
+    places = ((file, place(below)) for below, file in find(folder))
+    here = [(file, p) for file, p in places if p and p.protocol in PROTOCOLS and not p.variant]
+    found = [r for file, p in here if (r := _result(Path(file), p))]
     return sorted(_tell_apart(found), key=lambda r: (r.dataset, *method_order(r.method), r.shots, r.seed))
 
 
@@ -60,33 +63,21 @@ def method_order(method: str) -> tuple:
     return plain not in UNTRAINED, known.index(plain) if plain in known else len(known), method
 
 
-def _result(path: Path, layout: str) -> Result | None:
+def _result(path: Path, where: Place) -> Result | None:
     try:
-        record = json.loads(path.read_text())
+        record = read_record(path)
         accuracy = record["results"]["accuracy"] if record["results"] else None
         method, name, seed, half = (record[k] for k in ("trainer", "dataset", "seed", "subsample_classes"))
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise InputError(
             f"{path} is not a run's results.json ({type(error).__name__}: {error}); take it away."
         ) from error
-    if accuracy is None:
-        return None  # --no-train
-    part = path.parts
-    if layout == "base2new":
-        if half not in ("base", "new"):
-            return None
-        return Result(half, method, part[-6], name, part[-6], _shots(part[-5]), part[-3], seed, accuracy)
-    if layout == "few_shot":
-        return Result("few_shot", method, part[-6], name, part[-6], _shots(part[-5]), part[-3], seed, accuracy)
-    cfg, _, shots = part[-3 if layout == "source" else -4].rpartition("_")
-    if layout == "source":
-        return Result("source", method, part[-5], name, part[-5], _shots(shots), cfg, seed, accuracy)
-    source = part[-6].partition("_")[2] or "imagenet"
-    return Result("target", method, part[-3], name, source, _shots(shots), cfg, seed, accuracy)
-
-
-def _shots(text: str) -> int:
-    return int("".join(c for c in text if c.isdigit()) or 0)
+    kind = where.part if where.protocol == "cross_dataset" else where.protocol
+    if where.protocol == "base2new":
+        kind = half if half in ("base", "new") else None
+    if accuracy is None or kind is None:  # --no-train, or another half of the classes
+        return None
+    return Result(kind, method, where.dataset, name, where.source, where.shots, where.cfg, seed, accuracy)
 
 
 def _tell_apart(results: list[Result]) -> list[Result]:

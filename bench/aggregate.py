@@ -1,0 +1,109 @@
+"""Means over seeds and averages over datasets, as the field prints them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+from scipy.special import stdtrit
+
+from runs.config_names import config_name
+
+# What tells two numbers apart; a row of `aggregate` has one value of each.
+KEYS = [
+    "protocol", "part", "method", "dataset", "source", "shots", "cfg", "variant", "noise_type", "noise_rate",
+    "attack", "mode", "backbone",
+]  # fmt: skip
+STATISTICS = ["mean", "std", "ci95", "n"]
+AVERAGE = "average"
+TASKS = {"base2new": "B2N", "cross_dataset": "CD", "noise_xd": "CD", "test_time": "B2N"}  # any other: FS
+
+
+def aggregate(frame: pd.DataFrame, value: str = "accuracy") -> pd.DataFrame:
+    """Over seeds: `KEYS`, then mean, std, ci95 and n, of the rows of `collect` that have this value.
+
+    std: sample standard deviation (ddof 1); ci95: half width of Student's 95 % interval of the mean; both NaN for one
+    seed. Base-to-new also has rows of part "hm": the harmonic mean of the two means, the spread that of the seeds' own
+    harmonic means, n the seeds that have both.
+    """
+    here = frame.dropna(subset=[value])
+    return _with_hm(_over_seeds(here, KEYS, value), here, KEYS, value)
+
+
+def average(frame: pd.DataFrame, datasets: Sequence[str], value: str = "accuracy") -> pd.DataFrame:
+    """Over `datasets` (config names): rows as `aggregate`'s, dataset "average", of what has a result on all of them.
+
+    mean: the mean of the datasets' means; HM: the harmonic mean of the averaged base and new. std and ci95: of the
+    seeds' own averages, over the n seeds that have every dataset. Each dataset goes in with `one_config`; cfg is "".
+    """
+    names = list(dict.fromkeys(datasets))
+    present = frame.dropna(subset=[value])
+    here = one_config(present[present["dataset"].isin(names)])
+    keys = [key for key in KEYS if key not in ("cfg", "dataset")]
+    # where a model is tested on what it was trained on, the source changes with the dataset
+    here = here.assign(source=here["source"].where(here["source"] != here["dataset"], ""))
+    by_dataset = _over_seeds(here, [*keys, "dataset"], value)
+    means = by_dataset.groupby(keys, dropna=False, sort=False)["mean"].agg(["mean", "size"])
+    complete = means[means["size"] == len(names)]["mean"].rename("of_means").reset_index()
+    by_seed = here.groupby([*keys, "seed"], dropna=False, sort=False)[value].agg(["mean", "size"]).reset_index()
+    by_seed = by_seed[by_seed["size"] == len(names)].rename(columns={"mean": value})
+    found = complete.merge(_over_seeds(by_seed, keys, value).drop(columns="mean"), how="left", on=keys)
+    found = found.rename(columns={"of_means": "mean"}).fillna({"n": 0}).astype({"n": "int64"})
+    found = _with_hm(found, by_seed, keys, value)
+    return found.assign(dataset=AVERAGE, cfg="")[[*KEYS, *STATISTICS]]
+
+
+def one_config(frame: pd.DataFrame) -> pd.DataFrame:
+    """Of rows that differ in nothing but their config's name, those of the published one, else of the first by name."""
+    if frame.empty:
+        return frame
+    usual = [
+        cfg != config_name(method, source or dataset, TASKS.get(protocol, "FS"), shots)
+        for cfg, method, source, dataset, protocol, shots in zip(
+            *(frame[c] for c in ("cfg", "method", "source", "dataset", "protocol", "shots")), strict=True
+        )
+    ]
+    ordered = frame.assign(unusual=usual).sort_values(["unusual", "cfg"], kind="stable")
+    same = [key for key in KEYS if key != "cfg"]
+    first = ordered.groupby(same, dropna=False, sort=False)["cfg"].transform("first")
+    return ordered[ordered["cfg"] == first].sort_index().drop(columns="unusual")
+
+
+def interval(std: np.ndarray | float, n: np.ndarray | int) -> np.ndarray | float:
+    """Half width of Student's 95 % interval of a mean of n values; NaN for one."""
+    n = np.asarray(n, dtype=float)
+    return stdtrit(np.where(n > 1, n - 1, np.nan), 0.975) * std / np.sqrt(n)
+
+
+def harmonic(base: pd.Series, new: pd.Series) -> pd.Series:
+    """2BN / (B + N); 0 where both are 0."""
+    total = base + new
+    return (2 * base * new / total.where(total != 0)).where(total != 0, 0.0)
+
+
+def _over_seeds(frame: pd.DataFrame, keys: list[str], value: str) -> pd.DataFrame:
+    found = frame.groupby(keys, dropna=False, sort=False)[value].agg(mean="mean", std="std", n="size").reset_index()
+    found["ci95"] = interval(found["std"].to_numpy(dtype=float), found["n"].to_numpy())
+    return found[[*keys, *STATISTICS]]
+
+
+def _with_hm(means: pd.DataFrame, frame: pd.DataFrame, keys: list[str], value: str) -> pd.DataFrame:
+    """Adds rows of part "hm", from rows of parts "base" and "new" of base-to-new."""
+    rest = [key for key in keys if key != "part"]
+    seeds = _paired(frame[["part", "seed", value, *rest]], [*rest, "seed"], value)
+    pairs = _paired(means[["part", "mean", *rest]], rest, "mean").rename(columns={"hm": "mean"})
+    if pairs.empty:
+        return means
+    spread = _over_seeds(seeds, rest, "hm").drop(columns="mean")
+    found = pairs.merge(spread, how="left", on=rest).fillna({"n": 0}).astype({"n": "int64"}).assign(part="hm")
+    return pd.concat([means, found[means.columns]], ignore_index=True)
+
+
+def _paired(frame: pd.DataFrame, keys: list[str], value: str) -> pd.DataFrame:
+    """`keys` and hm, where both halves of base-to-new are there."""
+    here = frame[frame["protocol"] == "base2new"]
+    base, new = (here[here["part"] == part][[*keys, value]] for part in ("base", "new"))
+    both = base.merge(new, on=keys, suffixes=("_base", "_new"))
+    both["hm"] = harmonic(both[f"{value}_base"], both[f"{value}_new"])
+    return both[[*keys, "hm"]]
