@@ -1,0 +1,211 @@
+"""The tables of each protocol, as the field prints them: rows, cells, what is best among what."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+
+from runs.config_names import UNTRAINED
+
+from .naming import attack_order, attacker, rate_text, shots_text
+from .numbers import AVERAGE, MEASURED, Entry, Number
+
+
+@dataclass(frozen=True)
+class Column:
+    """dataset: of a column that is about one."""
+
+    title: str
+    dataset: str = ""
+
+
+@dataclass(frozen=True)
+class Row:
+    """heads: its words, before the numbers. dataset: of a row that is about one. group: what it is compared with."""
+
+    heads: tuple[str, ...]
+    cells: tuple[Number | None, ...]
+    label: str
+    dataset: str = ""
+    group: tuple = ()
+
+
+@dataclass(frozen=True)
+class Table:
+    """heads: titles of the words' columns. compared: whether the best of each group is marked."""
+
+    title: str
+    note: str
+    heads: tuple[str, ...]
+    columns: tuple[Column, ...]
+    rows: tuple[Row, ...]
+    compared: bool = True
+
+
+def protocol_tables(protocol: str, found: Sequence[Entry]) -> list[Table]:
+    """Of a protocol's entries; those without a row are left out."""
+    made = MAKERS.get(protocol, other)(found)
+    return [table for table in made if table.rows]
+
+
+def _averages_first(found: Iterable[Entry]) -> list[Entry]:
+    return sorted(found, key=lambda e: not e.key.dataset.startswith(AVERAGE))
+
+
+def _gather(found: Iterable[Entry], row: Callable, column: Callable) -> dict[tuple, dict[object, Number]]:
+    """{row: {column: number}}, averages over datasets first."""
+    gathered: dict[tuple, dict[object, Number]] = defaultdict(dict)
+    for entry in _averages_first(found):
+        if entry.accuracy:
+            gathered[row(entry.key)][column(entry.key)] = entry.accuracy
+    return gathered
+
+
+def base2new(found: Sequence[Entry]) -> list[Table]:
+    """Base, new and their harmonic mean: a row a dataset and method."""
+    gathered = _gather(found, lambda k: (k.dataset, k.label), lambda k: k.part)
+    rows = []
+    for (dataset, label), parts in gathered.items():
+        cells = tuple(parts.get(part) for part in ("base", "new", "hm"))
+        rows.append(Row((dataset, label), cells, label, dataset, (dataset,)))
+    note = "HM is the harmonic mean of the two means; of an average, that of the averages."
+    columns = (Column("Base"), Column("New"), Column("HM"))
+    return [Table("Base and new classes", note, ("Dataset", "Method"), columns, tuple(rows))]
+
+
+def cross_dataset(found: Sequence[Entry]) -> list[Table]:
+    """A table a source and kind of target: methods as rows, the source, each target and their average as columns."""
+    made = []
+    for source in dict.fromkeys(e.key.source for e in found):
+        for part, title in (("target", "Other datasets"), ("shifted", "Shifted variants")):
+            own = [e for e in found if e.key.source == source and e.key.part in (part, "source")]
+            if any(e.key.part == part for e in own):
+                made.append(_targets(own, f"{title}, trained on {source}", source, lambda k: (k.label,), ("Method",)))
+    return made
+
+
+def _targets(found: Sequence[Entry], title: str, source: str, row: Callable, heads: tuple[str, ...]) -> Table:
+    tested = list(dict.fromkeys(e.key.dataset for e in found))
+    averages = [name for name in tested if name.startswith(AVERAGE)]
+    names = [*(n for n in tested if n == source), *(n for n in tested if n not in (source, *averages)), *averages]
+    gathered = _gather(sorted(found, key=lambda e: e.key.part != "source"), row, lambda k: k.dataset)
+    rows = [Row(key, tuple(cells.get(n) for n in names), key[-1], "", key[:-1]) for key, cells in gathered.items()]
+    columns = tuple(Column(f"{n} (source)" if n == source else n, n) for n in names)
+    return Table(title, "", heads, columns, tuple(rows))
+
+
+def few_shot(found: Sequence[Entry]) -> list[Table]:
+    """A row a dataset and method, a column a count of training images; what is not trained has one number."""
+    counts = sorted({e.key.shots for e in found} - {0}) or [0]
+    gathered = _gather(found, lambda k: (k.dataset, k.label), lambda k: k.shots)
+    rows = [
+        Row((dataset, label), tuple(cells.get(k, cells.get(0)) for k in counts), label, dataset, (dataset,))
+        for (dataset, label), cells in gathered.items()
+    ]
+    note = "Training images a class. A method without training has the same number in every column."
+    columns = tuple(Column(shots_text(k)) for k in counts)
+    return [Table("Accuracy against shots", note, ("Dataset", "Method"), columns, tuple(rows))]
+
+
+def clean_everywhere(found: Sequence[Entry]) -> list[Entry]:
+    """Runs on right labels belong to every type of noise: the entries with those of rate 0 under each type."""
+    types = list(dict.fromkeys(e.key.noise_type for e in found))
+    known = {e.key for e in found}
+    copies = [
+        Entry(key, e.numbers)
+        for e in found
+        if e.key.noise_rate == 0
+        for kind in types
+        if (key := replace(e.key, noise_type=kind)) not in known
+    ]
+    return [*found, *copies]
+
+
+def noise(found: Sequence[Entry]) -> list[Table]:
+    """A table a type of noise: a row a dataset and method, a column a rate."""
+    made = []
+    every = clean_everywhere(found)
+    for kind in dict.fromkeys(e.key.noise_type for e in found):
+        own = [e for e in every if e.key.noise_type == kind]
+        rates = sorted({e.key.noise_rate for e in own})
+        gathered = _gather(own, lambda k: (k.dataset, k.label, k.method), lambda k: k.noise_rate)
+        rows = []
+        for (dataset, label, method), cells in gathered.items():
+            flat = cells.get(0.0) if method in UNTRAINED else None
+            numbers = tuple(cells.get(rate, flat) for rate in rates)
+            rows.append(Row((dataset, label), numbers, label, dataset, (dataset,)))
+        note = "Columns: the share of training labels that are wrong. Test labels are right."
+        columns = tuple(Column(rate_text(rate)) for rate in rates)
+        made.append(Table(f"Accuracy under {kind} noise", note, ("Dataset", "Method"), columns, tuple(rows)))
+    return made
+
+
+def noise_xd(found: Sequence[Entry]) -> list[Table]:
+    """A table a source and type of noise: a row a rate and method, a column a tested dataset."""
+    made = []
+    for source, kind in dict.fromkeys((e.key.source, e.key.noise_type) for e in found):
+        own = [e for e in found if (e.key.source, e.key.noise_type) == (source, kind)]
+        own.sort(key=lambda e: e.key.noise_rate)
+        title = f"Other datasets, trained on {source} with {kind} noise"
+        made.append(_targets(own, title, source, lambda k: (rate_text(k.noise_rate), k.label), ("Wrong", "Method")))
+    return made
+
+
+def real_noise(found: Sequence[Entry]) -> list[Table]:
+    """A row a test set and method."""
+    keys = [(e.key, e.accuracy) for e in found]
+    rows = [Row((k.dataset, k.label), (accuracy,), k.label, k.dataset, (k.dataset,)) for k, accuracy in keys]
+    title, note = "Accuracy after training on web labels", "A second name in a dataset's is that of the test set."
+    return [Table(title, note, ("Dataset", "Method"), (Column("Accuracy"),), tuple(rows))]
+
+
+def test_time(found: Sequence[Entry]) -> list[Table]:
+    """A row a dataset and method, a column an attack; clean first."""
+    attacks = sorted({e.key.attack for e in found}, key=attack_order)
+    gathered: dict[tuple[str, str], dict[str, Number]] = defaultdict(dict)
+    for e in _averages_first(found):
+        if number := e.numbers.get("adv_accuracy" if e.key.attack else "accuracy"):
+            gathered[e.key.dataset, e.key.label][e.key.attack] = number
+    rows = [
+        Row((dataset, label), tuple(cells.get(a) for a in attacks), label, dataset, (dataset,))
+        for (dataset, label), cells in gathered.items()
+    ]
+    note = "Attacked pictures were made on frozen CLIP, the same for all methods: transfer, not robustness."
+    columns = tuple(Column(a or "clean") for a in attacks)
+    return [Table("Accuracy on clean and attacked pictures", note, ("Dataset", "Method"), columns, tuple(rows))]
+
+
+def robust(found: Sequence[Entry]) -> list[Table]:
+    """A row a dataset, attack and method: clean, transfer, the method's own attacker, and the worst case."""
+    titles = dict(zip(MEASURED, ("Clean", "Attacked", "Transfer", "Worst"), strict=True))
+    used = {key: title for key, title in titles.items() if any(key in e.numbers for e in found)}
+    rows = []
+    order = {e.key.dataset: i for i, e in reversed(list(enumerate(_averages_first(found))))}
+    for e in sorted(
+        found, key=lambda e: (order[e.key.dataset], attack_order(e.key.attack), attacker(e.key.mode) == "transfer")
+    ):
+        heads = (e.key.dataset, e.key.attack, e.key.mode, e.key.label)
+        group = (e.key.dataset, e.key.attack, attacker(e.key.mode))
+        rows.append(Row(heads, tuple(e.numbers.get(key) for key in used), e.key.label, e.key.dataset, group))
+    note = (
+        "Attacked: by the attacker of the row, who knows frozen CLIP (transfer), the method (white-box), or all of a "
+        "defence that adapts (adaptive). Transfer: the pictures made on frozen CLIP. Worst: right under every attack."
+    )
+    columns = tuple(Column(title) for title in used.values())
+    heads = ("Dataset", "Attack", "Attacker", "Method")
+    return [Table("Clean accuracy and accuracy under attack", note, heads, columns, tuple(rows))]
+
+
+def other(found: Sequence[Entry]) -> list[Table]:
+    """Runs that follow no protocol's folders."""
+    rows = [Row((e.key.dataset, e.key.part, e.key.label), (e.accuracy,), e.key.label, e.key.dataset, ()) for e in found]
+    note = "Their folders follow no protocol, so that they are not compared."
+    heads = ("Dataset", "Classes", "Method")
+    return [Table("Accuracy", note, heads, (Column("Accuracy"),), tuple(rows), compared=False)]
+
+
+MAKERS = {
+    "base2new": base2new, "cross_dataset": cross_dataset, "few_shot": few_shot, "noise": noise, "noise_xd": noise_xd,
+    "real_noise": real_noise, "test_time": test_time, "robust": robust,
+}  # fmt: skip
