@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 from attacks.settings import NAMES
 from dassl.utils import InputError
-from runs.config_names import TEST_TIME, UNTRAINED
+from runs.config_names import UNTRAINED
 from runs.protocols import Settings
-from runs.robust_protocol import MODES, default_mode, robust, robust_folder
+from runs.robust_protocol import MODES
 
 from .launch import Job, Step
+from .robust_step import RobustStep, mode_of, seeds_of, without_attack
 
 DEFAULT_STEPS = 100
 WITHOUT_EPS_OR_STEPS = ("none", "cw-l2")
@@ -27,36 +26,6 @@ class Point:
     attack: str  # pgd, aa, ...
     eps: float
     steps: int
-
-
-class RobustStep(Step):
-    """One evaluation under attack; its settings' pairs begin with eps, steps and mode."""
-
-    def run(self) -> int:
-        from robustness.__main__ import evaluate
-        from robustness.run import Options
-
-        return evaluate(robust(self.method, self.dataset, self.seed, self.settings), Options())
-
-    def __str__(self) -> str:
-        eps, steps, mode, _, name = self.settings.pairs[:5]
-        return f"{self.method} {self.dataset} {MODES[mode]} {name} eps {eps} steps {steps} seed {self.seed}"
-
-    @property
-    def folder(self) -> Path:
-        return robust_folder(self.method, self.dataset, self.seed, self.settings)
-
-    def report(self) -> dict | None:
-        """Its results.json, None where it is not finished. Raises InputError for a file that is none."""
-        file = self.folder / "results.json"
-        if not file.is_file():
-            return None
-        try:
-            found = json.loads(file.read_text(encoding="utf-8"))
-            found["figures"]["clean"]["accuracy"]
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise InputError(f"{file} is not the report of an evaluation under attack; take it away.") from error
-        return found
 
 
 @dataclass(frozen=True)
@@ -99,18 +68,10 @@ class Sweep:
         return found
 
     def seeds_of(self, method: str) -> Sequence[int]:
-        """Zero-shot CLIP neither learns nor draws: it has one."""
-        return self.seeds[:1] if method in UNTRAINED and method not in TEST_TIME else self.seeds
+        return seeds_of(method, self.seeds)
 
     def mode(self, method: str, attack: str) -> str | None:
-        """Of the one evaluation of a method under an attack: its own, which brings the transfer figures along, or T.
-
-        AutoAttack's attacks take the model to be deterministic: a method that draws has them as transfer only.
-        """
-        own = default_mode(method)
-        if own in self.modes and not (own == "A" and attack not in ("pgd", "fgsm", "noise", "square")):
-            return own
-        return "T" if "T" in self.modes else None
+        return mode_of(method, attack, self.modes)
 
     def step(self, method: str, point: Point, seed: int, settings: Settings) -> RobustStep | None:
         mode = self.mode(method, point.attack)
@@ -122,7 +83,7 @@ class Sweep:
 
     def jobs(self, settings: Settings) -> list[Job]:
         """For each seed, dataset and method: the training where there is one, then its evaluations."""
-        plain = replace(settings, pairs=_without_attack(settings.pairs))
+        plain = replace(settings, pairs=without_attack(settings.pairs))
         found = []
         for seed in self.seeds:
             for dataset in self.datasets:
@@ -136,9 +97,3 @@ class Sweep:
                     else:
                         found += [(step,) for step in steps]
         return list(dict.fromkeys(found))
-
-
-def _without_attack(pairs: Sequence[str]) -> tuple[str, ...]:
-    """Config pairs for a training run, which knows no attack."""
-    kept = [(k, v) for k, v in zip(pairs[::2], pairs[1::2], strict=True) if not k.startswith("ATTACK.")]
-    return tuple(x for pair in kept for x in pair)

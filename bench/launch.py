@@ -1,26 +1,26 @@
-"""Many runs side by side: worker processes, a bar with the time left, failures gathered for the end."""
+"""Many runs side by side: steps, jobs, running them in worker processes, failures gathered for the end."""
 
 from __future__ import annotations
 
 import contextlib
 import io
-import logging
-import multiprocessing
 import os
+import shlex
 import statistics
-import threading
 import time
+import traceback
 from collections import defaultdict
-from collections.abc import Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from concurrent.futures.process import BrokenProcessPool
-from dataclasses import dataclass
+from collections.abc import Callable, Hashable, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
 
 from tqdm import tqdm
 
 from runs.protocols import PROTOCOLS, Settings
 
-logger = logging.getLogger(__name__)
+from .trouble import CannotWrite, cannot_write
+
+LAST_LINES = 12  # of an error that are kept
 
 
 @dataclass(frozen=True)
@@ -33,11 +33,24 @@ class Step:
     seed: int
     settings: Settings
 
+    def arguments(self) -> list[str]:
+        """train.py's. Raises InputError where it tests what is not trained."""
+        return PROTOCOLS[self.protocol](self.method, self.dataset, self.seed, self.settings)
+
     def run(self) -> int:
         """The exit code."""
         from train import run
 
-        return run(PROTOCOLS[self.protocol](self.method, self.dataset, self.seed, self.settings))
+        return run(self.arguments())
+
+    def planned(self, epoch: int) -> list[str]:
+        """The arguments that it will have once what it tests is trained for so many epochs."""
+        epochs = self.settings.load_epoch or str(epoch)
+        return replace(self, settings=replace(self.settings, load_epoch=epochs)).arguments()
+
+    def command(self, epoch: int) -> str:
+        """What to type in the project's folder to run it alone."""
+        return f"python train.py {shlex.join(self.planned(epoch))}"
 
     def __str__(self) -> str:
         shots = f" {self.settings.shots}-shot" if self.protocol == "few_shot" else ""
@@ -48,101 +61,115 @@ Job = tuple[Step, ...]  # runs one after another in one process: the first train
 
 
 def run_step(step: Step) -> str:
-    """Runs it; "" or what went wrong. What the run prints is in its own log.txt."""
+    """Runs it; "" or the last lines of what went wrong. What the run prints is in its own log.txt.
+
+    Raises KeyboardInterrupt where it was interrupted, and CannotWrite where nothing can be written any more.
+    """
     screen, errors = io.StringIO(), io.StringIO()
     with contextlib.redirect_stdout(screen), contextlib.redirect_stderr(errors):
         try:
             code = step.run()
         except Exception as error:  # reported beside the other runs, which go on
-            return f"{type(error).__name__}: {error}"
+            if cannot_write(error):
+                raise CannotWrite(error) from error
+            return _last_lines(traceback.format_exc())
     if code == 130:
         raise KeyboardInterrupt
-    return (errors.getvalue().strip().splitlines() or [f"exit code {code}"])[-1] if code else ""
+    return (_last_lines(errors.getvalue()) or f"exit code {code}") if code else ""
+
+
+def _last_lines(text: str) -> str:
+    return "\n".join(text.strip().splitlines()[-LAST_LINES:])
 
 
 def run_job(job: Job, threads: int) -> tuple[list[tuple[str, str]], float]:
     """([(step, what went wrong)], seconds). Where the first step fails the others are left out."""
     started, failures = time.time(), []
-    try:
-        import torch
-
-        torch.set_num_threads(threads)
-        for number, step in enumerate(job):
-            if error := run_step(step):
-                failures.append((str(step), error))
-                if number == 0:
-                    break
-    except KeyboardInterrupt:
-        os._exit(130)  # else the pool would hand this process the next job
+    limit_threads(threads)
+    for number, step in enumerate(job):
+        try:
+            error = run_step(step)
+        except CannotWrite as trouble:
+            error = str(trouble)
+        if error:
+            failures.append((str(step), error.splitlines()[-1]))
+            if number == 0:
+                break
     return failures, time.time() - started
 
 
-def end_with_parent() -> None:
-    """Started in each worker: when the parent is gone, however it ended, so is the worker."""
-    parent = multiprocessing.parent_process()
+def limit_threads(threads: int) -> None:
+    import torch
 
-    def watch() -> None:
-        parent.join()
-        os._exit(130)
+    torch.set_num_threads(threads)
 
-    threading.Thread(target=watch, daemon=True).start()
+
+def kind_of(job: Job) -> Hashable:
+    """Jobs of one kind take about as long as each other."""
+    return job[0].protocol, job[0].method
 
 
 class TimeLeft:
-    """What the remaining jobs will take: the mean of their kind (protocol, method) where one has run, else of all."""
+    """What the remaining tasks will take: the mean of their kind where one has run, else of all.
 
-    def __init__(self, jobs: Sequence[Job], workers: int) -> None:
-        self.left, self.workers = list(jobs), workers
-        self.seconds: dict[tuple[str, str], list[float]] = defaultdict(list)
+    seconds: {kind: what earlier ones took}.
+    """
 
-    def done(self, job: Job, seconds: float) -> None:
-        self.left.remove(job)
+    def __init__(
+        self,
+        tasks: Sequence,
+        workers: int,
+        kind: Callable[..., Hashable] = kind_of,
+        seconds: dict[Hashable, list[float]] | None = None,
+    ) -> None:
+        self.left, self.workers, self.kind = defaultdict(int), workers, kind
+        for task in tasks:
+            self.left[kind(task)] += 1
+        self.seconds: dict[Hashable, list[float]] = defaultdict(list, seconds or {})
+
+    def done(self, task, seconds: float) -> None:
+        self.left[self.kind(task)] -= 1
         if seconds > 1:  # else it was finished before, and says nothing of the others
-            self.seconds[job[0].protocol, job[0].method].append(seconds)
+            self.seconds[self.kind(task)].append(seconds)
 
     def __str__(self) -> str:
-        if not self.seconds:
+        means = {kind: statistics.fmean(seconds) for kind, seconds in self.seconds.items() if seconds}
+        if not means:
             return "time left unknown"
-        overall = statistics.fmean(s for kind in self.seconds.values() for s in kind)
-        kinds = [self.seconds.get((job[0].protocol, job[0].method)) for job in self.left]
-        total = sum(statistics.fmean(kind) if kind else overall for kind in kinds)
+        overall = statistics.fmean(s for seconds in self.seconds.values() for s in seconds)
+        total = sum(count * means.get(kind, overall) for kind, count in self.left.items())
         return f"about {tqdm.format_interval(total / self.workers)} left"
 
 
 def run_all(jobs: Sequence[Job], workers: int) -> list[str]:
     """Runs all jobs, `workers` at a time, each with its share of the cores. Returns the failures, one line each.
 
-    A bar on a terminal, plain lines elsewhere. Finished runs are skipped by train.py itself.
+    A live table on a terminal, plain lines elsewhere. Finished runs are skipped by train.py itself.
     """
-    threads = max(1, (os.cpu_count() or 1) // workers)
+    from .live import display
+    from .pool import Pool
+
     failures: list[str] = []
-    left = TimeLeft(jobs, workers)
-    context = multiprocessing.get_context("spawn")  # one start-up a worker, not one a run
-    total = sum(map(len, jobs))
-    form = "{l_bar}{bar}| {n_fmt}/{total_fmt} runs [{elapsed}{postfix}]"
-    with (
-        ProcessPoolExecutor(workers, mp_context=context, initializer=end_with_parent) as pool,
-        tqdm(total=total, bar_format=form, disable=None) as bar,
-    ):
-        futures = {pool.submit(run_job, job, threads): job for job in jobs}
-        finished, last = 0, 0.0
+    work = partial(run_job, threads=threads_each(workers))
+    board = display(sum(map(len, jobs)), TimeLeft(jobs, workers))
+    with board, Pool(work, min(workers, len(jobs) or 1)) as pool:
         try:
-            for future in as_completed(futures):
-                job = futures[future]
-                try:
-                    errors, seconds = future.result()
-                except BrokenProcessPool:
-                    failures.append("a worker process was killed (not enough memory?); the same command goes on")
-                    break
-                left.done(job, seconds)
-                failures += [f"{step}: {error}" for step, error in errors]
-                finished += len(job)
-                bar.set_postfix_str(f"{left}; {job[0]}: {'failed' if errors else f'{seconds:.0f} s'}", refresh=False)
-                bar.update(len(job))
-                if bar.disable and (time.time() - last > 30 or finished == total):
-                    last = time.time()
-                    logger.info("%d of %d runs, %s (%s)", finished, total, left, job[0])
+            for event in pool.run(jobs):
+                name, size = str(event.task[0]), len(event.task)
+                if event.kind == "started":
+                    board.started(event.worker, name)
+                elif event.kind == "died":
+                    failures.append(f"{name}: {event.value}; the same command goes on")
+                    board.ended(event.worker, event.task, name, "failed", 0.0, size)
+                else:
+                    errors, seconds = event.value
+                    failures += [f"{step}: {error}" for step, error in errors]
+                    board.ended(event.worker, event.task, name, "failed" if errors else "done", seconds, size)
         except KeyboardInterrupt:
-            pool.shutdown(wait=True, cancel_futures=True)
             failures.append("interrupted; the same command goes on where it stopped")
     return failures
+
+
+def threads_each(workers: int) -> int:
+    """The cores, shared among so many workers."""
+    return max(1, (os.cpu_count() or 1) // workers)

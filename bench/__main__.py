@@ -1,0 +1,67 @@
+"""Many runs: plan them, run them here or on a cluster, see where they stand, collect, compare and report.
+
+python -m bench COMMAND SUITE.yaml ...    (python -m bench COMMAND --help)
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import logging
+import os
+import sys
+
+from dassl.utils import InputError
+
+# Each is a module bench/NAME_command.py with add_parser(subparsers); only the one that is asked for is imported.
+COMMANDS = {
+    "plan": "what a suite asks for, what is done, how long the rest takes",
+    "run": "run what is not done, here or as Slurm jobs",
+    "work": "run these runs here, one after another (what a Slurm task does)",
+    "status": "where every run stands; failed ones with their error",
+    "retry": "forget failures, so that `run` takes these runs again",
+    "clean": "remove folders of runs",
+    "collect": "every result as one table",
+    "compare": "results beside published numbers",
+    "report": "results as one HTML page",
+}
+
+
+def build_parser(command: str) -> tuple[argparse.ArgumentParser, argparse.ArgumentParser | None]:
+    """(the whole, the parser of the command); the others have a name and a line of help alone."""
+    parser = argparse.ArgumentParser(
+        prog="python -m bench", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    subparsers = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    for name, line in COMMANDS.items():
+        if name == command:
+            importlib.import_module(f".{name}_command", __package__).add_parser(subparsers)
+        else:
+            subparsers.add_parser(name, help=line)
+    return parser, subparsers.choices[command] if command in COMMANDS else None
+
+
+def main(argv: list[str] | None = None) -> int:
+    """The exit code: 0 well, 1 something failed, 2 bad input, 130 interrupted."""
+    argv = sys.argv[1:] if argv is None else argv
+    parser, own = build_parser(argv[0] if argv else "")
+    if own is None:
+        parser.parse_args(argv)  # --help, or an unknown command
+        return 2
+    args = own.parse_intermixed_args(argv[1:])
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    try:
+        return args.run(args)
+    except InputError as error:
+        print(f"error: {error}", file=sys.stderr)  # noqa: T201
+        return 2
+    except KeyboardInterrupt:
+        print("interrupted: the same command goes on where it stopped", file=sys.stderr)  # noqa: T201
+        return 130
+    except BrokenPipeError:  # `| head`; what is left to print goes nowhere
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

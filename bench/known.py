@@ -1,0 +1,172 @@
+"""What train.py knows of config keys and methods, as plain data in the cache: a plan needs no torch.
+
+Importing the methods takes seconds. What a plan has to know of them (keys, defaults, a method's own settings for a
+dataset) changes with the code alone, so it is kept in $ROBUSTPROMPT_CACHE under a hash of that code.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import json
+import os
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+
+from dassl.utils import write_json
+
+ROOT = Path(__file__).resolve().parent.parent
+# What the data comes from; anything else of the code may change without it.
+SOURCES = (
+    "train.py", "runs/folder.py", "bench/known.py", "bench/noise_plan.py", "attacks/settings.py",
+    "dassl/config/*.py", "datasets/*.py", "trainers/*.py",
+)  # fmt: skip
+
+
+class View:
+    """A config as `dataset_overrides(cfg)` looks at it; remembers which keys were read."""
+
+    def __init__(self, values: Mapping[str, object], nodes: frozenset[str], prefix="", reads=None, written=None):
+        own = {"values": values, "nodes": nodes, "prefix": prefix, "reads": {} if reads is None else reads}
+        self.__dict__["_"] = own | {"written": {} if written is None else written}
+
+    def __getattr__(self, name: str) -> object:
+        own = self.__dict__["_"]
+        key = own["prefix"] + name
+        if key in own["written"]:
+            return own["written"][key]
+        if key in own["values"]:
+            own["reads"][key] = own["values"][key]
+            return own["values"][key]
+        if key in own["nodes"]:
+            return View(own["values"], own["nodes"], f"{key}.", own["reads"], own["written"])
+        raise AttributeError(key)
+
+    __getitem__ = __getattr__
+
+    def __setattr__(self, name: str, value: object) -> None:
+        own = self.__dict__["_"]
+        own["written"][own["prefix"] + name] = value
+
+    def get(self, name: str, default: object = None) -> object:
+        return getattr(self, name, default)
+
+    def clone(self) -> View:
+        own = self.__dict__["_"]
+        return View(own["values"], own["nodes"], own["prefix"], own["reads"], dict(own["written"]))
+
+
+class Known:
+    """defaults: {dotted key: default}. own: {method: the keys that it declares; None: a plain Dassl trainer}.
+
+    architecture: {method: keys that a test takes from the checkpoint}. no_effect: keys that change no number.
+    variants: {name: [method, config pairs]}, such as PTNL-GCE. noise_types, swaps, attacks: names.
+    """
+
+    def __init__(self, data: dict, file: Path) -> None:
+        self._data, self._file, self._new = data, file, False
+        self.defaults: dict[str, object] = data["defaults"]
+        self.own: dict[str, list[str] | None] = data["own"]
+        self.architecture: dict[str, list[str]] = data["architecture"]
+        self.no_effect = frozenset(data["no_effect"])
+        self.variants: dict[str, tuple[str, list[str]]] = data["variants"]
+        self.noise_types, self.swaps, self.attacks = data["noise_types"], data["swaps"], data["attacks"]
+        self.nodes = frozenset(
+            key[:i] for key in self.defaults for i, letter in enumerate(key) if letter == "."
+        )  # of A.B.C: A and A.B
+
+    def overrides(self, method: str, values: Mapping[str, object]) -> dict[str, object]:
+        """The method's own settings under these values. The method itself is asked once for each case that differs in
+        what it looks at; from then on the answer is on disk."""
+        if method not in self.own or self.own[method] is None:
+            return {}
+        cases = self._data["overrides"].setdefault(method, [])
+        for keys, answers in cases:
+            if (answer := answers.get(json.dumps([values.get(key) for key in keys]))) is not None:
+                return answer
+        view = View(values, self.nodes)
+        answer = json.loads(json.dumps(_trainer(method).dataset_overrides(view)))
+        reads = view.__dict__["_"]["reads"]
+        if not reads.get("DATASET.NOISE.MANIFEST"):  # else the answer may depend on what is in that file
+            keys = list(reads)
+            if not (fitting := next((answers for known, answers in cases if known == keys), None)):
+                cases.append([keys, fitting := {}])
+            fitting[json.dumps(list(reads.values()))] = answer
+            self._new = True
+        return answer
+
+    def save(self) -> None:
+        """Keeps what was asked anew; without a writable cache it is asked again next time."""
+        if self._new:
+            with suppress(OSError):
+                write_json(self._data, self._file)
+            self._new = False
+
+
+def _trainer(method: str):
+    import trainers  # noqa: F401  registers the methods
+    from dassl.engine import TRAINER_REGISTRY
+
+    return TRAINER_REGISTRY.get(method)
+
+
+def source_hash() -> str:
+    """16 hex digits over the code that the data comes from."""
+    found = hashlib.sha256()
+    for pattern in SOURCES:
+        for file in sorted(ROOT.glob(pattern)):
+            found.update(f"{file.relative_to(ROOT)}\n".encode() + file.read_bytes())
+    return found.hexdigest()[:16]
+
+
+def known() -> Known:
+    """From the cache, or made anew (which imports torch)."""
+    folder = Path(os.environ.get("ROBUSTPROMPT_CACHE") or "~/.cache/robustprompt").expanduser()
+    return _known(folder / "config_keys" / f"{source_hash()}.json")
+
+
+@functools.lru_cache(maxsize=1)
+def _known(file: Path) -> Known:
+    with suppress(OSError, ValueError, KeyError, TypeError):
+        return Known(json.loads(file.read_text(encoding="utf-8")), file)
+    found = Known(_ask(), file)
+    found._new = True
+    found.save()
+    return found
+
+
+def _ask() -> dict:
+    import train
+    from attacks.settings import NAMES
+    from dassl.config import get_cfg_default
+    from dassl.engine import TRAINER_REGISTRY
+    from datasets.noisy import SWAPS, TYPES
+    from runs.config import all_keys
+    from runs.folder import NO_EFFECT
+
+    from .noise_plan import NAMED
+
+    cfg = get_cfg_default()
+    train.extend_cfg(cfg)
+    defaults = {}
+    for key in all_keys(cfg):
+        value = cfg
+        for part in key.split("."):
+            value = value[part]
+        defaults[key] = value
+    methods = {name: TRAINER_REGISTRY.get(name) for name in TRAINER_REGISTRY.registered_names()}
+    methods = {name: method for name, method in methods.items() if method.__module__.startswith("trainers.")}
+    own = {name: getattr(method, "config_defaults", None) for name, method in methods.items()}
+    found = {
+        "defaults": defaults,
+        "own": {name: None if keys is None else list(keys) for name, keys in own.items()},
+        "architecture": {name: list(getattr(method, "architecture", ())) for name, method in methods.items()},
+        "no_effect": sorted(NO_EFFECT),
+        "variants": NAMED,
+        "noise_types": list(TYPES),
+        "swaps": list(SWAPS),
+        "attacks": list(NAMES),
+        "overrides": {},
+    }
+    return json.loads(json.dumps(found))

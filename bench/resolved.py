@@ -1,0 +1,181 @@
+"""The settings of a run of train.py from its arguments, as `runs.folder.settings` finds them, without torch.
+
+Plain dictionaries in place of yacs, each YAML file read once: thousands of runs resolve in a second or two. A config
+pair is still merged by `runs.config.merge_pairs`, once for each value, so that types and errors are train.py's.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import yaml
+from yacs.config import CfgNode
+
+from dassl.config import add_keys
+from dassl.utils import InputError
+from runs.config import merge_file, merge_pairs
+
+from .known import ROOT, Known
+
+LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # the same, quicker
+SEED, MODEL = "\x01seed\x01", "\x01model\x01"  # stand for what differs between runs of one kind
+_SEED, _MODEL = json.dumps(SEED), json.dumps(MODEL)
+OLDER = ("DATASET.NOISE_TYPE", "DATASET.NOISE_RATE", "DATASET.NOISE_LABEL", "DATASET.NUM_FP")
+TOWER = ("MODEL.BACKBONE.VISUAL_WEIGHTS", "MODEL.BACKBONE.VISUAL_WEIGHTS_KEY")
+
+
+@dataclass(frozen=True)
+class Arguments:
+    """train.py's, as `runs.arguments` writes them, without what says where a run lies."""
+
+    trainer: str
+    dataset_file: str
+    config_file: str
+    opts: tuple[str, ...]
+    test: bool  # --eval-only
+    model: bool  # --model-dir is given
+
+    @classmethod
+    def of(cls, argv: Sequence[str]) -> tuple[Arguments, int, str]:
+        """(arguments, seed, output folder)."""
+        found: dict[str, str] = {}
+        i = 0
+        while i < len(argv) and argv[i].startswith("--"):
+            if argv[i] == "--eval-only":
+                found[argv[i]] = "yes"
+                i += 1
+            else:
+                found[argv[i]] = argv[i + 1]
+                i += 2
+        own = cls(
+            found["--trainer"], found["--dataset-config-file"], found["--config-file"], tuple(argv[i:]),
+            "--eval-only" in found, "--model-dir" in found,
+        )  # fmt: skip
+        return own, int(found["--seed"]), found["--output-dir"]
+
+
+@dataclass(frozen=True, eq=False)
+class Resolved:
+    """Settings of the runs that differ in seed and folders alone. `text`: they as JSON, sorted, seed and model open.
+
+    architecture: those of them that travel in the checkpoint. epochs: OPTIM.MAX_EPOCH.
+    """
+
+    text: str
+    architecture: Mapping[str, object]
+    epochs: int
+
+    def hash(self, seed: int, model: str = MODEL) -> str:
+        """`settings_hash` of the run. model: FOLDER@EPOCH that it tests; without it: over everything else."""
+        text = self.text.replace(_SEED, str(seed)).replace(_MODEL, json.dumps(model))
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+class Resolver:
+    """Resolves arguments; what it has resolved once it remembers."""
+
+    def __init__(self, known: Known) -> None:
+        self.known = known
+        self._scratch = CfgNode()
+        add_keys(self._scratch, known.defaults)
+        self._values: dict[tuple[str, str], object] = {}
+        self._files: dict[str, dict[str, object]] = {}
+        self._resolved: dict[tuple, Resolved] = {}
+        declared = {key for keys in known.own.values() for key in keys or ()}
+        self._declared = declared | {k for k in known.defaults if k.startswith("TRAINER.") and k.count(".") > 1}
+
+    def resolve(
+        self, arguments: Arguments, trained: Resolved | None = None, evaluation: str = "", where: str = "the run"
+    ) -> Resolved:
+        """trained: the training run whose weights are tested; they bring their architecture along. evaluation: the
+        mode of an evaluation under attack. Raises InputError, naming `where`, for keys and values that cannot be."""
+        key = (arguments, id(trained), evaluation)  # `trained` lives as long as this resolver
+        if key not in self._resolved:
+            self._resolved[key] = self._resolve(arguments, trained, evaluation, where)
+        return self._resolved[key]
+
+    def value(self, key: str, value: object, where: str) -> object:
+        """As the key's type has it. Raises InputError for unknown keys and other types."""
+        if (place := (key, repr(value))) not in self._values:
+            merge_pairs(self._scratch, [key, value], where)
+            *path, leaf = key.split(".")
+            node = functools.reduce(lambda node, part: node[part], path, self._scratch)
+            self._values[place] = json.loads(json.dumps(node[leaf]))
+            node[leaf] = self.known.defaults[key]
+        return self._values[place]
+
+    def pairs(self, pairs: Sequence[str], where: str) -> dict[str, object]:
+        return {key: self.value(key, value, where) for key, value in zip(pairs[::2], pairs[1::2], strict=True)}
+
+    def file(self, path: str) -> dict[str, object]:
+        """{dotted key: value} of a YAML file, seen from the project's folder."""
+        if path not in self._files:
+            try:
+                leaves = _leaves(yaml.load((ROOT / path).read_text(encoding="utf-8"), LOADER) or {})
+            except (OSError, ValueError, AttributeError, yaml.YAMLError):
+                merge_file(self._scratch.clone(), str(ROOT / path))  # says what is wrong
+                raise
+            self._files[path] = {key: self.value(key, value, path) for key, value in leaves}
+        return self._files[path]
+
+    def _resolve(self, a: Arguments, trained: Resolved | None, evaluation: str, where: str) -> Resolved:
+        values = {**self.known.defaults, **self.file(a.dataset_file), **self.file(a.config_file)}
+        given = self.pairs(a.opts, where)
+        values["TRAINER.NAME"] = a.trainer
+        values |= given
+        self._take_spelling(values)
+        own = self.known.overrides(values["TRAINER.NAME"], values)
+        values |= {key: self.value(key, value, f"{a.trainer}'s dataset settings") for key, value in own.items()}
+        values |= given
+        self._take_spelling(values)
+        if older := [key for key in OLDER if values[key] != self.known.defaults[key]]:
+            raise InputError(f"{older[0]} in {where} is an older spelling; give DATASET.NOISE.TYPE and RATE.")
+        if trained:
+            values |= trained.architecture
+        left_out = self._unused(values, where)
+        found = {key: values[key] for key in self._keys(values["TRAINER.NAME"]) if key not in left_out}
+        found |= {"SEED": SEED, "mode": "test" if a.test or evaluation else "train"}
+        if a.model:
+            found["model"] = MODEL
+        if evaluation:
+            found |= {"evaluation": evaluation, "checks": "basic", "check_images": 64}
+        architecture = {key: values[key] for key in self.known.architecture.get(values["TRAINER.NAME"], ())}
+        return Resolved(json.dumps(found, sort_keys=True), architecture, int(values["OPTIM.MAX_EPOCH"]))
+
+    def _take_spelling(self, values: dict[str, object]) -> None:
+        """As `trainers.sar.take_spelling`: <Host>SAR and TRAINER.SAR.ENABLED on the host are one run."""
+        name = values["TRAINER.NAME"]
+        if values["TRAINER.SAR.ENABLED"] and "TRAINER.SAR.ENABLED" not in (self.known.own.get(name) or ()):
+            if f"{name}SAR" not in self.known.own:
+                raise InputError(f"TRAINER.SAR.ENABLED: there is no {name}SAR; docs/sar.md names the hosts of SAR.")
+            name = values["TRAINER.NAME"] = f"{name}SAR"
+        values["TRAINER.SAR.ENABLED"] = "TRAINER.SAR.ENABLED" in (self.known.own.get(name) or ())
+
+    def _unused(self, values: dict[str, object], where: str) -> set[str]:
+        """Keys that the config of a run without an attack, or without another image tower, does not have."""
+        left_out = set() if values[TOWER[0]] else set(TOWER)
+        if values["TEST.ADV_SET"]:
+            return left_out
+        attack = {key for key in values if key.startswith("ATTACK.")}
+        if changed := sorted(key for key in attack if values[key] != self.known.defaults[key]):
+            raise InputError(f"{changed[0]} in {where} has no effect without an attack; leave it out.")
+        return left_out | attack | {"TEST.ADV_SET"}
+
+    @functools.cache  # noqa: B019  a resolver lives as long as the plan that it makes
+    def _keys(self, method: str) -> tuple[str, ...]:
+        """The keys that identify a run of the method."""
+        own = self.known.own.get(method)
+        foreign = set() if own is None else self._declared - set(own)
+        return tuple(key for key in self.known.defaults if key not in self.known.no_effect and key not in foreign)
+
+
+def _leaves(tree: dict, prefix: str = "") -> list[tuple[str, object]]:
+    found = []
+    for name, value in tree.items():
+        key = f"{prefix}{name}"
+        found += _leaves(value, f"{key}.") if isinstance(value, dict) else [(key, value)]
+    return found

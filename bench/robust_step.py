@@ -1,0 +1,79 @@
+"""One evaluation under attack as a step of a job."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from collections.abc import Sequence
+from pathlib import Path
+
+from dassl.utils import InputError
+from runs.config_names import TEST_TIME, UNTRAINED
+from runs.robust_protocol import MODES, default_mode, robust, robust_folder
+
+from .launch import Step
+
+DRAWN = ("pgd", "fgsm", "noise", "square")  # attacks that know of a method's draws
+
+
+class RobustStep(Step):
+    """Its settings' pairs begin with eps, steps and mode."""
+
+    def arguments(self) -> list[str]:
+        return robust(self.method, self.dataset, self.seed, self.settings)
+
+    def run(self) -> int:
+        from robustness.__main__ import evaluate
+        from robustness.run import Options
+
+        return evaluate(self.arguments(), Options())
+
+    def command(self, epoch: int) -> str:
+        return f"python -m robustness {shlex.join(self.planned(epoch))}"
+
+    def __str__(self) -> str:
+        eps, steps, mode, _, name = self.settings.pairs[:5]
+        return f"{self.method} {self.dataset} {MODES[mode]} {name} eps {eps} steps {steps} seed {self.seed}"
+
+    @property
+    def mode(self) -> str:
+        """transfer, white-box or adaptive."""
+        return MODES[self.settings.pairs[2]]
+
+    @property
+    def folder(self) -> Path:
+        return robust_folder(self.method, self.dataset, self.seed, self.settings)
+
+    def report(self) -> dict | None:
+        """Its results.json, None where it is not finished. Raises InputError for a file that is none."""
+        file = self.folder / "results.json"
+        if not file.is_file():
+            return None
+        try:
+            found = json.loads(file.read_text(encoding="utf-8"))
+            found["figures"]["clean"]["accuracy"]
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise InputError(f"{file} is not the report of an evaluation under attack; take it away.") from error
+        return found
+
+
+def mode_of(method: str, attack: str, modes: Sequence[str]) -> str | None:
+    """Of the one evaluation of a method under an attack: its own, which brings the transfer figures along, or T.
+
+    AutoAttack's attacks take the model to be deterministic: a method that draws has them as transfer only.
+    """
+    own = default_mode(method)
+    if own in modes and not (own == "A" and attack not in DRAWN):
+        return own
+    return "T" if "T" in modes else None
+
+
+def seeds_of(method: str, seeds: Sequence[int]) -> Sequence[int]:
+    """Zero-shot CLIP neither learns nor draws: it has one."""
+    return seeds[:1] if method in UNTRAINED and method not in TEST_TIME else seeds
+
+
+def without_attack(pairs: Sequence[str]) -> tuple[str, ...]:
+    """Config pairs for a training run, which knows no attack."""
+    kept = [(k, v) for k, v in zip(pairs[::2], pairs[1::2], strict=True) if not k.startswith("ATTACK.")]
+    return tuple(x for pair in kept for x in pair)

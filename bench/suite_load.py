@@ -1,0 +1,47 @@
+"""A suite's YAML file as a tree; mistakes of YAML are named with their line."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import yaml
+
+from dassl.utils import InputError
+
+from .resolved import LOADER
+from .suite_values import kind
+
+
+class _Loader(LOADER):
+    """Refuses a key that a mapping has twice, of which YAML would silently keep the last."""
+
+    def construct_mapping(self, node, deep=False):
+        seen = set()
+        for key, _ in node.value:
+            if str(key.value) in seen:
+                raise yaml.constructor.ConstructorError(None, None, f"{key.value} is there twice", key.start_mark)
+            seen.add(str(key.value))
+        return super().construct_mapping(node, deep)
+
+
+def _mapping(loader, node):
+    return loader.construct_mapping(node, deep=True)
+
+
+_Loader.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, _mapping)
+
+
+def load(file: Path) -> dict:
+    """The file's tree. Raises InputError for a missing one and for what is not YAML."""
+    if not file.is_file():
+        there = sorted(str(p) for p in file.parent.glob("*.yaml")) if file.parent.is_dir() else []
+        raise InputError(f"There is no suite {file}{'; there are ' + ', '.join(there) if there else ''}.")
+    try:
+        tree = yaml.load(file.read_text(encoding="utf-8"), _Loader)
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        mark = getattr(error, "problem_mark", None)
+        problem = getattr(error, "problem", None) or str(error).splitlines()[0]
+        raise InputError(f"{file}{f', line {mark.line + 1}' if mark else ''}: {problem}; mend it.") from error
+    if not isinstance(tree, dict):
+        raise InputError(f"{file} must hold `name` and `blocks`, but holds {kind(tree)}.")
+    return tree

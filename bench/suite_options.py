@@ -1,0 +1,35 @@
+"""The options that all commands on a suite share, and the suite that they mean."""
+
+from __future__ import annotations
+
+import argparse
+import os
+
+from dassl.utils import InputError
+
+from .suite import Run, Suite, read_suite
+
+
+def add_suite_options(parser: argparse.ArgumentParser, ids: str = "") -> None:
+    """ids: help of --ids, where the command takes that."""
+    parser.add_argument("suite", metavar="SUITE.yaml", help="such as configs/suites/embedded.yaml")
+    parser.add_argument("--output", default="", help="folder of the runs (default: the suite's, or output/NAME)")
+    parser.add_argument("--root", default=os.environ.get("DATA", "data"), help="folder of the datasets (default: data)")
+    parser.add_argument("--seeds", nargs="+", default=[], help="in place of the suite's")
+    if ids:
+        parser.add_argument("--ids", default="", metavar="A,B,...", help=ids)
+    parser.add_argument("opts", nargs="*", default=[], metavar="KEY VALUE", help="config pairs for every run")
+
+
+def open_suite(args: argparse.Namespace) -> Suite:
+    """Raises InputError for whatever is wrong in the file or the options."""
+    words = list(args.seeds)  # config pairs that follow --seeds are among them
+    seeds = [int(words.pop(0)) for _ in args.seeds if words and words[0].isdecimal()]
+    if args.seeds and not seeds:
+        raise InputError(f"--seeds must be whole numbers such as 1 2 3, not {args.seeds[0]!r}.")
+    return read_suite(args.suite, args.output, args.root, tuple(dict.fromkeys(seeds)), (*words, *args.opts))
+
+
+def chosen_runs(suite: Suite, args: argparse.Namespace) -> list[Run]:
+    """Those of --ids, or all."""
+    return suite.chosen([name for name in args.ids.split(",") if name])

@@ -1,0 +1,90 @@
+"""The values of a suite's file, checked. Errors name the place that they are given."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Sequence
+
+from dassl.utils import InputError
+
+from .resolved import Resolver
+
+NAMES = {dict: "KEY: VALUE lines", list: "a list", str: "a text", type(None): "missing"}
+
+
+def pairs_of(tree: object, place: str, resolver: Resolver) -> dict[str, str]:
+    """{KEY: VALUE} as texts, checked."""
+    check_type(tree, dict, place)
+    for key, value in tree.items():
+        resolver.value(str(key), value, place)
+    return {str(key): text_of(value) for key, value in tree.items()}
+
+
+def text_of(value: object) -> str:
+    """As one would type it after a config key."""
+    return value if isinstance(value, str) else str(value)
+
+
+def listed(tree: dict, key: str, place: str) -> list:
+    """A list, or one name for a list of one."""
+    values = tree[key]
+    values = [values] if isinstance(values, str) else values
+    check_type(values, list, f"{place}, {key}")
+    if not values:
+        raise InputError(f"{place}, {key}: is empty; name at least one.")
+    return values
+
+
+def numbers(values: object, place: str, least: float, whole: bool = False) -> tuple:
+    """One or several, in order, each once."""
+    values = values if isinstance(values, list) else [values]
+    if not values:
+        raise InputError(f"{place}: is empty; name at least one.")
+    for value in values:
+        fits = isinstance(value, int if whole else (int, float)) and not isinstance(value, bool)
+        if not fits or value < least:
+            what = "whole number" if whole else "number"
+            raise InputError(f"{place}: {value!r} must be a {what} of at least {least}.")
+    return once(values, place)
+
+
+def whole_numbers(values: object, place: str, least: int) -> tuple[int, ...]:
+    return numbers(values, place, least, whole=True)
+
+
+def rate_list(values: object, place: str) -> tuple[float, ...]:
+    """Shares of wrong labels."""
+    found = tuple(float(rate) for rate in numbers(values, place, 0))
+    if wrong := [rate for rate in found if rate >= 1]:
+        raise InputError(f"{place}: {wrong[0]:g} must be below 1; a rate is a share of the labels.")
+    return found
+
+
+def once(values: Iterable, place: str, name=str) -> tuple:
+    found = tuple(values)
+    for i, value in enumerate(found):
+        if value in found[:i]:
+            raise InputError(f"{place}: {name(value)} is there twice; leave one out.")
+    return found
+
+
+def check_keys(tree: dict, known: Sequence[str], place: str) -> None:
+    for key in tree:
+        if key not in known:
+            raise InputError(f"{place}: {unknown('key', key, known)}")
+
+
+def check_type(value: object, wanted: type, place: str) -> None:
+    if not isinstance(value, wanted):
+        what = NAMES[wanted]
+        raise InputError(f"{place}: must be {what}, but is {kind(value)}.")
+
+
+def kind(value: object) -> str:
+    return NAMES.get(type(value), repr(value))
+
+
+def unknown(what: str, name: object, known: Iterable[str]) -> str:
+    known = list(known)
+    near = difflib.get_close_matches(str(name), known, n=3, cutoff=0.4)
+    return f"there is no {what} {name!r}; known, nearest first: {', '.join(dict.fromkeys([*near, *known]))}."

@@ -1,0 +1,49 @@
+"""The worked example of docs/add_a_protocol.md, as it is printed there."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import yaml
+from suite_files import overrides
+
+from bench import suite_blocks
+from bench.__main__ import main
+from bench.suite import read_suite
+from bench.work import work
+from runs import protocols
+
+DOCUMENT = Path(__file__).resolve().parent.parent.parent / "docs" / "add_a_protocol.md"
+
+
+def test_the_example_protocol_runs(tiny, tmp_path, monkeypatch, capsys):
+    text = DOCUMENT.read_text()
+    run_file, block_code = re.findall(r"```python\n(.*?)```", text, re.S)
+    (suite_text,) = re.findall(r"```yaml\n(.*?)```", text, re.S)
+    module: dict = {}
+    exec(compile(run_file, "tuning_protocol.py", "exec"), module)
+    monkeypatch.setitem(protocols.PROTOCOLS, "tuning", module["PROTOCOLS"]["tuning"])
+    monkeypatch.setitem(suite_blocks.PROTOCOLS, "tuning", None)  # until the next line; and taken out again at the end
+    exec(compile(block_code, "suite_blocks.py", "exec"), {})
+
+    tree = yaml.safe_load(suite_text)
+    own = {key: value for key, value in overrides(tiny).items() if key != "OPTIM.LR"}  # which the example sweeps
+    file = tmp_path / "tuning.yaml"
+    file.write_text(yaml.safe_dump(tree | {"overrides": own, "output": str(tmp_path / "out")}))
+    assert main(["plan", str(file), "--root", str(tiny.root), "--list"]) == 0
+    assert "tuning: 8 runs" in (shown := capsys.readouterr().out) and "TEST.SPLIT val" in shown
+    run = read_suite(file, root=str(tiny.root)).runs[0]
+    assert work(run).how == "done"
+    record = json.loads((run.folders[0] / "results.json").read_text())
+    assert record["split"] == "val" and record["results"]["total"] == 2 * 5
+    assert "variants/LR=0.002/tuning/digits/shots_4/CoOp/embedded/seed1" in str(run.folders[0])
+
+
+def test_every_key_of_a_suite_is_in_its_table():
+    from bench.suite_yaml import COMMON, TOP
+
+    keys = {*TOP, *COMMON, *(key for protocol in suite_blocks.PROTOCOLS.values() for key in protocol.keys)} - {"blocks"}
+    table = DOCUMENT.read_text().partition("A suite's keys:")[2]
+    assert not [key for key in keys if f"`{key}`" not in table]

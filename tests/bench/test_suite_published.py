@@ -1,0 +1,97 @@
+"""The suites that come with the project: each plans, holds what its table needs, and its commands are train.py's."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+import robustness.run
+import train
+from bench.robust_step import RobustStep
+from bench.suite import read_suite
+from runs.config_names import METHODS
+from runs.targets import ELEVEN
+
+SUITES = sorted((Path(__file__).resolve().parent.parent.parent / "configs" / "suites").glob("*.yaml"))
+_seen: set[tuple] = set()
+
+
+def test_the_suites_are_there():
+    assert {file.stem for file in SUITES} == {
+        "embedded", "base2new", "cross_dataset", "domain_generalization", "few_shot", "label_noise", "adversarial",
+        "anprompt_tables", "dpsep_tables", "sar_tables",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("file", SUITES, ids=lambda f: f.stem)
+def test_every_suite_plans_and_its_commands_parse(file):
+    """One run of each (kind of step, method, config file, dataset) goes through train.py's parser and setup_cfg."""
+    suite = read_suite(file)
+    assert suite.name == file.stem and suite.runs and suite.slurm
+    for run in suite.runs:
+        for number, step in enumerate(run.job):
+            argv = step.planned(run.epochs)
+            options = ("--trainer", "--config-file", "--dataset-config-file")
+            what = (step.protocol, *(argv[argv.index(option) + 1] for option in options))
+            if what in _seen:
+                continue
+            _seen.add(what)
+            args = train.build_parser().parse_args(argv)
+            cfg = robustness.run.setup(args)[0] if isinstance(step, RobustStep) else train.setup_cfg(args)
+            assert run.method == cfg.TRAINER.NAME and run.folders[number] == Path(cfg.OUTPUT_DIR)
+
+
+def counted(name: str, *what: str) -> Counter:
+    """How many results each (block, method, ...) has."""
+    (file,) = (each for each in SUITES if each.stem == name)
+    found: Counter = Counter()
+    for run in read_suite(file).runs:
+        found[tuple(getattr(run, key) for key in ("block", *what))] += len(run.job)
+    return found
+
+
+def test_the_generalization_tables():
+    found = counted("base2new", "method")
+    assert found["base2new", "ZeroshotCLIP"] == 2 * 11 and len(found) == len(METHODS)
+    assert all(found["base2new", m] == 2 * 11 * 3 for m in METHODS if m != "ZeroshotCLIP")
+    assert counted("cross_dataset", "method")["cross_dataset", "CoOp"] == 3 * (1 + 10)
+    assert counted("domain_generalization", "method")["domain_generalization", "CoOp"] == 3 * (1 + 4)
+    assert counted("few_shot", "method")["few_shot", "TCP"] == 3 * 11 * 5
+
+
+def test_anprompt():
+    found = counted("anprompt_tables", "method", "variant")
+    b2n = 2 * 11 * 3
+    assert found["base2new", "ANPrompt", ""] == b2n
+    assert found["cross_dataset", "ANPrompt", ""] == 3 * (1 + 10 + 4)  # trained on ImageNet once for both tables
+    assert found["domain_generalization", "MMRL", ""] == 3 * (1 + 4)
+    rows = [variant for (block, _, variant) in found if block.startswith("ablation")]
+    assert rows == ["000", "010", "001", "110", "011", "101"]
+    assert [v for (b, _, v) in found if b == "prompt length"] == [f"N_TOKENS={t}" for t in (1, 2, 3, 4, 6)]
+    assert [v for (b, _, v) in found if b == "text noise"] == ["ALPHA=0.01", "ALPHA=0.1", "ALPHA=1.0"]
+
+
+def test_sar():
+    found = counted("sar_tables", "method", "variant")
+    assert found["hosts", "CoPromptSAR", ""] == found["four shots", "TCP", ""] == 2 * 11 * 3
+    assert found["domain_generalization", "MaPLeSAR", ""] == 3 * (1 + 4)
+    assert {variant for (_, _, variant) in found} == {"", "single", "ensemble", "novel_50"}
+
+
+def test_dpsep():
+    found = counted("dpsep_tables", "method", "variant")
+    assert found["noise", "DPSEP", ""] == found["noise", "PTNL", ""] == 7 * 9 * 3
+    assert found["real_noise", "DPSEP", ""] == 3 * (2 + 1)
+    assert found["noise_xd", "PTNL", ""] == 3 * 9 * (1 + 4)
+    assert found["DP", "DPSEP", "DP"] == found["SEP", "DPSEP", "SEP"] == 15
+    (file,) = (each for each in SUITES if each.stem == "dpsep_tables")
+    assert {argv for run in read_suite(file).runs for argv in run.job[0].planned(1) if argv.endswith(".yaml")} >= {
+        "configs/trainers/DPSEP/vit_b32.yaml", "configs/trainers/PTNL/vit_b32.yaml",
+    }  # fmt: skip
+
+
+def test_all_means_the_eleven():
+    found = counted("base2new", "dataset")
+    assert {dataset for _, dataset in found} == set(ELEVEN)
