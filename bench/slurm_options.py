@@ -1,0 +1,125 @@
+"""What can be said to Slurm: in a suite's `slurm:` block, or on the command line, which wins.
+
+Other options of sbatch are given through its environment variables (SBATCH_NICE, SBATCH_EXCLUSIVE, ...).
+"""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from dassl.utils import InputError
+
+WARNING = 60  # seconds before the end of its time that a task is told to stop
+LEAST = 5  # minutes that a task must have: Slurm may tell it a minute earlier still
+
+TEXTS = {
+    "partition": "of the cluster, such as gpu",
+    "account": "who pays",
+    "qos": "quality of service",
+    "reservation": "name of one",
+    "constraint": "features that the node must have, such as a100",
+    "nodelist": "these nodes",
+    "exclude": "not these nodes",
+    "gres": "GPUs of a task, such as gpu:1 or gpu:1g.10gb:1",
+    "mem": "memory of a task, such as 32G",
+}
+COUNTS = {
+    "cpus": "CPU cores of a task",
+    "pack": "runs a task (default: by the time that earlier ones took)",
+    "parallel": "tasks at a time, at most (default: 256)",
+}
+TIME = re.compile(r"(?:(?P<d>\d+)-(?P<h>\d+)(?::(?P<m>\d+))?(?::(?P<s>\d+))?|(?P<only>\d+(?::\d+){0,2}))")
+MEMORY = re.compile(r"\d+[KMGT]?", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class SlurmOptions:
+    """minutes: of a task, rounded up as Slurm does. texts: sbatch's options by name. pack 0: by estimate."""
+
+    minutes: int
+    texts: dict[str, str]
+    cpus: int = 0
+    pack: int = 0
+    parallel: int = 256
+    setup: tuple[str, ...] = ()
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Names without a value are absent from what `given` returns."""
+    group = parser.add_argument_group("slurm", "in place of the suite's `slurm:` block")
+    group.add_argument("--time", metavar="T", help="limit of a task: MINUTES, HH:MM:SS or DAYS-HH:MM:SS")
+    for name, about in (TEXTS | COUNTS).items():
+        group.add_argument(f"--{name}", metavar=name[0].upper(), help=about)
+    group.add_argument("--setup", action="append", metavar="LINE", help="shell line before the runs (may be repeated)")
+    group.add_argument("--wait", action="store_true", help="stay until the tasks are over, and tell how it goes")
+
+
+def given(args: argparse.Namespace) -> dict[str, object]:
+    """{option: value} of the command line."""
+    named = {name: getattr(args, name) for name in ("time", *TEXTS, *COUNTS, "setup")}
+    return {name: value for name, value in named.items() if value is not None}
+
+
+def read_options(block: Mapping[str, object], command_line: Mapping[str, object], file: object) -> SlurmOptions:
+    """block: of the suite in `file`. Raises InputError that names the option and where it was given."""
+    known = ("time", *TEXTS, *COUNTS, "setup")
+    for name in block:
+        if name not in known:
+            near = difflib.get_close_matches(str(name), known, 1)
+            guess = f"did you mean {near[0]}?" if near else f"there are {', '.join(known)}."
+            raise InputError(f"{file}, slurm: {name} is no option; {guess}")
+    found = {name: (value, f"{file}, slurm, {name}") for name, value in block.items()}
+    found |= {name: (value, f"--{name}") for name, value in command_line.items()}
+    if "time" not in found:
+        raise InputError(f"Slurm has to know how long a task may take: --time 04:00:00, or time in {file}, slurm.")
+    texts = {name: _text(name, *found[name]) for name in TEXTS if name in found}
+    counts = {name: _count(*found[name]) for name in COUNTS if name in found}
+    setup = _lines(*found["setup"]) if "setup" in found else ()
+    return SlurmOptions(_minutes(*found["time"]), texts, **counts, setup=setup)
+
+
+def _minutes(value: object, place: str) -> int:
+    if not isinstance(value, str):
+        raise InputError(f"{place}: is the number {value}; put the time in quotes, which YAML needs for 4:00:00.")
+    if not (match := TIME.fullmatch(value.strip())):
+        raise InputError(f"{place}: {value!r} is no time; write minutes, HH:MM:SS or DAYS-HH:MM:SS.")
+    if match["only"]:
+        parts = [int(part) for part in match["only"].split(":")]
+        hours, minutes, seconds = parts if len(parts) == 3 else (0, *parts, 0)[:3]
+        days = 0
+    else:
+        days, hours, minutes, seconds = (int(match[part] or 0) for part in "dhms")
+    total = math.ceil(((days * 24 + hours) * 60 + minutes) + seconds / 60)
+    if total < LEAST:
+        raise InputError(
+            f"{place}: {value} is too short; tasks stop {WARNING} s before the end, so give {LEAST} minutes."
+        )
+    return total
+
+
+def _text(name: str, value: object, place: str) -> str:
+    text = str(value).strip() if isinstance(value, (str, int)) and not isinstance(value, bool) else ""
+    if not text or len(text.split()) > 1:
+        raise InputError(f"{place}: {value!r} is no value; write one word ({TEXTS[name]}).")
+    if name == "mem" and not MEMORY.fullmatch(text):
+        raise InputError(f"{place}: {text!r} is no size; write a number of megabytes, or with K, M, G or T: 32G.")
+    return text
+
+
+def _count(value: object, place: str) -> int:
+    text = str(value)
+    if isinstance(value, bool) or not text.isdecimal() or int(text) < 1:
+        raise InputError(f"{place}: {value!r} is no count; write a whole number from 1.")
+    return int(text)
+
+
+def _lines(value: object, place: str) -> tuple[str, ...]:
+    lines = [value] if isinstance(value, str) else value
+    if not isinstance(lines, list) or not all(isinstance(line, str) and line.strip() for line in lines):
+        raise InputError(f"{place}: must be shell lines, a text or a list of texts.")
+    return tuple(lines)
