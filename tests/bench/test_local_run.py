@@ -88,7 +88,7 @@ def long_suite(tiny, tmp_path_factory):
     def build(name: str) -> Here:
         folder = tmp_path_factory.mktemp(name)
         pairs = {"TRAIN.CHECKPOINT_FREQ": 1}
-        return Here(folder, tiny, [block | {"overrides": pairs}], epochs=KILLS * 2 + 6, seeds=[1, 2])
+        return Here(folder, tiny, [block | {"overrides": pairs}], epochs=50, seeds=[1, 2])
 
     whole, threads = build("whole"), torch.get_num_threads()
     assert [work(run, threads=1).how for run in whole.suite.runs] == ["done"] * len(whole.suite.runs)
@@ -133,7 +133,7 @@ def test_killed_at_random_moments(long_suite):
     build, expected = long_suite
     here, draws = build("killed"), random.Random(20)
     # by turns from the start of the command, and from when a run is at work
-    moments = [(round(draws.uniform(0.0, 4.0 if i % 4 == 3 else 1.5), 2), i % 4 == 3) for i in range(KILLS)]
+    moments = [(round(draws.uniform(0.0, 4.0 if i % 4 == 3 else 0.6), 2), i % 4 == 3) for i in range(KILLS)]
     print("seconds until each kill, from the start:", moments)  # noqa: T201
     seen: dict[str, int] = {}
     at_work = 0
