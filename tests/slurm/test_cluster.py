@@ -211,7 +211,8 @@ def test_what_sbatch_refuses_is_one_sentence_and_leaves_nothing(cluster, bench):
 
 def test_nothing_is_left_when_the_tests_are_killed(cluster):
     """A second cluster, whose process is killed while a job runs."""
-    text = "from cluster import *; c = Cluster().__enter__(); print(c.folder); c.run('sbatch', '--wrap', 'sleep 600')\n"
+    text = "from cluster import *; c = Cluster().__enter__(); print(c.folder)\n"
+    text += "c.run('sbatch', '--output=/dev/null', '--wrap', 'sleep 600')\n"
     text += "while 'RUNNING' not in c.jobs().values(): time.sleep(0.1)\nprint('running', flush=True); time.sleep(600)"
     process = subprocess.Popen(
         [sys.executable, "-c", text], cwd=ROOT / "tests/slurm", stdout=subprocess.PIPE, text=True
