@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 
 from dassl.utils import InputError, atomic_path
@@ -15,33 +14,28 @@ def add_parser(subparsers) -> None:
     made = subparsers.add_parser(
         "collect", help="all results as one table", description="Reads every results.json under OUTPUT into one table."
     )
-    _add_arguments(made)
+    made.add_argument("output", type=Path, metavar="OUTPUT", help="folder of the runs")
+    made.add_argument("--csv", type=Path, metavar="FILE", help="a row a result, all digits")
+    made.add_argument("--parquet", type=Path, metavar="FILE", help="the same as Parquet")
+    made.add_argument("--means", type=Path, metavar="FILE", help="mean, deviation, 95 %% interval over seeds, as CSV")
+    made.add_argument("--strict", action="store_true", help="write nothing where a results.json is broken")
     made.set_defaults(run=run)
 
 
-def _add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("output", type=Path, metavar="OUTPUT", help="folder of the runs")
-    parser.add_argument("--csv", type=Path, metavar="FILE", help="a row a result, all digits")
-    parser.add_argument("--parquet", type=Path, metavar="FILE", help="the same as Parquet")
-    parser.add_argument("--means", type=Path, metavar="FILE", help="mean, deviation, 95 %% interval over seeds, as CSV")
-    parser.add_argument("--strict", action="store_true", help="write nothing where a results.json is broken")
-
-
 def run(args: argparse.Namespace) -> int:
-    """The exit code: 0, 1 where broken results were left out, 2 for bad input or, --strict, broken results."""
+    """The exit code: 0, or 1 where broken results were left out.
+
+    Raises InputError for bad input and, --strict, broken results.
+    """
     from .collect import collect
 
     broken: list[str] = []
-    try:
-        frame = collect(args.output, broken)
-        if args.strict and broken:
-            raise InputError(" ".join(broken))
-        if frame.empty:
-            raise InputError(" ".join([*broken, f"There are no results under {args.output}; run something first."]))
-        _write(frame, args)
-    except InputError as error:
-        print(f"error: {error}", file=sys.stderr)  # noqa: T201
-        return 2
+    frame = collect(args.output, broken)
+    if args.strict and broken:
+        raise InputError(" ".join(broken))
+    if frame.empty:
+        raise InputError(" ".join([*broken, f"There are no results under {args.output}; run something first."]))
+    _write(frame, args)
     print(_summary(frame))  # noqa: T201
     for sentence in broken:
         print(f"left out: {sentence}", file=sys.stderr)  # noqa: T201
@@ -90,13 +84,3 @@ def _summary(frame) -> str:
     ]
     rows.append(["all", len(frame), frame["method"].nunique(), frame["dataset"].nunique(), frame["seed"].nunique()])
     return tabulate(rows, ["protocol", "results", "methods", "datasets", "seeds"])
-
-
-def main(argv: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(description=__doc__)
-    _add_arguments(parser)
-    return run(parser.parse_args(argv))
-
-
-if __name__ == "__main__":
-    sys.exit(main())

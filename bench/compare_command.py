@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 
 from dassl.utils import InputError
@@ -17,42 +16,34 @@ def add_parser(subparsers) -> None:
     made = subparsers.add_parser(
         "compare", help="published numbers beside ours", description="Puts published numbers beside those of OUTPUT."
     )
-    _add_arguments(made)
+    made.add_argument("output", type=Path, metavar="OUTPUT", help="folder of the runs")
+    made.add_argument("--paper", default="all", help="anprompt, dpsep, sar, rtpt or all (default)")
+    made.add_argument("--table", default="", metavar="T", help="only this one, such as 1 (default: all)")
+    made.add_argument("--datasets", nargs="+", default=[], metavar="D", help="only these; average is one, too")
+    made.add_argument("--methods", nargs="+", default=[], metavar="M", help="only these, as the papers write them")
+    made.add_argument("--found", action="store_true", help="only numbers that OUTPUT has one for")
+    made.add_argument("--format", default="terminal", choices=FORMATS)
+    made.add_argument("--output", dest="file", type=Path, metavar="FILE", help="write it here, not on the screen")
     made.set_defaults(run=run)
 
 
-def _add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("output", type=Path, metavar="OUTPUT", help="folder of the runs")
-    parser.add_argument("--paper", default="all", help="anprompt, dpsep, sar, rtpt or all (default)")
-    parser.add_argument("--table", default="", metavar="T", help="only this one, such as 1 (default: all)")
-    parser.add_argument("--datasets", nargs="+", default=[], metavar="D", help="only these; average is one, too")
-    parser.add_argument("--methods", nargs="+", default=[], metavar="M", help="only these, as the papers write them")
-    parser.add_argument("--found", action="store_true", help="only numbers that OUTPUT has one for")
-    parser.add_argument("--format", default="terminal", choices=FORMATS)
-    parser.add_argument("--output", dest="file", type=Path, metavar="FILE", help="write it here, not on the screen")
-
-
 def run(args: argparse.Namespace) -> int:
-    """The exit code: 0, 1 where broken results were left out, 2 for bad input."""
+    """The exit code: 0, or 1 where broken results were left out. Raises InputError for bad input."""
     from .collect import collect
     from .comparison import compare
     from .published import choose
 
     broken: list[str] = []
-    try:
-        chosen = choose(args.paper, args.table)
-        frame = collect(args.output, broken)
-        if frame.empty:
-            raise InputError("; ".join([*broken, f"There are no results under {args.output}; run something first."]))
-        found = [(paper, tables, compare(frame, args.output, paper, tables)) for paper, tables in chosen]
-        found = _narrow(found, args)
-        text = _csv(found) if args.format == "csv" else _text(found, args.format)
-        if args.file:
-            _write(args.file, text)
-    except InputError as error:
-        print(f"error: {error}", file=sys.stderr)  # noqa: T201
-        return 2
-    if not args.file:
+    chosen = choose(args.paper, args.table)
+    frame = collect(args.output, broken)
+    if frame.empty:
+        raise InputError("; ".join([*broken, f"There are no results under {args.output}; run something first."]))
+    found = [(paper, tables, compare(frame, args.output, paper, tables)) for paper, tables in chosen]
+    found = _narrow(found, args)
+    text = _csv(found) if args.format == "csv" else _text(found, args.format)
+    if args.file:
+        _write(args.file, text)
+    else:
         print(text, end="")  # noqa: T201
     for sentence in broken:
         print(f"left out: {sentence}", file=sys.stderr)  # noqa: T201
@@ -125,13 +116,3 @@ def _hint(frame, found: list) -> str:
         return ""
     tops = sorted({variant.partition("/")[0] for variant in frame["variant"]})
     return f"Nothing to compare: the runs lie in folders below, {', '.join(tops[:5])}; name one of these."
-
-
-def main(argv: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(description=__doc__)
-    _add_arguments(parser)
-    return run(parser.parse_args(argv))
-
-
-if __name__ == "__main__":
-    sys.exit(main())

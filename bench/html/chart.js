@@ -33,6 +33,20 @@ function look(number) {
 
 const topOf = (node, above) => node.getBoundingClientRect().top - above.getBoundingClientRect().top;
 
+// The figure of a chart or a matrix, which has follow, leave, step and draw: what one sees, hovers over and hears.
+function frame(owner, caption, text) {
+  owner.area = shape("svg", { role: "img", tabindex: 0, "aria-label": text });
+  owner.tip = element("div", { class: "tip", hidden: "" });
+  owner.spoken = element("p", { class: "spoken", "aria-live": "polite" });
+  owner.figure = element("figure", { class: "chart" }, caption, owner.area, owner.tip, owner.spoken);
+  owner.area.addEventListener("pointermove", (event) => owner.follow(event));
+  owner.area.addEventListener("pointerdown", (event) => owner.follow(event));
+  owner.area.addEventListener("pointerleave", () => owner.leave());
+  owner.area.addEventListener("blur", () => owner.leave());
+  owner.area.addEventListener("keydown", (event) => owner.step(event));
+  new ResizeObserver(() => owner.draw()).observe(owner.figure);
+}
+
 // spec: title, about, x {label, ticks, log}, y {label, percent, digits}, marks, series [{name, look, x, y, sd, flat}].
 // A flat line is one number for the whole axis.
 class Chart {
@@ -42,16 +56,7 @@ class Chart {
     this.places = [...new Set(spec.series.flatMap((s) => (s.flat ? [] : s.x)))].sort((a, b) => a - b);
     this.title = element("figcaption", {}, element("b", {}, spec.title), spec.about ? ` ${spec.about}` : "");
     const text = `Line chart: ${spec.title}. ${spec.y.label} against ${spec.x.label}. Arrow keys read the values.`;
-    this.area = shape("svg", { role: "img", tabindex: 0, "aria-label": text });
-    this.tip = element("div", { class: "tip", hidden: "" });
-    this.spoken = element("p", { class: "spoken", "aria-live": "polite" });
-    this.figure = element("figure", { class: "chart" }, this.title, this.area, this.tip, this.spoken);
-    this.area.addEventListener("pointermove", (event) => this.follow(event));
-    this.area.addEventListener("pointerdown", (event) => this.follow(event));
-    this.area.addEventListener("pointerleave", () => this.leave());
-    this.area.addEventListener("blur", () => this.leave());
-    this.area.addEventListener("keydown", (event) => this.step(event));
-    new ResizeObserver(() => this.draw()).observe(this.figure);
+    frame(this, this.title, text);
   }
 
   get shown() {

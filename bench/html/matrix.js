@@ -14,17 +14,7 @@ class Matrix {
     this.totals = this.counts.map((row) => row.reduce((a, b) => a + b, 0));
     this.labels = size <= NAMED ? spec.names.map(short) : [];
     const text = `Confusion matrix: ${spec.title}. Rows are true classes. Arrow keys go from cell to cell.`;
-    this.area = shape("svg", { role: "img", tabindex: 0, "aria-label": text });
-    this.tip = element("div", { class: "tip", hidden: "" });
-    this.spoken = element("p", { class: "spoken", "aria-live": "polite" });
-    this.figure = element("figure", { class: "chart" },
-      element("figcaption", {}, element("b", {}, spec.title), ` ${spec.about}`), this.area, this.tip, this.spoken);
-    this.area.addEventListener("pointermove", (event) => this.follow(event));
-    this.area.addEventListener("pointerdown", (event) => this.follow(event));
-    this.area.addEventListener("pointerleave", () => this.leave());
-    this.area.addEventListener("blur", () => this.leave());
-    this.area.addEventListener("keydown", (event) => this.step(event));
-    new ResizeObserver(() => this.draw()).observe(this.figure);
+    frame(this, element("figcaption", {}, element("b", {}, spec.title), ` ${spec.about}`), text);
   }
 
   draw() {

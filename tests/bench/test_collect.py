@@ -11,14 +11,20 @@ import pandas as pd
 import pytest
 from result_files import GIT, folder_of, write_attacked, write_result
 
+from bench.__main__ import main as bench_main
 from bench.aggregate import aggregate, average
 from bench.collect import COLUMNS, collect
-from bench.collect_command import main
 from bench.files import find, read_record
 from bench.layout import place
 from dassl.utils import InputError
 from runs.protocols import Settings
 from runs.robust_protocol import robust_folder
+
+
+def main(argv: list[str]) -> int:
+    """`python -m bench collect ...`; the exit code."""
+    return bench_main(["collect", *argv])
+
 
 SYM = ("sym_other", "0.125")
 

@@ -11,14 +11,20 @@ import pandas as pd
 import pytest
 from result_files import folder_of, write_result
 
+from bench.__main__ import main as bench_main
 from bench.collect import collect
-from bench.compare_command import main
 from bench.comparison import compare
 from bench.formats import BEST, SECOND, Cell, TextTable, escape_latex, ranks, render
 from bench.published import Paper, Printed, Table, choose, contradictions, load, papers
 from dassl.utils import InputError
 from runs.config_names import PUBLISHED
 from runs.targets import ELEVEN, ROOT, SHIFTS
+
+
+def main(argv: list[str]) -> int:
+    """`python -m bench compare ...`; the exit code."""
+    return bench_main(["compare", *argv])
+
 
 PARTS = {"base2new": {"base", "new", "hm"}, "cross_dataset": {"source", "target"}, "noise_xd": {"target"}}
 NOT_HERE = {"pcam", "cifar10", "webvision_ilsvrc12_val"}  # two datasets without a loader, and a second test set
