@@ -14,14 +14,15 @@ from torch.utils.data import DataLoader
 from attacks import AttackSettings, Outcome, Surrogate, attack_pictures
 from clipkit import load_backbone, load_clip
 from clipkit.files import locked
-from dassl.data.data_manager import usable_workers
 from dassl.data.datasets import Datum
+from dassl.data.workers import usable_workers
 from dassl.utils import InputError, derive_seed
 from dassl.utils.progress import progress
 
-from .adversarial_manifest import describe, key_of, preprocessing, relative_paths, stratified
+from .adversarial_manifest import describe, key_of, preprocessing, stratified
 from .adversarial_pictures import base_pictures, picture_transform
 from .adversarial_store import MANIFEST, SHARD, finish, picture_hash, read_shard, shards, write_shard
+from .paths import image_folder, relative_paths
 
 logger = logging.getLogger(__name__)
 
@@ -34,11 +35,6 @@ def adversarial_root(cfg) -> Path:
 def backbone_file(backbone) -> str:
     """The file that its weights are from, of the image tower first; "" where the name says it all."""
     return backbone.get("VISUAL_WEIGHTS", "") or backbone.get("PATH", "")
-
-
-def image_folder(dataset, items: list[Datum]) -> str:
-    """What an image's path is relative to."""
-    return getattr(dataset, "image_dir", "") or os.path.dirname(os.path.commonprefix([i.impath for i in items]))
 
 
 def attacked_backbone(cfg, device: torch.device) -> nn.Module:

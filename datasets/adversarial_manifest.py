@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Sequence
 
 import numpy as np
@@ -14,6 +13,8 @@ import torchvision
 from attacks import VERSION, AttackSettings
 from dassl.data.datasets import Datum
 from dassl.utils import InputError, derive_seed
+
+from .paths import relative_paths
 
 SCHEMA = 1
 
@@ -25,10 +26,6 @@ def canonical(value: object) -> str:
 def key_of(manifest: dict) -> str:
     """SHA-256 (hex) of a manifest without what was found out when the set was made."""
     return hashlib.sha256(canonical(manifest).encode()).hexdigest()
-
-
-def relative_paths(items: Sequence[Datum], image_dir: str) -> list[str]:
-    return [os.path.relpath(item.impath, image_dir).replace(os.sep, "/") for item in items]
 
 
 def list_hash(items: Sequence[Datum], image_dir: str) -> str:

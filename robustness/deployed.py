@@ -10,11 +10,12 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from attacks import PixelModel
-from dassl.data.data_manager import build_data_loader, usable_workers
+from dassl.data.data_manager import build_data_loader
 from dassl.data.transforms import build_transform
+from dassl.data.workers import usable_workers
 from dassl.utils import base_seed, derive_seed, seeded
-from datasets.adversarial_manifest import relative_paths
 from datasets.adversarial_pictures import to_image
+from datasets.paths import relative_paths
 from trainers.test_time import TestTimeTrainer
 from trainers.views import groups, view_loader
 

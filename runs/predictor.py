@@ -18,8 +18,8 @@ from PIL.Image import Image
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from dassl.data.data_manager import usable_workers
 from dassl.data.transforms import build_transform
+from dassl.data.workers import usable_workers
 from dassl.engine import TRAINER_REGISTRY
 from dassl.utils import InputError, base_seed, derive_seed, read_image, seeded
 from dassl.utils.progress import progress

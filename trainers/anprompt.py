@@ -109,7 +109,10 @@ class ANPrompt(InsertedTokens):
         cfg = self.method_cfg()
         names, f_w = self.classnames, self.f_w
         if cfg.KMEANS_SET == "all":
-            names = [n.replace("_", " ") for n in self.dm.dataset.all_classnames]
+            every = getattr(self.dm.dataset, "all_classnames", None)
+            if every is None:
+                raise InputError(f"{self.node}.KMEANS_SET all needs a dataset with all_classnames; take base.")
+            names = [n.replace("_", " ") for n in every]
             f_w = self.weak_noise.features(names)
         seed = self.cfg.SEED if cfg.KMEANS_SEED < 0 else cfg.KMEANS_SEED
         made = noise_prompts(self.weak_noise, f_w, names, cfg, max(seed, 0))

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 import torch
 from torch.utils.data import Dataset, Sampler, default_collate
 
-from dassl.data.data_manager import usable_workers
 from dassl.data.seeded_loader import SeededLoader
+from dassl.data.workers import usable_workers
 from dassl.utils import base_seed
 
 

@@ -162,7 +162,7 @@ class TestTimeTrainer(PromptTrainer):
         loader = view_loader(self.cfg, self.views, data_loader, self.dm.dataset, split)
         for group in groups(progress(loader, desc=f"evaluate {split}"), self.method_cfg().SAMPLES_PER_STEP):
             before, after = self.answer(group)
-            self.evaluator.process(after, torch.tensor([image.label for image in group]))
+            self.evaluator.process(after, torch.tensor([image.label for image in group], device=after.device))
             outputs.add(group, before, after)
         outputs.write(os.path.join(self.output_dir, "outputs.csv" if split == "test" else f"outputs_{split}.csv"))
         found = outputs.summary()

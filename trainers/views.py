@@ -15,11 +15,10 @@ from PIL import Image
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from dassl.data.data_manager import usable_workers
+from dassl.data.workers import usable_workers
 from dassl.utils import InputError, base_seed, derive_seed, read_image
-from datasets.adversarial_make import image_folder
-from datasets.adversarial_manifest import relative_paths
 from datasets.adversarial_pictures import square_picture, to_image, to_uint8
+from datasets.paths import image_folder, relative_paths
 
 from .augmix import View, draw_views
 from .augmix_pil import pil_views

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 from yacs.config import CfgNode
 
 from .defaults import DEFAULTS
+from .keys import add_keys
 
 __all__ = ["add_keys", "clean_cfg", "get_cfg_default"]
 
@@ -14,16 +13,6 @@ __all__ = ["add_keys", "clean_cfg", "get_cfg_default"]
 def get_cfg_default() -> CfgNode:
     """A fresh, unfrozen `yacs.config.CfgNode` with every default; new keys may be attached at any level."""
     return CfgNode(DEFAULTS).clone()
-
-
-def add_keys(cfg: CfgNode, defaults: Mapping[str, object]) -> None:
-    """Adds the keys of {dotted key: default}, in place, with the nodes that they need; a key that is there stays."""
-    for key, value in defaults.items():
-        *path, leaf = key.split(".")
-        node = cfg
-        for part in path:
-            node = node.setdefault(part, CfgNode())
-        node.setdefault(leaf, value)
 
 
 def clean_cfg(cfg: CfgNode, trainer: str) -> None:

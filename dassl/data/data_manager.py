@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
-from functools import cache
 
 import torch
 from tabulate import tabulate
@@ -17,19 +15,11 @@ from .datasets import build_dataset
 from .samplers import build_sampler
 from .seeded_loader import SeededLoader
 from .transforms import build_transform
+from .workers import usable_workers
 from .wrapper import DatasetWrapper
 
 __all__ = ["DataManager", "DatasetWrapper", "build_data_loader"]
 logger = logging.getLogger(__name__)
-
-
-@cache
-def usable_workers(requested: int) -> int:
-    """At most as many worker processes as CPU cores; the batches do not depend on it."""
-    cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    if requested > cpus:
-        logger.info("DATALOADER.NUM_WORKERS lowered from %d to the %d CPU cores here", requested, cpus)
-    return min(requested, cpus)
 
 
 def build_data_loader(

@@ -13,9 +13,10 @@ import torch
 import toy
 
 from dassl.data import DataManager, DatasetWrapper
-from dassl.data.data_manager import build_data_loader, usable_workers
+from dassl.data.data_manager import build_data_loader
 from dassl.data.samplers import build_sampler
 from dassl.data.transforms import build_transform
+from dassl.data.workers import usable_workers
 from dassl.utils import InputError, input_error_sentence
 
 pytestmark = pytest.mark.filterwarnings("ignore:This DataLoader will create")

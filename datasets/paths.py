@@ -1,0 +1,18 @@
+"""Where images lie, as relative paths: what names an image whatever the machine."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+
+from dassl.data.datasets import Datum
+
+
+def image_folder(dataset, items: list[Datum]) -> str:
+    """What an image's path is relative to."""
+    return getattr(dataset, "image_dir", "") or os.path.dirname(os.path.commonprefix([i.impath for i in items]))
+
+
+def relative_paths(items: Sequence[Datum], image_dir: str) -> list[str]:
+    """The items' paths below `image_dir`, with forward slashes."""
+    return [os.path.relpath(item.impath, image_dir).replace(os.sep, "/") for item in items]
