@@ -40,7 +40,8 @@ def build_data_loader(
     Raises CheckError (an AssertionError) if there is no batch.
     """
     if not data_source:
-        raise CheckError(f"no images to load for {'training' if is_train else 'validation or test'}: the split is empty")
+        what = "training" if is_train else "validation or test"
+        raise CheckError(f"no images to load for {what}: the split is empty")
     sampler = build_sampler(sampler_type, cfg, data_source, batch_size, n_domain, n_ins)
     # a list of items may bring its own torch data set (pictures that come from elsewhere)
     wrapper = getattr(data_source, "dataset_wrapper", None) or dataset_wrapper or DatasetWrapper
