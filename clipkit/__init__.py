@@ -9,6 +9,7 @@ from .context_prompts import ContextPrompts
 from .errors import InputError
 from .feature_bank import FeatureBank, image_list_key
 from .fingerprint import fingerprint
+from .frozen_text import frozen_text, text_key
 from .image_encoder import ImageEncoder
 from .load import load_clip
 from .ops import normalize
@@ -30,10 +31,12 @@ __all__ = [
     "available_backbones",
     "derive_seed",
     "fingerprint",
+    "frozen_text",
     "image_list_key",
     "load_backbone",
     "load_clip",
     "load_visual_weights",
     "normalize",
+    "text_key",
     "tokenize",
 ]

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from tqdm import tqdm
 
 from . import deep_prompts
 from .deep_prompts import Prompts
@@ -178,7 +179,8 @@ class TextEncoder:
         eot = eot_positions(tokens)
         features = torch.empty(len(distinct), self.embed_dim, device=self.device)
         with torch.autocast(self.device.type, enabled=False):
-            for rows in eot.argsort(stable=True).split(batch_size) if distinct else ():
+            batches = eot.argsort(stable=True).split(batch_size) if distinct else ()
+            for rows in tqdm(batches, desc="text features", disable=None, leave=False, delay=2):
                 length = int(eot[rows].max()) + 1 if self.truncate else tokens.shape[1]
                 encoded = self(self.embed(tokens[rows, :length]), eot[rows].to(self.device))
                 features[rows.to(self.device)] = normalize(encoded.float()) if normalized else encoded.float()

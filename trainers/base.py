@@ -13,7 +13,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from clipkit import FeatureBank, ImageEncoder, TextEncoder, derive_seed, fingerprint, normalize
+from clipkit import FeatureBank, ImageEncoder, TextEncoder, derive_seed, fingerprint, frozen_text, normalize
 from dassl.engine import TrainerX
 from dassl.metrics import compute_accuracy
 from dassl.optim import build_lr_scheduler, build_optimizer
@@ -21,7 +21,6 @@ from dassl.utils import load_pretrained_weights
 
 from .backbone import shared_clip
 from .checkpoints import load_learner
-from .frozen_text import frozen_text
 from .label_filter import filter_training_list
 from .memorisation import MemorisationCurves, start_curves
 from .precision import autocast, choose_precision

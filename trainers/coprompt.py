@@ -11,6 +11,7 @@ from torch.nn import functional as F
 from clipkit import ContextPrompts, InputError, derive_seed, normalize
 from dassl.engine import TRAINER_REGISTRY
 from language import load_source
+from language.features import SentenceFeatures
 
 from .checks import check_choices
 from .losses import cosine_distance
@@ -98,7 +99,8 @@ class CoPrompt(MaPLe):
         source = load_source(self.cfg.DATASET.NAME, self.method_cfg().CACHE, "main")
         self.descriptions = {name: source.get(name) for name in self.classnames}
         self.record["language"] = {"main": {"source": source.name, "file": source.file, "sha256": source.sha256}}
-        flat = self.frozen_text([text for name in self.classnames for text in self.descriptions[name]])
+        features = SentenceFeatures(source, self.text_encoder, self.bank, self.precision)
+        flat = features([text for name in self.classnames for text in self.descriptions[name]])
         self.G = flat.split([len(self.descriptions[name]) for name in self.classnames])  # C x [P_c, d]
         self.most_descriptions = max(map(len, self.G))
 

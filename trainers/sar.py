@@ -10,9 +10,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from clipkit import InputError, derive_seed, fingerprint, normalize
+from clipkit import InputError, derive_seed, normalize
 from dassl.engine import TRAINER_REGISTRY
 from datasets.templates import template_set
+from language.features import name_similarities
 from language.novel import load_novel, overlap
 
 from .anprompt import ANPrompt
@@ -126,25 +127,10 @@ class SAR(PromptTrainer):
         return list(novel.names)
 
     def target_gram(self, names: list[str]) -> Tensor:
-        """[N, N] similarities of E: e_i the mean over U prompts of normalised features; kept on disk."""
+        """[N, N] similarities of E: e_i the mean over U prompts of normalised features."""
         cfg = self.cfg.TRAINER.SAR
         templates = template_set(cfg.TEMPLATES if cfg.ENSEMBLE else "custom", self.cfg.DATASET.NAME, "sar")
-        key = {
-            "kind": "SAR target similarities, fp32",
-            "backbone": fingerprint(self.clip),
-            "precision": self.precision,
-            "device": self.device.type,
-            "torch": torch.__version__,
-            "names": names,
-            "templates": templates,
-        }
-
-        def compute() -> dict[str, Tensor]:
-            texts = [template.format(name) for template in templates for name in names]
-            e = normalize(self.text_encoder.encode_texts(texts).view(len(templates), len(names), -1).mean(0))
-            return {"gram": e @ e.t()}
-
-        return self.bank.get(key, compute)["gram"].to(self.device)
+        return name_similarities(names, templates, self.text_encoder, self.bank, self.precision)
 
     # ------------------------------------------------------------------ training
 

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from clipkit import InputError, derive_seed, normalize
 from language import draw_pairs, load_source
+from language.features import SentenceFeatures
 
 
 class WeakNoiseText:
@@ -22,6 +23,8 @@ class WeakNoiseText:
         self.dataset, self.seed = trainer.cfg.DATASET.NAME, max(trainer.cfg.SEED, 0)
         self.main = load_source(self.dataset, cfg.CACHE_MAIN, "main")
         self.noise = load_source(self.dataset, cfg.CACHE_NOISE, "noise")
+        clip = (trainer.text_encoder, trainer.bank, trainer.precision)
+        self.encode_main, self.encode_noise = SentenceFeatures(self.main, *clip), SentenceFeatures(self.noise, *clip)
         self.alpha = cfg.ALPHA if cfg.TEXT_NOISE else 0.0
         self._moment: tuple | None = None
         self._drawn: Tensor | None = None
@@ -40,8 +43,8 @@ class WeakNoiseText:
 
     def features(self, names: list[str], moment: tuple = (), count: int = 1) -> Tensor:
         """Eq. 2: f_w = F_t(m) + alpha F_t(n), normalised; [C * count, d] fp32."""
-        f_m, f_n = (self.trainer.frozen_text(texts) for texts in self.sentences(names, moment, count))
-        return normalize(f_m + self.alpha * f_n)
+        main, noise = self.sentences(names, moment, count)
+        return normalize(self.encode_main(main) + self.alpha * self.encode_noise(noise))
 
     def resampled(self, f_w: Tensor, epoch: int, step: int) -> Tensor:
         """f_w for this moment of training: as it is (`RESAMPLE: once`), or drawn anew each epoch or step.

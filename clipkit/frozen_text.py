@@ -1,0 +1,32 @@
+"""Features of fixed texts (templates, descriptions): encoded once for a backbone, then read from disk."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from .feature_bank import FeatureBank
+from .fingerprint import fingerprint
+from .text_encoder import TextEncoder
+
+
+def text_key(encoder: TextEncoder, precision: str) -> dict[str, str]:
+    """What the features of any text under a frozen tower depend on, but for the text: the start of a bank's key."""
+    return {
+        "backbone": fingerprint(encoder.clip_model),
+        "precision": precision,
+        "device": encoder.device.type,
+        "torch": torch.__version__,
+    }
+
+
+def frozen_text(
+    texts: Sequence[str], encoder: TextEncoder, bank: FeatureBank, precision: str, normalized: bool = True
+) -> Tensor:
+    """fp32 features [N, d] of N whole texts under the frozen text tower."""
+    kind = "text features, normalised, fp32" if normalized else "text features, fp32"
+    key = {"kind": kind, **text_key(encoder, precision), "texts": list(texts)}
+    found = bank.get(key, lambda: {"features": encoder.encode_texts(texts, normalized=normalized).cpu()})
+    return found["features"].to(encoder.device)

@@ -1,0 +1,70 @@
+"""Frozen features of a language cache: encoded once for a backbone, whatever the classes, draws and methods of a run.
+
+    features = SentenceFeatures(source, encoder, bank, precision)
+    features(["A tench is ...", ...])       # [N, d]
+
+This module needs torch; the rest of the package does not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cached_property
+
+import torch
+from torch import Tensor
+
+from clipkit import FeatureBank, TextEncoder, frozen_text, normalize, text_key
+
+from .cache import TemplateCache
+from .source import Source
+from .tokens import shorten
+
+
+class SentenceFeatures:
+    """The features of all sentences of a source, [sum of P_c, d] fp32 normalised, looked up by sentence.
+
+    All are encoded together at the first use, in the order of the file, so that a sentence has the same features to the
+    last bit in every run that reads the file; the feature bank keeps them.
+    """
+
+    def __init__(self, source: Source, encoder: TextEncoder, bank: FeatureBank, precision: str) -> None:
+        self.source, self.encoder, self.bank, self.precision = source, encoder, bank, precision
+        classes = () if isinstance(source.cache, TemplateCache) else source.cache.classes.values()
+        sentences = dict.fromkeys(text for by_source in classes for text in by_source.get(source.name, ()))
+        self.row = {text: i for i, text in enumerate(sentences)}
+
+    @cached_property
+    def table(self) -> Tensor:
+        key = {
+            "kind": "features of a language cache, normalised, fp32",
+            **text_key(self.encoder, self.precision),
+            "cache": self.source.sha256,
+            "source": self.source.name,
+        }
+
+        def compute() -> dict[str, Tensor]:
+            return {"features": self.encoder.encode_texts([shorten(text) for text in self.row])}
+
+        return self.bank.get(key, compute)["features"].to(self.encoder.device)
+
+    def __call__(self, sentences: Sequence[str]) -> Tensor:
+        """[N, d]. Sentences that the file does not hold (CLIP's templates) are encoded on their own."""
+        if any(text not in self.row for text in sentences):
+            return frozen_text(sentences, self.encoder, self.bank, self.precision)
+        return self.table[torch.tensor([self.row[text] for text in sentences], device=self.encoder.device)]
+
+
+def name_similarities(
+    names: Sequence[str], templates: Sequence[str], encoder: TextEncoder, bank: FeatureBank, precision: str
+) -> Tensor:
+    """[N, N] cosine similarities of e_i, the mean over U templates of normalised features (SAR, ensembled targets)."""
+
+    def compute() -> dict[str, Tensor]:
+        texts = [template.format(name) for template in templates for name in names]
+        e = normalize(encoder.encode_texts(texts).view(len(templates), len(names), -1).mean(0))
+        return {"gram": e @ e.t()}
+
+    key = {"kind": "SAR target similarities, fp32", **text_key(encoder, precision)}
+    key |= {"names": list(names), "templates": list(templates)}
+    return bank.get(key, compute)["gram"].to(encoder.device)
