@@ -33,7 +33,8 @@ class Cache:
 
     dataset: stem ("dtd"); `sources`: {name: {"license", "model", "ordered"}}; `classes`: {class: {source: sentences}}.
     `ordered` says that the n-th sentence of every class answers the same question. Classes are found by name, never
-    by position: cleaned name first, then regardless of case. Counts may differ between classes.
+    by position: cleaned name first, then regardless of case, then by `aliases` ({other name: class}), the names that
+    other class lists of the dataset have. Counts may differ between classes.
     """
 
     def __init__(
@@ -43,6 +44,7 @@ class Cache:
         classes: Mapping[str, Mapping[str, Sequence[str]]],
         dassl_name: str = "",
         origin: str = "",
+        aliases: Mapping[str, str] | None = None,
     ) -> None:
         self.dataset = dataset
         self.dassl_name = dassl_name or dataset
@@ -51,12 +53,15 @@ class Cache:
         self.classes: dict[str, dict[str, list[str]]] = {}
         for name, by_source in classes.items():
             self.classes.setdefault(clean(name), {k: list(v) for k, v in by_source.items()})
-        self._folded = {name.casefold(): name for name in reversed(self.classes)}
+        self.aliases = {clean(other): clean(name) for other, name in (aliases or {}).items()}
+        self._folded = {other.casefold(): name for other, name in self.aliases.items()}
+        self._folded |= {name.casefold(): name for name in reversed(self.classes)}
 
     @cached_property
     def sha256(self) -> str:
         """Hash of the sentences and whose they are, however the file is laid out: the key of cached features."""
-        content = json.dumps([self.dataset, self.classes], sort_keys=True, ensure_ascii=False)
+        content = [self.dataset, self.classes, *([self.aliases] if self.aliases else [])]
+        content = json.dumps(content, sort_keys=True, ensure_ascii=False)
         return hashlib.sha256(content.encode()).hexdigest()
 
     def __contains__(self, name: str) -> bool:

@@ -50,7 +50,8 @@ def load_novel(
     """`count` novel names for a dataset (registry name or YAML stem).
 
     source: "llm", "hand" or "list": our list for the dataset. "wordnet": nouns, drawn uniformly. "oracle": all of
-    `new_names`, the dataset's real new classes, whatever `count` says. "file": the user's `file` (see `read_names`).
+    `new_names`, the dataset's real new classes, whatever `count` says. `file`: the user's, in the place of our
+    list; "file" as source says so too (see `read_names`).
     base_names: names that must not be among them, compared cleaned and regardless of case. Of a longer list `count`
     names are chosen at random by (seed, dataset) alone and stay in their order; a smaller choice is part of a larger.
     Errors: InputError if the list is missing, unreadable or too short. Length in tokens is left to the caller.
@@ -59,6 +60,8 @@ def load_novel(
         raise InputError(f"source of novel names {source!r} is not known; it is one of {', '.join(SOURCES)}.")
     if count < 1:
         raise InputError(f"{count} novel names make no sense; ask for at least 1.")
+    if file and source in OWN_LIST:
+        source = "file"
     if file and source != "file":
         raise InputError(f"a file of novel names is given ({file}) but their source is {source!r}; set it to file.")
     base_names, stem = list(base_names), cache_stem(dataset)

@@ -28,10 +28,16 @@ def load_cache(name: str, directory: str | Path = DESCRIPTIONS) -> Cache:
         file = Path(directory) / f"{stem}.json"
         if file.is_file():
             return read_harness(file)
+    found = template_cache(name)
+    _announce(f"No language cache for {found.dataset}: the {len(found.templates)} templates of CLIP stand in")
+    return found
+
+
+def template_cache(name: str) -> TemplateCache:
+    """CLIP's 80 templates in the place of a cache, for any dataset (YAML stem or registry name)."""
     from datasets.templates import FULL80  # imported late: `datasets` brings torch in
 
     stem = cache_stem(name)
-    _announce(f"No language cache for {stem}: the {len(FULL80)} templates of CLIP stand in (source templates)")
     return TemplateCache(stem, FULL80, dassl_name(stem))
 
 
@@ -42,21 +48,26 @@ def _announce(line: str) -> None:
 
 
 def read_harness(path: str | Path) -> Cache:
-    """Our form: {"version": 1, "dataset", "dassl_name", "sources": {...}, "classes": {class: {source: [...]}}}."""
+    """Our form: {"version": 1, "dataset", "dassl_name", "sources": {...}, "classes": {class: {source: [...]}}}.
+
+    "aliases": {other name: class} may be there too.
+    """
     data = _read_object(path)
     if data.get("version") != 1:
         raise InputError(f"{path}: version {data.get('version')!r} of the cache format is not known; this reads 1.")
     try:
         sources, classes = data["sources"], data["classes"]
-        dataset = data["dataset"]
+        dataset, aliases = data["dataset"], dict(data.get("aliases") or {})
         known = all(set(by_source) <= set(sources) for by_source in classes.values())
         for by_source in classes.values():
             _check_sentences(path, by_source)
-    except (KeyError, TypeError, AttributeError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise InputError(f"{path} is no language cache: {type(error).__name__} {error}.") from error
     if not sources or not known:
         raise InputError(f'{path}: some class has a source that is not listed under "sources"; list it there.')
-    return Cache(dataset, sources, classes, data.get("dassl_name", ""), str(path))
+    if stray := [name for name in aliases.values() if name not in classes]:
+        raise InputError(f'{path}: "aliases" lead to {stray[0]!r}, which is none of its classes.')
+    return Cache(dataset, sources, classes, data.get("dassl_name", ""), str(path), aliases)
 
 
 def read_coprompt(path: str | Path) -> Cache:

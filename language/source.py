@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from .cache import Cache, TemplateCache
-from .readers import load_cache
+from .readers import load_cache, template_cache
 
 logger = logging.getLogger(__name__)
 
@@ -46,7 +46,10 @@ def load_source(dataset: str, which: str, role: str = "") -> Source:
 
     dataset: registry name or YAML stem. "main" and "coprompt" stand in for each other, so do "noise" and "hpt"; a cache
     with one source serves it for every name. Of a file, the source called as `role` is taken, or else its first.
+    "templates": CLIP's 80 templates with the class name, in the place of a cache.
     """
+    if which == "templates":
+        return Source(template_cache(dataset), which)
     cache = load_cache(which if which.endswith(".json") else dataset)
     wanted = role if which.endswith(".json") else which
     for name in (wanted, _ALIASES.get(wanted, "")):

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import warnings
+
 CONTEXT_LENGTH = 77  # with the start and the end token
 
 
 def count_tokens(text: str) -> int:
     """Tokens of `clip.tokenize`, start and end included."""
-    from clip.clip import _tokenizer
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # its import of pkg_resources warns on every start
+        from clip.clip import _tokenizer
 
     return len(_tokenizer.encode(text)) + 2
 

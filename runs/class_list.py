@@ -74,6 +74,7 @@ def _filled(source: Source, missing: list[str], dataset: str, file: Path) -> Pat
     templates = list(dict.fromkeys([custom_template(dataset), *FULL80]))
     for c in missing:
         classes[c] = {name: [templates[i % len(templates)].format(c) for i in range(count)]}
-    facts = {"version": 1, "dataset": cache.dataset, "dassl_name": cache.dassl_name}
+    aliases = {other: known for other, known in cache.aliases.items() if known in classes}
+    facts = {"version": 1, "dataset": cache.dataset, "dassl_name": cache.dassl_name, "aliases": aliases}
     file.write_text(json.dumps({**facts, "sources": {name: cache.sources[name]}, "classes": classes}), encoding="utf-8")
     return file

@@ -115,11 +115,11 @@ def test_validate_cuts_what_exceeds_clips_context(cache, caplog):
 
 def test_without_a_file_the_templates_stand_in(caplog):
     caplog.set_level(logging.INFO, logger="language")
-    cache = load_cache("Food101")
+    cache = load_cache("Folder")
     assert [r.getMessage() for r in caplog.records if r.name.startswith("language")] == [
-        "No language cache for food101: the 80 templates of CLIP stand in (source templates)"
+        "No language cache for folder: the 80 templates of CLIP stand in"
     ]
-    assert list(cache.sources) == ["templates"] and cache.dataset == "food101"
+    assert list(cache.sources) == ["templates"] and cache.dataset == "folder"
     texts = cache.get("maine_coon", "noise")
     assert len(texts) == 80 and texts[0] == "a bad photo of a maine coon."
     before = cache.sha256
@@ -127,13 +127,13 @@ def test_without_a_file_the_templates_stand_in(caplog):
     assert cache.sha256 == before and "anything" in cache
     assert cache.draw("pug", "main", 1, k=2) == cache.draw("pug", "coprompt", 1, k=2)
     assert 0 <= cache.shared_index("main", 1) < 80
-    (main, noise) = (load_source("Food101", which) for which in ("main", "noise"))
+    (main, noise) = (load_source("Folder", which) for which in ("main", "noise"))
     m, n = draw_pairs(main, noise, "pug", seed=1)
     assert m != n and main.same_as(noise)
 
 
 def test_the_hash_of_templates_follows_the_dataset():
-    assert load_cache("Food101").sha256 == load_cache("food101").sha256 != load_cache("ImageNet").sha256
+    assert load_cache("Folder").sha256 == load_cache("folder").sha256 != load_source("ImageNet", "templates").sha256
 
 
 def test_sources_stand_in_for_each_other(cache):
@@ -164,3 +164,11 @@ def test_shared_pairs_have_one_number_for_all_classes(cache):
 def test_importing_the_package_does_not_import_torch():
     code = "import sys, language; c = language.load_cache('digits'); c.draw('zero', 'main', 1); "
     subprocess.run([sys.executable, "-c", code + "assert 'torch' not in sys.modules"], check=True)
+
+
+def test_templates_may_be_asked_for_where_there_is_a_cache():
+    """For comparing written sentences with none: `CACHE_MAIN templates`."""
+    source = load_source("dtd", "templates", "main")
+    assert source.name == "templates" and source.file == "dtd (CLIP's templates)"
+    assert source.get("polka-dotted")[1] == "a photo of many polka-dotted."
+    assert source.get("polka-dotted") != load_source("dtd", "main").get("polka-dotted")

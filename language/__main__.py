@@ -1,0 +1,91 @@
+"""python -m language check | encode: language caches and lists of novel class names. docs/language.md says more."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+from .cache import InputError
+from .check import check_file, own_files
+from .names import class_names
+from .stems import cache_stem
+
+EMBEDDED = ("digits", "letters", "objects", "shapes", "textures")
+
+
+def build_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m language", description=__doc__)
+    commands = parser.add_subparsers(dest="command", required=True)
+    check = commands.add_parser("check", help="say what is wrong with caches and lists of novel names, line by line")
+    check.add_argument("files", nargs="*", metavar="FILE", help="default: all files of the tree")
+    check.add_argument("--dataset", default="", help="compare with its classes; default: what the file says")
+    check.add_argument("--least", type=int, default=None, metavar="N", help="sentences a class")
+    check.set_defaults(run=run_check)
+    encode = commands.add_parser("encode", help="fill the cache of frozen features ahead of runs")
+    encode.add_argument("datasets", nargs="+", metavar="DATASET", help="YAML stem or registered name")
+    encode.add_argument("--file", default="", metavar="FILE", help="a cache of yours (one dataset)")
+    encode.add_argument("--backbone", default="", help="default: ViT-B/16; Embedded for the embedded datasets")
+    encode.add_argument("--backbone-path", default="", metavar="FILE", help="a local CLIP file")
+    encode.add_argument("--precision", nargs="+", metavar="PREC", help="default: fp16 and amp; on a CPU fp32")
+    encode.add_argument("--cpu", action="store_true", help="do not use a GPU")
+    encode.set_defaults(run=run_encode)
+    return parser
+
+
+def run_check(args: argparse.Namespace) -> int:
+    faults = 0
+    for file in args.files or own_files():
+        report = check_file(file, args.dataset, args.least)
+        faults += len(report.faults)
+        _say("\n".join(report.lines()))
+    return int(faults > 0)
+
+
+def run_encode(args: argparse.Namespace) -> int:
+    if args.file and len(args.datasets) > 1:
+        raise InputError("--file holds the sentences of one dataset, so give one DATASET with it.")
+    for name in args.datasets:
+        if class_names(name) is None and not args.file:
+            raise InputError(f"there is no language file for {name}; give its own with --file.")
+    import torch  # seconds that `check` need not pay
+
+    from clipkit import FeatureBank
+
+    from .encode import encode, loaded
+
+    on_gpu = torch.cuda.is_available() and not args.cpu
+    bank = FeatureBank()
+    for precision in args.precision or (("fp16", "amp") if on_gpu else ("fp32",)):
+        encoders = {}
+        for name in args.datasets:
+            embedded = cache_stem(name) in EMBEDDED
+            backbone = args.backbone or ("" if args.backbone_path else "Embedded" if embedded else "ViT-B/16")
+            if backbone not in encoders:
+                encoders = {backbone: loaded(backbone, args.backbone_path, precision, args.cpu)}
+            for line in encode(name, encoders[backbone], bank, precision, args.file):
+                _say(f"{line}, {precision}")
+    _say(f"kept in {bank.root}")
+    return 0
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Exit codes: 0 fine, 1 `check` found faults, 2 bad usage or bad input, 130 interrupted."""
+    args = build_parser().parse_args(argv)
+    try:
+        return args.run(args)
+    except ValueError as error:
+        if type(error).__name__ != "InputError":  # ours, or clipkit's
+            raise
+        print(f"error: {error}", file=sys.stderr)  # noqa: T201
+        return 2
+    except KeyboardInterrupt:
+        print("interrupted: the same command goes on", file=sys.stderr)  # noqa: T201
+        return 130
+
+
+def _say(text: str) -> None:
+    print(text, flush=True)  # noqa: T201
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,160 @@
+"""What is wrong with a language cache or a list of novel class names: one sentence a fault, with its line."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import Counter, defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from .cache import Cache
+from .names import class_names, fold, halves
+from .novel import NOVEL_CLASSES, read_names
+from .readers import DESCRIPTIONS, _read_text, load_cache
+from .stems import cache_stem, dataset_stem
+from .tokens import CONTEXT_LENGTH, count_tokens
+
+LEAST = {"imagenet": 3}  # sentences a class in our own files; others: 5
+NOVEL = 200  # names (SAR)
+SLOTTED = 4  # so many classes with one sentence, but for the name, make it a template
+PROMPT = "a photo of a {}, a type of flower, food, pet or aircraft."  # longer than any prompt that takes a name
+
+
+@dataclass
+class Report:
+    """Of one file: what it holds, in a few words, and its faults as (line number or 0, sentence)."""
+
+    file: Path
+    summary: str
+    faults: list[tuple[int, str]] = field(default_factory=list)
+
+    def lines(self) -> list[str]:
+        """For the console, faults in the order of the file."""
+        told = [f"{self.file}:{line}: {text}" if line else f"{self.file}: {text}" for line, text in sorted(self.faults)]
+        return [*told, f"{self.file}: {self.summary}; {len(self.faults) or 'no'} fault{'s'[: len(self.faults) != 1]}"]
+
+
+def own_files() -> list[Path]:
+    """All caches and lists of the tree."""
+    return sorted(DESCRIPTIONS.glob("*.json")) + sorted(NOVEL_CLASSES.glob("*.json"))
+
+
+def check_file(path: str | Path, dataset: str = "", least: int | None = None) -> Report:
+    """A cache (our form, CoPrompt's, HPT's) or a list of novel names (our form, a JSON list, lines).
+
+    dataset: registry name or YAML stem; default: what the file says, or is called. least: sentences a class; default:
+    5 (3 for ImageNet) in our own files, 1 in others. Raises InputError for a file that is neither.
+    """
+    path = Path(path)
+    if _holds_names(path):
+        return check_novel(path, dataset)
+    cache = load_cache(str(path))
+    stem = cache_stem(dataset or cache.dataset)
+    if least is None:
+        least = LEAST.get(stem, 5) if path.resolve().parent == DESCRIPTIONS else 1
+    return check_cache(cache, path, stem, least)
+
+
+def check_cache(cache: Cache, path: Path, stem: str, least: int) -> Report:
+    """Every class is there with `least` sentences, none empty, twice, a template with the name put in, or too long."""
+    classnames = class_names(stem)
+    sentences = [text for by_source in cache.classes.values() for texts in by_source.values() for text in texts]
+    longest = max((count_tokens(text) for text in sentences), default=0)
+    summary = f"{len(cache.classes)} classes, {len(sentences)} sentences, at most {longest} tokens"
+    report = Report(path, summary if classnames else f"{summary}, classes of {stem} unknown: not compared")
+    line = _Lines(path)
+    wanted = {cache._find(name) or name: name for name in classnames or ()}
+    for missing in (name for name in wanted if name not in cache):
+        report.faults.append((0, f"class {missing!r} of {stem} is not there"))
+    templates = defaultdict(set)
+    for name, by_source in cache.classes.items():
+        if classnames and name not in wanted:
+            report.faults.append((line(name), f"{name!r} is no class of {stem}"))
+        count = sum(map(len, by_source.values()))
+        if count < least:
+            report.faults.append((line(name), f"class {name!r} has {count} sentences, fewer than {least}"))
+        for text in (text for texts in by_source.values() for text in texts):
+            report.faults += [(line(text), fault) for fault in _faults_of(name, text)]
+            templates[re.sub(rf"\b{re.escape(name)}\b", "_", text, flags=re.IGNORECASE).casefold()].add(name)
+    for text, count in Counter(text.strip().casefold() for text in sentences).items():
+        if count > 1:
+            written = next(s for s in sentences if s.strip().casefold() == text)
+            report.faults.append((line(written, turn=1), f"{written!r} stands there {count} times"))
+    for text, users in templates.items():
+        if "_" in text and len(users) >= SLOTTED:
+            report.faults.append((0, f"{text!r} is a template: {len(users)} classes have it, with their names put in"))
+    return report
+
+
+def check_novel(path: Path, dataset: str = "") -> Report:
+    """NOVEL names at least, each once, none a class of the dataset, base or new, none with a new class's name in it."""
+    names, _ = read_names(path)
+    stem = cache_stem(dataset or _dataset_of(path))
+    classes = class_names(stem)
+    report = Report(
+        path, f"{len(names)} novel names" + ("" if classes else f", classes of {stem} unknown: not compared")
+    )
+    line = _Lines(path)
+    if len(names) < NOVEL:
+        report.faults.append((0, f"it holds {len(names)} names, fewer than {NOVEL}"))
+    base, new = halves(classes or [])
+    aliases = load_cache(stem).aliases if classes else {}
+    base += [other for other, name in aliases.items() if name in base]
+    new += [other for other, name in aliases.items() if name in new]
+    known, hidden = {fold(name): name for name in (*base, *new)}, {fold(name): name for name in new}
+    seen: dict[str, str] = {}
+    for name in names:
+        folded = fold(name)
+        if folded in seen:
+            report.faults.append((line(name, turn=int(seen[folded] == name)), f"{name!r} repeats {seen[folded]!r}"))
+        elif folded in known:
+            report.faults.append((line(name), f"{name!r} is the class {known[folded]!r} of {stem}"))
+        elif inside := [new for key, new in hidden.items() if f" {key} " in f" {folded} "]:
+            report.faults.append((line(name), f"{name!r} gives the new class {inside[0]!r} of {stem} away"))
+        if (length := count_tokens(PROMPT.format(name))) > CONTEXT_LENGTH:
+            report.faults.append((line(name), f"{name!r} is {length - CONTEXT_LENGTH} tokens too long for a prompt"))
+        seen.setdefault(folded, name)
+    return report
+
+
+def _faults_of(name: str, text: str) -> Iterator[str]:
+    if not text.strip():
+        yield f"class {name!r} has an empty sentence"
+    elif (length := count_tokens(text)) > CONTEXT_LENGTH:
+        yield f"{text!r} has {length} tokens, and CLIP reads {CONTEXT_LENGTH}"
+
+
+def _holds_names(path: Path) -> bool:
+    """A list of names, not of sentences by class."""
+    text = _read_text(path).lstrip("\ufeff \n\t")
+    if not (path.suffix == ".json" or text[:1] in ("{", "[")):
+        return True
+    try:
+        data = json.loads(text)
+    except json.JSONDecodeError:
+        return False  # the reader of caches says what is wrong
+    return isinstance(data, list) or (isinstance(data, dict) and "names" in data)
+
+
+def _dataset_of(path: Path) -> str:
+    """What a list of novel names was written for: its "dataset", or its file's name."""
+    try:
+        data = json.loads(_read_text(path))
+    except json.JSONDecodeError:
+        data = None
+    return str(data.get("dataset", "")) if isinstance(data, dict) and data.get("dataset") else dataset_stem(path.stem)
+
+
+class _Lines:
+    """Where a text stands in a file: its line number from 1, or 0."""
+
+    def __init__(self, path: Path) -> None:
+        self.rows = _read_text(path).splitlines()
+
+    def __call__(self, text: str, turn: int = 0) -> int:
+        """turn 1: the second place."""
+        quoted = {json.dumps(text), json.dumps(text, ensure_ascii=False)}
+        found = [i for i, row in enumerate(self.rows, 1) if row.strip() == text or any(q in row for q in quoted)]
+        return found[min(turn, len(found) - 1)] if found else 0

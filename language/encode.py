@@ -1,0 +1,52 @@
+"""Frozen features of a dataset's language files, ahead of the runs that need them.
+
+The sentences of its cache (ANPrompt, CoPrompt) and the similarities of its class names and novel names (SAR's targets)
+go to the feature bank. Runs find them there: many jobs that start together do not wait for the first.
+"""
+
+from __future__ import annotations
+
+import torch
+
+from clipkit import FeatureBank, TextEncoder, load_backbone
+
+from .cache import InputError, TemplateCache, clean
+from .features import SentenceFeatures, name_similarities
+from .names import class_names, halves
+from .novel import load_novel
+from .readers import load_cache
+from .source import Source
+from .stems import cache_stem, dassl_name, dataset_stem
+
+
+def encode(dataset: str, encoder: TextEncoder, bank: FeatureBank, precision: str, file: str = "") -> list[str]:
+    """Fills the bank for one dataset (registry name or YAML stem); returns what was done, a line each.
+
+    file: a cache of the user's in the place of ours.
+    """
+    cache, done = load_cache(file or dataset), []
+    if not isinstance(cache, TemplateCache):
+        for name in cache.sources:
+            table = SentenceFeatures(Source(cache, name), encoder, bank, precision).table
+            done.append(f"{cache.dataset}: {len(table)} sentences of source {name}")
+    names = class_names(dataset)
+    if file or not names:
+        return done
+    from datasets.templates import template_set  # imported late, as in readers
+
+    templates = template_set("select+custom", dassl_name(dataset_stem(dataset)), "sar")
+    names = [clean(name) for name in names]
+    for which, classes in (("all", names), ("base", halves(names)[0])):
+        try:
+            novel = load_novel(dataset, base_names=classes).names
+        except InputError:
+            break
+        gram = name_similarities([*classes, *novel], templates, encoder, bank, precision)
+        done.append(f"{cache_stem(dataset)}: similarities of {len(gram)} names ({which} classes and novel ones)")
+    return done
+
+
+def loaded(backbone: str, path: str, precision: str, cpu: bool) -> TextEncoder:
+    """The text tower of a backbone, on the GPU where there is one."""
+    device = torch.device("cuda" if torch.cuda.is_available() and not cpu else "cpu")
+    return TextEncoder(load_backbone({"NAME": backbone, "PATH": path}, precision, device))
