@@ -1,0 +1,66 @@
+"""`python -m trainers export`: takes methods into a checkout of CoOp or MaPLe, where they run on upstream Dassl."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from dassl.utils import InputError
+
+from .install import Installed, install, read_manifest
+from .package import Export, collect
+from .rewrite import PACKAGE, ROOT
+
+IMPORT, CALL = f"import {PACKAGE}", f"{PACKAGE}.extend_cfg(cfg)"
+THERE_ALREADY = {"torch", "torchvision", "numpy", "PIL", "yacs", "tqdm", "sklearn"}  # Dassl needs them, too
+NAMES = {"sklearn": "scikit-learn", "PIL": "pillow"}  # as pip calls them
+
+
+def add_command(commands) -> argparse.ArgumentParser:
+    parser = commands.add_parser("export", help="take methods into a checkout of CoOp or MaPLe", description=__doc__)
+    parser.add_argument("methods", nargs="+", metavar="METHOD", help="registered names (ANPrompt)")
+    parser.add_argument("--to", required=True, metavar="CHECKOUT", help="folder of the checkout, where its train.py is")
+    parser.add_argument("--force", action="store_true", help="overwrite exported files that were edited there")
+    return parser
+
+
+def run(args: argparse.Namespace) -> str:
+    """The text to print."""
+    checkout = Path(args.to).expanduser()
+    if not (checkout / "train.py").is_file():
+        raise InputError(f"There is no train.py in {args.to}; give the folder of a checkout of CoOp or MaPLe.")
+    if checkout.resolve() == ROOT:
+        raise InputError(f"{args.to} is this tree itself; give the folder of a checkout of CoOp or MaPLe.")
+    before = read_manifest(checkout)["methods"]
+    methods = list(dict.fromkeys([*before, *args.methods]))
+    export = collect(methods)
+    return report(export, install(export.files, methods, checkout, args.force), checkout, before)
+
+
+def report(export: Export, done: Installed, checkout: Path, before: list[str]) -> str:
+    """What was written, and what is left to do by hand."""
+    size = sum(len(content) for content in export.files.values())
+    folders = sorted({path.rpartition("/")[0] for path in export.files if path.startswith("configs/")})
+    lines = [
+        f"{', '.join(export.methods)} in {checkout}: {len(export.files)} files, {size / 1e6:.1f} MB, in {PACKAGE}/"
+        f"{''.join(f', {folder}/' for folder in folders)}",
+        f"written {len(done.written)}, up to date {len(done.same)}, removed {len(done.removed)}",
+    ]
+    if before:
+        lines.append(f"exported before, and with it again: {', '.join(before)}")
+    if done.kept:
+        lines.append(f"yours, left as they are: {', '.join(done.kept)}")
+    text = (checkout / "train.py").read_text(encoding="utf-8", errors="replace")
+    if IMPORT in text and CALL in text:
+        lines.append("train.py has its two lines already.")
+    else:
+        lines += [
+            "",
+            "Two lines for train.py:",
+            f"    {IMPORT}    # beside its other imports",
+            f"    {CALL}    # the last line of its extend_cfg(cfg)",
+            "",
+        ]
+    needed = sorted(NAMES.get(name, name) for name in export.others - THERE_ALREADY)
+    lines.append(f"It needs Python 3.10, PyTorch 2.6 and, beside what Dassl needs: pip install {' '.join(needed)}")
+    return "\n".join(lines)

@@ -1,0 +1,43 @@
+"""python -m trainers list | new NAME | export METHOD ... --to CHECKOUT
+
+list: the methods. new: starts a method (docs/add_a_method.md). export: takes methods into a checkout of CoOp or MaPLe
+(docs/migrate_from_coop.md).
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+from clipkit import InputError as BackboneInputError
+from dassl.engine import TRAINER_REGISTRY
+from dassl.utils import InputError, input_error_sentence
+from method_tools import export, new
+
+
+def list_methods(args: argparse.Namespace) -> str:
+    """A line a method: its name, its module, and the first sentence of its docstring."""
+    methods = [TRAINER_REGISTRY.get(name) for name in sorted(TRAINER_REGISTRY.registered_names(), key=str.casefold)]
+    about = {m: " ".join((m.__doc__ or "").split()).partition(". ")[0].rstrip(".") for m in methods}
+    return "\n".join(f"{m.__name__:<16} {m.__module__:<22} {about[m]}" for m in methods)
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Exit codes: 0 fine, 2 bad usage or bad input."""
+    form = argparse.RawDescriptionHelpFormatter
+    parser = argparse.ArgumentParser(prog="python -m trainers", description=__doc__, formatter_class=form)
+    commands = parser.add_subparsers(dest="command", required=True)
+    commands.add_parser("list", help="the methods").set_defaults(run=list_methods)
+    for command in (new, export):
+        command.add_command(commands).set_defaults(run=command.run)
+    args = parser.parse_args(argv)
+    try:
+        print(args.run(args))  # noqa: T201
+    except (InputError, BackboneInputError) as error:
+        print(f"error: {input_error_sentence(error)}", file=sys.stderr)  # noqa: T201
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
