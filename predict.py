@@ -15,12 +15,12 @@ from pathlib import Path
 from clipkit import InputError as BackboneInputError
 from dassl.utils import InputError, atomic_path, input_error_sentence
 from language import read_classlist
+from plugins.loading import load_plugins
 from runs.image_files import find_images
 from runs.predictions import FORMATS, Prediction, render
 from runs.predictor import load_predictor
-from trainers.discovery import load_plugin
 
-LOGGERS = ("dassl", "train", "trainers", "datasets", "clipkit", "language", "runs")
+LOGGERS = ("dassl", "train", "trainers", "datasets", "clipkit", "language", "runs", "plugins")
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -52,8 +52,7 @@ def main(args: argparse.Namespace) -> None:
     if output is not None and (output.is_dir() or not output.parent.is_dir()):
         what = "is a folder" if output.is_dir() else f"the folder {output.parent} does not exist"
         raise InputError(f"--output {output}: {what}; give the name of a file in an existing folder.")
-    for plugin in args.plugin:
-        load_plugin(plugin)
+    load_plugins(args.plugin)
     files = find_images(args.images)
     classes = read_classlist(args.classes) if args.classes else None
     predictor = load_predictor(args.model_dir, classes, args.load_epoch, args.backbone_path)

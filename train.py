@@ -23,20 +23,24 @@ from dassl.engine.preemption import stopping_in_good_order
 from dassl.utils import InputError, attach_logger, input_error_sentence, set_random_seed, setup_logger
 from datasets.adversarial import add_adversarial_defaults, leave_out_unused
 from datasets.noisy import add_noise_defaults, take_aliases
+from plugins.config_keys import add_plugin_keys
+from plugins.hosting import hosted, is_hosted, watch
+from plugins.listing import listing
+from plugins.loading import load_plugins, require
 from runs.config import merge_file, merge_pairs
 from runs.folder import RunFolder
 from runs.record import environment, write_record
 from trainers.architecture import contradictions, saved_architecture
 from trainers.backbone import leave_out_unused_tower
-from trainers.discovery import add_dataset_defaults, add_trainer_defaults, dataset_overrides, load_plugin
+from trainers.discovery import add_dataset_defaults, add_trainer_defaults, dataset_overrides
 from trainers.sar import take_spelling
 
 logger = logging.getLogger("train")
-LOGGERS = ("train", "trainers", "datasets", "clipkit", "language")
+LOGGERS = ("train", "trainers", "datasets", "clipkit", "language", "plugins")
 
 
 def build_parser() -> argparse.ArgumentParser:
-    """CoOp's options, and `--plugin`."""
+    """CoOp's options, and those on plugins."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--root", default="", help="folder of the datasets")
     parser.add_argument("--output-dir", default="", help="where this run writes")
@@ -54,7 +58,12 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--model-dir", default="", help="with --eval-only: folder of the trained run")
     parser.add_argument("--load-epoch", type=int, help="with --eval-only: which checkpoint")
     parser.add_argument("--no-train", action="store_true", help="build everything, train nothing")
-    parser.add_argument("--plugin", action="append", default=[], metavar="FILE", help="a trainer file from outside")
+    parser.add_argument("--plugin", action="append", default=[], metavar="FILE", help="a trainer or dataset file")
+    parser.add_argument(
+        "--plugin-cfg", action="append", default=[], metavar="FILE",
+        help="a train.py whose extend_cfg adds the plugin's config keys, or a YAML with them",
+    )  # fmt: skip
+    parser.add_argument("--list", action="store_true", help="all trainers and datasets, and where they come from")
     parser.add_argument("opts", nargs=argparse.REMAINDER, help="config pairs: KEY VALUE KEY VALUE ...")
     return parser
 
@@ -99,6 +108,8 @@ def setup_cfg(args: argparse.Namespace) -> CfgNode:
     """
     cfg = get_cfg_default()
     extend_cfg(cfg)
+    cfg.TRAINER.NAME = args.trainer
+    add_plugin_keys(cfg, args.plugin_cfg, is_hosted(cfg))
     for file in (args.dataset_config_file, args.config_file):
         if file:
             merge_file(cfg, file)
@@ -122,9 +133,12 @@ def setup_cfg(args: argparse.Namespace) -> CfgNode:
 def main(args: argparse.Namespace) -> None:
     """One run, from arguments to results.json. A finished run with the same config is left as it is."""
     started = time.time()
-    for plugin in args.plugin:
-        load_plugin(plugin)
+    broken = load_plugins(args.plugin, args.trainer)
+    if args.list:
+        print(listing(broken))  # noqa: T201
+        return
     cfg = setup_cfg(args)
+    require(broken, cfg.TRAINER.NAME, cfg.DATASET.NAME)
     with RunFolder(cfg, args) as folder:
         if folder.finished:
             print(f"Finished already, nothing to do: {folder.results} (remove the folder to run it again)")  # noqa: T201
@@ -141,13 +155,15 @@ def main(args: argparse.Namespace) -> None:
         logger.info("** Config **\n%s", cfg)
         logger.info("** System **\n%s", environment())
         folder.write_config()
-        trainer = build_trainer(cfg)
-        if args.eval_only:
-            trainer.load_model(args.model_dir, epoch=args.load_epoch)
-            trainer.test()
-        elif not args.no_train:
-            trainer.train()
-        write_record(folder.results, cfg, args, trainer, time.time() - started)
+        with hosted(cfg):
+            trainer = build_trainer(cfg)
+            tested = watch(trainer)
+            if args.eval_only:
+                trainer.load_model(args.model_dir, epoch=args.load_epoch)
+                trainer.test()
+            elif not args.no_train:
+                trainer.train()
+        write_record(folder.results, cfg, args, trainer, time.time() - started, tested)
 
 
 def run(argv: list[str] | None = None) -> int:

@@ -17,7 +17,7 @@ class PixelModel:
     features that do not depend on the picture are computed once. All of that is put back at the end.
 
     A trainer with a `pixel_logits(x01)` of its own is asked through that. Raises InputError for a chain of test
-    transforms that does more than normalise.
+    transforms that does more than normalise, and on entering for a half-precision model of unknown make.
     """
 
     def __init__(self, trainer) -> None:
@@ -38,6 +38,11 @@ class PixelModel:
         self._flags = [(p, p.requires_grad) for m in self._modules() for p in m.parameters()]
         self._halves = [(t, t.data) for m in self._modules() for t in (*m.parameters(), *m.buffers()) if _is_half(t)]
         self._precision = getattr(trainer, "precision", None)
+        if self._halves and self._precision is None:
+            raise InputError(
+                f"{trainer.cfg.TRAINER.NAME} runs in half precision, in which an attack's gradient underflows; set its "
+                "PREC to fp32 or amp."
+            )
         for p, _ in self._flags:
             p.requires_grad_(False)
         for tensor, data in self._halves:

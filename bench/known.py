@@ -10,17 +10,18 @@ import functools
 import hashlib
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
 from dassl.utils import write_json
+from plugins.entry_points import stamp
 
 ROOT = Path(__file__).resolve().parent.parent
 # What the data comes from; anything else of the code may change without it.
 SOURCES = (
     "train.py", "runs/folder.py", "bench/known.py", "bench/noise_plan.py", "attacks/settings.py",
-    "dassl/config/*.py", "datasets/*.py", "trainers/*.py",
+    "dassl/config/*.py", "datasets/*.py", "plugins/*.py", "trainers/*.py",
 )  # fmt: skip
 
 
@@ -62,6 +63,10 @@ class Known:
 
     architecture: {method: keys that a test takes from the checkpoint}. no_effect: keys that change no number.
     variants: {name: [method, config pairs]}, such as PTNL-GCE. noise_types, swaps, attacks: names.
+
+    plugins: files. from_plugins: methods of theirs, and of installed packages. foreign: {method: keys of plugins that
+    say nothing about its runs}. dataset_keys: {dataset of a plugin: the keys that it declares}. plugin_values: config
+    values of --plugin-cfg, for methods of plugins. broken: [sentence, classes that it should have brought].
     """
 
     def __init__(self, data: dict, file: Path) -> None:
@@ -72,6 +77,12 @@ class Known:
         self.no_effect = frozenset(data["no_effect"])
         self.variants: dict[str, tuple[str, list[str]]] = data["variants"]
         self.noise_types, self.swaps, self.attacks = data["noise_types"], data["swaps"], data["attacks"]
+        self.plugins: list[str] = data["plugins"]
+        self.from_plugins = frozenset(data["from_plugins"])
+        self.foreign: dict[str, list[str]] = data["foreign"]
+        self.dataset_keys: dict[str, list[str]] = data["dataset_keys"]
+        self.plugin_values: dict[str, object] = data["plugin_values"]
+        self.broken: list[tuple[str, list[str]]] = data["broken"]
         self.nodes = frozenset(
             key[:i] for key in self.defaults for i, letter in enumerate(key) if letter == "."
         )  # of A.B.C: A and A.B
@@ -86,7 +97,7 @@ class Known:
             if (answer := answers.get(json.dumps([values.get(key) for key in keys]))) is not None:
                 return answer
         view = View(values, self.nodes)
-        answer = json.loads(json.dumps(_trainer(method).dataset_overrides(view)))
+        answer = json.loads(json.dumps(_trainer(method, self.plugins).dataset_overrides(view)))
         reads = view.__dict__["_"]["reads"]
         if not reads.get("DATASET.NOISE.MANIFEST"):  # else the answer may depend on what is in that file
             keys = list(reads)
@@ -104,62 +115,81 @@ class Known:
             self._new = False
 
 
-def _trainer(method: str):
+def _trainer(method: str, plugins: Sequence[str]):
     import trainers  # noqa: F401  registers the methods
     from dassl.engine import TRAINER_REGISTRY
+    from plugins.loading import load_plugins
 
+    load_plugins(plugins)
     return TRAINER_REGISTRY.get(method)
 
 
-def source_hash() -> str:
-    """16 hex digits over the code that the data comes from."""
+def source_hash(plugins: Sequence[str] = (), plugin_cfg: Sequence[str] = ()) -> str:
+    """16 hex digits over the code that the data comes from: ours, that of plugins, and which packages are installed."""
     found = hashlib.sha256()
     for pattern in SOURCES:
         for file in sorted(ROOT.glob(pattern)):
             found.update(f"{file.relative_to(ROOT)}\n".encode() + file.read_bytes())
+    theirs = {file for plugin in plugins for file in Path(plugin).parent.glob("*.py")} | set(map(Path, plugin_cfg))
+    for file in sorted(file for file in theirs if file.is_file()):
+        found.update(f"{file}\n".encode() + file.read_bytes())
+    found.update(json.dumps([stamp(), *plugins, *plugin_cfg]).encode())
     return found.hexdigest()[:16]
 
 
-def known() -> Known:
-    """From the cache, or made anew (which imports torch)."""
+def known(plugins: Sequence[str] = (), plugin_cfg: Sequence[str] = ()) -> Known:
+    """From the cache, or made anew (which imports torch). plugins, plugin_cfg: files, as train.py takes them.
+
+    Raises InputError for files that do not exist or, of plugin_cfg, cannot be used.
+    """
     folder = Path(os.environ.get("ROBUSTPROMPT_CACHE") or "~/.cache/robustprompt").expanduser()
-    return _known(folder / "config_keys" / f"{source_hash()}.json")
+    file = folder / "config_keys" / f"{source_hash(plugins, plugin_cfg)}.json"
+    return _known(file, tuple(plugins), tuple(plugin_cfg))
 
 
 @functools.lru_cache(maxsize=1)
-def _known(file: Path) -> Known:
+def _known(file: Path, plugins: tuple[str, ...], plugin_cfg: tuple[str, ...]) -> Known:
     with suppress(OSError, ValueError, KeyError, TypeError):
         return Known(json.loads(file.read_text(encoding="utf-8")), file)
-    found = Known(_ask(), file)
-    found._new = True
-    found.save()
+    found = Known(_ask(plugins, plugin_cfg), file)
+    if not found.broken:  # what is missing may be there next time
+        found._new = True
+        found.save()
     return found
 
 
-def _ask() -> dict:
+def _ask(plugins: Sequence[str], plugin_cfg: Sequence[str]) -> dict:
     import train
     from attacks.settings import NAMES
     from dassl.config import get_cfg_default
+    from dassl.data.datasets import DATASET_REGISTRY
     from dassl.engine import TRAINER_REGISTRY
     from datasets.noisy import SWAPS, TYPES
-    from runs.config import all_keys
-    from runs.folder import NO_EFFECT
+    from plugins.config_keys import METHODS, add_plugin_keys, leaves, plugin_keys
+    from plugins.loading import load_plugins
+    from plugins.origin import brought_by, is_plugin
+    from runs.folder import NO_EFFECT, foreign_keys
 
     from .noise_plan import NAMED
 
+    broken = load_plugins(plugins)
     cfg = get_cfg_default()
     train.extend_cfg(cfg)
-    defaults = {}
-    for key in all_keys(cfg):
-        value = cfg
-        for part in key.split("."):
-            value = value[part]
-        defaults[key] = value
-    methods = {name: TRAINER_REGISTRY.get(name) for name in TRAINER_REGISTRY.registered_names()}
-    methods = {name: method for name, method in methods.items() if method.__module__.startswith("trainers.")}
+    add_plugin_keys(cfg, plugin_cfg, for_plugin=False)
+    methods, datasets = (
+        {name: registry.get(name) for name in registry.registered_names()}
+        for registry in (TRAINER_REGISTRY, DATASET_REGISTRY)
+    )
+    from_plugins = [name for name, method in methods.items() if brought_by(method, plugins)]
+    methods = {n: m for n, m in methods.items() if m.__module__.startswith("trainers.") or n in from_plugins}
     own = {name: getattr(method, "config_defaults", None) for name, method in methods.items()}
+    foreign = {}
+    for name in methods:
+        cfg.TRAINER.NAME = name
+        foreign[name] = sorted(foreign_keys(cfg))
+    cfg.TRAINER.NAME = ""
     found = {
-        "defaults": defaults,
+        "defaults": leaves(cfg),
         "own": {name: None if keys is None else list(keys) for name, keys in own.items()},
         "architecture": {name: list(getattr(method, "architecture", ())) for name, method in methods.items()},
         "no_effect": sorted(NO_EFFECT),
@@ -168,5 +198,15 @@ def _ask() -> dict:
         "swaps": list(SWAPS),
         "attacks": list(NAMES),
         "overrides": {},
+        "plugins": list(plugins),
+        "from_plugins": from_plugins,
+        "foreign": foreign,
+        "dataset_keys": {
+            name: list(getattr(dataset, "config_defaults", {}))
+            for name, dataset in datasets.items()
+            if is_plugin(dataset)
+        },
+        "plugin_values": {k: v for k, v in plugin_keys(plugin_cfg).items() if k.startswith(METHODS)},
+        "broken": [[each.sentence, list(each.classes())] for each in broken],
     }
     return json.loads(json.dumps(found))

@@ -85,8 +85,6 @@ class Resolver:
         self._values: dict[tuple[str, str], object] = {}
         self._files: dict[str, dict[str, object]] = {}
         self._resolved: dict[tuple, Resolved] = {}
-        declared = {key for keys in known.own.values() for key in keys or ()}
-        self._declared = declared | {k for k in known.defaults if k.startswith("TRAINER.") and k.count(".") > 1}
 
     def resolve(
         self, arguments: Arguments, trained: Resolved | None = None, evaluation: str = "", where: str = "the run"
@@ -123,7 +121,8 @@ class Resolver:
         return self._files[path]
 
     def _resolve(self, a: Arguments, trained: Resolved | None, evaluation: str, where: str) -> Resolved:
-        values = {**self.known.defaults, **self.file(a.dataset_file), **self.file(a.config_file)}
+        values = self.known.defaults | (self.known.plugin_values if a.trainer in self.known.from_plugins else {})
+        values |= {**self.file(a.dataset_file), **self.file(a.config_file)}
         given = self.pairs(a.opts, where)
         values["TRAINER.NAME"] = a.trainer
         values |= given
@@ -137,7 +136,11 @@ class Resolver:
         if trained:
             values |= trained.architecture
         left_out = self._unused(values, where)
-        found = {key: values[key] for key in self._keys(values["TRAINER.NAME"]) if key not in left_out}
+        found = {
+            key: values[key]
+            for key in self._keys(values["TRAINER.NAME"], values["DATASET.NAME"])
+            if key not in left_out
+        }
         found |= {"SEED": SEED, "mode": "test" if a.test or evaluation else "train"}
         if a.model:
             found["model"] = MODEL
@@ -166,10 +169,9 @@ class Resolver:
         return left_out | attack | {"TEST.ADV_SET"}
 
     @functools.cache  # noqa: B019  a resolver lives as long as the plan that it makes
-    def _keys(self, method: str) -> tuple[str, ...]:
-        """The keys that identify a run of the method."""
-        own = self.known.own.get(method)
-        foreign = set() if own is None else self._declared - set(own)
+    def _keys(self, method: str, dataset: str) -> tuple[str, ...]:
+        """The keys that identify a run of the method on a dataset (its registered name)."""
+        foreign = {*self.known.foreign.get(method, ())} - {*self.known.dataset_keys.get(dataset, ())}
         return tuple(key for key in self.known.defaults if key not in self.known.no_effect and key not in foreign)
 
 

@@ -19,6 +19,7 @@ from .known import known as get_known
 from .launch import Job
 from .resolved import Resolved, Resolver
 from .suite_expand import Draft, expand, merge
+from .suite_load import load, plugins_of
 
 KEPT = ".bench"  # the suite's own bookkeeping, below its output folder
 
@@ -94,15 +95,18 @@ def read_suite(
 
     Raises InputError, in one sentence with the place, for whatever is wrong in the file or the pairs.
     """
-    file, known = Path(file), get_known()
+    file = Path(file)
+    tree = load(file)
+    plugins, plugin_cfg = plugins_of(tree, file)
+    known = get_known(plugins, plugin_cfg)
     resolver = Resolver(known)
     if len(pairs) % 2:
         raise InputError(f"Config pairs come as KEY VALUE, but {pairs[-1]!r} has no value after it.")
     resolver.pairs(pairs, "the command line")
     given = dict(zip(pairs[::2], pairs[1::2], strict=True))
-    spec = suite_yaml.read(file, known, resolver, seeds, given)
+    spec = suite_yaml.read(file, tree, known, resolver, seeds, given)
     where = Path(output or spec.output)
-    drafts = merge(expand(spec.blocks, resolver, str(where), root))
+    drafts = merge(expand(spec.blocks, resolver, str(where), root, plugins, plugin_cfg))
     known.save()
     options = ["--output", str(where), "--root", root]
     options += ["--seeds", *map(str, seeds)] if seeds else []

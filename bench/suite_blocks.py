@@ -6,7 +6,7 @@ themselves are in runs/ (docs/add_a_protocol.md).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 from dassl.utils import InputError
@@ -69,10 +69,10 @@ class Protocol:
     default: str = ""
 
 
-def datasets_of(protocol: Protocol, names: str, source: str) -> list[str]:
+def datasets_of(protocol: Protocol, names: str, source: str, plugins: Sequence[str] = ()) -> list[str]:
     """From names with commas, groups among them. Raises InputError for unknown ones."""
     find = noise_protocols.datasets_of if protocol.script in noise_protocols.PROTOCOLS else expand
-    return find(protocol.script, names, source)
+    return find(protocol.script, names, source, plugins)
 
 
 def _base2new(block: Block, method: str, seed: int, settings: Settings) -> Iterator[Job]:

@@ -27,8 +27,10 @@ class Draft:
     resolved: list[Resolved]
 
 
-def expand(blocks: Sequence[Block], resolver: Resolver, output: str, root: str) -> Iterator[Draft]:
-    """Seed by seed, so that a first table is there early."""
+def expand(
+    blocks: Sequence[Block], resolver: Resolver, output: str, root: str, plugins: Sequence[str], cfgs: Sequence[str]
+) -> Iterator[Draft]:
+    """Seed by seed, so that a first table is there early. plugins, cfgs: files that every run loads."""
     for seed in dict.fromkeys(seed for block in blocks for seed in block.seeds):
         for block in blocks:
             for name, method, pairs in block.methods:
@@ -40,7 +42,7 @@ def expand(blocks: Sequence[Block], resolver: Resolver, output: str, root: str) 
                     flat = tuple(x for pair in settings.items() for x in pair)
                     folder = f"{output}/variants/{label}" if label else output
                     for shots in block.shots[:1] if method in UNTRAINED else block.shots:
-                        own = Settings(root, block.cfg, shots, folder, "", flat, block.source)
+                        own = Settings(root, block.cfg, shots, folder, "", flat, block.source, plugins, cfgs)
                         yield from _block_drafts(block, method, seed, own, label, resolver)
 
 

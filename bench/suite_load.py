@@ -31,6 +31,21 @@ def _mapping(loader, node):
 _Loader.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, _mapping)
 
 
+def plugins_of(tree: dict, file: Path) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """(`plugins`, `plugin_cfg`) of a suite, absolute: their paths begin at the suite's own folder.
+
+    Raises InputError for what is no list of texts.
+    """
+    found = []
+    for key in ("plugins", "plugin_cfg"):
+        names = tree.get(key, [])
+        names = [names] if isinstance(names, str) else names
+        if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+            raise InputError(f"{file}, {key}: must be a list of files, but is {kind(names)}.")
+        found.append(tuple(str((file.parent / Path(name).expanduser()).resolve()) for name in names))
+    return found[0], found[1]
+
+
 def load(file: Path) -> dict:
     """The file's tree. Raises InputError for a missing one and for what is not YAML."""
     if not file.is_file():

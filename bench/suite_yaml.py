@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from dassl.utils import InputError
+from runs.arguments import is_file
 from runs.config_names import method_name
 from runs.robust_protocol import MODES
 
@@ -15,7 +16,6 @@ from .generalization import check_methods
 from .known import Known
 from .resolved import Resolver
 from .suite_blocks import PROTOCOLS, Block, Protocol, datasets_of
-from .suite_load import load
 from .suite_values import (
     check_keys,
     check_type,
@@ -29,7 +29,7 @@ from .suite_values import (
     whole_numbers,
 )
 
-TOP = ("name", "output", "seeds", "overrides", "slurm", "blocks")
+TOP = ("name", "output", "seeds", "overrides", "slurm", "plugins", "plugin_cfg", "blocks")
 COMMON = (
     "name", "protocol", "methods", "datasets", "seeds", "shots", "cfg", "variant", "overrides", "sweep",
 )  # fmt: skip
@@ -46,9 +46,9 @@ class Spec:
     slurm: dict[str, object]
 
 
-def read(file: Path, known: Known, resolver: Resolver, seeds: Sequence[int], pairs: dict[str, str]) -> Spec:
-    """seeds, pairs: of the command line; they win."""
-    tree, place = load(file), str(file)
+def read(file: Path, tree: dict, known: Known, resolver: Resolver, seeds: Sequence[int], pairs: dict[str, str]) -> Spec:
+    """tree: what the file holds. seeds, pairs: of the command line; they win."""
+    place = str(file)
     check_keys(tree, TOP, place)
     name = tree.get("name", file.stem)
     check_type(name, str, f"{place}, name")
@@ -61,7 +61,7 @@ def read(file: Path, known: Known, resolver: Resolver, seeds: Sequence[int], pai
     if not blocks:
         raise InputError(f"{place}, blocks: is empty; name at least one block.")
     common = pairs_of(tree.get("overrides", {}), f"{place}, overrides", resolver)
-    reader = _Reader(known, resolver, tuple(seeds), tree.get("seeds", [1, 2, 3]), common, pairs)
+    reader = _Reader(file, known, resolver, tuple(seeds), tree.get("seeds", [1, 2, 3]), common, pairs)
     found = []
     for number, block in enumerate(blocks, start=1):
         found.append(reader.block(block, f"{place}, block {number}"))
@@ -75,6 +75,7 @@ def read(file: Path, known: Known, resolver: Resolver, seeds: Sequence[int], pai
 
 @dataclass(frozen=True)
 class _Reader:
+    file: Path
     known: Known
     resolver: Resolver
     given_seeds: tuple[int, ...]
@@ -98,6 +99,8 @@ class _Reader:
         check_type(variant, str, f"{place}, variant")
         cfg = tree.get("cfg", "")
         check_type(cfg, str, f"{place}, cfg")
+        if is_file(cfg):
+            cfg = str((self.file.parent / Path(cfg).expanduser()).resolve())
         overrides = self.common | pairs_of(tree.get("overrides", {}), f"{place}, overrides", self.resolver)
         own = {
             "methods": self._methods(listed(tree, "methods", place), f"{place}, methods"),
@@ -119,6 +122,12 @@ class _Reader:
         found = []
         for name in names:
             check_type(name, str, place)
+            for sentence, classes in self.known.broken:
+                if name in classes:
+                    raise InputError(f"{place}: {name} is a plugin's, and {sentence[0].lower()}{sentence[1:]}.")
+            if name in self.known.from_plugins:
+                found.append(("", name, ()))
+                continue
             if name.casefold() in variants:
                 label = variants[name.casefold()]
                 method, pairs = self.known.variants[label]
@@ -137,7 +146,7 @@ class _Reader:
             names = ",".join(map(str, names))
         check_type(names, str, place)
         try:
-            found = datasets_of(protocol, names, source)
+            found = datasets_of(protocol, names, source, self.known.plugins)
         except InputError as error:
             raise InputError(f"{place}: {error}") from error
         if source and source in found:
@@ -150,7 +159,7 @@ class _Reader:
         source = tree.get("source", "imagenet")
         check_type(source, str, f"{place}, source")
         try:
-            datasets_of(PROTOCOLS["few_shot"], source, "")
+            datasets_of(PROTOCOLS["few_shot"], source, "", self.known.plugins)
         except InputError as error:
             raise InputError(f"{place}, source: {error}") from error
         return source

@@ -12,16 +12,17 @@ from torch.utils.flop_counter import FlopCounterMode
 from yacs.config import CfgNode
 
 import train
-from attacks import AttackSettings
+from attacks import AttackSettings, PixelModel
 from attacks.adaptive import Eot, check_names
 from dassl.engine import build_trainer
 from dassl.utils import InputError, attach_logger, derive_seed, set_random_seed, setup_logger
 from datasets.adversarial_manifest import stratified
 from datasets.adversarial_pictures import base_pictures, picture_transform
+from plugins.hosting import hosted, is_hosted, watch
+from plugins.loading import load_plugins, require
 from runs.folder import RunFolder
 from runs.record import backbone, hardware
 from runs.robust_protocol import MODES, check_mode
-from trainers.discovery import load_plugin
 
 from . import checks, controls
 from .attackers import Stored, attacker_of
@@ -81,10 +82,10 @@ def named(cfg: CfgNode, mode: str) -> CfgNode:
 
 def main(args: Namespace, options: Options) -> None:
     """From train.py's arguments to results.json. A finished evaluation with the same config is left as it is."""
-    for plugin in args.plugin:
-        load_plugin(plugin)
+    broken = load_plugins(args.plugin, args.trainer)
     args.eval_only = True
     cfg, mode = setup(args)
+    require(broken, cfg.TRAINER.NAME, cfg.DATASET.NAME)
     folder = RunFolder(named(cfg, mode), args)
     folder.settings |= {"evaluation": MODES[mode], "checks": options.checks, "check_images": options.check_images}
     with folder:
@@ -97,9 +98,11 @@ def main(args: Namespace, options: Options) -> None:
         setup_logger(cfg.OUTPUT_DIR)
         attach_logger(*train.LOGGERS, "robustness")
         folder.write_config()
-        trainer = build_trainer(cfg)
-        trainer.load_model(args.model_dir, epoch=args.load_epoch)
-        found = evaluate(trainer, mode, options)
+        with hosted(cfg):
+            trainer = build_trainer(cfg)
+            watch(trainer)
+            trainer.load_model(args.model_dir, epoch=args.load_epoch)
+            found = evaluate(trainer, mode, options)
         write(found, folder, args)
 
 
@@ -115,6 +118,8 @@ def evaluate(trainer, mode: str, options: Options) -> Evaluation:
     seeds = [derive_seed(settings.seed, cfg.DATASET.NAME, split, key, "attack") for key in deployed.keys]
     images = Images(base_pictures(items, picture_transform(cfg)), deployed.label, seeds)
     rows = list(range(len(items)))
+    if mode == "W" and is_hosted(cfg):
+        check_open(trainer, images)
 
     ordinary = deployed.clean()
     started = time.time()
@@ -138,6 +143,20 @@ def evaluate(trainer, mode: str, options: Options) -> Evaluation:
     random, dynamic, odd = method_flags(c, logits)
     found.flags = checks.flags(random, dynamic, odd, found.checks)
     return found
+
+
+def check_open(trainer, images: Images) -> None:
+    """Raises InputError unless the gradient of a plugin's logits reaches the picture."""
+    name, classes = trainer.cfg.TRAINER.NAME, len(trainer.dm.dataset.classnames)
+    with PixelModel(trainer) as answer:
+        x = (images.pictures([0, 1]).to(trainer.device).float() / 255).requires_grad_()
+        logits = answer(x)
+    if logits.shape != (2, classes) or not logits.requires_grad:
+        found = f"gives {tuple(logits.shape)}" if logits.requires_grad else "gives logits without a gradient"
+        raise InputError(
+            f"{name} cannot be attacked in MODE W: its model_inference {found}, not [images, {classes}] logits that "
+            "depend on the picture; take MODE T, or mend the plugin."
+        )
 
 
 def run_checks(found: Evaluation, c: controls.Controls, ordinary, logits, options: Options) -> list[Check]:

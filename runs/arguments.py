@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from dassl.utils import InputError
+from plugins.places import config_of
 
 from .config_names import CONFIG_FOLDER, UNTRAINED, config_name
 from .targets import dataset_config
@@ -23,6 +25,8 @@ class Settings:
     load_epoch: str = ""
     pairs: tuple[str, ...] = field(default=())
     source: str = ""
+    plugins: tuple[str, ...] = ()  # files of trainers and datasets from outside
+    plugin_cfg: tuple[str, ...] = ()  # files that add their config keys
 
     @classmethod
     def from_environment(cls, env: Mapping[str, str], pairs: list[str], whole: bool = False) -> Settings:
@@ -39,11 +43,23 @@ class Settings:
             load_epoch=env.get("LOADEP", ""),
             pairs=tuple(pairs),
             source=env.get("SOURCE", ""),
+            plugins=files(env.get("PLUGIN", "")),
+            plugin_cfg=files(env.get("PLUGIN_CFG", "")),
         )
 
     def config(self, trainer: str, dataset: str, task: str = "B2N") -> str:
-        """CFG, or the config that the method takes for this."""
-        return self.cfg or config_name(trainer, dataset, task, self.shots)
+        """CFG (of a file, its name), or the config that the method takes for this."""
+        return Path(self.cfg).stem if is_file(self.cfg) else self.cfg or config_name(trainer, dataset, task, self.shots)
+
+
+def files(text: str) -> tuple[str, ...]:
+    """Paths with ":" between them, as in PATH."""
+    return tuple(path for path in text.split(os.pathsep) if path)
+
+
+def is_file(cfg: str) -> bool:
+    """Does CFG give a YAML file, in place of the name of one?"""
+    return cfg.endswith((".yaml", ".yml"))
 
 
 def last_epoch(folder: Path, script: str = "base2new_train.sh with the same arguments") -> str:
@@ -74,9 +90,14 @@ def test_mode(trainer: str, trained: Path, settings: Settings, script: str) -> l
 def arguments(
     trainer: str, dataset: str, seed: int, settings: Settings, cfg: str, folder: Path, mode: list[str], pairs: list[str]
 ) -> list[str]:
-    config = Path("configs", "trainers", CONFIG_FOLDER.get(trainer, trainer), f"{cfg}.yaml")
+    if is_file(settings.cfg):
+        config = Path(settings.cfg)
+    else:
+        config = config_of("trainers", f"{CONFIG_FOLDER.get(trainer, trainer)}/{cfg}.yaml", settings.plugins)
+    plugins = [x for file in settings.plugins for x in ("--plugin", file)]
+    plugins += [x for file in settings.plugin_cfg for x in ("--plugin-cfg", file)]
     return [
-        "--root", settings.data, "--seed", str(seed), "--trainer", trainer,
-        "--dataset-config-file", str(dataset_config(dataset)), "--config-file", str(config),
+        "--root", settings.data, "--seed", str(seed), "--trainer", trainer, *plugins,
+        "--dataset-config-file", str(dataset_config(dataset, settings.plugins)), "--config-file", str(config),
         "--output-dir", str(folder), *mode, *pairs, *settings.pairs,
     ]  # fmt: skip

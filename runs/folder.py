@@ -6,6 +6,7 @@ import hashlib
 import json
 import time
 from argparse import Namespace
+from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 
@@ -13,8 +14,11 @@ from filelock import FileLock, Timeout
 from yacs.config import CfgNode
 
 from clipkit import InputError as BackboneInputError
+from dassl.data.datasets import DATASET_REGISTRY
 from dassl.engine import TRAINER_REGISTRY
 from dassl.utils import InputError, atomic_path
+from plugins.config_keys import ADDED
+from plugins.origin import is_plugin
 
 from .config import all_keys
 
@@ -32,7 +36,7 @@ def settings(cfg: CfgNode, args: Namespace) -> dict[str, object]:
 
     Plain JSON values. Settings of other methods are left out.
     """
-    foreign = _foreign_keys(cfg)
+    foreign = foreign_keys(cfg)
     found = {"mode": "test" if args.eval_only else "build" if args.no_train else "train"}
     if args.eval_only and args.model_dir:
         found["model"] = f"{args.model_dir}@{args.load_epoch}"
@@ -130,14 +134,29 @@ def _value(cfg: CfgNode, path: list[str]) -> object:
     return cfg
 
 
-def _foreign_keys(cfg: CfgNode) -> set[str]:
-    """Keys that only methods other than the run's declare; of a trainer that declares none, no key is foreign."""
-    names = TRAINER_REGISTRY.registered_names()
-    if cfg.TRAINER.NAME not in names:
+def foreign_keys(cfg: CfgNode) -> set[str]:
+    """Keys that say nothing about a run: those that only other methods declare, or plugins that it does not use.
+
+    Of a trainer that declares none, all keys are its own but those of other plugins.
+    """
+    if cfg.TRAINER.NAME not in TRAINER_REGISTRY:
         return set()
-    own = getattr(TRAINER_REGISTRY.get(cfg.TRAINER.NAME), "config_defaults", None)
+    method = TRAINER_REGISTRY.get(cfg.TRAINER.NAME)
+    trainers, datasets = (
+        [registry.get(name) for name in registry.registered_names()]
+        for registry in (TRAINER_REGISTRY, DATASET_REGISTRY)
+    )
+    used = (method, DATASET_REGISTRY.get(cfg.DATASET.NAME) if cfg.DATASET.NAME in DATASET_REGISTRY else None)
+    strangers = [kind for kind in (*trainers, *datasets) if is_plugin(kind) and kind not in used]
+    others = _declared(strangers) - _declared(kind for kind in (*trainers, *datasets) if kind not in strangers)
+    if not is_plugin(method):
+        others |= ADDED
+    own = getattr(method, "config_defaults", None)
     if own is None:
-        return set()
-    declared = {key for name in names for key in getattr(TRAINER_REGISTRY.get(name), "config_defaults", {})}
+        return others
     unused = {key for key in all_keys(cfg) if key.startswith("TRAINER.") and key.count(".") > 1}
-    return (declared | unused) - set(own)
+    return (_declared(trainers) | unused | others) - set(own)
+
+
+def _declared(kinds: Iterable[type]) -> set[str]:
+    return {key for kind in kinds for key in getattr(kind, "config_defaults", {})}

@@ -5,6 +5,7 @@ Every run also saves the confusion matrix of its test (confusion.json). See `run
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
@@ -136,10 +137,10 @@ def _real_config(trainer: str, dataset: str, settings: Settings) -> str:
 # ---------------------------------------------------------------------- datasets
 
 
-def datasets_of(protocol: str, where: str, source: str = "") -> list[str]:
+def datasets_of(protocol: str, where: str, source: str = "", plugins: Iterable[str] = ()) -> list[str]:
     """Dataset names from a script's DATASET argument, as `targets.expand`; what `all` is depends on the protocol."""
     if protocol == "noise_train":
-        return expand(protocol, where)
+        return expand(protocol, where, "", plugins)
     parts = [part for part in where.split(",") if part]
     if protocol == "noise_xd_test" and "all" in parts:
         if (source or "imagenet") not in NOISE_TARGETS:
@@ -151,7 +152,7 @@ def datasets_of(protocol: str, where: str, source: str = "") -> list[str]:
         for name in parts:
             if name not in REAL_NOISE:
                 raise InputError(f"{name} has no noise of its own; {' and '.join(REAL_NOISE)} have.")
-    return expand("xd_train", ",".join(parts))
+    return expand("xd_train", ",".join(parts), "", plugins)
 
 
 PROTOCOLS = {

@@ -24,6 +24,7 @@ from dassl.engine import TRAINER_REGISTRY
 from dassl.utils import InputError, base_seed, derive_seed, read_image, seeded
 from dassl.utils.progress import progress
 from language import clean, read_classlist
+from plugins.hosting import hosted
 
 from .class_list import ClassList, descriptions_for
 from .trained_run import TrainedRun, read_run
@@ -61,14 +62,15 @@ def load_predictor(
     if backbone_path:
         cfg.MODEL.BACKBONE.PATH = str(backbone_path)
     cfg.VERBOSE, cfg.MODEL.INIT_WEIGHTS = False, ""
-    trainer = _build(run, names)
-    if hasattr(trainer, "method_cfg") and trainer.method_cfg().get("CSC") and names != own:
-        raise InputError(f"{model_dir} learned a context for each of its own classes (CSC); leave --classes out.")
-    models, epoch = trainer.get_model_names(), None
-    if models:
-        folder, epoch = run.weights(models, load_epoch)
-        trainer.load_model(folder, epoch=epoch)
-    trainer.set_model_mode("eval")
+    with hosted(cfg, quiet=True):
+        trainer = _build(run, names)
+        if hasattr(trainer, "method_cfg") and trainer.method_cfg().get("CSC") and names != own:
+            raise InputError(f"{model_dir} learned a context for each of its own classes (CSC); leave --classes out.")
+        models, epoch = trainer.get_model_names(), None
+        if models:
+            folder, epoch = run.weights(models, load_epoch)
+            trainer.load_model(folder, epoch=epoch)
+        trainer.set_model_mode("eval")
     return Predictor(trainer, names, epoch)
 
 
@@ -145,7 +147,8 @@ class Predictor:
                 logger.warning("Warning: %s; skipped", sentence)
             if batch["index"]:
                 # Whatever inference draws depends on the run's seed, not on what was drawn before.
-                with seeded(derive_seed(base_seed(self.cfg), "test", "test"), cuda=True):
+                seed = derive_seed(base_seed(self.cfg), "test", "test")
+                with hosted(self.cfg, quiet=True), seeded(seed, cuda=True):
                     image, _ = self.trainer.parse_batch_test(batch)
                     logits = self.trainer.model_inference(image)
                 yield batch["index"], logits.float().softmax(dim=1).cpu()

@@ -8,6 +8,8 @@ Settings come from the environment, under the names that CoOp's scripts use:
     OUTPUT  folder that all runs go under          (default: output)
     LOADEP  epoch of the checkpoint to be tested   (default: the last one)
     SOURCE  what (noise_)xd_train trained on       (default: imagenet; for embedded datasets: shapes)
+    PLUGIN  trainer and dataset files from outside, with ":" between them; PLUGIN_CFG: files with their config keys
+            (docs/plugins.md)
 """
 
 from __future__ import annotations
@@ -44,7 +46,7 @@ def plan(
     several = [Settings.from_environment({**env, "SHOTS": k}, pairs, whole) for k in counts]
     find = noise.datasets_of if protocol in noise.PROTOCOLS else expand
     runs = []
-    for dataset in find(protocol, where, several[0].source):
+    for dataset in find(protocol, where, several[0].source, several[0].plugins):
         for settings in several:
             first = PROTOCOLS[protocol](trainer, dataset, seed, settings)
             runs += [first, *noise.second_test(protocol, trainer, dataset, seed, settings, first)]

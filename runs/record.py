@@ -11,21 +11,30 @@ import subprocess
 import sys
 import time
 from argparse import Namespace
+from collections.abc import Mapping
 from importlib import metadata
 from pathlib import Path
 
 import torch
 from yacs.config import CfgNode
 
+from dassl.data.datasets import DATASET_REGISTRY
+from dassl.engine import TRAINER_REGISTRY
 from dassl.utils import write_json
+from plugins.origin import provenance
 
 from .folder import settings, settings_hash
 
 PACKAGES = ("torch", "torchvision", "clip-anytorch", "numpy", "pillow", "scikit-learn", "safetensors", "torchattacks")
 
 
-def write_record(path: Path, cfg: CfgNode, args: Namespace, trainer, seconds: float) -> None:
-    """Writes results.json atomically. `results` is None when the run tested nothing (--no-train)."""
+def write_record(
+    path: Path, cfg: CfgNode, args: Namespace, trainer, seconds: float, tested: Mapping | None = None
+) -> None:
+    """Writes results.json atomically. `results` is None when the run tested nothing (--no-train).
+
+    tested: {"accuracy"} that a plugin's `test()` gave; it counts where the evaluator found another one, or none.
+    """
     found = settings(cfg, args)
     data = trainer.dm.dataset
     record = {
@@ -40,9 +49,12 @@ def write_record(path: Path, cfg: CfgNode, args: Namespace, trainer, seconds: fl
         "subsample_classes": cfg.DATASET.SUBSAMPLE_CLASSES,
         "shots": cfg.DATASET.NUM_SHOTS,
         "backbone": backbone(trainer),
-        "results": getattr(trainer.evaluator, "results", None) or None,
+        "results": _results(trainer, tested or {}),
+        "plugins": _plugins(cfg),
         **getattr(trainer, "record", {}),
-        "learnable_numbers": sum(p.numel() for m in trainer._models.values() for p in m.parameters()),
+        "learnable_numbers": sum(
+            p.numel() for m in trainer._models.values() for p in m.parameters() if p.requires_grad
+        ),
         "classnames": list(data.classnames),
         "noise": getattr(data, "noise", None),
         "adversarial": getattr(data, "adversarial", None),
@@ -58,6 +70,18 @@ def write_record(path: Path, cfg: CfgNode, args: Namespace, trainer, seconds: fl
         "finished": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
     }
     write_json(record, str(path))
+
+
+def _results(trainer, tested: Mapping) -> dict | None:
+    found = getattr(trainer.evaluator, "results", None) or {}
+    same = "accuracy" not in tested or found.get("accuracy") == tested["accuracy"]
+    return (found if same else dict(tested)) or None
+
+
+def _plugins(cfg: CfgNode) -> dict | None:
+    """Where trainer and dataset come from, if not from here."""
+    kinds = {"trainer": TRAINER_REGISTRY.get(cfg.TRAINER.NAME), "dataset": DATASET_REGISTRY.get(cfg.DATASET.NAME)}
+    return {what: about for what, kind in kinds.items() if (about := provenance(kind))} or None
 
 
 def backbone(trainer) -> dict:

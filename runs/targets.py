@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import difflib
+from collections.abc import Iterable
 from pathlib import Path
 
 from dassl.utils import InputError
+from plugins.places import config_of
 
 from .config_names import EMBEDDED
 
@@ -25,9 +27,12 @@ SHIFTS = {
 }
 
 
-def dataset_config(name: str) -> Path:
-    """A dataset's config file, seen from the project's folder. Raises InputError for an unknown one."""
-    file = Path("configs", "datasets", f"{name}.yaml")
+def dataset_config(name: str, plugins: Iterable[str] = ()) -> Path:
+    """A dataset's config file, seen from the project's folder; also one in the checkout of a plugin.
+
+    Raises InputError for an unknown one.
+    """
+    file = config_of("datasets", f"{name}.yaml", plugins)
     if not (ROOT / file).is_file():
         known = sorted(p.stem for p in (ROOT / file).parent.glob("*.yaml"))
         near = difflib.get_close_matches(name, known, n=3, cutoff=0.4)
@@ -42,7 +47,7 @@ def default_source(target: str) -> str:
     return "shapes" if target in EMBEDDED else "imagenet"
 
 
-def expand(protocol: str, where: str, source: str = "") -> list[str]:
+def expand(protocol: str, where: str, source: str = "", plugins: Iterable[str] = ()) -> list[str]:
     """Dataset names from a script's DATASET argument: one name, several with commas, or a group's name.
 
     Groups: `all` and, in base-to-new and few-shot, `embedded`. Raises InputError for an empty argument, unknown
@@ -61,5 +66,5 @@ def expand(protocol: str, where: str, source: str = "") -> list[str]:
     if not names:
         raise InputError("DATASET is empty; give a dataset, several with commas, or `all`.")
     for name in names:
-        dataset_config(name)
+        dataset_config(name, plugins)
     return list(dict.fromkeys(names))

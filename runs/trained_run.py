@@ -11,11 +11,13 @@ from pathlib import Path
 import yaml
 from yacs.config import CfgNode
 
-from dassl.config import get_cfg_default
+from dassl.config import add_keys, get_cfg_default
 from dassl.engine import TRAINER_REGISTRY
 from dassl.utils import InputError, load_checkpoint
+from plugins.config_keys import leaves
+from plugins.origin import is_plugin
 
-from .config import all_keys, merge_pairs
+from .config import merge_pairs
 
 
 @dataclass
@@ -82,20 +84,18 @@ def read_run(folder: str | Path) -> TrainedRun:
         raise InputError(f"{file}: the method {name!r} is not known here; give its file with --plugin.")
     cfg = get_cfg_default()
     extend_cfg(cfg)
-    pairs = []
-    for key in all_keys(tree):
-        part = key.split(".")
-        # The run may have known plugins that this process does not: their keys say nothing about it.
-        if not (part[0] == "TRAINER" and len(part) > 2 and part[1] not in cfg.TRAINER):
-            pairs += [key, _value(tree, part)]
-    merge_pairs(cfg, pairs, str(file))
+    values = leaves(tree)
+    if is_plugin(TRAINER_REGISTRY.get(name)):
+        add_keys(cfg, values)  # whatever its checkout's train.py added
+    # The run may have known plugins that this process does not: their keys say nothing about it.
+    known = {key: value for key, value in values.items() if not _of_stranger(key, cfg)}
+    merge_pairs(cfg, [x for pair in known.items() for x in pair], str(file))
     settings = {}
     with suppress(json.JSONDecodeError):
         settings = json.loads(text.partition("\n")[0].removeprefix("# settings: "))
     return TrainedRun(Path(folder), cfg, settings)
 
 
-def _value(node: CfgNode, path: list[str]) -> object:
-    for part in path:
-        node = node[part]
-    return node
+def _of_stranger(key: str, cfg: CfgNode) -> bool:
+    part = key.split(".")
+    return part[0] == "TRAINER" and len(part) > 2 and part[1] not in cfg.TRAINER

@@ -44,7 +44,7 @@ class Tiny:
 @pytest.fixture(autouse=True)
 def untouched_loggers():
     """A run makes our loggers print for themselves; each test starts without that, for `caplog`'s sake."""
-    for name in ("train", "trainers", "datasets", "clipkit", "language"):
+    for name in ("train", "trainers", "datasets", "clipkit", "language", "plugins"):
         logger = logging.getLogger(name)
         logger.propagate, logger.handlers = True, []
         logger.setLevel(logging.NOTSET)

@@ -1,18 +1,13 @@
-"""Finding trainers: every module of this package, and files from outside given with `--plugin`."""
+"""Finding trainers: every module of this package. For files from outside see `plugins/`."""
 
 from __future__ import annotations
 
-import hashlib
 import importlib
-import importlib.util
 import pkgutil
-import sys
 from pathlib import Path
-from types import ModuleType
 
 from yacs.config import CfgNode
 
-from clipkit import InputError
 from dassl.config import add_keys
 from dassl.data.datasets import DATASET_REGISTRY
 from dassl.engine import TRAINER_REGISTRY
@@ -26,31 +21,6 @@ def discover() -> list[str]:
     for name in names:
         importlib.import_module(f"{package}.{name}")
     return names
-
-
-def load_plugin(path: str) -> ModuleType:
-    """Imports a trainer file from outside the tree; loading the same file twice is harmless.
-
-    Raises InputError when the file is missing, is not Python, or cannot be imported.
-    """
-    file = Path(path).expanduser().resolve()
-    if not file.is_file() or file.suffix != ".py":
-        raise InputError(f"--plugin {path}: there is no Python file at {file}; give the path of a trainer file.")
-    name = f"plugin_{file.stem}_{hashlib.sha256(str(file).encode()).hexdigest()[:8]}"
-    if name in sys.modules:
-        return sys.modules[name]
-    spec = importlib.util.spec_from_file_location(name, file)
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module
-    sys.path.append(str(file.parent))  # a plugin may import its neighbours; ours come first
-    try:
-        spec.loader.exec_module(module)
-    except Exception as error:
-        del sys.modules[name]
-        raise InputError(
-            f"--plugin {path}: importing it failed with {type(error).__name__}: {error}; mend the file."
-        ) from error
-    return module
 
 
 def add_defaults(cfg: CfgNode, registry: Registry) -> None:

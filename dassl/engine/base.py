@@ -59,11 +59,18 @@ class TrainerBase(ModelKeeper):
         return {}
 
     def extra_state(self) -> dict:
-        """What else a resumed run needs (a running average, a gradient scaler's state): tensors and plain values."""
-        return {}
+        """What else a resumed run needs (a running average, say): tensors and plain values.
+
+        Here the loss scale, where there is a gradient scaler under its usual name.
+        """
+        scaler = getattr(self, "scaler", None)
+        return {} if scaler is None else {"scaler": scaler.state_dict()}
 
     def load_extra_state(self, state: dict) -> None:
         """Take back what `extra_state` gave. Called on resume, also with {} for a file without it."""
+        scaler = getattr(self, "scaler", None)
+        if scaler is not None and state.get("scaler"):
+            scaler.load_state_dict(state["scaler"])
 
     def resume_model_if_exist(self, directory: str) -> int:
         """Resume all registered models if each has a folder in `directory`; returns the epoch index to go on at."""

@@ -24,9 +24,13 @@ class Registry:
             return lambda member: self.register(member, force=force)
         name = obj.__name__
         if name in self._members and not force:
-            raise KeyError(f"{name} is registered already in the {self._name} registry (force=True replaces it)")
+            return self.when_taken(obj)
         self._members[name] = obj
         return obj
+
+    def when_taken(self, obj: Callable) -> Callable:
+        """What `register` does where the name of `obj` is taken; a place for other behaviour."""
+        raise KeyError(f"{obj.__name__} is registered already in the {self._name} registry (force=True replaces it)")
 
     def get(self, name: str) -> Callable:
         if name not in self._members:

@@ -6,9 +6,9 @@ import json
 
 import pytest
 
-from clipkit import InputError
 from dassl.engine import TRAINER_REGISTRY
-from trainers.discovery import load_plugin
+from dassl.utils import InputError
+from plugins.loading import load_plugin
 
 PLUGIN = '''
 from dassl.engine import TRAINER_REGISTRY

@@ -1,0 +1,24 @@
+"""`python train.py --list`: every trainer and dataset, and where each comes from."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from tabulate import tabulate
+
+from dassl.data.datasets import DATASET_REGISTRY
+from dassl.engine import TRAINER_REGISTRY
+
+from .loading import Broken
+from .origin import origin
+
+
+def listing(broken: Iterable[Broken]) -> str:
+    """A table, and a line for each plugin that could not be imported."""
+    rows = [
+        (what, name, origin(registry.get(name)))
+        for what, registry in (("trainer", TRAINER_REGISTRY), ("dataset", DATASET_REGISTRY))
+        for name in sorted(registry.registered_names(), key=str.casefold)
+    ]
+    lines = [tabulate(rows, ["", "name", "from"]), *(f"left out: {each.sentence}" for each in broken)]
+    return "\n".join(lines)

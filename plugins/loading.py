@@ -1,0 +1,156 @@
+"""Importing plugins. A broken one is told in a sentence with its file and line, and the others load."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import logging
+import sys
+import traceback
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from types import ModuleType
+from typing import NamedTuple
+
+from dassl.data.datasets import DATASET_REGISTRY
+from dassl.engine import TRAINER_REGISTRY
+from dassl.utils import InputError
+
+from . import clip_names, entry_points, registration
+from .places import is_ours, place_of
+from .scope import AROUND, SCOPES, Loader, scope_of
+
+logger = logging.getLogger("plugins")
+AROUND[:] = [registration.registering, clip_names.adopting]
+
+
+class Broken(NamedTuple):
+    """sentence: what is wrong, with file and line. file: the plugin's own, whose classes are missing for it."""
+
+    sentence: str
+    file: Path | None
+
+    def classes(self) -> Mapping[str, int]:
+        """{class in the file: its line}."""
+        return registration.classes_in(self.file) if self.file and self.file.is_file() else {}
+
+
+_broken_packages: list[Broken] | None = None  # None: not looked for yet
+
+
+def load_plugins(files: Iterable[str] = (), trainer: str = "") -> list[Broken]:
+    """Imports the installed plugins and these files; what was imported before is left alone. Returns the broken ones.
+
+    Each of these gets a line in the log. Raises InputError for a file that does not exist, and for a broken plugin that
+    should have brought `trainer`, which is asked for.
+    """
+    global _broken_packages
+    if _broken_packages is None:
+        _broken_packages = _load_all(_load_package, entry_points.found())
+    for file in files:
+        place_of(file)
+    broken = [*_broken_packages, *_load_all(load_plugin, files)]
+    require(broken, trainer)
+    for each in broken:
+        logger.warning("Warning: %s; it is left out.", each.sentence)
+    return broken
+
+
+def _load_all(load: Callable, plugins: Iterable) -> list[Broken]:
+    broken = []
+    for plugin in plugins:
+        try:
+            load(plugin)
+        except BrokenPlugin as error:
+            broken.append(error.broken)
+    return broken
+
+
+def require(broken: Iterable[Broken], trainer: str = "", dataset: str = "") -> None:
+    """Raises InputError where one of these names should have come from a plugin that is broken."""
+    for name, registry in ((trainer, TRAINER_REGISTRY), (dataset, DATASET_REGISTRY)):
+        for each in broken:
+            # also where a class of that name is registered: the plugin's is meant
+            if name in each.classes() or (name and name not in registry):
+                raise InputError(f"{each.sentence}.")
+
+
+class BrokenPlugin(InputError):
+    """A plugin that cannot be imported."""
+
+    def __init__(self, broken: Broken) -> None:
+        super().__init__(f"{broken.sentence}.")
+        self.broken = broken
+
+
+def load_plugin(path: str | Path) -> ModuleType:
+    """Imports a file from outside the tree, and what it imports; loading the same file twice is harmless.
+
+    Raises InputError when the file is missing, is not Python, cannot be imported, or registers what cannot be.
+    """
+    place = place_of(path)
+    if is_ours(place.root, place.module):
+        return importlib.import_module(place.module)
+    scope = scope_of(place.root)
+    name = f"{scope.name}.{place.module}"
+    registration.NAMED.add(name)
+    return _guarded(f"--plugin {path}", place.file, scope.name, lambda: _import(name, place.file))
+
+
+def _import(name: str, file: Path) -> ModuleType:
+    if name in sys.modules:
+        for refused in registration.PASSED_OVER[name]:  # when another plugin imported it
+            raise refused
+        return sys.modules[name]
+    if name.endswith(f".{file.stem}"):
+        return importlib.import_module(name)
+    spec = importlib.util.spec_from_file_location(name, file, loader=Loader(name, str(file)))
+    module = sys.modules[name] = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def _load_package(point) -> object:
+    top = point.module.partition(".")[0]
+    registration.NAMED.add(point.module)
+    what = f"The plugin {point.name} of {entry_points.package_of(point)}"
+    return _guarded(what, None, top, lambda: entry_points.import_point(point))
+
+
+def _guarded(what: str, file: Path | None, scope: str, load: Callable[[], ModuleType]) -> ModuleType:
+    """`load()`; where that fails, nothing of it stays: no module, no registered class."""
+    modules, registered = set(sys.modules), registration.snapshot()
+    try:
+        module = load()
+        registration.check_kinds(registered)
+        return module
+    except Exception as error:
+        for name in set(sys.modules) - modules:
+            if name.partition(".")[0] in SCOPES and name != scope:
+                del sys.modules[name]
+                registration.PASSED_OVER.pop(name, None)
+        registration.restore(registered)
+        raise BrokenPlugin(_told(what, file, error)) from error
+
+
+def _told(what: str, file: Path | None, error: Exception) -> Broken:
+    where, line = location(error) or (file, 0)
+    said = f"{type(error).__name__}: {str(error).splitlines()[0]}" if str(error) else type(error).__name__
+    if isinstance(error, registration.Refused):
+        said = str(error)
+        line = line or (registration.classes_in(where).get(error.name, 0) if where else 0)
+    elif isinstance(error, SyntaxError):
+        said = f"{error.msg} (SyntaxError)"
+    place = f"{where}, line {line}: " if line else f"{where}: " if where else ""
+    return Broken(f"{what} cannot be used: {place}{said.rstrip('.')}", file or where)
+
+
+def location(error: BaseException) -> tuple[Path, int] | None:
+    """(file, line) of the plugins' code that an error came from, the innermost; None if it came from elsewhere."""
+    if isinstance(error, SyntaxError) and error.filename:
+        return Path(error.filename), error.lineno or 0
+    theirs = {id(scope.builtins) for scope in SCOPES.values()}
+    for frame, line in reversed(list(traceback.walk_tb(error.__traceback__))):
+        if id(frame.f_globals.get("__builtins__")) in theirs:
+            return Path(frame.f_code.co_filename), line
+    return None

@@ -1,0 +1,143 @@
+"""The imports of a plugin, kept apart from ours and from other plugins'.
+
+Every checkout is a package of its own in `sys.modules` (`plugin_<hash>`), so that its `trainers`, `datasets`, `utils`
+or `clip` stand beside ours of the same name. Its modules run with an `__import__` of their own, which looks into the
+checkout first, as Python does for the checkout's own train.py. `dassl` is always ours.
+"""
+
+from __future__ import annotations
+
+import builtins
+import contextlib
+import hashlib
+import importlib.util
+import sys
+from collections.abc import Callable
+from importlib.machinery import ModuleSpec, PathFinder, SourceFileLoader
+from pathlib import Path
+from types import ModuleType
+
+from .places import PROJECT, USUAL, is_ours
+
+STOCK_CLIP = "plugin_clip"  # a second copy of the package `clip`, for plugins that bring none
+AROUND: list[Callable] = []  # module -> context manager, entered while a plugin's module is executed
+
+
+class Scope:
+    """root: the checkout's folder; None for an installed package, which lacks nothing but a suitable `clip`."""
+
+    def __init__(self, name: str, root: Path | None) -> None:
+        self.name, self.root = name, root
+        self.builtins = {**vars(builtins), "__import__": self._import}
+
+    def private(self, name: str) -> str | None:
+        """The module in `sys.modules` that `import name` means here; None: the one that it means everywhere."""
+        top, *parts = name.split(".")
+        if top == "dassl" or (self.root and is_ours(self.root, top)):
+            return None
+        if self.root is not None and _exists(self.root.joinpath(top, *parts)):
+            return f"{self.name}.{name}"
+        return ".".join([STOCK_CLIP, *parts]) if top == "clip" and self.name != STOCK_CLIP else None
+
+    def _import(self, name, globals=None, locals=None, fromlist=(), level=0):
+        if level:
+            return self._relative(name, globals, locals, fromlist, level)
+        private = self.private(name)
+        if private is None:
+            return builtins.__import__(name, globals, locals, fromlist)
+        if fromlist:
+            return builtins.__import__(private, globals, locals, fromlist)
+        importlib.import_module(private)
+        depth = 1 + private.count(".") - name.count(".")  # `import a.b` binds a
+        return sys.modules[".".join(private.split(".")[:depth])]
+
+    def _relative(self, name, globals, locals, fromlist, level):
+        """A neighbour; where there is none of that name (a file that was taken out of its checkout), ours."""
+        try:
+            return builtins.__import__(name, globals, locals, fromlist, level)
+        except ModuleNotFoundError as error:
+            wanted = importlib.util.resolve_name("." * level + name, globals["__package__"])
+            if not name or not fromlist or error.name != wanted:
+                raise
+            below = wanted.removeprefix(f"{self.name}.")
+            for ours in [below, *(f"{package}.{below}" for package in USUAL)]:
+                if ours.partition(".")[0] in USUAL and _exists(PROJECT.joinpath(*ours.split("."))):
+                    return builtins.__import__(ours, globals, locals, fromlist)
+            raise
+
+
+SCOPES: dict[str, Scope] = {}  # by the first part of the module names that they serve
+
+
+def scope_of(root: Path) -> Scope:
+    """The scope of a checkout, the same one for all its files."""
+    name = f"plugin_{hashlib.sha256(str(root).encode()).hexdigest()[:8]}"
+    if name not in SCOPES:
+        _add(Scope(name, root), [root])
+    return SCOPES[name]
+
+
+def add_package(top: str) -> None:
+    """Lets the modules of an installed package run as a plugin's. Harmless if they are imported already."""
+    SCOPES.setdefault(top, Scope(top, None))
+    _add_finder()
+
+
+def is_private(module: str) -> bool:
+    return module.partition(".")[0] in SCOPES
+
+
+def _add(scope: Scope, folders: list[Path]) -> None:
+    module = ModuleType(scope.name, "The modules of a plugin's checkout.")
+    module.__path__ = list(map(str, folders))
+    SCOPES[scope.name], sys.modules[scope.name] = scope, module
+    _add_finder()
+
+
+def _exists(path: Path) -> bool:
+    """Is there such a module or package? A folder without Python files (of data, say) is none."""
+    return path.with_name(f"{path.name}.py").is_file() or (path.is_dir() and any(path.glob("*.py")))
+
+
+class Loader(SourceFileLoader):
+    """Runs a module with the imports of its scope."""
+
+    def exec_module(self, module: ModuleType) -> None:
+        module.__builtins__ = SCOPES[module.__name__.partition(".")[0]].builtins
+        with contextlib.ExitStack() as stack:
+            for around in AROUND:
+                stack.enter_context(around(module))
+            super().exec_module(module)
+
+
+class Finder:
+    """Finds the modules of all scopes."""
+
+    @staticmethod
+    def find_spec(name: str, path=None, target=None) -> ModuleSpec | None:
+        scope = SCOPES.get(name.partition(".")[0])
+        if scope is None:
+            return None
+        if scope.root is not None:
+            spec = PathFinder.find_spec(name, path)
+        elif name == STOCK_CLIP:
+            spec = _stock_clip()
+        else:  # an installed package, by whichever way it is installed
+            others = (finder for finder in sys.meta_path if finder is not Finder and hasattr(finder, "find_spec"))
+            spec = next(filter(None, (finder.find_spec(name, path, target) for finder in others)), None)
+        if spec is not None and type(spec.loader) is SourceFileLoader:
+            spec.loader = Loader(spec.loader.name, spec.loader.path)
+        return spec
+
+
+def _stock_clip() -> ModuleSpec:
+    file = importlib.util.find_spec("clip").origin
+    return importlib.util.spec_from_file_location(
+        STOCK_CLIP, file, loader=Loader(STOCK_CLIP, file), submodule_search_locations=[str(Path(file).parent)]
+    )
+
+
+def _add_finder() -> None:
+    SCOPES.setdefault(STOCK_CLIP, Scope(STOCK_CLIP, None))
+    if Finder not in sys.meta_path:
+        sys.meta_path.insert(0, Finder)
