@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datasets.noise_config import ALIASES
 from datasets.noise_manifest import read_manifest
 from datasets.noisy import take_aliases
 
@@ -48,6 +49,10 @@ def published(cfg) -> dict[str, float]:
 
 def _noise(cfg) -> tuple[str, float]:
     """Type and rate, in whichever spelling they are given."""
+    dataset = cfg.DATASET
+    if "NOISE" not in dataset:  # on upstream Dassl: the flags of a fork that has label noise
+        kind = dataset.get("NOISE_TYPE", "")
+        return ALIASES.get(kind, kind), dataset.get("NOISE_RATE", 0.0)
     cfg = cfg.clone()
     take_aliases(cfg)
     noise = cfg.DATASET.NOISE

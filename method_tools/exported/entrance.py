@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import importlib
+import sys
 
 from yacs.config import CfgNode
 
@@ -32,6 +33,8 @@ def extend_cfg(cfg: CfgNode) -> None:
 
     A method whose name is taken here (a checkout's own CoOp) is registered as RobustPrompt<Name>.
     """
+    if "trainers.discovery" in sys.modules:
+        return  # RobustPrompt itself reads this train.py (--plugin-cfg): it has the methods and their keys
     attach_logger(__package__)
     add_keys(cfg, COMMON)
     for name, module in METHODS.items():

@@ -13,7 +13,7 @@ import train
 from dassl.config import get_cfg_default
 from dassl.engine import TRAINER_REGISTRY
 from dassl.utils import InputError
-from method_tools.exported.entrance import COMMON
+from method_tools.exported.entrance import COMMON, extend_cfg
 from method_tools.install import install
 from method_tools.package import collect
 from method_tools.rewrite import OWN, ROOT, rewrite
@@ -69,6 +69,13 @@ def test_the_common_keys_are_those_of_train_py():
         for part in key.split("."):
             node = node[part]
         assert node == value, key
+
+
+def test_a_train_py_with_the_two_lines_can_still_be_read_here():
+    """`--plugin-cfg` calls its extend_cfg in this tree, which has the methods already."""
+    cfg = get_cfg_default()
+    extend_cfg(cfg)
+    assert cfg == get_cfg_default() and "merge_from_list" not in vars(cfg)
 
 
 def test_the_names_of_upstream_are_in_our_engine_too():

@@ -37,7 +37,7 @@ TRAINED = {
     "RobustPromptCoOp": ("prompt_learner", "loss "),  # the checkout has a CoOp of its own
 }
 SHORT = {"OPTIM__MAX_EPOCH": 2, "TRAIN__CHECKPOINT_FREQ": 1}
-EUROSAT = ["--trainer", "ANPrompt", "DATASET.NAME", "EuroSAT"]
+EUROSAT = ["DATASET.NAME", "EuroSAT"]
 
 
 def two_lines(printed: str) -> tuple[str, str]:
@@ -45,6 +45,11 @@ def two_lines(printed: str) -> tuple[str, str]:
     found = re.findall(r"^ {4}(\S.*?) {4}#", printed, re.M)
     assert len(found) == 2
     return found[0], found[1]
+
+
+def here(given: list[str]) -> list[str]:
+    """A run's arguments as they are in this tree, where the checkout's configs lie elsewhere."""
+    return [str(HERE / "checkout" / x) if x.startswith("configs/") else x for x in given]
 
 
 @pytest.fixture(scope="module")
@@ -66,6 +71,9 @@ def made(tmp_path_factory):
     flags = ("--eval-only", "--model-dir", folder / "MaPLe", "--load-epoch", 2)
     runs["new"] = arguments(root, folder / "new", "MaPLe", clip, flags, DATASET__SUBSAMPLE_CLASSES="new")
     runs["theirs"] = arguments(root, folder / "theirs", "CoOp")
+    assert train.run(here(arguments(root, folder / "here", "CoOp", clip, **SHORT))) == 0
+    flags = ("--eval-only", "--model-dir", folder / "here", "--load-epoch", 2)
+    runs["back"] = arguments(root, folder / "back", "RobustPromptCoOp", clip, flags)
     steps = [{"run": given} for given in runs.values()]
     # as if PromptSRC had been interrupted after its first epoch
     steps += [{"write": {str(folder / "PromptSRC" / "VLPromptLearner" / "checkpoint"): "model.pth.tar-1\n"}}]
@@ -74,8 +82,10 @@ def made(tmp_path_factory):
         for file in sorted((checkout / "configs" / "trainers" / CONFIG_FOLDER.get(name, name)).glob("*.yaml")):
             given = ["--trainer", name, "--config-file", str(file.relative_to(checkout))]
             steps.append({"config": given, "key": "TRAINER.NAME"})
-    for pairs in ([], ["TRAINER.ANPROMPT.SIM_W", "3.0"]):
-        steps.append({"config": [*EUROSAT, *pairs], "key": "TRAINER.ANPROMPT.SIM_W"})
+    for name, key, pairs in (("ANPrompt", "SIM_W", []), ("ANPrompt", "SIM_W", ["3.0"]), ("JoAPR", "W", [])):
+        key = f"TRAINER.{name.upper()}.{key}"
+        given = ["--trainer", name, *EUROSAT, *([key, *pairs] if pairs else [])]
+        steps.append({"config": given, "key": key})
     (folder / "steps.json").write_text(json.dumps(steps))
     done = python([HERE / "drive.py", folder / "steps.json"], checkout, upstream, folder / "cache")
     assert done.returncode == 0, done.stderr[-3000:]
@@ -112,10 +122,12 @@ def test_new_classes_and_their_own_trainer_go_on_as_before(made):
 def test_what_was_trained_there_has_the_same_accuracy_here(made, tmp_path, name):
     flags = ("--eval-only", "--model-dir", made / name, "--load-epoch", 2)
     ours = name.removeprefix("RobustPrompt")
-    given = arguments(made / "data", tmp_path, ours, made / "clip.safetensors", flags)
-    given = [str(HERE / "checkout" / x) if x.startswith("configs/") else x for x in given]
-    assert train.run(given) == 0
+    assert train.run(here(arguments(made / "data", tmp_path, ours, made / "clip.safetensors", flags))) == 0
     assert accuracy(tmp_path) == accuracy(made / name)
+
+
+def test_what_was_trained_here_has_the_same_accuracy_there(made):
+    assert accuracy(made / "back") == accuracy(made / "here")
 
 
 def test_an_interrupted_run_goes_on_there_with_all_its_state(made):
@@ -126,10 +138,10 @@ def test_an_interrupted_run_goes_on_there_with_all_its_state(made):
 
 
 def test_every_config_can_be_merged_there(made):
-    """ANPrompt's published weight for a data set comes before the command line's pairs."""
+    """What is published for a data set comes before the command line's pairs."""
     values = re.findall("^VALUE (.*)$", (made / "stdout").read_text(), re.M)
-    assert len(values) > len(our_methods()) and set(values[:-2]) <= set(our_methods())
-    assert values[-2:] == ["0.001", "3.0"]
+    assert len(values) > len(our_methods()) and set(values[:-3]) <= set(our_methods())
+    assert values[-3:] == ["0.001", "3.0", "10"]
 
 
 def test_nothing_of_it_came_from_this_tree(made):
