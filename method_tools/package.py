@@ -19,7 +19,6 @@ METHODS_MODULE = "method_tools.exported.methods"
 EMPTY = ("trainers", "datasets", "dassl", "method_tools")
 # Folders of `language` that a method reads if one of its modules imports this from there.
 LANGUAGE = {"language": "descriptions", "language.source": "descriptions", "language.novel": "novel_classes"}
-PATH_OF_CLIP = Path("clip")
 INIT = '''"""Methods of RobustPrompt in a checkout of CoOp or MaPLe, on upstream Dassl: {methods}.
 
 Two lines of train.py let it in: `import robustprompt`, and `robustprompt.extend_cfg(cfg)` as the last line of its
@@ -96,7 +95,6 @@ def _closure(export: Export, start: set[str]) -> dict[str, set[str]]:
 
 def _add_clip(export: Export) -> None:
     """OpenAI's code as it is installed here: the checkout's own `clip` may be an edited one."""
-    found = importlib.metadata.distribution("clip-anytorch")
     folder = Path(importlib.import_module("clip").__file__).parent
     for file in sorted(folder.iterdir()):
         if file.is_file():
@@ -104,9 +102,10 @@ def _add_clip(export: Export) -> None:
             # setuptools no longer has pkg_resources
             content = content.replace(b"from pkg_resources import packaging\n", b"import packaging.version\n")
             export.files[f"{PACKAGE}/clip/{file.name}"] = content
-    licence = next((file for file in found.files or () if file.name == "LICENSE"), None)
-    if licence is not None:
-        export.files[f"{PACKAGE}/clip/LICENSE"] = Path(licence.locate()).read_bytes()
+    (distribution, *_) = importlib.metadata.packages_distributions()["clip"]
+    for file in importlib.metadata.files(distribution) or ():
+        if file.name == "LICENSE":
+            export.files[f"{PACKAGE}/clip/LICENSE"] = Path(file.locate()).read_bytes()
     export.others |= {"ftfy", "regex", "packaging"}
 
 

@@ -15,7 +15,6 @@ from .upstream import STAND_INS, stays
 
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = "robustprompt"
-OWN = ("dassl", "clipkit", "trainers", "datasets", "language", "attacks", "method_tools", "clip")
 LINE = 120
 
 
@@ -35,6 +34,11 @@ def source_file(module: str) -> Path | None:
         if file.is_file():
             return file
     return None
+
+
+def is_own(root: str) -> bool:
+    """Whether a top-level package goes along with a method: those of this tree, and OpenAI's code."""
+    return root == "clip" or source_file(root) is not None
 
 
 def place(module: str) -> str:
@@ -84,7 +88,7 @@ def _statements(node: ast.Import | ast.ImportFrom, package: str, done: Rewritten
         done.needs |= {_module_of(base, alias.name) for alias in node.names}
         return None
     root = node.module.partition(".")[0]
-    if root not in OWN:
+    if not is_own(root):
         _note_other(root, node, done)
         return None
     groups: dict[str, list[str]] = defaultdict(list)  # module -> names
@@ -103,7 +107,7 @@ def _statements(node: ast.Import | ast.ImportFrom, package: str, done: Rewritten
 
 def _plain_import(node: ast.Import, done: Rewritten, where: str) -> list[str] | None:
     roots = [alias.name.partition(".")[0] for alias in node.names]
-    if not set(roots) & (set(OWN) - {"dassl"}):  # a plain `import dassl.engine` means upstream's
+    if not any(is_own(root) and root != "dassl" for root in roots):  # a plain `import dassl.engine` means upstream's
         for root in roots:
             _note_other(root, node, done)
         return None
@@ -122,7 +126,7 @@ def _module_of(base: str, name: str) -> str:
 
 def _note_other(root: str, node: ast.stmt, done: Rewritten) -> None:
     """An import within a function is of something optional."""
-    if node.col_offset == 0 and root not in OWN and root not in sys.stdlib_module_names:
+    if node.col_offset == 0 and not is_own(root) and root not in sys.stdlib_module_names:
         done.others.add(root)
 
 
