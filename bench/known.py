@@ -46,6 +46,10 @@ class View:
 
     __getitem__ = __getattr__
 
+    def __contains__(self, name: str) -> bool:
+        own = self.__dict__["_"]
+        return any(own["prefix"] + name in known for known in (own["values"], own["nodes"], own["written"]))
+
     def __setattr__(self, name: str, value: object) -> None:
         own = self.__dict__["_"]
         own["written"][own["prefix"] + name] = value
@@ -186,7 +190,7 @@ def _ask(plugins: Sequence[str], plugin_cfg: Sequence[str]) -> dict:
     foreign = {}
     for name in methods:
         cfg.TRAINER.NAME = name
-        foreign[name] = sorted(foreign_keys(cfg))
+        foreign[name] = sorted(foreign_keys(cfg, plugin_cfg))
     cfg.TRAINER.NAME = ""
     found = {
         "defaults": leaves(cfg),

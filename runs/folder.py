@@ -17,7 +17,7 @@ from clipkit import InputError as BackboneInputError
 from dassl.data.datasets import DATASET_REGISTRY
 from dassl.engine import TRAINER_REGISTRY
 from dassl.utils import InputError, atomic_path
-from plugins.config_keys import ADDED
+from plugins.config_keys import ADDED, plugin_keys
 from plugins.origin import is_plugin
 
 from .config import all_keys
@@ -36,7 +36,7 @@ def settings(cfg: CfgNode, args: Namespace) -> dict[str, object]:
 
     Plain JSON values. Settings of other methods are left out.
     """
-    foreign = foreign_keys(cfg)
+    foreign = foreign_keys(cfg, getattr(args, "plugin_cfg", ()))
     found = {"mode": "test" if args.eval_only else "build" if args.no_train else "train"}
     if args.eval_only and args.model_dir:
         found["model"] = f"{args.model_dir}@{args.load_epoch}"
@@ -134,10 +134,11 @@ def _value(cfg: CfgNode, path: list[str]) -> object:
     return cfg
 
 
-def foreign_keys(cfg: CfgNode) -> set[str]:
+def foreign_keys(cfg: CfgNode, plugin_cfg: Iterable[str] = ()) -> set[str]:
     """Keys that say nothing about a run: those that only other methods declare, or plugins that it does not use.
 
-    Of a trainer that declares none, all keys are its own but those of other plugins.
+    plugin_cfg: the files of --plugin-cfg; they declare keys of a plugin's trainer. Of a trainer without any declared
+    keys all are its own, but those of other plugins.
     """
     if cfg.TRAINER.NAME not in TRAINER_REGISTRY:
         return set()
@@ -149,9 +150,11 @@ def foreign_keys(cfg: CfgNode) -> set[str]:
     used = (method, DATASET_REGISTRY.get(cfg.DATASET.NAME) if cfg.DATASET.NAME in DATASET_REGISTRY else None)
     strangers = [kind for kind in (*trainers, *datasets) if is_plugin(kind) and kind not in used]
     others = _declared(strangers) - _declared(kind for kind in (*trainers, *datasets) if kind not in strangers)
+    own = getattr(method, "config_defaults", None)
     if not is_plugin(method):
         others |= ADDED
-    own = getattr(method, "config_defaults", None)
+    elif theirs := plugin_keys(plugin_cfg):
+        own = {*(own or ()), *theirs}
     if own is None:
         return others
     unused = {key for key in all_keys(cfg) if key.startswith("TRAINER.") and key.count(".") > 1}

@@ -62,6 +62,8 @@ def test_plugins_beside_a_run_do_not_make_it_another(tiny, tmp_path, capsys):
     )
     plain = plugin_arguments(tiny, tmp_path / "plugin", "FieldCoOp", (), ONE_EPOCH)
     assert tiny.run(tmp_path / "ours", "CoOp", (), ONE_EPOCH) == 0 and run(plain) == 0
+    settings = (tmp_path / "plugin" / "config.yaml").read_text().partition("\n")[0]
+    assert "TRAINER.FIELDCOOP.N_CTX" in settings and "TRAINER.MAPLE" not in settings
     hashes = [record(tmp_path / name)["settings_hash"] for name in ("ours", "plugin")]
     flags = ("--plugin", other, "--plugin-cfg", MAPLE / "settings.yaml")
     more = (*flags, "--plugin-cfg", COOP / "train.py")

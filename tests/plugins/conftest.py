@@ -1,0 +1,20 @@
+"""What these tests load leaves no trace for others in the same process."""
+
+from __future__ import annotations
+
+import sys
+
+import pytest
+
+from plugins import registration
+from plugins.scope import SCOPES
+
+
+@pytest.fixture(scope="module", autouse=True)
+def nothing_stays():
+    before = registration.snapshot()
+    yield
+    registration.restore(before)
+    registration.PASSED_OVER.clear()
+    for name in [name for name in sys.modules if "." in name and name.partition(".")[0] in SCOPES]:
+        del sys.modules[name]
