@@ -43,8 +43,8 @@ def _here(value: object) -> object:
         return value.float()
     if isinstance(value, torch.device) and value.type == "cuda":
         return torch.device("cpu")
-    if isinstance(value, int) and not isinstance(value, bool):
-        return value
+    if isinstance(value, int) and not isinstance(value, bool):  # the number of a GPU
+        return "cpu"
     if isinstance(value, str):
         if value.startswith("cuda"):
             return "cpu"

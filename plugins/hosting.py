@@ -6,10 +6,9 @@ import io
 import logging
 import traceback
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, redirect_stdout
 from pathlib import Path
-from unittest import mock
 
 import torch
 
@@ -50,11 +49,16 @@ def hosted(cfg, quiet: bool = False) -> Iterator[None]:
         warnings.filterwarnings("ignore", r".*torch\.cuda\.amp\.", FutureWarning)
         warnings.filterwarnings("ignore", ".*CUDA is not available")
         # they wrap their model in DataParallel where there are several, under which prompts in its blocks fail
-        stack.enter_context(mock.patch("torch.cuda.device_count", lambda: int(not on_cpu)))
+        _stand_in(stack, "device_count", lambda: int(not on_cpu))
         if on_cpu:
-            stack.enter_context(mock.patch("torch.cuda.synchronize", lambda device=None: None))
+            _stand_in(stack, "synchronize", lambda device=None: None)
             stack.enter_context(OnCpu())
         yield
+
+
+def _stand_in(stack: ExitStack, name: str, function: Callable) -> None:
+    stack.callback(setattr, torch.cuda, name, getattr(torch.cuda, name))
+    setattr(torch.cuda, name, function)
 
 
 @contextmanager
@@ -92,6 +96,10 @@ def watch(trainer) -> dict[str, float]:
     found: dict[str, float] = {}
     if not is_hosted(trainer.cfg):
         return found
+    if getattr(getattr(trainer, "dm", None), "dataset", None) is None:
+        raise InputError(
+            f"{trainer.cfg.TRAINER.NAME} has no self.dm, whose dataset the record of a run is about; set it."
+        )
     _check_noise(trainer)
     _check_attack(trainer)
     test = trainer.test

@@ -70,8 +70,9 @@ def require(broken: Iterable[Broken], trainer: str = "", dataset: str = "") -> N
     """Raises InputError where one of these names should have come from a plugin that is broken."""
     for name, registry in ((trainer, TRAINER_REGISTRY), (dataset, DATASET_REGISTRY)):
         for each in broken:
+            classes = each.classes()
             # also where a class of that name is registered: the plugin's is meant
-            if name in each.classes() or (name and name not in registry):
+            if name in classes or (name and name not in registry and not classes):
                 raise InputError(f"{each.sentence}.")
 
 

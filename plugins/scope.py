@@ -73,7 +73,10 @@ def scope_of(root: Path) -> Scope:
     """The scope of a checkout, the same one for all its files."""
     name = f"plugin_{hashlib.sha256(str(root).encode()).hexdigest()[:8]}"
     if name not in SCOPES:
-        _add(Scope(name, root), [root])
+        module = ModuleType(name, f"The modules of the checkout {root}.")
+        module.__path__ = [str(root)]
+        SCOPES[name], sys.modules[name] = Scope(name, root), module
+        _add_finder()
     return SCOPES[name]
 
 
@@ -85,13 +88,6 @@ def add_package(top: str) -> None:
 
 def is_private(module: str) -> bool:
     return module.partition(".")[0] in SCOPES
-
-
-def _add(scope: Scope, folders: list[Path]) -> None:
-    module = ModuleType(scope.name, "The modules of a plugin's checkout.")
-    module.__path__ = list(map(str, folders))
-    SCOPES[scope.name], sys.modules[scope.name] = scope, module
-    _add_finder()
 
 
 def _exists(path: Path) -> bool:

@@ -18,6 +18,7 @@ F16, F32, CPU = torch.float16, torch.float32, torch.device("cpu")
         lambda x: x.cuda(0, non_blocking=True),
         lambda x: x.half(),
         lambda x: x.to("cuda"),
+        lambda x: x.to(0, non_blocking=True),
         lambda x: x.to("cuda:1", torch.half, non_blocking=True),
         lambda x: x.to(device=torch.device("cuda", 0), dtype=F16),
         lambda x: x.to(F16),

@@ -165,8 +165,8 @@ class Images(torch.utils.data.Dataset):
 
 @TRAINER_REGISTRY.register()
 class {name}(CoOp):
-    def build_data_loader(self):
-        super().build_data_loader()
+    def build_model(self):
+        super().build_model()
         {loaders}
 
     def model_inference(self, image):
@@ -180,6 +180,7 @@ OWN_DATASET = "self.dm.dataset = DATASET_REGISTRY.get(self.cfg.DATASET.NAME)(sel
     ("name", "loaders", "pairs", "said"),
     [
         ("OwnLoader", OWN_TEST_LOADER, "attack", "reads its test images by itself (Images)"),
+        ("NoManager", "del self.dm", "noise", "has no self.dm"),
         ("OwnDataset", OWN_DATASET, "noise", "so DATASET.NOISE would have no effect"),
         ("NoGradient", "pass", "white-box", "gives logits without a gradient"),
     ],
