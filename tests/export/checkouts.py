@@ -67,9 +67,10 @@ def accuracy(output: Path) -> str:
 
 
 def our_methods() -> list[str]:
-    """Names of all methods of the tree; tests before this one may have registered others."""
+    """Names of all methods that a module of the tree defines; other tests may have registered more."""
     import trainers  # noqa: F401
     from dassl.engine import TRAINER_REGISTRY
 
     known = {name: TRAINER_REGISTRY.get(name) for name in TRAINER_REGISTRY.registered_names()}
-    return [name for name, method in known.items() if method.__module__.startswith("trainers.")]
+    return [name for name, method in known.items() if vars(sys.modules[method.__module__]).get(name) is method
+            and method.__module__.startswith("trainers.")]  # fmt: skip
