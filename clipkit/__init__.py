@@ -8,7 +8,7 @@ from .architecture import available_backbones
 from .context_prompts import ContextPrompts
 from .errors import InputError
 from .feature_bank import FeatureBank, image_list_key
-from .fingerprint import fingerprint
+from .fingerprint import arithmetic, fingerprint
 from .frozen_text import frozen_text, text_key
 from .image_encoder import ImageEncoder
 from .load import load_clip
@@ -28,6 +28,7 @@ __all__ = [
     "InputError",
     "SplitText",
     "TextEncoder",
+    "arithmetic",
     "available_backbones",
     "derive_seed",
     "fingerprint",

@@ -1,4 +1,4 @@
-"""A name for a set of weights, for cache keys."""
+"""What cached features depend on beside their input, for cache keys: the weights, and the arithmetic."""
 
 import hashlib
 
@@ -20,3 +20,10 @@ def fingerprint(clip_model: nn.Module) -> str:
             digest.update(value.detach().to("cpu", torch.float32).contiguous().numpy().data)
         known = clip_model._clipkit_fingerprint = digest.hexdigest()
     return known
+
+
+def arithmetic(device: torch.device) -> str:
+    """What the last bits of a result depend on, for cache keys: the GPU's name, or the CPU's number of threads."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    return f"{device.type}, {torch.get_num_threads()} threads"

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from .feature_bank import FeatureBank
-from .fingerprint import fingerprint
+from .fingerprint import arithmetic, fingerprint
 from .text_encoder import TextEncoder
 
 
@@ -17,7 +17,7 @@ def text_key(encoder: TextEncoder, precision: str) -> dict[str, str]:
     return {
         "backbone": fingerprint(encoder.clip_model),
         "precision": precision,
-        "device": encoder.device.type,
+        "device": arithmetic(encoder.device),
         "torch": torch.__version__,
     }
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from clipkit import image_list_key
+from clipkit import arithmetic, image_list_key
 
 
 def bank_key(loader, backbone: str, precision: str, device: torch.device) -> dict:
@@ -18,7 +18,7 @@ def bank_key(loader, backbone: str, precision: str, device: torch.device) -> dic
         "kind": "image features, normalised, fp32",
         "backbone": backbone,
         "precision": precision,
-        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else device.type,
+        "device": arithmetic(device),
         "torch": torch.__version__,
         "transform": repr(dataset.transform),
         "images": image_list_key([item.impath for item in dataset.data_source]),

@@ -60,6 +60,18 @@ def test_other_sources_files_and_precisions_have_tables_of_their_own(encoder, ba
     assert len(list(bank.root.glob("*.safetensors"))) == 4
 
 
+def test_the_number_of_threads_is_part_of_the_key(encoder, bank):
+    """Sums of floats depend on it in their last bits, and a result must not depend on who filled the bank."""
+    source, before = load_source("digits", "main"), torch.get_num_threads()
+    try:
+        for threads in (1, 2):
+            torch.set_num_threads(threads)
+            SentenceFeatures(source, encoder, bank, "fp32").table
+    finally:
+        torch.set_num_threads(before)
+    assert len(list(bank.root.glob("*.safetensors"))) == 2
+
+
 def test_templates_and_sentences_from_elsewhere_are_encoded_on_their_own(encoder, bank, encoded):
     features = SentenceFeatures(load_source("digits", "templates"), encoder, bank, "fp32")
     assert features(["a photo of a zero.", "a photo of a one."]).shape == (2, encoder.embed_dim) and encoded == [2]
