@@ -10,8 +10,6 @@ from .check import check_file, own_files
 from .names import class_names
 from .stems import cache_stem
 
-EMBEDDED = ("digits", "letters", "objects", "shapes", "textures")
-
 
 def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m language", description=__doc__)
@@ -50,6 +48,7 @@ def run_encode(args: argparse.Namespace) -> int:
     import torch  # seconds that `check` need not pay
 
     from clipkit import FeatureBank
+    from datasets.embedded.vocab import CLASSES
 
     from .encode import encode, loaded
 
@@ -58,7 +57,7 @@ def run_encode(args: argparse.Namespace) -> int:
     for precision in args.precision or (("fp16", "amp") if on_gpu else ("fp32",)):
         encoders = {}
         for name in args.datasets:
-            embedded = cache_stem(name) in EMBEDDED
+            embedded = cache_stem(name) in CLASSES
             backbone = args.backbone or ("" if args.backbone_path else "Embedded" if embedded else "ViT-B/16")
             if backbone not in encoders:
                 encoders = {backbone: loaded(backbone, args.backbone_path, precision, args.cpu)}

@@ -74,7 +74,7 @@ def check_cache(cache: Cache, path: Path, stem: str, least: int) -> Report:
             report.faults.append((line(name), f"{name!r} is no class of {stem}"))
         count = sum(map(len, by_source.values()))
         if count < least:
-            report.faults.append((line(name), f"class {name!r} has {count} sentences, fewer than {least}"))
+            report.faults.append((line(name), f"class {name!r} has fewer than {least} sentences: {count}"))
         for text in (text for texts in by_source.values() for text in texts):
             report.faults += [(line(text), fault) for fault in _faults_of(name, text)]
             templates[re.sub(rf"\b{re.escape(name)}\b", "_", text, flags=re.IGNORECASE).casefold()].add(name)
@@ -93,9 +93,8 @@ def check_novel(path: Path, dataset: str = "") -> Report:
     names, _ = read_names(path)
     stem = cache_stem(dataset or _dataset_of(path))
     classes = class_names(stem)
-    report = Report(
-        path, f"{len(names)} novel names" + ("" if classes else f", classes of {stem} unknown: not compared")
-    )
+    summary = f"{len(names)} novel names"
+    report = Report(path, summary if classes else f"{summary}, classes of {stem} unknown: not compared")
     line = _Lines(path)
     if len(names) < NOVEL:
         report.faults.append((0, f"it holds {len(names)} names, fewer than {NOVEL}"))
@@ -111,7 +110,7 @@ def check_novel(path: Path, dataset: str = "") -> Report:
             report.faults.append((line(name, turn=int(seen[folded] == name)), f"{name!r} repeats {seen[folded]!r}"))
         elif folded in known:
             report.faults.append((line(name), f"{name!r} is the class {known[folded]!r} of {stem}"))
-        elif inside := [new for key, new in hidden.items() if f" {key} " in f" {folded} "]:
+        elif inside := [written for key, written in hidden.items() if f" {key} " in f" {folded} "]:
             report.faults.append((line(name), f"{name!r} gives the new class {inside[0]!r} of {stem} away"))
         if (length := count_tokens(PROMPT.format(name))) > CONTEXT_LENGTH:
             report.faults.append((line(name), f"{name!r} is {length - CONTEXT_LENGTH} tokens too long for a prompt"))

@@ -107,7 +107,7 @@ def test_faults_of_a_cache_are_named(tmp_path, sentences, change, found):
 
 def test_too_few_sentences(tmp_path, sentences):
     sentences["River"] = sentences["River"][:1]
-    assert faults(tmp_path, sentences, least=2) == ["class 'River' has 1 sentences, fewer than 2"]
+    assert faults(tmp_path, sentences, least=2) == ["class 'River' has fewer than 2 sentences: 1"]
 
 
 @pytest.mark.parametrize(
