@@ -49,15 +49,11 @@ class PixelModel:
             tensor.data = data.float()
         if self._precision is not None:
             trainer.precision = "fp32"
-        if hasattr(trainer, "count_also"):
-            trainer.count_also = lambda kind, logits: None  # an attack's queries are not a test
         trainer.set_model_mode("eval")
         return self
 
     def __exit__(self, *error: object) -> None:
         trainer = self.trainer
-        if hasattr(trainer, "count_also"):
-            del trainer.count_also
         if self._precision is not None:
             trainer.precision = self._precision
         for tensor, data in self._halves:

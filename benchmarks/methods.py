@@ -75,10 +75,8 @@ class Both:
     def test_pass(self, batches: list[torch.Tensor]) -> None:
         trainer = self.trainer
         trainer.set_model_mode("eval")
-        trainer._side = {}  # as at the start of a test
         with torch.no_grad():
             for image in batches:
-                trainer._test_label = torch.zeros(len(image), dtype=torch.long, device=self.device)
                 trainer.model_inference(image)
         trainer.set_model_mode("train")
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
@@ -65,7 +64,7 @@ class Deployed:
     def _infer(self, batches) -> Tensor:
         trainer = self.trainer
         # as in the method's own test, whatever inference draws depends on the seed alone
-        with seeded(derive_seed(base_seed(trainer.cfg), "test", self.split), cuda=True), _uncounted(trainer):
+        with seeded(derive_seed(base_seed(trainer.cfg), "test", self.split), cuda=True):
             inputs = (trainer.parse_batch_test(batch)[0] for batch in batches)
             return torch.cat([trainer.model_inference(image).float().cpu() for image in inputs])
 
@@ -100,16 +99,3 @@ class _Pictures(Dataset):
     def __getitem__(self, index: int):
         image = to_image(self.pictures[index])
         return self.maker.start(image, image, *self.about[index])
-
-
-@contextmanager
-def _uncounted(trainer) -> Iterator[None]:
-    """Leaves the accuracies that a method counts beside its result alone."""
-    if not hasattr(trainer, "count_also"):
-        yield
-        return
-    trainer.count_also = lambda kind, logits: None
-    try:
-        yield
-    finally:
-        del trainer.count_also

@@ -84,9 +84,6 @@ def _build(run: TrainedRun, names: list[str]):
             self.train_loader_x = self.train_loader_u = self.val_loader = self.test_loader = None
             self.num_classes, self.lab2cname, self.num_source_domains = dm.num_classes, dm.lab2cname, 0
 
-        def count_also(self, kind: str, logits: Tensor) -> None:
-            """There are no labels to count by."""
-
     OnClassNames.__name__ = kind.__name__  # messages name it
     node = run.cfg
     for part in getattr(kind, "node", "TRAINER").split("."):

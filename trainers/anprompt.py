@@ -152,13 +152,15 @@ class ANPrompt(InsertedTokens):
             terms["wa"] = cfg.WA_W * gamma**cfg.GAMMA_POWER * kl_divergence(*pair)  # Eq. 6
         return logits["final"], terms
 
-    def model_inference(self, image: Tensor) -> Tensor:
-        """The logits that `TEST_LOGITS` names for this situation; the others' accuracies are logged beside them."""
+    def test_logits(self, image: Tensor) -> dict[str, Tensor]:
         f_v, tokens, _ = self.image_sides(image, self.test_prompts(), frozen=False)
         logits = self.all_logits(f_v, self.nrvpp(tokens), self.text_features(), self.f_w)
-        for kind in ("align", "robust", "final"):
-            self.count_also(kind, logits[kind])
-        return logits[self.method_cfg().TEST_LOGITS[situation(self.cfg)]]
+        return {kind: logits[kind] for kind in ("align", "robust", "final")}
+
+    @property
+    def answer_name(self) -> str:
+        """What `TEST_LOGITS` names for this situation."""
+        return self.method_cfg().TEST_LOGITS[situation(self.cfg)]
 
     def _check(self, cfg) -> None:
         check_choices(self.node, cfg, CHOICES)

@@ -23,6 +23,7 @@ from .backbone import shared_clip
 from .checkpoints import load_learner
 from .label_filter import filter_training_list
 from .memorisation import MemorisationCurves, start_curves
+from .other_accuracies import OtherAccuracies
 from .precision import autocast, choose_precision
 from .test_features import FeatureLoader, bank_key, encode_loader
 from .training_list import TrainingList
@@ -83,7 +84,7 @@ class PromptTrainer(TrainerX):
         if backbone.get("VISUAL_WEIGHTS", ""):
             self.record["visual_weights"] = {"path": backbone.VISUAL_WEIGHTS, "sha256": self.clip.visual_weights}
         self._kept: dict = {}  # see `once`
-        self._side: dict[str, list[Tensor]] = {}  # see `count_also`
+        self._counted: OtherAccuracies | None = None  # while a test is under way
         self.curves: MemorisationCurves | None = None
         if cfg.SEED >= 0:  # the initial prompts depend on the seed alone, not on what was drawn before
             torch.manual_seed(derive_seed(cfg.SEED, "learner"))
@@ -137,7 +138,10 @@ class PromptTrainer(TrainerX):
             return self.logit_scale.to(dtype) * cos
 
     def once(self, name: str, compute: Callable[[], object]) -> object:
-        """`compute()`, kept until the prompts may have changed: a switch of mode (so each test), or a loaded model."""
+        """`compute()`, kept until the prompts may have changed: a switch of mode (so each test), a step, or a loaded
+        model. Nothing is kept while the model is in training mode."""
+        if self.model is not None and self.model.training:
+            return compute()
         if name not in self._kept:
             self._kept[name] = compute()
         return self._kept[name]
@@ -172,6 +176,7 @@ class PromptTrainer(TrainerX):
             self.curves.losses.append(values[0])
         self.scaler.step(self.optim)
         self.scaler.update()
+        self._kept.clear()
         if self.batch_idx + 1 == self.num_batches:
             self.update_lr()
         return dict(zip(summary, values, strict=True))
@@ -207,9 +212,22 @@ class PromptTrainer(TrainerX):
     # ------------------------------------------------------------------ testing
 
     def model_inference(self, image: Tensor) -> Tensor:
-        """[B, 3, H, W] images, or [B, d] features from the bank, to logits [B, C]."""
+        """[B, 3, H, W] images, or [B, d] features from the bank, to logits [B, C]: the method's answer."""
         with autocast(self.precision, self.device, training=False):
-            return self.image_logits(image if image.ndim == 2 else self.encode_image(image))
+            found = self.test_logits(image)
+        if self._counted is not None:
+            self._counted.add(found)
+        return found[self.answer_name]
+
+    def test_logits(self, image: Tensor) -> dict[str, Tensor]:
+        """{name: logits [B, C]} of the same images. `answer_name` says which are the method's answer; where there are
+        several, a test logs the accuracy of each beside the result."""
+        return {"logits": self.image_logits(image if image.ndim == 2 else self.encode_image(image))}
+
+    @property
+    def answer_name(self) -> str:
+        """The name of the answer among `test_logits`."""
+        return "logits"
 
     def image_logits(self, features: Tensor) -> Tensor:
         """Test logits [B, C] of normalised image features [B, d]."""
@@ -223,24 +241,22 @@ class PromptTrainer(TrainerX):
         images = getattr(self, name)
         if self.frozen_image_encoder and self.cfg.TEST.get("FEATURE_BANK", True):
             setattr(self, name, self.banked(images))
-        self._side.clear()
+        self._counted = OtherAccuracies()
         try:
             result = super().test(split)
         finally:
             setattr(self, name, images)
-        for kind, hits in self._side.items():
-            accuracy = 100.0 * torch.cat(hits).float().mean().item()
+            counted, self._counted = self._counted, None
+        for kind, accuracy in counted.percent().items():
             self.record.setdefault("other_accuracies", {})[kind] = accuracy
             logger.info("* %s_accuracy: %.1f%%", kind, accuracy)
         return result
 
     def parse_batch_test(self, batch: dict) -> tuple[Tensor, Tensor]:
-        image, self._test_label = super().parse_batch_test(batch)
-        return image, self._test_label
-
-    def count_also(self, kind: str, logits: Tensor) -> None:
-        """Within `model_inference`: the accuracy of other logits of the same images, logged beside the result."""
-        self._side.setdefault(kind, []).append(logits.argmax(1) == self._test_label)
+        image, label = super().parse_batch_test(batch)
+        if self._counted is not None:
+            self._counted.label = label
+        return image, label
 
     def banked(self, loader) -> FeatureLoader:
         """The loader's images as features, from disk where this backbone has met them before."""

@@ -94,7 +94,6 @@ class MemorisationCurves:
             found = self._on_test() | self._on_training()
         finally:
             trainer.set_model_mode(mode)
-            trainer._side.clear()
         return found
 
     def _on_test(self) -> dict[str, float | None]:

@@ -116,11 +116,13 @@ class MMRL(InsertedTokens):
             "reg": cfg.REG_WEIGHT * (cosine_distance(f_c, f_0) + cosine_distance(text, self.f_t0)),
         }
 
-    def model_inference(self, image: Tensor) -> Tensor:
-        """Fused logits on known classes, z on new ones; the accuracies of both are logged beside the result."""
+    def test_logits(self, image: Tensor) -> dict[str, Tensor]:
+        """z, and z fused with z_r."""
         f_c, tokens, _ = self.image_sides(image, self.test_prompts(), frozen=False)
         z, z_r = self.both_logits(f_c, tokens, self.text_features())
-        fused = self.fuse(z, z_r)
-        for kind, logits in (("class_feature", z), ("fused", fused)):
-            self.count_also(kind, logits)
-        return fused if situation(self.cfg) in FUSED else z
+        return {"class_feature": z, "fused": self.fuse(z, z_r)}
+
+    @property
+    def answer_name(self) -> str:
+        """Fused on known classes, z on new ones."""
+        return "fused" if situation(self.cfg) in FUSED else "class_feature"

@@ -23,7 +23,6 @@ from .checks import check_choices
 from .chunked_text import chunked_loss, encode_per_image, images_at_a_time
 from .clean_noisy import CleanThenNoisy, Decision
 from .context import context_words, start_context
-from .precision import autocast
 from .prompt_ot import COSTS, ot_decision
 from .robust_losses import gce
 from .visual_guidance import PromptLearner
@@ -233,13 +232,12 @@ class VisPrompt(CleanThenNoisy):
 
     # ------------------------------------------------------------------ test, resume
 
-    def model_inference(self, image: Tensor) -> Tensor:
-        """[B, 3, H, W] images, [B, d] features or [B, 1 + G, d] visual tokens to logits [B, C]."""
-        with autocast(self.precision, self.device, training=False):
-            f, tokens = self.look(image)
-            if self.model.guidance is None:
-                return self.image_logits(f)
-            return self.logits_in_chunks(f, self.model.ctx + self.model(f, tokens))
+    def test_logits(self, image: Tensor) -> dict[str, Tensor]:
+        """Of [B, 3, H, W] images, [B, d] features or [B, 1 + G, d] visual tokens."""
+        f, tokens = self.look(image)
+        if self.model.guidance is None:
+            return {"logits": self.image_logits(f)}
+        return {"logits": self.logits_in_chunks(f, self.model.ctx + self.model(f, tokens))}
 
     @torch.no_grad()
     def logits_in_chunks(self, f: Tensor, ctx: Tensor) -> Tensor:

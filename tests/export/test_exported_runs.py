@@ -103,6 +103,8 @@ def test_they_train_there(made, name):
         torch.load(made / name / model / f"model.pth.tar-{epoch}", weights_only=True)["state_dict"] for epoch in (1, 2)
     )
     assert any(not torch.equal(after[key], before[key]) for key in after)
+    if name == "ANPrompt":  # its other logits are counted by their test loop too
+        assert len(re.findall(r"^\* (?:align|robust|final)_accuracy: [\d.]+%$", log, re.M)) == 3
 
 
 def test_a_test_time_method_tests_there(made):

@@ -34,7 +34,6 @@ def logits(trainer) -> torch.Tensor:
     trainer.set_model_mode("eval")
     with torch.no_grad():
         image, _ = trainer.parse_batch_test(next(iter(trainer.test_loader)))
-        trainer._side = {}
         return trainer.model_inference(image)
 
 
