@@ -4,8 +4,10 @@ Written anew for current PyTorch. Files written for upstream Dassl (`from dassl.
 unmodified; what it adds is optional. It knows nothing of CLIP.
 """
 
+from dassl.left_out import say_what_is_left_out
 from dassl.utils.logger import attach_logger
 
 __version__ = "0.6.3"  # the upstream version whose API this is
 
+say_what_is_left_out()
 attach_logger("dassl")

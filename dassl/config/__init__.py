@@ -7,12 +7,13 @@ from yacs.config import CfgNode
 from .defaults import DEFAULTS
 from .keys import add_keys
 
-__all__ = ["add_keys", "clean_cfg", "get_cfg_default"]
+__all__ = ["add_keys", "cfg_default", "clean_cfg", "get_cfg_default"]
+cfg_default = CfgNode(DEFAULTS)  # upstream's name for what `get_cfg_default` copies
 
 
 def get_cfg_default() -> CfgNode:
     """A fresh, unfrozen `yacs.config.CfgNode` with every default; new keys may be attached at any level."""
-    return CfgNode(DEFAULTS).clone()
+    return cfg_default.clone()
 
 
 def clean_cfg(cfg: CfgNode, trainer: str) -> None:

@@ -10,15 +10,25 @@ from torch.utils.data import DataLoader
 
 from dassl.utils.errors import CheckError
 from dassl.utils.randomness import base_seed
+from dassl.utils.tools import read_image
 
 from .datasets import build_dataset
 from .samplers import build_sampler
 from .seeded_loader import SeededLoader
-from .transforms import build_transform
+from .transforms import INTERPOLATION_MODES, build_transform
 from .workers import usable_workers
 from .wrapper import DatasetWrapper
 
-__all__ = ["DataManager", "DatasetWrapper", "build_data_loader"]
+__all__ = [
+    "INTERPOLATION_MODES",
+    "DataManager",
+    "DatasetWrapper",
+    "build_data_loader",
+    "build_dataset",
+    "build_sampler",
+    "build_transform",
+    "read_image",
+]
 logger = logging.getLogger(__name__)
 
 

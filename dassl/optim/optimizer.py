@@ -6,9 +6,11 @@ import warnings
 from collections.abc import Iterable
 
 from torch import nn
-from torch.optim import SGD, Adam, AdamW, Optimizer, RAdam, RMSprop
+from torch.optim import SGD, Adam, AdamW, Optimizer, RMSprop
 
 from dassl.utils.errors import InputError
+
+from .radam import RAdam
 
 AVAI_OPTIMS = ["adam", "amsgrad", "sgd", "rmsprop", "radam", "adamw"]
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from importlib import import_module
+from .lazy import lazy
 
 _MODULES = {
     "errors": ("CheckError", "InputError", "MissingFileError", "NotAvailableError", "UnsupportedError")
@@ -18,14 +18,9 @@ _MODULES = {
     "torchtools": ("count_num_param", "init_network_weights", "load_pretrained_weights", "open_all_layers")
     + ("open_specified_layers",),
 }
-_HOME = {name: module for module, names in _MODULES.items() for name in names}
+_HOME = {name: f"{__name__}.{module}" for module, names in _MODULES.items() for name in names}
 __all__ = sorted(_HOME)
-
-
-def __getattr__(name: str):
-    if name not in _HOME:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
+__getattr__ = lazy(__name__, _HOME)
 
 
 def __dir__() -> list[str]:

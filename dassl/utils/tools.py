@@ -1,4 +1,7 @@
-"""What fits nowhere else: file check, image reading, environment report."""
+"""What fits nowhere else: file check, image reading, environment report.
+
+Upstream has files, registry checks and seeding in this module too; they are found here as well.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,25 @@ import platform
 import warnings
 
 from .errors import InputError, MissingFileError
+from .files import download_url, listdir_nohidden, mkdir_if_missing, read_json, write_json
+from .lazy import lazy
+from .registry import check_availability, get_most_similar_str_to_a_from_b
+
+__all__ = [
+    "check_availability",
+    "check_isfile",
+    "collect_env_info",
+    "download_url",
+    "get_most_similar_str_to_a_from_b",
+    "listdir_nohidden",
+    "mkdir_if_missing",
+    "read_image",
+    "read_json",
+    "set_random_seed",
+    "tolist_if_not",
+    "write_json",
+]
+__getattr__ = lazy(__name__, {"set_random_seed": f"{__package__}.randomness"})  # which imports torch
 
 
 def check_isfile(fpath: str) -> bool:

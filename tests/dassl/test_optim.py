@@ -6,6 +6,7 @@ from torch import nn
 
 from dassl.config import get_cfg_default
 from dassl.optim import build_lr_scheduler, build_optimizer
+from dassl.optim.radam import RAdam
 
 LR = 0.002
 
@@ -117,7 +118,7 @@ def test_warmup_rate_holds_for_all_groups():
         ("adam", torch.optim.Adam, {"betas": (0.9, 0.999), "amsgrad": False}),
         ("amsgrad", torch.optim.Adam, {"amsgrad": True}),
         ("adamw", torch.optim.AdamW, {"betas": (0.9, 0.999)}),
-        ("radam", torch.optim.RAdam, {"betas": (0.9, 0.999)}),
+        ("radam", RAdam, {"betas": (0.9, 0.999), "decoupled_weight_decay": True}),
         ("rmsprop", torch.optim.RMSprop, {"momentum": 0.9, "alpha": 0.99}),
     ],
 )

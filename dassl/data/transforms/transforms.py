@@ -28,6 +28,15 @@ from dassl.utils.errors import CheckError, InputError, UnsupportedError
 
 from .custom import Cutout, GaussianNoise, InstanceNormalization, Random2DTranslation
 
+__all__ = [
+    "AVAI_CHOICES",
+    "INTERPOLATION_MODES",
+    "Cutout",
+    "GaussianNoise",
+    "InstanceNormalization",
+    "Random2DTranslation",
+    "build_transform",
+]
 logger = logging.getLogger(__name__)
 
 AVAI_CHOICES = [

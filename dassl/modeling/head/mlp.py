@@ -1,23 +1,10 @@
-"""Heads between backbone and classifier."""
+"""Linear layers with batch norm, activation and dropout."""
 
 from __future__ import annotations
 
-import logging
-
 from torch import nn
 
-from dassl.utils.registry import Registry, check_availability
-
-logger = logging.getLogger(__name__)
-HEAD_REGISTRY = Registry("HEAD")
-
-
-def build_head(name: str, verbose: bool = True, **kwargs) -> nn.Module:
-    """The registered head of that name, made with `kwargs`."""
-    check_availability(name, HEAD_REGISTRY.registered_names(), "head")
-    if verbose:
-        logger.info("Head: %s", name)
-    return HEAD_REGISTRY.get(name)(**kwargs)
+from .build import HEAD_REGISTRY
 
 
 @HEAD_REGISTRY.register()

@@ -1,23 +1,10 @@
-"""Image backbones: modules with an attribute `out_features` that map images to features."""
+"""torchvision's ResNets without their classifier."""
 
 from __future__ import annotations
 
-import logging
-
 from torch import nn
 
-from dassl.utils.registry import Registry, check_availability
-
-logger = logging.getLogger(__name__)
-BACKBONE_REGISTRY = Registry("BACKBONE")
-
-
-def build_backbone(name: str, verbose: bool = True, **kwargs) -> nn.Module:
-    """The registered backbone of that name, made with `kwargs` (`pretrained`)."""
-    check_availability(name, BACKBONE_REGISTRY.registered_names(), "backbone")
-    if verbose:
-        logger.info("Backbone: %s", name)
-    return BACKBONE_REGISTRY.get(name)(**kwargs)
+from .build import BACKBONE_REGISTRY
 
 
 def _resnet(name: str, pretrained: bool) -> nn.Module:

@@ -1,0 +1,18 @@
+"""The base class that a backbone may have."""
+
+from __future__ import annotations
+
+from torch import nn
+
+
+class Backbone(nn.Module):
+    """Sets `_out_features`, the dimension of what `forward` gives; it is read as `out_features`."""
+
+    _out_features: int | None = None
+
+    def forward(self, x):
+        raise NotImplementedError
+
+    @property
+    def out_features(self) -> int | None:
+        return self._out_features
