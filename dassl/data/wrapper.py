@@ -15,7 +15,8 @@ from .transforms import INTERPOLATION_MODES
 
 
 class DatasetWrapper(Dataset):
-    """Items are dicts: `img`, `label`, `domain`, `impath`, `index`.
+    """Items are dicts: `img`, `label`, `domain`, `impath`, `index`, and as in forks for noisy labels `target` and
+    `gttarget`: the label that is trained on, possibly a wrong one, and the true one (-1: nobody knows it).
 
     With several transforms (list or tuple) also `img2`, `img3`, ...; with DATALOADER.RETURN_IMG0 also `img0`, the image
     without augmentation. In training, K_TRANSFORMS > 1 makes `img` a list of that many independent transforms.
@@ -27,7 +28,7 @@ class DatasetWrapper(Dataset):
         self.data_source = data_source
         self.transform = transform
         self.is_train = is_train
-        # Label noise: the true label comes along as `gt`, for logs only.
+        # Label noise: the true label comes along as `gt` too, for logs only.
         self.has_gt = is_train and all("_gttarget" in getattr(item, "__dict__", {}) for item in data_source)
         self.k_tfm = cfg.DATALOADER.K_TRANSFORMS if is_train else 1
         self.return_img0 = cfg.DATALOADER.RETURN_IMG0
@@ -51,6 +52,8 @@ class DatasetWrapper(Dataset):
     def __getitem__(self, idx: int) -> dict:
         item = self.data_source[idx]
         output = {"label": item.label, "domain": item.domain, "impath": item.impath, "index": int(idx)}
+        for key in ("target", "gttarget"):  # a Datum from elsewhere may have neither
+            output[key] = getattr(item, key, item.label)
         if self.has_gt:
             output["gt"] = item.gttarget
         img0 = self.read(item.impath)

@@ -42,7 +42,7 @@ __all__ = [
     "OrderedDict",
     "SimpleNet",
     "SimpleTrainer",
-    "SummaryWriter",
+    "SummaryWriter",  # noqa: F822  on first use
     "TrainerBase",
     "TrainerX",
     "TrainerXU",

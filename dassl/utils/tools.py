@@ -24,7 +24,7 @@ __all__ = [
     "mkdir_if_missing",
     "read_image",
     "read_json",
-    "set_random_seed",
+    "set_random_seed",  # noqa: F822  on first use
     "tolist_if_not",
     "write_json",
 ]

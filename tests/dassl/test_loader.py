@@ -127,7 +127,7 @@ def test_k_transforms_and_extra_images(make_cfg):
     assert batch["img0"].shape == (8, 3, 16, 16)
     tfm = [build_transform(cfg, is_train=False)] * 2
     item = DatasetWrapper(cfg, toy.ToyFolder(cfg).val, transform=tfm)[3]
-    assert {"label", "domain", "impath", "index", "img", "img2", "img0"} == set(item)
+    assert {"label", "target", "gttarget", "domain", "impath", "index", "img", "img2", "img0"} == set(item)
     assert (item["label"], item["domain"], item["index"]) == (1, 0, 3)
     assert os.path.basename(item["impath"]) == "6.png"
     with pytest.raises(ValueError, match="K_TRANSFORMS"):
@@ -263,3 +263,41 @@ def test_workers_end_with_their_loader(make_cfg):
     gc.collect()
     assert not any(worker.is_alive() for worker in workers)
     assert time.monotonic() - start < 4.5
+
+
+def test_batches_have_the_keys_of_forks_for_noisy_labels(make_cfg):
+    """`target` and `gttarget`, as NLPrompt's trainer reads them, where a dataset file changed a label."""
+    cfg = make_cfg()
+    cfg.DATASET.NOISE_RATE = 0.5  # the fork's own key
+    dataset = toy.ToyFolder(cfg)
+    dataset.train_x[3].label = 2
+    tfm = build_transform(cfg, is_train=False)
+    (batch,) = build_data_loader(cfg, data_source=dataset.train_x[:4], batch_size=4, tfm=tfm, is_train=False)
+    assert batch["label"].tolist() == batch["target"].tolist() == [0, 0, 0, 2]
+    assert batch["gttarget"].tolist() == [0, 0, 0, 0]
+
+    class Bare:  # a Datum of a checkout's own
+        label, domain, impath = 1, 0, dataset.train_x[0].impath
+
+    item = DatasetWrapper(cfg, [Bare()], transform=tfm)[0]
+    assert (item["target"], item["gttarget"]) == (1, 1)
+
+
+@pytest.mark.parametrize(
+    ("rate", "changed", "said"), [(0.5, 0, True), (0.5, 1, False), (0.0, 0, False), (None, 0, False)]
+)
+def test_the_engine_does_not_seem_to_make_noise(make_cfg, monkeypatch, capsys, rate, changed, said):
+    from dassl.data import DataManager, data_manager
+
+    def with_changes(cfg):
+        dataset = toy.ToyFolder(cfg)
+        for item in dataset.train_x[:changed]:
+            item.label = 3
+        return dataset
+
+    monkeypatch.setattr(data_manager, "build_dataset", with_changes)
+    cfg = make_cfg()
+    if rate is not None:
+        cfg.DATASET.NOISE_RATE = rate
+    DataManager(cfg)
+    assert ("NOISE_RATE is 0.5, but the engine makes no wrong labels" in capsys.readouterr().out) is said

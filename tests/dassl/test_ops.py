@@ -1,4 +1,4 @@
-"""dassl.modeling.ops.utils, dassl.optim.radam and the policies of dassl.data.transforms: what upstream means by them."""
+"""dassl.modeling.ops.utils, dassl.optim.radam, the policies of dassl.data.transforms: what upstream means by them."""
 
 from __future__ import annotations
 

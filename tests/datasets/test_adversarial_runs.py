@@ -125,7 +125,7 @@ def test_items_and_pictures(tiny, tmp_path, sets):
     clean = tiny.trainer(tmp_path / "clean", "CoOp")
     items, adv = trainer.dm.dataset.test, AdversarialSet(sets["base"])
     for attacked, usual in zip(trainer.test_loader.dataset.wrapped, clean.test_loader.dataset.wrapped, strict=True):
-        assert set(attacked) == {"img", "label", "domain", "impath", "index"}
+        assert set(attacked) == {"img", "label", "target", "gttarget", "domain", "impath", "index"}
         assert all(attacked[key] == usual[key] for key in set(attacked) - {"img"})
         u8 = items.adversarial.picture(attacked["index"])
         assert torch.equal(u8, adv.picture(attacked["index"])) and torch.equal(u8, items.picture(attacked["impath"]))

@@ -58,6 +58,8 @@ def test_batches_hold_observed_and_true_labels(tiny, tmp_path):
     items = trainer.dm.dataset.train_x
     for label, gt, index in zip(batch["label"], batch["gt"], batch["index"], strict=True):
         assert (label, gt) == (items[index].label, items[index].gttarget)
+    assert torch.equal(batch["target"], batch["label"]) and torch.equal(batch["gttarget"], batch["gt"])
+    assert not torch.equal(batch["target"], batch["gttarget"])
     assert "gt" not in next(iter(trainer_with(tiny, tmp_path, {}).train_loader_x))
 
 
