@@ -5,47 +5,41 @@ from __future__ import annotations
 import json
 import os
 import signal
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 import torch
 from helpers import METHODS
+from processes import forked
 
-KILLED = """
-import os, signal, sys
-sys.path[:0] = [{root!r}, {tests!r}]
-import helpers, torch, train
 from dassl.engine import TRAINER_REGISTRY
-torch.set_num_threads(1)
-kind = TRAINER_REGISTRY.get({method!r})
-step = kind.forward_backward
-def killed(self, batch):
-    if (self.epoch, self.batch_idx) == (2, 1):
-        os.kill(os.getpid(), signal.SIGKILL)
-    return step(self, batch)
-kind.forward_backward = killed
-sys.exit(train.run(sys.argv[1:]))
-"""
-
 
 def weights(folder: Path) -> dict[str, torch.Tensor]:
     (file,) = folder.glob("*/model.pth.tar-4")
     return torch.load(file, weights_only=True)["state_dict"]
 
 
+def killed(tiny, folder: Path, method: str, pairs: dict) -> int:
+    """A run that is killed before the second step of its third epoch."""
+    kind = TRAINER_REGISTRY.get(method)
+    step = kind.forward_backward
+
+    def forward_backward(self, batch):
+        if (self.epoch, self.batch_idx) == (2, 1):
+            os.kill(os.getpid(), signal.SIGKILL)
+        return step(self, batch)
+
+    kind.forward_backward = forward_backward  # in this process alone
+    return tiny.run(folder, method, pairs=pairs)
+
+
 @pytest.mark.parametrize("method", METHODS)
-def test_killed_in_mid_epoch_and_resumed(tiny, tmp_path, method, monkeypatch):
+def test_killed_in_mid_epoch_and_resumed(tiny, tmp_path, method):
     torch.set_num_threads(1)
     pairs = {"OPTIM.MAX_EPOCH": 4, "TRAIN.ROLLING_SECONDS": 0}
     whole, broken = tmp_path / "whole", tmp_path / "broken"
     assert tiny.run(whole, method, pairs=pairs) == 0
-    root = Path(__file__).resolve().parents[2]
-    program = KILLED.format(root=str(root), tests=str(root / "tests"), method=method)
-    command = [sys.executable, "-c", program, *tiny.arguments(broken, method, (), pairs)]
-    done = subprocess.run(command, cwd=root, env={**os.environ, "OMP_NUM_THREADS": "1"}, capture_output=True, text=True)
-    assert done.returncode == -signal.SIGKILL, done.stderr[-2000:]
+    assert forked(lambda: killed(tiny, broken, method, pairs)) == -signal.SIGKILL
     assert list(broken.glob("*/model.pth.tar-2")) and not (broken / "results.json").exists()
     assert not list(broken.glob("*/model.pth.tar-3"))
     assert tiny.run(broken, method, pairs=pairs) == 0
