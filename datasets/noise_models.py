@@ -11,7 +11,6 @@ from collections.abc import Callable
 
 import numpy as np
 from numpy.random import Generator
-from scipy.stats import truncnorm
 
 from dassl.utils import InputError
 
@@ -107,6 +106,8 @@ def idn(
     if rate <= 0:
         return labels.copy()
     low, high = (0 - rate) / std, (1 - rate) / std
+    from scipy.stats import truncnorm  # imported here: half a second that runs without this noise need not pay
+
     q = truncnorm.ppf(chance, low, high, loc=rate, scale=std)
     x, noisy = features(), labels.copy()
     for t in np.unique(labels):
