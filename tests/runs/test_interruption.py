@@ -14,6 +14,7 @@ from processes import forked
 
 from dassl.engine import TRAINER_REGISTRY
 
+
 def weights(folder: Path) -> dict[str, torch.Tensor]:
     (file,) = folder.glob("*/model.pth.tar-4")
     return torch.load(file, weights_only=True)["state_dict"]
