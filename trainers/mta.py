@@ -25,6 +25,10 @@ class MTA(TestTimeTrainer):
 
     config_defaults = {**DEFAULTS, M + "LAMBDA_Q": 4.0, M + "LAMBDA_Y": 0.2}
 
+    @classmethod
+    def mixes(cls, dataset: str) -> bool:
+        return False  # crops and flips alone, on every data set
+
     def check_cfg(self, cfg) -> None:
         super().check_cfg(cfg)
         if cfg.TRAINER.MTA.LAMBDA_Y <= 0:

@@ -12,7 +12,7 @@ import os
 import torch
 from torch import Tensor
 
-from clipkit import InputError, TextEncoder, normalize
+from clipkit import ImageEncoder, InputError, TextEncoder, normalize
 from clipkit.tokens import token_count
 from dassl.utils import base_seed
 from dassl.utils.progress import progress
@@ -41,6 +41,7 @@ class TestTimeTrainer(PromptTrainer):
     config_defaults = DEFAULTS
     frozen_image_encoder = False  # no single feature stands for an image
     own = {"LOSS": "marginal", "ENSEMBLE": "none"}  # what `auto` means
+    tunes = False  # whether the context is tuned on each image
     prompts_per_pass = 1024  # of texts with a gradient; images beyond that go in a further pass
 
     @classmethod
@@ -59,12 +60,17 @@ class TestTimeTrainer(PromptTrainer):
     def n_views(self) -> int:
         return self.method_cfg().N_VIEWS
 
+    @classmethod
+    def mixes(cls, dataset: str) -> bool:
+        """What AUGMIX auto means for the data set: TPT and R-TPT mix no views of ImageNet and its variants."""
+        return not dataset.startswith("ImageNet")
+
     # ------------------------------------------------------------------ building
 
     def build_learner(self) -> None:
         """The context v0 that every image starts from, and the prompts around it. There is nothing to train."""
         cfg = self.method_cfg()
-        self.views = ViewMaker(self.cfg, self.n_views())
+        self.views = ViewMaker(self.cfg, self.n_views(), self.mixes(self.cfg.DATASET.NAME))
         shape = (-1, 1, 1)
         normalised = "normalize" in self.cfg.INPUT.TRANSFORMS
         self.mean = torch.tensor(self.cfg.INPUT.PIXEL_MEAN if normalised else [0.0] * 3, device=self.device).view(shape)
@@ -84,6 +90,7 @@ class TestTimeTrainer(PromptTrainer):
             "template": f"{words} {{}}." if given is None else f"context of {cfg.CTX_FROM}",
             "loss": self.choice("LOSS"),
             "ensemble": self.choice("ENSEMBLE"),
+            "tuned_numbers": self.ctx0.numel() if self.tunes else 0,
         }
 
     def _at_length(self, count: int, words: str | None):
@@ -125,12 +132,12 @@ class TestTimeTrainer(PromptTrainer):
         """[B, n, 3, h, w] in [0, 1] -> normalised features [B, n, d]."""
         return normalize(self.raw_features(views.flatten(0, 1))).view(*views.shape[:2], -1)
 
-    def raw_features(self, pixels: Tensor) -> Tensor:
+    def raw_features(self, pixels: Tensor, tower: ImageEncoder | None = None) -> Tensor:
         """[N, 3, h, w] in [0, 1] -> [N, d], not normalised. On a CPU an image's views at a time, whatever else there
-        is: the last bit of a feature does not depend on its neighbours."""
+        is: the last bit of a feature does not depend on its neighbours. tower: in place of the run's own."""
         size = 512 if pixels.is_cuda or self.views.n == 1 else self.views.n
         with autocast(self.precision, self.device):
-            found = [self.image_encoder((x - self.mean) / self.std) for x in pixels.split(size)]
+            found = [(tower or self.image_encoder)((x - self.mean) / self.std) for x in pixels.split(size)]
         return full(torch.cat(found))
 
     def view_logits(self, f: Tensor, t: Tensor) -> Tensor:

@@ -21,13 +21,13 @@ DEFAULTS = {
     N + "ENS_TEMP": 0.01,
     N + "ENS_SELF_MASK": "diagonal",  # diagonal | ge1: every similarity of 1 or more, as the published code has it
     N + "PREC": "fp32",  # fp32 | amp | bf16
-    N + "AUGMIX": "auto",  # auto: off for ImageNet and its variants | on | off
+    N + "AUGMIX": "auto",  # auto: where the method's own scripts mix views, see `TestTimeTrainer.mixes` | on | off
     N + "AUG_BACKEND": "pil",  # pil: in worker processes | tensor: on the device
     N + "VIEW_SOURCE": "processed",  # processed: crops of the picture at the model's size | original: of the file
     N + "TEXT_LEN": 0,  # tokens of a prompt; 0: as long as the longest one
     N + "SAMPLES_PER_STEP": 8,  # images together
     N + "GRAD_PATH": "batched",  # batched | vjp | jacobian | loop: the same gradient
-    N + "COMPAT": "none",  # none | tpt | rtpt: the published code's choices, see `compat_keys`
+    N + "COMPAT": "none",  # none | tpt | rtpt | ttc: the published code's choices, see `compat_keys`
 }
 CHOICES = {
     "LOSS": ("auto", "pointwise", "marginal"),
@@ -38,7 +38,7 @@ CHOICES = {
     "AUG_BACKEND": ("pil", "tensor"),
     "VIEW_SOURCE": ("processed", "original"),
     "GRAD_PATH": ("batched", "vjp", "jacobian", "loop"),
-    "COMPAT": ("none", "tpt", "rtpt"),
+    "COMPAT": ("none", "tpt", "rtpt", "ttc"),
 }
 AT_LEAST = {"N_VIEWS": 1, "STEPS": 0, "LR": 0, "WD": 0, "ENS_TOPK": 1, "TEXT_LEN": 0, "SAMPLES_PER_STEP": 1}
 
@@ -56,20 +56,27 @@ def check_tta(cfg) -> None:
         raise InputError(f"{N}ENS_TEMP is {tta.ENS_TEMP}, but must be above 0.")
 
 
+# What COMPAT stands for, method by method: the published code's choices that are not this project's own.
+COMPAT = {
+    "tpt": {"LOSS": "marginal", "ENSEMBLE": "none", "PREC": "amp"},
+    "rtpt": {"LOSS": "pointwise", "ENSEMBLE": "reliability", "ENS_SELF_MASK": "ge1", "PREC": "fp32", "TEXT_LEN": 40},
+    "ttc": {"CTX_INIT": "This is a photo of a", "PREC": "amp"},
+}
+
+
 def compat_keys(cfg) -> dict:
     """{dotted key: value} that COMPAT stands for; pairs of the command line still win.
 
-    The published code of both crops random views from the image file; of attacked images it has no file but the
-    attacked picture. R-TPT masks every similarity of 1 or more and cuts prompts at 40 tokens, TPT runs under amp. What
-    is not taken over: TPT's loss scaler, which lives from image to image.
+    TPT's and R-TPT's code crops random views from the image file; of attacked images it has no file but the attacked
+    picture. R-TPT masks every similarity of 1 or more and cuts prompts at 40 tokens; its attack keeps the last iterate
+    and is truncated to 8 bits, as sets that are made for the run (TEST.ADV_SET make) then are. TPT runs under amp.
+    What is not taken over: TPT's loss scaler, which lives from image to image, and what docs/test_time.md names.
     """
-    compat = cfg.TRAINER.TTA.COMPAT
-    if compat not in ("tpt", "rtpt"):
-        return {}
-    attacked = bool(cfg.TEST.get("ADV_SET", ""))
-    found = {N + "VIEW_SOURCE": "processed" if attacked else "original"}
-    if compat == "rtpt":
-        own = {"LOSS": "pointwise", "ENSEMBLE": "reliability", "ENS_SELF_MASK": "ge1", "PREC": "fp32", "TEXT_LEN": 40}
-    else:
-        own = {"LOSS": "marginal", "ENSEMBLE": "none", "PREC": "amp"}
-    return found | {N + key: value for key, value in own.items()}
+    name = cfg.TRAINER.TTA.COMPAT
+    found = {N + key: value for key, value in COMPAT.get(name, {}).items()}
+    attacked = cfg.TEST.get("ADV_SET", "")
+    if name in ("tpt", "rtpt"):
+        found[N + "VIEW_SOURCE"] = "processed" if attacked else "original"
+    if name == "rtpt" and attacked == "make":
+        found |= {"ATTACK.QUANT": "trunc", "ATTACK.KEEP": "last"}
+    return found

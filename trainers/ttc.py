@@ -9,11 +9,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from clipkit import InputError, normalize
+from clipkit import ImageEncoder, InputError, load_backbone, normalize
 from dassl.engine import TRAINER_REGISTRY
 from dassl.utils import derive_seed
 
 from .adaptive_views import attack_seeds
+from .checks import check_choices
 from .test_time import TestTimeTrainer
 from .test_time_config import DEFAULTS
 
@@ -27,6 +28,9 @@ class TTC(TestTimeTrainer):
     delta starts at U(-EPS, EPS) / 255. tau, the relative change of the feature that this start makes, is small for
     attacked pictures only: below TAU, STEPS ascents on |e(x + delta) - e(x)|^2 follow, and delta becomes the mean of
     the STEPS + 1 iterates j with weights exp(BETA j); otherwise the random start stays. e is not normalised.
+
+    Where the image tower is a fine-tuned one (MODEL.BACKBONE.VISUAL_WEIGHTS), tau is measured with CLIP's original one,
+    as in the published code: a robust tower hardly moves under noise, on clean pictures neither.
     """
 
     config_defaults = {
@@ -36,6 +40,7 @@ class TTC(TestTimeTrainer):
         T + "STEP_SIZE": 1.0,  # in 1/255
         T + "TAU": 0.2,
         T + "BETA": 2.0,
+        T + "TAU_TOWER": "original",  # original: of the backbone without VISUAL_WEIGHTS | own
     }
 
     def check_cfg(self, cfg) -> None:
@@ -43,9 +48,22 @@ class TTC(TestTimeTrainer):
         for key in ("EPS", "STEPS", "STEP_SIZE", "TAU"):
             if cfg.TRAINER.TTC[key] < 0:
                 raise InputError(f"{T}{key} is {cfg.TRAINER.TTC[key]}, but must not be negative.")
+        check_choices("TRAINER.TTC", cfg.TRAINER.TTC, {"TAU_TOWER": ("original", "own")})
+
+    def build_learner(self) -> None:
+        super().build_learner()
+        backbone = self.cfg.MODEL.BACKBONE
+        self.original: ImageEncoder | None = None
+        if backbone.get("VISUAL_WEIGHTS", "") and self.cfg.TRAINER.TTC.TAU_TOWER == "original":
+            plain = {key: backbone.get(key, "") for key in ("NAME", "PATH")}
+            self.original = ImageEncoder(load_backbone(plain, self.precision, self.device))
 
     def n_views(self) -> int:
         return 1
+
+    @classmethod
+    def mixes(cls, dataset: str) -> bool:
+        return False  # there are no views
 
     def respond(self, views: Tensor, seeds: list[int]) -> tuple[Tensor, Tensor]:
         x = views[:, 0]
@@ -62,13 +80,21 @@ class TTC(TestTimeTrainer):
         noise = np.stack([generator.random(x.shape[1:], dtype=np.float32) for generator in draws])
         start = (2 * torch.from_numpy(noise).to(x) - 1) * eps
         iterates = [(x + start).clamp(0, 1) - x]
-        tau = (self.raw_features(x + iterates[0]) - e).norm(dim=1) / e.norm(dim=1)
+        tau = self.relative_change(x, x + iterates[0], e)
         for _ in range(cfg.STEPS):
             step = cfg.STEP_SIZE / 255 * self.ascent(x, iterates[-1], e).sign()
             iterates.append((x + (iterates[-1] + step).clamp(-eps, eps)).clamp(0, 1) - x)
         weights = (cfg.BETA * torch.arange(len(iterates), dtype=x.dtype, device=x.device)).softmax(dim=0)
         mean = torch.einsum("j,jbchw->bchw", weights, torch.stack(iterates))
         return torch.where((tau < cfg.TAU)[:, None, None, None], mean, iterates[0])
+
+    @torch.no_grad()
+    def relative_change(self, x: Tensor, moved: Tensor, e: Tensor) -> Tensor:
+        """tau [B] = |e(moved) - e(x)| / |e(x)|. e: this run's features [B, d] of x."""
+        if self.original is None:
+            return (self.raw_features(moved) - e).norm(dim=1) / e.norm(dim=1)
+        before, after = (self.raw_features(pixels, self.original) for pixels in (x, moved))
+        return (after - before).norm(dim=1) / before.norm(dim=1)
 
     def pixel_logits(self, x01: Tensor, seed: int | Sequence[int] = 0) -> Tensor:
         """[B, C] for pictures [B, 3, h, w] in [0, 1], differentiable in them; delta counts as constant."""

@@ -42,18 +42,18 @@ class ViewedImage:
 class ViewMaker:
     """How views are made, as the config of a test-time method says.
 
-    n: views of an image, the plain one included. The random ones are cropped from the plain picture (VIEW_SOURCE
-    processed), which is all that an adversarial set has, or from the whole file (original).
+    n: views of an image, the plain one included. mixes: what AUGMIX auto means here. The random ones are cropped from
+    the plain picture (VIEW_SOURCE processed), which is all that an adversarial set has, or from the whole file
+    (original).
     """
 
-    def __init__(self, cfg, n: int) -> None:
+    def __init__(self, cfg, n: int, mixes: bool = True) -> None:
         tta = cfg.TRAINER.TTA
         self.n, self.size = n, tuple(cfg.INPUT.SIZE)
         if self.size[0] != self.size[1]:
             raise InputError(f"INPUT.SIZE is {self.size[0]} x {self.size[1]}, but views are squares.")
         self.picture = square_picture(self.size[0], cfg.INPUT.INTERPOLATION)
-        family = cfg.DATASET.NAME.startswith("ImageNet")  # TPT mixes no views of ImageNet and its variants
-        self.augmix = not family if tta.AUGMIX == "auto" else tta.AUGMIX in ("on", "True")
+        self.augmix = n > 1 and (mixes if tta.AUGMIX == "auto" else tta.AUGMIX in ("on", "True"))
         self.scale = tuple(cfg.INPUT.RRCROP_SCALE)
         self.flip = 0.5 if "random_flip" in cfg.INPUT.TRANSFORMS else 0.0  # letters and digits have a right way round
         self.on_device = tta.AUG_BACKEND == "tensor"

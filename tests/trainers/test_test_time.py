@@ -16,9 +16,10 @@ from dassl.utils import InputError as DataError
 from runs.config_names import TEST_TIME
 from runs.predictor import load_predictor
 from runs.protocols import plan
+from trainers.ctpt import VARIANTS
 from trainers.mta import mean_shift
 from trainers.test_time_outputs import calibration_error
-from trainers.views import ViewMaker, groups, view_loader
+from trainers.views import groups, view_loader
 
 N, C = "TRAINER.TTA.", "TRAINER.COOP."
 EVAL = ("--eval-only",)
@@ -124,14 +125,43 @@ def test_views_are_keyed_by_the_path(tiny, tmp_path):
     assert torch.equal((finished - trainer.mean) / trainer.std, base)  # view 0 is the loader's picture, to the last bit
 
 
-def test_augmix_is_off_for_imagenet_alone(tiny, tmp_path):
-    cfg = built(tiny, tmp_path).cfg.clone()
-    cfg.defrost()
-    for name, mixed in (("Tiny", True), ("ImageNet", False), ("ImageNetSketch", False), ("ImageNetV2", False)):
-        cfg.DATASET.NAME = name
-        assert ViewMaker(cfg, 3).augmix == mixed
-    cfg.TRAINER.TTA.AUGMIX = "on"
-    assert ViewMaker(cfg, 3).augmix
+@pytest.mark.parametrize(
+    ("method", "mixed"),
+    [
+        ("TPT", {"Tiny": True, "ImageNet": False, "ImageNetV2": False, "ImageNetSketch": False}),
+        ("RTPT", {"Tiny": True, "ImageNet": False, "ImageNetA": False, "ImageNetR": False}),
+        ("CTPT", {"Tiny": True, "ImageNet": False} | dict.fromkeys(VARIANTS, True)),
+        ("MTA", {"Tiny": False, "ImageNet": False, "ImageNetV2": False}),
+        ("TTC", {"Tiny": False, "ImageNet": False}),
+    ],
+)
+def test_auto_mixes_the_views_that_the_methods_own_scripts_mix(tiny, tmp_path, method, mixed):
+    trainer = built(tiny, tmp_path, method)
+    assert trainer.views.augmix == trainer.record["test_time"]["augmix"] == mixed.pop("Tiny")
+    assert {name: trainer.mixes(name) for name in mixed} == mixed
+    if method != "TTC":  # which has no views
+        assert any(image.drawn for image in images(built(tiny, tmp_path, method, {N + "AUG_BACKEND": "tensor"})))
+        for given, expected in (("on", True), ("off", False)):
+            found = images(built(tiny, tmp_path, method, {N + "AUGMIX": given, N + "AUG_BACKEND": "tensor"}))
+            assert {bool(view.chains) for view in found[0].drawn} == {expected}
+
+
+@pytest.mark.parametrize("dataset", ["Tiny", "ImageNet", *VARIANTS])
+def test_ctpt_has_another_lambda_on_imagenets_variants(tiny, tmp_path, dataset):
+    import train
+
+    def found(*pairs):
+        args = tiny.arguments(tmp_path, "CTPT", (), {"DATASET.NAME": dataset})
+        return train.setup_cfg(train.build_parser().parse_args([*args, *pairs])).TRAINER.CTPT.LAMBDA
+
+    assert found() == (20.0 if dataset in VARIANTS else 50.0)
+    assert found("TRAINER.CTPT.LAMBDA", "7") == 7.0
+
+
+@pytest.mark.parametrize(("method", "numbers"), [("TPT", 256), ("RTPT", 256), ("CTPT", 256), ("MTA", 0), ("TTC", 0)])
+def test_how_many_numbers_an_image_tunes(tiny, tmp_path, method, numbers):
+    """Four tokens of width 64; results.json has it beside `learnable_numbers`, which are trained: none."""
+    assert built(tiny, tmp_path, method).record["test_time"]["tuned_numbers"] == numbers
 
 
 @pytest.mark.parametrize("source", ["processed", "original"])
@@ -155,6 +185,23 @@ def test_compat(tiny, tmp_path):
     assert (cfg.ENS_SELF_MASK, cfg.VIEW_SOURCE, cfg.TEXT_LEN, cfg.LOSS) == ("ge1", "original", 40, "pointwise")
     cfg = built(tiny, tmp_path, "TPT", {N + "COMPAT": "tpt", N + "VIEW_SOURCE": "processed"}).cfg.TRAINER.TTA
     assert (cfg.LOSS, cfg.ENSEMBLE, cfg.PREC, cfg.VIEW_SOURCE) == ("marginal", "none", "amp", "processed")
+    ttc = built(tiny, tmp_path, "TTC", {N + "COMPAT": "ttc"})
+    assert (ttc.cfg.TRAINER.TTA.PREC, ttc.record["test_time"]["template"]) == ("amp", "This is a photo of a {}.")
+
+
+def test_compat_rtpt_makes_its_attacked_pictures_as_published(tiny, tmp_path):
+    """Truncated to 8 bits, of the last iterate. A set that is there already stays as it is."""
+    attack = {"TEST.ADV_SET": "make", "ATTACK.EPS": 4, "ATTACK.STEPS": 2, "ATTACK.DIR": tmp_path / "adv"}
+    mean = {"INPUT.PIXEL_MEAN": [0.48145466, 0.4578275, 0.40821073]}
+    attack |= mean
+    compat = {N + "COMPAT": "rtpt", N + "N_VIEWS": 4}
+    ours, theirs = (built(tiny, tmp_path, "RTPT", attack | more).dm.dataset.test for more in ({}, compat))
+    manifests = [json.dumps(items.adversarial.manifest) for items in (ours, theirs)]
+    assert [("trunc" in text, "best_loss" in text) for text in manifests] == [(False, True), (True, False)]
+    u, q = ours.adversarial, theirs.adversarial
+    assert any(not torch.equal(u.picture(i), q.picture(i)) for i in range(len(u)))
+    again = built(tiny, tmp_path, "RTPT", {"TEST.ADV_SET": q.folder, "ATTACK.DIR": tmp_path / "adv"} | compat | mean)
+    assert again.dm.dataset.adversarial["key"] == q.key
 
 
 def test_an_attacked_run_has_the_clean_runs_draws(tiny, tmp_path):
@@ -293,6 +340,36 @@ def test_counterattack(tiny, tmp_path):
     once, _ = delta(TAU=1e9, STEPS=1, BETA=50.0)  # all weight on the last iterate: one step of 1/255
     step = trainer.ascent(x, still, e).sign() / 255
     torch.testing.assert_close(once, ((x + (still + step).clamp(-4 / 255, 4 / 255)).clamp(0, 1) - x), atol=1e-6, rtol=0)
+
+
+def test_tau_is_measured_with_the_original_tower(tiny, tmp_path):
+    """Of a fine-tuned one: here a tower that no noise moves, by whose tau every picture counts as attacked."""
+    file = tmp_path / "tower.pt"
+    plain = built(tiny, tmp_path, "TTC")
+    weights = {name: w.clone() for name, w in plain.clip.visual.state_dict().items()}
+    weights["conv1.weight"] *= 1e-3
+    torch.save(weights, file)
+    robust = {"MODEL.BACKBONE.VISUAL_WEIGHTS": file, "TRAINER.TTC.TAU": 0.005}
+    found = images(plain)[:3]
+    x = torch.stack([plain.views.finish(image, plain.device)[0] for image in found])
+    seeds = [image.seed for image in found]
+
+    def delta_and_tau(**more):
+        trainer = built(tiny, tmp_path, "TTC", {f"TRAINER.TTC.{k}": v for k, v in more.items()} | robust)
+        with torch.no_grad():
+            e = trainer.raw_features(x)
+            return trainer.counterattack(x, e, seeds), trainer.relative_change(x, (x + 0.01).clamp(0, 1), e)
+
+    original, tau = delta_and_tau()
+    own, own_tau = delta_and_tau(TAU_TOWER="own")
+    with torch.no_grad():
+        expected = plain.relative_change(x, (x + 0.01).clamp(0, 1), plain.raw_features(x))
+    torch.testing.assert_close(tau, expected, rtol=1e-5, atol=0)
+    assert (own_tau < 0.005).all() and (tau > 0.005).all()
+    torch.testing.assert_close(original, delta_and_tau(TAU_TOWER="own", STEPS=0)[0])  # the random start stays
+    assert not torch.equal(original, own)
+    with pytest.raises(InputError, match="TAU_TOWER is 'other', but must be one of original, own"):
+        built(tiny, tmp_path, "TTC", {"TRAINER.TTC.TAU_TOWER": "other"})
 
 
 def test_calibration_error_by_hand():
