@@ -16,10 +16,9 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image
 from torch import Tensor
 
-from dassl.utils import InputError, atomic_path, write_json
+from dassl.utils import InputError, atomic_path, read_image, write_json
 
 from .adversarial_manifest import key_of
 from .adversarial_pictures import to_image, to_uint8
@@ -138,8 +137,7 @@ class AdversarialSet:
         size = self.sizes[0]
         number, row = divmod(index, size)
         if self._parts[number]["store"] == "png":
-            with Image.open(_files(self.folder, number, self.sizes[number], "png")[row]) as image:
-                return to_uint8(image)
+            return to_uint8(read_image(_files(self.folder, number, self.sizes[number], "png")[row]))
         if number not in self._open:
             self._open[number] = np.load(_files(self.folder, number, 0, "raw")[0], mmap_mode="r", allow_pickle=False)
         return torch.from_numpy(self._open[number][row].copy())

@@ -21,7 +21,7 @@ from torch.utils.data import DataLoader, Dataset
 from dassl.data.transforms import build_transform
 from dassl.data.workers import usable_workers
 from dassl.engine import TRAINER_REGISTRY
-from dassl.utils import InputError, base_seed, derive_seed, read_image, seeded
+from dassl.utils import InputError, base_seed, derive_seed, read_image, seeded, to_rgb
 from dassl.utils.progress import progress
 from language import clean, read_classlist
 from plugins.hosting import hosted
@@ -173,7 +173,7 @@ class _Images(Dataset):
     def __getitem__(self, index: int) -> tuple[int, Tensor | str]:
         image = self.images[index]
         try:
-            return index, self.transform(image.convert("RGB") if isinstance(image, Image) else read_image(str(image)))
+            return index, self.transform(to_rgb(image) if isinstance(image, Image) else read_image(str(image)))
         except (InputError, OSError) as error:  # OSError: PIL reads an opened image only when it is used
             return index, str(error)
 

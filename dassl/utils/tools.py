@@ -1,6 +1,6 @@
-"""What fits nowhere else: file check, image reading, environment report.
+"""What fits nowhere else: file check, environment report.
 
-Upstream has files, registry checks and seeding in this module too; they are found here as well.
+Upstream has image reading, files, registry checks and seeding in this module too; they are found here as well.
 """
 
 from __future__ import annotations
@@ -9,8 +9,8 @@ import os
 import platform
 import warnings
 
-from .errors import InputError, MissingFileError
 from .files import download_url, listdir_nohidden, mkdir_if_missing, read_json, write_json
+from .images import read_image
 from .lazy import lazy
 from .registry import check_availability, get_most_similar_str_to_a_from_b
 
@@ -42,23 +42,6 @@ def check_isfile(fpath: str) -> bool:
 def tolist_if_not(x) -> list:
     """`x` if it is a list, else `[x]` (a tuple is wrapped too)."""
     return x if isinstance(x, list) else [x]
-
-
-def read_image(path: str):
-    """Open an image as RGB `PIL.Image`. An orientation tag (EXIF) is not applied, as in upstream.
-
-    Raises MissingFileError, or InputError if the file is damaged or no image.
-    """
-    from PIL import Image
-
-    if not os.path.isfile(path):
-        raise MissingFileError(f"image file {path} does not exist: fetch the data set again, or mend the split file")
-    try:
-        with Image.open(path) as image:
-            return image.convert("RGB")
-    except (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError) as exc:
-        reason = "it is empty" if os.path.getsize(path) == 0 else str(exc)
-        raise InputError(f"image file {path} cannot be read ({reason}): replace it by an intact copy") from exc
 
 
 def collect_env_info() -> str:

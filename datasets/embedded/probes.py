@@ -12,10 +12,10 @@ from pathlib import Path
 import numpy as np
 import torch
 import torch.nn.functional as F
-from PIL import Image
 from torch import Tensor
 
 from clipkit import ContextPrompts, ImageEncoder, TextEncoder, normalize
+from dassl.utils import read_image
 from datasets.templates import custom_template
 
 from .clip_trainer import MEAN, STD
@@ -69,7 +69,7 @@ class Bench:
         if split not in self._parts:
             wanted = ("train", "val") if split == "calibration" else (split,)
             records = [r for name in wanted for r in self._records[name]]
-            pixels = [np.asarray(Image.open(self._folder / path).convert("RGB")) for path, _, _ in records]
+            pixels = [np.asarray(read_image(self._folder / path)) for path, _, _ in records]
             images = torch.from_numpy(np.stack(pixels)).permute(0, 3, 1, 2).float() / 255
             with torch.no_grad():
                 features = torch.cat([self.encode(x) for x in images.split(256)])

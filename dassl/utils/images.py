@@ -1,0 +1,191 @@
+"""The one way in which an image becomes RGB of 8 bits: every reader of the tree goes through here.
+
+What CoOp's reader shows rightly (`Image.open(path).convert("RGB")`) is read to the same bits. The rules for all else
+stand in docs/own_data.md: an image is converted by one of them, or refused with a sentence, never shown wrongly.
+"""
+
+from __future__ import annotations
+
+import io
+import logging
+import os
+
+import numpy as np
+from PIL import Image, ImageCms
+
+from .errors import InputError, MissingFileError
+
+logger = logging.getLogger(__name__)
+
+PLAIN = ("1", "L", "P", "RGB", "RGBX", "CMYK", "YCbCr", "LAB", "HSV")  # Pillow's own conversion is right
+ALPHA = ("LA", "La", "PA", "RGBA", "RGBa")
+WHOLE = ("I", "I;16", "I;16L", "I;16B", "I;16N")  # grey, more than 8 bits
+UNPREMULTIPLIED = {"La": "LA", "RGBa": "RGBA"}
+TWELVE_BITS, FULL = 4095, 65535
+ORIENTATION = 0x0112  # the EXIF tag
+_said: set[str] = set()  # what a process has warned of
+
+
+class UnfitImage(ValueError):
+    """What is wrong with an image that can be opened, as the end of a sentence that its name begins."""
+
+
+def read_image(path: str | os.PathLike[str]) -> Image.Image:
+    """An image file as RGB, 8 bits a channel. Orientation (EXIF) and colour profiles are not applied, as in upstream.
+
+    Raises MissingFileError, or InputError if the file is damaged, no image, or of values that no rule covers.
+    """
+    return _opened(path, to_rgb)
+
+
+def check_image(path: str | os.PathLike[str]) -> str:
+    """What is wrong with an image file, in one sentence, or "". Only the head is read, which finds files that are
+    missing, empty or no images; pixels only where it depends on them whether a rule covers them (greys of 16 bits)."""
+
+    def look(image: Image.Image, where: str) -> None:
+        if image.mode not in (*PLAIN, *ALPHA) or _is_deep(image):
+            to_rgb(image, where)
+        else:
+            _warn_of_metadata(image, where)
+
+    try:
+        _opened(path, look)
+    except InputError as error:
+        return str(error)
+    return ""
+
+
+def _opened(path: str | os.PathLike[str], use):
+    """`use(image, its name)` on the opened file; whatever goes wrong is one sentence."""
+    path = os.fspath(path)
+    if not os.path.isfile(path):
+        raise MissingFileError(f"image file {path} does not exist: fetch the data set again, or mend the split file")
+    try:
+        with Image.open(path) as image:
+            return use(image, f"image file {path}")
+    except InputError:
+        raise
+    except Exception as exc:  # Pillow raises nearly anything on a damaged file
+        reason = "it is empty" if os.path.getsize(path) == 0 else " ".join(str(exc).split()) or type(exc).__name__
+        raise InputError(f"image file {path} cannot be read ({reason}): replace it by an intact copy") from exc
+
+
+def to_rgb(image: Image.Image, where: str = "the image") -> Image.Image:
+    """An image of Pillow's, of whatever mode, as RGB. where: its name in messages. Raises InputError where no rule
+    covers its values."""
+    try:
+        return _converted(image, where)
+    except UnfitImage as exc:
+        raise InputError(f"{where} {exc}") from exc
+
+
+def _converted(image: Image.Image, where: str) -> Image.Image:
+    deep = _is_deep(image)
+    _warn_of_metadata(image, where)
+    if image.mode in WHOLE or image.mode == "F":
+        image = _with_key(image, _fractions(image) if image.mode == "F" else _whole_numbers(image, where))
+    elif image.mode not in (*PLAIN, *ALPHA):
+        raise UnfitImage(f"is of mode {image.mode}, which is not understood: save it as 8-bit RGB")
+    if image.has_transparency_data:
+        rgba = image.convert(UNPREMULTIPLIED.get(image.mode, image.mode)).convert("RGBA")
+        low, high = rgba.getchannel("A").getextrema()
+        if low != high:
+            return _on_white(rgba, where)
+        image = rgba  # one alpha everywhere holds no picture: the colours are what CoOp shows
+    rgb = image.convert("RGB")
+    if deep and max(high for _, high in rgb.getextrema()) <= TWELVE_BITS >> 8:
+        raise UnfitImage(_too_dark("16-bit colour", "at most 15 of 255"))
+    return rgb
+
+
+def _on_white(rgba: Image.Image, where: str) -> Image.Image:
+    """White shines through; or black, where on white nothing would be seen."""
+    _warn_once("transparency", "%s has transparent parts, shown on white; CoOp shows what lies beneath", where)
+    for ground in ("white", "black"):
+        rgb = Image.alpha_composite(Image.new("RGBA", rgba.size, ground), rgba).convert("RGB")
+        if any(low != high for low, high in rgb.getextrema()):
+            break
+    return rgb
+
+
+def _whole_numbers(image: Image.Image, where: str) -> np.ndarray:
+    """uint8 [H, W] of greys of more than 8 bits: up to 255 as they are, else v / 257, which takes 65535 to 255."""
+    values = np.asarray(image).astype(np.int64)
+    low, high = int(values.min()), int(values.max())
+    if low < 0 or high > FULL:
+        raise UnfitImage(f"holds greys from {low} to {high}, not from 0 to 65535: rescale it to 8 bits")
+    if "I;12" in _raw_modes(image):  # the file says how many bits there are
+        return np.rint(values * (255 / TWELVE_BITS)).astype(np.uint8)
+    if high <= 255:
+        return values.astype(np.uint8)
+    if high <= TWELVE_BITS:
+        raise UnfitImage(_too_dark("16-bit grey", f"{high} of 65535"))
+    if high <= FULL // 4:
+        text = "%s is 16-bit grey with %d of 65535 as its greatest value, so it is dark; rescale it if it should not be"
+        _warn_once("dark", text, where, high)
+    return ((values + 128) // 257).astype(np.uint8)
+
+
+def _too_dark(kind: str, greatest: str) -> str:
+    return (
+        f"is {kind}, but its greatest value is {greatest}, as of a picture of 12 bits or less, and it would come out "
+        "black: rescale it to 8 bits, or to the full range"
+    )
+
+
+def _fractions(image: Image.Image) -> np.ndarray:
+    """uint8 [H, W] of floats, which must lie in 0..1 or in 0..255."""
+    values = np.asarray(image, dtype=np.float64)
+    low, high = float(values.min()), float(values.max())
+    if not (low >= 0 and high <= 255):  # not: NaN
+        raise UnfitImage(f"holds floats from {low:g} to {high:g}, not in 0..1 or 0..255: rescale it to 8 bits")
+    return np.rint(values * 255 if high <= 1 else values).astype(np.uint8)
+
+
+def _with_key(image: Image.Image, values: np.ndarray) -> Image.Image:
+    """The 8-bit greys as an image, transparent where the file has its transparent value."""
+    grey, key = Image.fromarray(values), image.info.get("transparency")
+    if isinstance(key, int):
+        grey.putalpha(Image.fromarray(np.where(np.asarray(image) == key, 0, 255).astype(np.uint8)))
+    return grey
+
+
+def _raw_modes(image: Image.Image) -> str:
+    """How the pixels lie in the file; "" once they are read."""
+    return " ".join(str(tile[3]) for tile in getattr(image, "tile", None) or ())
+
+
+def _is_deep(image: Image.Image) -> bool:
+    """Colour of 16 bits a channel, of which Pillow gives the upper 8."""
+    return image.mode not in WHOLE and ";16" in _raw_modes(image)
+
+
+def _warn_of_metadata(image: Image.Image, where: str) -> None:
+    """One line for the first image whose orientation or colours are not those of its pixels."""
+    if "orientation" not in _said and _orientation(image) not in (None, 0, 1):
+        text = "%s says that the camera was turned, which is not applied, as in CoOp; turn the pixels if need be"
+        _warn_once("orientation", text, where)
+    profile = image.info.get("icc_profile")
+    if profile and "profile" not in _said and "srgb" not in (name := _profile_name(profile)).lower():
+        text = "%s has the colour profile %r, which is not applied, as in CoOp; convert the image to sRGB if need be"
+        _warn_once("profile", text, where, name)
+
+
+def _orientation(image: Image.Image) -> int | None:
+    try:
+        return image.getexif().get(ORIENTATION)
+    except Exception:  # damaged metadata; the pixels may be fine
+        return None
+
+
+def _profile_name(profile: bytes) -> str:
+    try:
+        return ImageCms.getProfileDescription(ImageCms.ImageCmsProfile(io.BytesIO(profile))).strip()
+    except Exception:  # a damaged profile, or Pillow built without littlecms
+        return "unknown"
+
+
+def _warn_once(kind: str, text: str, *values: object) -> None:
+    if kind not in _said:
+        _said.add(kind)
+        logger.warning("Warning: " + text + " (this is said once; docs/own_data.md has the rules)", *values)
