@@ -7,10 +7,11 @@ them with whatever prompts a method gives; without prompts they equal `encode_te
 from .architecture import available_backbones
 from .context_prompts import ContextPrompts
 from .errors import InputError
-from .feature_bank import FeatureBank, image_list_key
+from .feature_bank import FeatureBank
 from .fingerprint import arithmetic, fingerprint
 from .frozen_text import frozen_text, text_key
 from .image_encoder import ImageEncoder
+from .image_key import image_list_key
 from .load import load_clip
 from .ops import normalize
 from .prompt_parameters import DeepPrompts

@@ -4,14 +4,13 @@ import hashlib
 import json
 import logging
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import safetensors
 import safetensors.torch
 from torch import Tensor
 
-from .errors import InputError
 from .files import atomic_path, locked
 
 logger = logging.getLogger(__name__)
@@ -81,19 +80,3 @@ def _write(path: Path, canonical: str, features: Features) -> None:
             safetensors.torch.save_file(features, temporary, metadata={"key": canonical})
     except (OSError, safetensors.SafetensorError) as error:
         logger.warning("Features were computed but not kept, %s cannot be written: %s", path, error)
-
-
-def image_list_key(paths: Iterable[str | os.PathLike[str]]) -> str:
-    """A hash (hex) over path, size and time of change of the images, in their order. Reads no image.
-
-    Raises InputError naming the first file that is missing.
-    """
-    digest = hashlib.sha256()
-    for path in paths:
-        path = os.path.abspath(path)
-        try:
-            status = os.stat(path)
-        except OSError as error:
-            raise InputError(f"Image {path} cannot be read: {error.strerror}") from error
-        digest.update(json.dumps([path, status.st_size, status.st_mtime_ns]).encode())
-    return digest.hexdigest()

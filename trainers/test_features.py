@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
+import PIL
 import torch
 from torch import Tensor
 from tqdm import tqdm
 
 from clipkit import arithmetic, image_list_key
+from dassl.utils import read_image
 
 
 def bank_key(loader, backbone: str, precision: str, device: torch.device) -> dict:
@@ -20,6 +22,7 @@ def bank_key(loader, backbone: str, precision: str, device: torch.device) -> dic
         "precision": precision,
         "device": arithmetic(device),
         "torch": torch.__version__,
+        "reader": f"{getattr(read_image, 'rules', 'upstream')}, Pillow {PIL.__version__}",
         "transform": repr(dataset.transform),
         "images": image_list_key([item.impath for item in dataset.data_source]),
         "batch_size": loader.batch_size,

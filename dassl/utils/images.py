@@ -38,6 +38,9 @@ def read_image(path: str | os.PathLike[str]) -> Image.Image:
     return _opened(path, to_rgb)
 
 
+read_image.rules = 2  # for the keys of cached features: another number where an image comes to be shown otherwise
+
+
 def check_image(path: str | os.PathLike[str]) -> str:
     """What is wrong with an image file, in one sentence, or "". Only the head is read, which finds files that are
     missing, empty or no images; pixels only where it depends on them whether a rule covers them (greys of 16 bits)."""

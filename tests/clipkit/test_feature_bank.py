@@ -8,7 +8,7 @@ import pytest
 import safetensors.torch
 import torch
 
-from clipkit import FeatureBank, InputError, image_list_key
+from clipkit import FeatureBank
 
 KEY = {"backbone": "ViT-B/16", "split": "test", "sizes": [224, 224]}
 
@@ -118,24 +118,6 @@ def test_default_root(tmp_path, monkeypatch):
     monkeypatch.delenv("ROBUSTPROMPT_CACHE")
     monkeypatch.setenv("HOME", str(tmp_path))
     assert FeatureBank().root == tmp_path / ".cache" / "robustprompt"
-
-
-def test_image_list_key(tmp_path):
-    paths = [tmp_path / "a.jpg", tmp_path / "b.jpg"]
-    for path in paths:
-        path.write_text("pixels")
-        os.utime(path, (1, 1))
-    key = image_list_key(paths)
-    assert image_list_key(map(str, paths)) == key
-    assert image_list_key(paths[::-1]) != key
-    os.utime(paths[1], (1, 2))
-    changed = image_list_key(paths)
-    assert changed != key
-    paths[1].write_text("more pixels")
-    os.utime(paths[1], (1, 2))
-    assert image_list_key(paths) not in (key, changed)
-    with pytest.raises(InputError, match=r"c\.jpg cannot be read"):
-        image_list_key([*paths, tmp_path / "c.jpg"])
 
 
 def test_what_is_read_is_as_aligned_as_what_was_computed(tmp_path, compute):
