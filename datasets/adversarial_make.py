@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from attacks import AttackSettings, Outcome, Surrogate, attack_pictures
-from clipkit import load_backbone, load_clip
+from clipkit import image_list_key, load_backbone, load_clip
 from clipkit.files import locked
 from dassl.data.datasets import Datum
 from dassl.data.workers import usable_workers
@@ -21,7 +21,7 @@ from dassl.utils.progress import progress
 
 from .adversarial_manifest import describe, key_of, preprocessing, stratified
 from .adversarial_pictures import base_pictures, picture_transform
-from .adversarial_store import MANIFEST, SHARD, finish, picture_hash, read_shard, shards, write_shard
+from .adversarial_store import MANIFEST, SHARD, finish, images_of, picture_hash, read_shard, shards, write_shard
 from .paths import image_folder, relative_paths
 
 logger = logging.getLogger(__name__)
@@ -113,9 +113,13 @@ class _Maker:
 
     def fill(self, folder: Path, manifest: dict, ranges: list[range]) -> None:
         """Makes the missing shards, then table and manifest."""
+        images = image_list_key([item.impath for item in self.items])
         parts = {i: read_shard(folder, i, len(rows)) for i, rows in enumerate(ranges)}
+        finished = (folder / MANIFEST).is_file()
+        if images_of(folder) != images:
+            parts = {i: part if part and self._is_of_these(part, ranges[i]) else None for i, part in parts.items()}
         missing = [i for i, part in parts.items() if part is None]
-        if not missing and (folder / MANIFEST).is_file():
+        if not missing and finished:
             logger.info("Adversarial set %s is there already", folder)
             return
         if len(missing) < len(ranges):
@@ -145,10 +149,16 @@ class _Maker:
             "torch": torch.__version__,
             "device": torch.cuda.get_device_name(self.device) if self.device.type == "cuda" else "cpu",
             "batch": self.settings.batch,
+            "images": images,
             "seconds": round(time.time() - started, 1),
             "finished": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
         }
         finish(folder, manifest, totals([row for i in parts for row in parts[i]["rows"]]), made, list(parts.values()))
+
+    def _is_of_these(self, part: dict, rows: range) -> bool:
+        """Whether a shard's clean pictures are those of the images that are there now."""
+        pairs = zip(rows, part["rows"], strict=True)
+        return all(picture_hash(self.pictures[i]) == row["clean_sha256"] for i, row in pairs)
 
     def _loader(self, batches: list) -> DataLoader:
         """Clean pictures, batch by batch, made ahead by workers where a GPU would wait for them."""

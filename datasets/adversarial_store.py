@@ -70,6 +70,14 @@ def finish(folder: Path, manifest: dict, totals: dict, made: dict, parts: list[d
     write_json(whole, folder / MANIFEST)
 
 
+def images_of(folder: Path) -> str:
+    """The hash of the image files that a finished set was made from; "" where none is noted."""
+    try:
+        return json.loads((folder / MANIFEST).read_text(encoding="utf-8"))["made"].get("images", "")
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return ""
+
+
 def _files(folder: Path, number: int, count: int, store: str) -> list[Path]:
     stem = folder / f"pictures-{number:04d}"
     return [stem.with_suffix(".npy")] if store == "raw" else [stem / f"{i:05d}.png" for i in range(count)]

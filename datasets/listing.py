@@ -31,26 +31,27 @@ def class_folders(image_dir: str, ignored: Sequence[str] = ()) -> list[str]:
 def list_images(image_dir: str, folders: Iterable[str], cache_file: str = "") -> dict[str, list[str]]:
     """folder -> sorted names of its files, which must not be none.
 
-    With `cache_file` the names are kept there, with the folders' times of change; only folders that changed since are
-    listed again. A file that cannot be written just is not.
+    With `cache_file` the names are kept there, with the folders' times of change and inodes; only folders that changed
+    since are listed again. A file that cannot be written just is not.
     """
     kept = _read_listing(cache_file)
     now = time.time_ns()
-    listing, times = {}, {}
+    listing, stamps = {}, {}
     for folder in folders:
         path = os.path.join(image_dir, folder)
-        changed = os.stat(path).st_mtime_ns
-        racy = changed > now - RACY_SECONDS * 10**9
-        times[folder] = 0 if racy else changed
+        status = os.stat(path)
+        # The inode's own time too: an archive that is unpacked again sets the folder's time back.
+        stamp = [status.st_mtime_ns, status.st_ctime_ns, status.st_ino]
+        stamps[folder] = [] if status.st_mtime_ns > now - RACY_SECONDS * 10**9 else stamp
         known = kept.get(folder)
-        if known and known[0] == changed:
+        if known and known[0] == stamp:
             listing[folder] = known[1]
             continue
         with os.scandir(path) as entries:
             listing[folder] = sorted(e.name for e in entries if not e.name.startswith(".") and not e.is_dir())
         if not listing[folder]:
             raise InputError(f"the class folder {path} holds no images; unpack it again or take it out.")
-    new = {folder: [times[folder], listing[folder]] for folder in listing}
+    new = {folder: [stamps[folder], listing[folder]] for folder in listing}
     if cache_file and new != kept:
         try:
             with atomic_path(cache_file) as temporary, open(temporary, "w", encoding="utf-8") as file:
@@ -61,13 +62,13 @@ def list_images(image_dir: str, folders: Iterable[str], cache_file: str = "") ->
 
 
 def _read_listing(cache_file: str) -> dict[str, list]:
-    """folder -> [time of change, names]; empty if there is no such file or it is damaged."""
+    """folder -> [times of change and inode, names]; empty if there is no such file or it is damaged."""
     if not cache_file or not os.path.isfile(cache_file):
         return {}
     try:
         folders = read_json(cache_file)["folders"]
         well_formed = all(
-            isinstance(t, int) and all(isinstance(n, str) for n in names) for t, names in folders.values()
+            isinstance(stamp, list) and all(isinstance(n, str) for n in names) for stamp, names in folders.values()
         )
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         well_formed = False

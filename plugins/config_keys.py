@@ -60,7 +60,8 @@ def plugin_keys(files: Iterable[str]) -> dict[str, object]:
             what = "is neither a train.py nor a YAML file" if path.is_file() else "does not exist"
             raise InputError(f"--plugin-cfg {file}: {path} {what}; give the train.py whose extend_cfg adds the keys.")
         read = _of_script if path.suffix == ".py" else _of_yaml
-        found = {**read(path, path.stat().st_mtime_ns), **found}
+        status = path.stat()
+        found = {**read(path, (status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)), **found}
     return found
 
 
@@ -73,7 +74,7 @@ def leaves(tree: Mapping, prefix: str = "") -> dict[str, object]:
 
 
 @functools.lru_cache
-def _of_yaml(path: Path, stamp: int) -> dict[str, object]:
+def _of_yaml(path: Path, stamp: tuple[int, ...]) -> dict[str, object]:
     try:
         tree = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
     except (yaml.YAMLError, UnicodeDecodeError) as error:
@@ -91,7 +92,7 @@ def _read(value: object) -> object:
 
 
 @functools.lru_cache
-def _of_script(path: Path, stamp: int) -> dict[str, object]:
+def _of_script(path: Path, stamp: tuple[int, ...]) -> dict[str, object]:
     try:
         needed = _needed(ast.parse(path.read_text(encoding="utf-8"), str(path)), "extend_cfg")
         if not needed:

@@ -30,10 +30,11 @@ def leave_out_unused_tower(cfg) -> None:
 def shared_clip(backbone: Mapping, precision: str, device: torch.device) -> nn.Module:
     """`load_backbone`, and the same model again as long as the same one is asked for (several tests in one process)."""
     asked = tuple(backbone.get(key, "") for key in KEYS)
-    stamps = tuple(os.stat(path).st_mtime_ns for path in asked if path and os.path.isfile(path))
+    files = [os.stat(path) for path in asked if path and os.path.isfile(path)]
+    stamps = tuple((s.st_dev, s.st_ino, s.st_size, s.st_mtime_ns, s.st_ctime_ns) for s in files)
     return _load(asked, stamps, precision, str(device))
 
 
 @functools.lru_cache(maxsize=1)
-def _load(asked: tuple[str, ...], stamps: tuple[int, ...], precision: str, device: str) -> nn.Module:
+def _load(asked: tuple[str, ...], stamps: tuple[tuple[int, ...], ...], precision: str, device: str) -> nn.Module:
     return load_backbone(dict(zip(KEYS, asked, strict=True)), precision, device)

@@ -222,12 +222,13 @@ def test_another_backbone_is_refused_unless_the_run_says_so(tiny, tmp_path, sets
     assert tiny.run(tmp_path / "copy", "CoOp", ("--eval-only",), pairs | {"MODEL.BACKBONE.PATH": copy}) == 0
 
 
-def test_other_pixels_are_refused(tiny, tmp_path, sets, capsys):
-    """The same list, but an image file has changed since."""
+@pytest.mark.parametrize("row", [0, 1])
+def test_other_pixels_are_refused(tiny, tmp_path, sets, capsys, row):
+    """The same list, but an image file has changed since, be it one of those that are always looked at or not."""
     from PIL import Image
 
     adv = AdversarialSet(sets["base"])
-    file = tiny.root / "tiny" / "images" / adv.rows[0]["path"]
+    file = tiny.root / "tiny" / "images" / adv.rows[row]["path"]
     before = file.read_bytes()
     try:
         Image.new("RGB", (20, 20), "red").save(file)

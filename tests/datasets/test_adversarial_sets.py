@@ -165,6 +165,22 @@ def test_only_a_damaged_shard_is_made_again(tiny, tmp_path, monkeypatch, store, 
     assert seen == []
 
 
+def test_pictures_that_were_exchanged_are_attacked_anew(tiny, tmp_path, monkeypatch):
+    found = made(tiny, tmp_path, shard=7)
+    files = [tiny.root / "tiny" / "images" / found.rows[i]["path"] for i in (8, 9)]
+    before = [file.read_bytes() for file in files]
+    seen = counted(monkeypatch)
+    try:
+        for file, content in zip(files, before[::-1], strict=True):
+            file.write_bytes(content)
+        again = made(tiny, tmp_path, shard=7)
+        assert sum(seen) == 7 and again.key == found.key and again.content != found.content
+        assert [r["clean_sha256"] for r in again.rows[8:10]] == [r["clean_sha256"] for r in found.rows[8:10]][::-1]
+    finally:
+        for file, content in zip(files, before, strict=True):
+            file.write_bytes(content)
+
+
 def _make_in_process(arguments: list[str], folder: str, queue) -> None:
     cfg = train.setup_cfg(train.build_parser().parse_args(arguments))
     clean = cfg.clone()

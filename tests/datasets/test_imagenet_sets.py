@@ -6,6 +6,7 @@ import json
 import os
 import random
 import shutil
+import time
 
 import layouts
 import pytest
@@ -92,6 +93,16 @@ def test_a_folder_that_still_changes_is_listed_each_time(root, make_cfg):
     layouts.touch(folder / "later.JPEG")
     os.utime(folder, ns=(changed, changed))  # a clock too coarse to show it
     assert len(ImageNet(make_cfg(root)).train_x) == 20
+
+
+def test_an_archive_that_is_unpacked_again_sets_times_back_and_is_noticed(root, make_cfg):
+    folder = root / "imagenet/images/train" / layouts.SYNSETS[0]
+    ImageNet(make_cfg(root))
+    changed = folder.stat().st_mtime_ns
+    time.sleep(0.02)  # another tick of the file system's clock
+    (folder / "000.JPEG").rename(folder / "other.JPEG")
+    os.utime(folder, ns=(changed, changed))
+    assert any(x.impath.endswith("other.JPEG") for x in ImageNet(make_cfg(root)).train_x)
 
 
 def test_a_folder_that_cannot_be_written_has_no_listing(root, make_cfg):
