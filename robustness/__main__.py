@@ -21,6 +21,7 @@ from runs.config_names import method_name
 from runs.protocols import Settings
 from runs.robust_protocol import robust
 from runs.targets import expand
+from runs.words import check_method, seed_of
 
 from .counts import compare
 from .run import Options, main
@@ -42,11 +43,12 @@ def plan(rest: list[str]) -> list[list[str]]:
     """train.py's arguments of each evaluation. Raises InputError for what does not make one."""
     if rest and rest[0].startswith("--"):
         return [rest]
-    if len(rest) < 3 or not rest[2].isdigit():
+    if len(rest) < 3:
         raise InputError("METHOD, DATASET and SEED are needed, for example: scripts/adv/eval.sh CoOp digits 1 4 100 W.")
-    trainer, where, seed, *pairs = rest
+    trainer, where, seed, *pairs = method_name(rest[0]), *rest[1:]
     settings = Settings.from_environment(os.environ, pairs)
-    return [robust(method_name(trainer), name, int(seed), settings) for name in expand("few_shot", where)]
+    check_method(trainer, settings.plugins)
+    return [robust(trainer, name, seed_of(seed), settings) for name in expand("few_shot", where, "", settings.plugins)]
 
 
 def evaluate(argv: list[str], options: Options) -> int:

@@ -18,11 +18,10 @@ def main(argv: list[str]) -> int:
     from dassl.utils import InputError
 
     from .protocols import plan
+    from .words import seed_of
 
     try:
-        if not seed.isdigit():
-            raise InputError(f"SEED is {seed!r}, but must be a whole number such as 1.")
-        runs = plan(protocol, trainer, datasets, int(seed), os.environ, pairs)
+        runs = plan(protocol, trainer, datasets, seed_of(seed), os.environ, pairs)
     except InputError as error:
         print(f"error: {error}\n{USAGE}", file=sys.stderr)  # noqa: T201
         return 2

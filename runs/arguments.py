@@ -11,7 +11,8 @@ from dassl.utils import InputError
 from plugins.places import config_of
 
 from .config_names import CONFIG_FOLDER, UNTRAINED, config_name
-from .targets import dataset_config
+from .targets import ROOT, dataset_config
+from .words import check_folder, is_whole
 
 
 @dataclass(frozen=True)
@@ -30,17 +31,23 @@ class Settings:
 
     @classmethod
     def from_environment(cls, env: Mapping[str, str], pairs: list[str], whole: bool = False) -> Settings:
-        """whole: SHOTS may be -1, every image. Raises InputError for any other SHOTS that is no count."""
-        shots = env.get("SHOTS", "16")
-        if not (shots.isdecimal() and int(shots) > 0 or whole and shots == "-1"):
+        """whole: SHOTS may be -1, every image. Raises InputError for any other SHOTS that is no count, a LOADEP that is
+        no epoch, and a DATA or OUTPUT that cannot be a folder."""
+        shots, epoch = env.get("SHOTS", "16"), env.get("LOADEP", "")
+        if not (is_whole(shots, 1) or whole and shots == "-1"):
             more = ", or -1 for every image" if whole else ""
             raise InputError(f"SHOTS is {shots!r}, but must be a whole number of at least 1{more}.")
+        if epoch and not is_whole(epoch, 1):
+            raise InputError(f"LOADEP is {epoch!r}, but must be the epoch of a checkpoint, a whole number from 1.")
+        folders = {"DATA": env.get("DATA", "data"), "OUTPUT": env.get("OUTPUT", "output")}
+        for name, folder in folders.items():
+            check_folder(folder, name)
         return cls(
-            data=env.get("DATA", "data"),
+            data=folders["DATA"],
             cfg=env.get("CFG", ""),
             shots=int(shots),
-            output=env.get("OUTPUT", "output"),
-            load_epoch=env.get("LOADEP", ""),
+            output=folders["OUTPUT"],
+            load_epoch=epoch,
             pairs=tuple(pairs),
             source=env.get("SOURCE", ""),
             plugins=files(env.get("PLUGIN", "")),
@@ -90,10 +97,7 @@ def test_mode(trainer: str, trained: Path, settings: Settings, script: str) -> l
 def arguments(
     trainer: str, dataset: str, seed: int, settings: Settings, cfg: str, folder: Path, mode: list[str], pairs: list[str]
 ) -> list[str]:
-    if is_file(settings.cfg):
-        config = Path(settings.cfg)
-    else:
-        config = config_of("trainers", f"{CONFIG_FOLDER.get(trainer, trainer)}/{cfg}.yaml", settings.plugins)
+    config = _config_file(trainer, cfg, settings)
     plugins = [x for file in settings.plugins for x in ("--plugin", file)]
     plugins += [x for file in settings.plugin_cfg for x in ("--plugin-cfg", file)]
     return [
@@ -101,3 +105,16 @@ def arguments(
         "--dataset-config-file", str(dataset_config(dataset, settings.plugins)), "--config-file", str(config),
         "--output-dir", str(folder), *mode, *pairs, *settings.pairs,
     ]  # fmt: skip
+
+
+def _config_file(trainer: str, cfg: str, settings: Settings) -> Path:
+    """The method's YAML. Raises InputError for a CFG that is none."""
+    if is_file(settings.cfg):
+        if not (ROOT / settings.cfg).is_file():
+            raise InputError(f"CFG is {settings.cfg}, but there is no such file (seen from {ROOT}); give its path.")
+        return Path(settings.cfg)
+    file = config_of("trainers", f"{CONFIG_FOLDER.get(trainer, trainer)}/{cfg}.yaml", settings.plugins)
+    if settings.cfg and not (ROOT / file).is_file():
+        there = sorted(path.stem for path in (ROOT / file).parent.glob("*.yaml"))
+        raise InputError(f"CFG is {settings.cfg!r}, but {trainer} has no such config; it has {', '.join(there)}.")
+    return file

@@ -12,8 +12,9 @@ from pathlib import Path
 from dassl.utils import InputError
 
 from .arguments import Settings, arguments, test_mode, train_mode
-from .config_names import UNTRAINED, config_name
-from .targets import TARGETS, default_source, expand
+from .config_names import UNTRAINED
+from .targets import TARGETS, default_source, expand, parts_of
+from .words import number
 
 # {source: what it is tested on}; of ImageNet the four of DP-SEP's Table 3
 NOISE_TARGETS = {"imagenet": ("oxford_pets", "food101", "dtd", "ucf101"), "shapes": TARGETS["shapes"]}
@@ -23,6 +24,7 @@ REAL_NOISE = {
     "webvision": ("DATASET.WEBVISION.TEST", "webvision_val", "ilsvrc12_val"),
 }
 ON_REAL = ("real_noise_train", "real_noise_test")
+MADE = ("noise_train", "noise_xd_train", "noise_xd_test")  # their pairs begin with TYPE and RATE
 CONFUSION = ["TEST.COMPUTE_CMAT", "True"]
 
 
@@ -34,10 +36,10 @@ def take_noise(trainer: str, settings: Settings, script: str) -> tuple[str, list
     if len(settings.pairs) < 2:
         raise InputError(f"TYPE and RATE of the noise are needed, for example: {script} 1 sym_other 0.5")
     kind, rate, *pairs = settings.pairs
-    try:
-        thousandths = round(1000 * float(rate))
-    except (ValueError, OverflowError) as error:
-        raise InputError(f"RATE is {rate!r}, but must be a number such as 0.5.") from error
+    share = number(rate)
+    if share is None or not 0 <= share < 1:
+        raise InputError(f"RATE is {rate!r}, but must be a number from 0 to below 1, such as 0.5.")
+    thousandths = round(1000 * share)
     noise = [] if trainer in UNTRAINED else ["DATASET.NOISE.TYPE", kind, "DATASET.NOISE.RATE", rate]
     return f"{kind}_r{thousandths:04d}", noise, replace(settings, pairs=tuple(pairs))
 
@@ -131,7 +133,7 @@ def _real_noise(
 def _real_config(trainer: str, dataset: str, settings: Settings) -> str:
     """All images are many shots: the config for the most."""
     many = settings.shots if settings.shots > 0 else 10**6
-    return settings.cfg or config_name(trainer, dataset, "FS", many)
+    return replace(settings, shots=many).config(trainer, dataset, "FS")
 
 
 # ---------------------------------------------------------------------- datasets
@@ -141,7 +143,7 @@ def datasets_of(protocol: str, where: str, source: str = "", plugins: Iterable[s
     """Dataset names from a script's DATASET argument, as `targets.expand`; what `all` is depends on the protocol."""
     if protocol == "noise_train":
         return expand(protocol, where, "", plugins)
-    parts = [part for part in where.split(",") if part]
+    parts = parts_of(where)
     if protocol == "noise_xd_test" and "all" in parts:
         if (source or "imagenet") not in NOISE_TARGETS:
             known = " and ".join(NOISE_TARGETS)

@@ -22,8 +22,9 @@ from dassl.utils import InputError
 from . import noise_protocols as noise
 from .arguments import Settings, arguments, last_epoch, test_mode, train_mode
 from .config_names import EMBEDDED, PUBLISHED, SAR_HOSTS, UNTRAINED, config_name, method_name
-from .targets import default_source, expand
+from .targets import dataset_config, default_source, expand
 from .test_time_protocol import PROTOCOLS as TEST_TIME_PROTOCOLS
+from .words import check_method
 
 __all__ = ["EMBEDDED", "PROTOCOLS", "UNTRAINED", "Settings", "config_name", "last_epoch", "plan"]
 
@@ -41,9 +42,12 @@ def plan(
         raise InputError(f"SAR has no scripts for the host {trainer[:-3]!r}; it has them for {', '.join(SAR_HOSTS)}.")
     counts = [env.get("SHOTS", "16")]
     if protocol == "few_shot":
-        counts = ALL_SHOTS if counts == ["all"] else counts[0].replace(",", " ").split() or counts
+        counts = ALL_SHOTS if counts == ["all"] else counts[0].split() or counts
+        if any("," in count for count in counts):
+            raise InputError(f"SHOTS is {env['SHOTS']!r}, but several counts have spaces between them: SHOTS='1 2 4'.")
     whole = protocol in noise.ON_REAL
     several = [Settings.from_environment({**env, "SHOTS": k}, pairs, whole) for k in counts]
+    _check_names(protocol, trainer, several[0])
     find = noise.datasets_of if protocol in noise.PROTOCOLS else expand
     runs = []
     for dataset in find(protocol, where, several[0].source, several[0].plugins):
@@ -51,6 +55,18 @@ def plan(
             first = PROTOCOLS[protocol](trainer, dataset, seed, settings)
             runs += [first, *noise.second_test(protocol, trainer, dataset, seed, settings, first)]
     return [list(run) for run in dict.fromkeys(map(tuple, runs))]  # without training, one count of shots
+
+
+def _check_names(protocol: str, trainer: str, settings: Settings) -> None:
+    """Method, source and noise type: what would otherwise be missed as a folder that is not there."""
+    check_method(trainer, settings.plugins)
+    if settings.source:
+        dataset_config(settings.source, settings.plugins)
+    if protocol in noise.MADE and settings.pairs:
+        from datasets.noise_config import TYPES  # imported here: the package brings torch in
+
+        if (kind := settings.pairs[0]) not in TYPES:
+            raise InputError(f"TYPE of the noise is {kind!r}, but must be one of {', '.join(TYPES)}.")
 
 
 # ---------------------------------------------------------------------- base-to-new

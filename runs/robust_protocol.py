@@ -10,12 +10,9 @@ from dassl.utils import InputError
 from .arguments import Settings, arguments, test_mode
 from .config_names import TEST_TIME, UNTRAINED
 from .protocols import few_shot_folder
+from .words import number, take_eps
 
 MODES = {"T": "transfer", "W": "white-box", "A": "adaptive"}
-
-
-def is_number(text: str) -> bool:
-    return text.replace(".", "", 1).isdecimal()
 
 
 def default_mode(trainer: str) -> str:
@@ -36,11 +33,8 @@ def check_mode(trainer: str, mode: str) -> None:
 def take_attack(trainer: str, settings: Settings) -> tuple[str, list[str], Settings]:
     """`settings.pairs` may begin with EPS (in 1/255) and STEPS, then MODE: (the folder's name, config pairs, settings
     without them). Raises InputError for EPS without STEPS, and for modes that do not fit."""
-    rest, own = list(settings.pairs), []
-    if rest and is_number(rest[0]):
-        if len(rest) < 2 or not rest[1].isdecimal():
-            raise InputError(f"EPS is {rest[0]}, and STEPS must follow, a whole number such as 100.")
-        own = ["ATTACK.EPS", rest.pop(0), "ATTACK.STEPS", rest.pop(0)]
+    numbers, rest = take_eps(settings.pairs)
+    own = [x for pair in zip(("ATTACK.EPS", "ATTACK.STEPS"), numbers, strict=False) for x in pair]
     mode = rest.pop(0) if len(rest) % 2 else default_mode(trainer)
     check_mode(trainer, mode)
     pairs = [*own, "ATTACK.MODE", mode]
@@ -48,7 +42,7 @@ def take_attack(trainer: str, settings: Settings) -> tuple[str, list[str], Setti
     name = found.get("ATTACK.NAME", "pgd").replace(",", "+")
     size = f"-n{found['ATTACK.SUBSET']}" if found.get("ATTACK.SUBSET", "0") != "0" else ""
     eps = found.get("ATTACK.EPS", "4")
-    title = f"{MODES[found['ATTACK.MODE']]}-{name}-eps{float(eps) if is_number(eps) else 0:g}"
+    title = f"{MODES[found['ATTACK.MODE']]}-{name}-eps{number(eps) or 0.0:g}"
     return f"{title}-{found.get('ATTACK.STEPS', '100')}{size}", pairs, replace(settings, pairs=tuple(rest))
 
 

@@ -47,6 +47,18 @@ def default_source(target: str) -> str:
     return "shapes" if target in EMBEDDED else "imagenet"
 
 
+def parts_of(where: str) -> list[str]:
+    """The names between the commas. Raises InputError where one is empty."""
+    if not where.strip():
+        raise InputError("DATASET is empty; give a dataset, several with commas, or `all`.")
+    parts = where.split(",")
+    if not all(part.strip() for part in parts):
+        raise InputError(
+            f"DATASET is {where!r}, with nothing between two commas; leave out the comma, or name a dataset."
+        )
+    return parts
+
+
 def expand(protocol: str, where: str, source: str = "", plugins: Iterable[str] = ()) -> list[str]:
     """Dataset names from a script's DATASET argument: one name, several with commas, or a group's name.
 
@@ -62,9 +74,7 @@ def expand(protocol: str, where: str, source: str = "", plugins: Iterable[str] =
         groups = {"all": lists.get(source or "imagenet", ())}
     elif protocol == "xd_train":
         groups = {}
-    names = [name for part in where.split(",") if part for name in groups.get(part, (part,))]
-    if not names:
-        raise InputError("DATASET is empty; give a dataset, several with commas, or `all`.")
+    names = [name for part in parts_of(where) for name in groups.get(part, (part,))]
     for name in names:
         dataset_config(name, plugins)
     return list(dict.fromkeys(names))

@@ -9,32 +9,20 @@ from dassl.utils import InputError
 
 from .arguments import Settings, arguments, train_mode
 from .config_names import UNTRAINED
+from .words import take_eps
 
 
 def take_attack(settings: Settings) -> tuple[str, list[str], Settings]:
     """`settings.pairs` may begin with EPS (in 1/255) and STEPS of PGD: (what the folder is called, config pairs,
     settings without them). With an attack, the run makes the adversarial set first, if it is not there.
 
-    Raises InputError for EPS without STEPS, and for what is no number.
+    Raises InputError as `take_eps` does.
     """
-    eps, steps, rest = settings.pairs[:1], settings.pairs[1:2], settings.pairs[2:]
-    if not eps or not _is_number(eps[0]):
-        return "clean", [], settings
-    if not steps or not steps[0].isdecimal():
-        given = steps[0] if steps else "nothing"
-        raise InputError(f"EPS is {eps[0]}, and STEPS must follow, a whole number such as 100, not {given}.")
-    if float(eps[0]) == 0:
-        return "clean", [], replace(settings, pairs=rest)
-    pairs = ["TEST.ADV_SET", "make", "ATTACK.NAME", "pgd", "ATTACK.EPS", eps[0], "ATTACK.STEPS", steps[0]]
-    return f"pgd-eps{float(eps[0]):g}-{int(steps[0])}", pairs, replace(settings, pairs=rest)
-
-
-def _is_number(text: str) -> bool:
-    try:
-        float(text)
-    except ValueError:
-        return False
-    return True
+    own, rest = take_eps(settings.pairs)
+    if not own or float(own[0]) == 0:
+        return "clean", [], replace(settings, pairs=tuple(rest))
+    pairs = ["TEST.ADV_SET", "make", "ATTACK.NAME", "pgd", "ATTACK.EPS", own[0], "ATTACK.STEPS", own[1]]
+    return f"pgd-eps{float(own[0]):g}-{int(own[1])}", pairs, replace(settings, pairs=tuple(rest))
 
 
 def test_time(trainer: str, dataset: str, seed: int, settings: Settings) -> list[str]:

@@ -3,8 +3,9 @@
 # With PYTHON=... (or an activated environment that has torch) only what is missing there is reported, nothing is installed.
 set -eu
 cd "$(dirname "$0")/.."
+setting_up=1
 . scripts/python.sh
-if [ "$PYTHON" != .venv/bin/python ] && "$PYTHON" -c 'import torch' 2>/dev/null; then
+if [ "$PYTHON" != .venv/bin/python ] && can_run "$PYTHON"; then
   "$PYTHON" -c 'import clip, yacs, sklearn, safetensors, pytest' 2>/dev/null || {
     echo "error: $PYTHON has torch, but not all of requirements.txt; run: $PYTHON -m pip install -r <(grep -v ^torch requirements.txt)" >&2
     exit 2

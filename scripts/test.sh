@@ -2,6 +2,9 @@
 # Installs what is needed (once), checks style, runs the tests. Further arguments go to pytest.
 set -eu
 cd "$(dirname "$0")/.."
+case ${TEST_WORKERS:-2} in
+  *[!0-9]* | 0) echo "error: TEST_WORKERS is '$TEST_WORKERS', but must be a whole number from 1." >&2; exit 2 ;;
+esac
 bash scripts/setup.sh
 . scripts/python.sh
 "$PYTHON" -m ruff check .

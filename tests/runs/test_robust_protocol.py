@@ -41,6 +41,11 @@ def test_eps_steps_and_mode_come_first(trainer, pairs, title, mode):
         ("CoOp", ("4", "100", "A"), "MODE W"),
         ("TPT", ("4", "100", "W"), "MODE A"),
         ("CoOp", ("4", "100", "X"), "'X'"),
+        ("CoOp", ("x", "100"), "EPS is 'x'"),
+        ("CoOp", ("-1", "100"), "EPS is '-1'"),
+        ("CoOp", ("nan", "100"), "EPS is 'nan'"),
+        ("CoOp", ("1e3", "100"), "EPS is '1e3'"),
+        ("CoOp", ("4", "0"), "STEPS"),
     ],
 )
 def test_what_does_not_fit_is_refused(trainer, pairs, words):

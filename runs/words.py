@@ -1,0 +1,80 @@
+"""What the words of a command line and of the environment must be; each is refused in one sentence."""
+
+from __future__ import annotations
+
+import difflib
+import math
+import os
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+from dassl.utils import InputError
+from plugins.entry_points import found as installed_plugins
+from plugins.places import PROJECT
+
+from .config_names import CONFIG_FOLDER, PUBLISHED
+
+LARGEST_SEED = 2**63 - 1
+CONFIG_KEY = re.compile(r"[A-Z]\w*(\.\w+)*")
+
+
+def is_whole(text: str, least: int = 0) -> bool:
+    """Digits alone, none of the other characters that count as digits in some script."""
+    return re.fullmatch(r"[0-9]+", text) is not None and int(text) >= least
+
+
+def seed_of(text: str) -> int:
+    """Raises InputError for what is no seed."""
+    if not is_whole(text) or int(text) > LARGEST_SEED:
+        raise InputError(f"SEED is {text!r}, but must be one whole number such as 1, below 2**63.")
+    return int(text)
+
+
+def number(text: str) -> float | None:
+    """None for what is none; nan and inf are numbers here, which no range holds."""
+    try:
+        return float(text)
+    except ValueError:
+        return None
+
+
+def take_eps(words: Sequence[str]) -> tuple[list[str], list[str]]:
+    """([EPS, STEPS] or [], what follows). EPS is in 1/255. Raises InputError for what begins like neither these two nor
+    a config key."""
+    if not words or (number(words[0]) is None and CONFIG_KEY.fullmatch(words[0])):
+        return [], list(words)
+    eps = number(words[0])
+    if eps is None or math.isnan(eps) or not 0 <= eps <= 255:
+        raise InputError(f"EPS is {words[0]!r}, but must be a number from 0 to 255 (in 1/255), with STEPS after it.")
+    if len(words) < 2 or not is_whole(words[1], 1):
+        given = repr(words[1]) if len(words) > 1 else "nothing"
+        raise InputError(f"EPS is {words[0]}, and STEPS must follow, a whole number from 1 such as 100, not {given}.")
+    return list(words[:2]), list(words[2:])
+
+
+def check_method(trainer: str, plugins: Sequence[str] = ()) -> None:
+    """Raises InputError for a method that has no configs. Whether a plugin brings it, train.py knows."""
+    folder = PROJECT / "configs" / "trainers" / CONFIG_FOLDER.get(trainer, trainer)
+    if trainer in PUBLISHED or trainer and folder.is_dir() or plugins or installed_plugins():
+        return
+    near = difflib.get_close_matches(trainer, PUBLISHED, n=3, cutoff=0.3)
+    raise InputError(
+        f"There is no method {trainer!r}; known, nearest first: {', '.join(dict.fromkeys([*near, *PUBLISHED]))}."
+    )
+
+
+def check_folder(text: str, name: str) -> None:
+    """Raises InputError where no folder can be at this path: it is empty, too long, or a file is in the way."""
+    if not text.strip():
+        raise InputError(f"{name} is empty; give a folder, or leave it out.")
+    path = Path(text)
+    try:
+        in_the_way = next((p for p in (path, *path.parents) if os.path.lexists(p) and not p.is_dir()), None)
+        path.exists()  # a name that is too long
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise InputError(f"{name} {text[:80]!r} cannot be a folder ({reason}); give another.") from error
+    if in_the_way:
+        what = "a link to nothing" if in_the_way.is_symlink() else "a file"
+        raise InputError(f"{name} is {text}, but {in_the_way} is {what}, not a folder; give another.")
