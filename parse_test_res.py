@@ -16,35 +16,78 @@ import statistics
 import sys
 from pathlib import Path
 
+NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
+
 
 def read_log(file: Path, end_signal: str, keyword: str) -> float | None:
-    """The last `* keyword: number%` after the end signal; None if the run has not come that far."""
-    pattern = re.compile(rf"\* {re.escape(keyword)}: ([\.\deE+-]+)%")
+    """The last `* keyword: number%` after the end signal; None if the run has not come that far.
+
+    Raises ValueError for what stands there and is no percentage, and OSError.
+    """
+    pattern = re.compile(rf"\* {re.escape(keyword)}: (\S*)%")
     armed, value = False, None
     for line in file.read_text(errors="replace").splitlines():
         armed = armed or line.strip() == end_signal
-        match = pattern.search(line) if armed else None
-        if match:
-            value = float(match.group(1))
+        if armed and (match := pattern.search(line)):
+            text = match.group(1)
+            value = percentage(float(text) if NUMBER.fullmatch(text) else text, keyword)
     return value
 
 
+def percentage(value: object, keyword: str) -> float:
+    """Raises ValueError for what is no number from 0 to 100."""
+    number = value if isinstance(value, (int, float)) and not isinstance(value, bool) else math.nan
+    if not 0 <= number <= 100:
+        raise ValueError(f"{keyword} is {str(value)[:40]!r}, not a number from 0 to 100")
+    return float(number)
+
+
+def read_results(file: Path, keyword: str) -> float | None:
+    """The unrounded number of a results.json; None if the run tested nothing, or has no such metric.
+
+    Raises ValueError for a file that is no run's, and OSError.
+    """
+    try:
+        record = json.loads(file.read_bytes())
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
+    if not isinstance(record, dict) or "results" not in record:
+        raise ValueError("it is not the record of a run")
+    results = record["results"] or {}
+    if not isinstance(results, dict):
+        raise ValueError(f"its results are {str(results)[:40]!r}")
+    return percentage(results[keyword], keyword) if keyword in results else None
+
+
 def read_run(folder: Path, end_signal: str, keyword: str, exact: bool) -> float | None:
-    """One run's number: from results.json (`exact`), else from its log."""
-    if exact and (folder / "results.json").is_file():
-        results = json.loads((folder / "results.json").read_text())["results"] or {}
-        if keyword in results:
-            return float(results[keyword])
-    return read_log(folder / "log.txt", end_signal, keyword) if (folder / "log.txt").is_file() else None
+    """One run's number: from results.json (`exact`), else from its log. Raises ValueError, naming a damaged file."""
+    file = folder / "results.json"
+    try:
+        if exact and file.is_file():
+            value = read_results(file, keyword)
+            if value is not None:
+                return value
+        file = folder / "log.txt"
+        return read_log(file, end_signal, keyword) if file.is_file() else None
+    except (OSError, ValueError) as error:
+        raise ValueError(f"{file} is damaged ({getattr(error, 'strerror', None) or error})") from None
 
 
-def parse_folder(directory: Path, args: argparse.Namespace) -> float | None:
-    """Prints the number of each run below `directory`, then mean and spread. Returns the mean."""
+def parse_folder(directory: Path, args: argparse.Namespace, damaged: list[str]) -> float | None:
+    """Prints the number of each run below `directory`, then mean and spread. Returns the mean.
+
+    A run with a damaged file is left out, and its sentence is appended to `damaged`.
+    """
     end_signal = "=> result" if args.test_log else "Finish training"
     print(f"Parsing files in {directory}")  # noqa: T201
-    values = []
+    values, before = [], len(damaged)
     for folder in sorted(p for p in directory.iterdir() if p.is_dir()):
-        value = read_run(folder, end_signal, args.keyword, args.exact)
+        try:
+            value = read_run(folder, end_signal, args.keyword, args.exact)
+        except ValueError as error:
+            damaged.append(str(error))
+            print(f"{error}, left out")  # noqa: T201
+            continue
         if value is None:
             print(f"{folder}: no finished result, left out")  # noqa: T201
             continue
@@ -55,7 +98,9 @@ def parse_folder(directory: Path, args: argparse.Namespace) -> float | None:
     mean, spread = statistics.fmean(values), statistics.pstdev(values)
     if args.ci95:
         spread = 1.96 * spread / math.sqrt(len(values))
-    print(f"===\nSummary of directory: {directory}\n* {args.keyword}: {mean:.2f}% +- {spread:.2f}%\n===")  # noqa: T201
+    out = len(damaged) - before
+    of = f" (of {len(values)} runs, {out} damaged left out)" if out else ""
+    print(f"===\nSummary of directory: {directory}\n* {args.keyword}: {mean:.2f}% +- {spread:.2f}%{of}\n===")  # noqa: T201
     return mean
 
 
@@ -71,18 +116,25 @@ def main(argv: list[str] | None = None) -> int:
     if not args.directory.is_dir():
         print(f"error: there is no folder {args.directory}.", file=sys.stderr)  # noqa: T201
         return 2
-    if args.multi_exp:
-        experiments = sorted(p for p in args.directory.iterdir() if p.is_dir())
-        means = [m for m in (parse_folder(folder, args) for folder in experiments) if m is not None]
-        if means:
-            print(f"Average performance over {len(means)} experiments: {statistics.fmean(means):.2f}%")  # noqa: T201
-    else:
-        means = [m for m in [parse_folder(args.directory, args)] if m is not None]
+    damaged: list[str] = []
+    try:
+        folders = sorted(p for p in args.directory.iterdir() if p.is_dir()) if args.multi_exp else [args.directory]
+        means = [m for m in (parse_folder(folder, args, damaged) for folder in folders) if m is not None]
+    except OSError as error:
+        print(f"error: {error.filename} cannot be listed ({error.strerror}).", file=sys.stderr)  # noqa: T201
+        return 2
+    if means and args.multi_exp:
+        print(f"Average performance over {len(means)} experiments: {statistics.fmean(means):.2f}%")  # noqa: T201
+    for sentence in damaged:
+        print(f"left out: {sentence}; remove it, or repeat the run.", file=sys.stderr)  # noqa: T201
+    if not means and damaged:
+        print(f"error: no whole result below {args.directory}.", file=sys.stderr)  # noqa: T201
+        return 2
     if not means:
         hint = "" if args.test_log else "; for --eval-only runs give --test-log"
         print(f"error: no finished run below {args.directory}{hint}.", file=sys.stderr)  # noqa: T201
         return 2
-    return 0
+    return 1 if damaged else 0
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ import functools
 import json
 import logging
 import math
+import os
 import re
 from pathlib import Path
 
@@ -14,7 +15,8 @@ import pandas as pd
 from dassl.utils import InputError
 from runs.targets import ROOT
 
-from .files import find, read_record
+from .doubles import part
+from .files import DAMAGE, damaged, find, number, percent, read_record, whole
 from .layout import Place, place
 from .results import method_order
 
@@ -35,15 +37,16 @@ KINDS = {"adv_accuracy": "", "transfer_accuracy": "transfer", "worst_accuracy": 
 def collect(folder: Path, broken: list[str] | None = None) -> pd.DataFrame:
     """A row a results.json, in a fixed order; accuracies in percent, `folder` seen from the collected one.
 
-    A file that is no run's is left out: its sentence is appended to `broken`, or logged where there is no such list.
-    Runs that tested nothing (--no-train) are left out too. Raises InputError where there is no such folder.
+    A file that is no run's is left out, and no two rows are of one cell (`doubles`): what is to be said is appended to
+    `broken`, or logged where there is no such list. Runs that tested nothing (--no-train) are left out too. Raises
+    InputError where there is no such folder.
     """
     if not folder.is_dir():
         raise InputError(f"There is no folder {folder}; give the output folder of the runs.")
-    rows = []
+    rows, output = [], os.path.abspath(folder)
     for below, file in find(folder):
         try:
-            row = read_row(below, file)
+            row = read_row(below, file, output)
         except InputError as error:
             if broken is None:
                 logger.warning("%s", error)
@@ -52,15 +55,22 @@ def collect(folder: Path, broken: list[str] | None = None) -> pd.DataFrame:
             continue
         if row:
             rows.append(row)
-    rows.sort(key=_order)
+    sentences: list[str] = []
+    rows = sorted(part(rows, sentences), key=_order)
+    for sentence in sentences:
+        logger.warning("%s", sentence)
     return pd.DataFrame(rows, columns=list(COLUMNS)).astype(COLUMNS)
 
 
-def read_row(below: str, file: str) -> dict | None:
-    """The row of one file; None for a run that tested nothing. Raises InputError, naming a file that is no run's."""
+def read_row(below: str, file: str, output: str = "") -> dict | None:
+    """The row of one file; None for a run that tested nothing. output: the collected folder, see `layout.place`.
+
+    Raises InputError, naming a file that is no run's.
+    """
     try:
-        record = read_record(file)
-        where = place(below) or _elsewhere(below, record)
+        where = place(below, output)
+        record = read_record(file, where.seed if where else None)
+        where = where or _elsewhere(below, record)
         numbers = _under_attack(record, where, file) if "figures" in record else _tested(record, where)
         if numbers is None:
             return None
@@ -68,20 +78,15 @@ def read_row(below: str, file: str) -> dict | None:
             **_identity(where),
             "folder": below,
             "method": str(record["trainer"]),
-            "seed": int(record["seed"]),
+            "seed": record["seed"],
             **numbers,
-            "seconds": _number(record, "wall_seconds"),
-            "peak_memory_bytes": record.get("peak_memory_bytes"),
-            "device": record.get("device") or "",
-            "git": record.get("git") or "",
-            "finished": record.get("finished") or "",
-            "settings_hash": record.get("settings_hash") or "",
-            "noise_hash": (record.get("noise") or {}).get("sha256") or "",
+            "seconds": number(record, "wall_seconds"),
+            "peak_memory_bytes": whole(record, "peak_memory_bytes", needed=False),
+            **{key: str(record.get(key) or "") for key in ("device", "git", "finished", "settings_hash")},
+            "noise_hash": str((record.get("noise") or {}).get("sha256") or ""),
         }
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise InputError(
-            f"{file} is not a run's results.json ({type(error).__name__}: {error}); remove it, or repeat the run."
-        ) from error
+    except DAMAGE as error:
+        raise damaged(file, error) from error
 
 
 def _identity(where: Place) -> dict:
@@ -96,21 +101,21 @@ def _tested(record: dict, where: Place) -> dict | None:
     under = where.protocol == "test_time" and where.attack != ""
     return {
         # `accuracy` is always on clean pictures; a test-time run on attacked ones has seen no others
-        "accuracy": math.nan if under else _number(results, "accuracy", needed=True),
-        "macro_f1": math.nan if under else _number(results, "macro_f1"),
-        "top5_accuracy": math.nan if under else _number(results, "top5_accuracy"),
-        "adv_accuracy": _number(results, "accuracy", needed=True) if under else math.nan,
-        "backbone": backbone.get("name") or Path(backbone.get("path") or "").name,
+        "accuracy": math.nan if under else percent(results, "accuracy"),
+        "macro_f1": math.nan if under else number(results, "macro_f1"),
+        "top5_accuracy": math.nan if under else number(results, "top5_accuracy"),
+        "adv_accuracy": percent(results, "accuracy") if under else math.nan,
+        "backbone": str(backbone.get("name") or Path(backbone.get("path") or "").name),
     }
 
 
 def _under_attack(record: dict, where: Place, file: str) -> dict:
     """Of an evaluation by `robustness`. Its backbone stands in the first line of config.yaml beside it."""
     figures = record["figures"]
-    found = {"accuracy": _number(figures["clean"], "accuracy", needed=True), "mode": str(record["mode"])}
+    found = {"accuracy": percent(figures["clean"], "accuracy"), "mode": str(record["mode"])}
     found["attack"] = where.attack or str(record["attack"])  # the folder's has the number of images, if not all
     for column, kind in KINDS.items():
-        found[column] = _number(figures.get(kind or record["mode"]) or {}, "accuracy")
+        found[column] = percent(figures.get(kind or record["mode"]) or {}, "accuracy", needed=False)
     return found | {"backbone": _backbone_of_config(Path(file).with_name("config.yaml"))}
 
 
@@ -119,33 +124,23 @@ def _backbone_of_config(file: Path) -> str:
         with file.open(encoding="utf-8") as stream:
             settings = json.loads(stream.readline().removeprefix("# settings: "))
         return settings.get("MODEL.BACKBONE.NAME") or Path(settings.get("MODEL.BACKBONE.PATH") or "").name
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError, TypeError, AttributeError):
         return ""
-
-
-def _number(values: dict, key: str, needed: bool = False) -> float:
-    value = values[key] if needed else values.get(key)
-    if value is None and not needed:
-        return math.nan
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
-        raise ValueError(f"{key} is {value!r}")
-    return float(value)
 
 
 def _elsewhere(below: str, record: dict) -> Place:
     """Of a run whose --output-dir follows no protocol: what its record says. Its folder tells it from others."""
     name = str(record["dataset"])
     above = re.sub(r"/?seed\d+$", "", below)
-    part = record.get("subsample_classes") or "all"
     return Place(
         protocol="other",
-        part=part,
+        part=str(record.get("subsample_classes") or "all"),
         method=str(record["trainer"]),
         dataset=config_names().get(name, name),
         source="",
-        shots=int(record.get("shots") or 0),
+        shots=whole(record, "shots", needed=False) or 0,
         cfg="",
-        seed=int(record["seed"]),
+        seed=record["seed"],
         variant=above,
     )
 

@@ -1,8 +1,9 @@
-"""Finding results.json files, and reading of them what tables need."""
+"""Finding results.json files, and reading of them what tables need. A damaged one is named in one sentence."""
 
 from __future__ import annotations
 
 import json
+import math
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,16 +19,92 @@ BULK = (
 )
 
 
-def read_record(file: str | Path) -> dict:
+def read_record(file: str | Path, seed: int | None = None) -> dict:
     """A results.json without per-class results, class names and config; these are empty. In a file that is indented
-    otherwise they may be there. Raises OSError, and ValueError for what is no JSON."""
+    otherwise they may be there. seed: that its folder names. Raises OSError, and ValueError for what is no run's."""
     text = Path(file).read_bytes()
     for start, end in BULK:
         first = text.find(start)
         last = text.find(end, first + len(start)) if first >= 0 else -1
         if last >= 0:
             text = text[: first + len(start)] + text[last:]
-    return json.loads(text)
+    record = check_record(parse(text))
+    if seed is not None and record.get("seed", seed) != seed:
+        raise ValueError(f"its seed is {record['seed']}, but its folder is of seed {seed}: a copy?")
+    return record
+
+
+def read_json(file: str | Path) -> object:
+    """Raises OSError, and ValueError for whatever is no JSON."""
+    return parse(Path(file).read_bytes())
+
+
+def parse(text: bytes) -> object:
+    """Raises ValueError for whatever is no JSON."""
+    try:
+        return json.loads(text)
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
+
+
+def check_record(record: object) -> dict:
+    """The record of a run, of train.py or of an evaluation under attack. Raises ValueError where it is none, or what it
+    says is of another kind."""
+    if not isinstance(record, dict):
+        raise ValueError(f"it holds {'null' if record is None else type(record).__name__}, not the record of a run")
+    for key in ("trainer", "dataset"):
+        if key in record and not (isinstance(record[key], str) and record[key]):
+            raise ValueError(f"{key} is {short(record[key])}")
+    whole(record, "seed", needed=False)
+    for key in ("results", "figures", "noise", "backbone"):
+        if not isinstance(record.get(key) or {}, dict):
+            raise ValueError(f"{key} is {short(record[key])}")
+    return record
+
+
+def percent(values: dict, key: str, needed: bool = True) -> float:
+    """An accuracy; NaN where it may be missing, and is. Raises ValueError for what is none, KeyError."""
+    value = number(values, key, needed)
+    if not (0 <= value <= 100 or math.isnan(value)):
+        raise ValueError(f"{key} is {value}, not a percentage")
+    return value
+
+
+def number(values: dict, key: str, needed: bool = False) -> float:
+    """NaN where it may be missing, and is. Raises ValueError for what is no finite number, KeyError."""
+    value = values[key] if needed else values.get(key)
+    if value is None and not needed:
+        return math.nan
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not abs(value) < 1e300:
+        raise ValueError(f"{key} is {short(value)}")
+    return float(value)
+
+
+def whole(values: dict, key: str, needed: bool = True) -> int | None:
+    """Raises ValueError for what is no whole number that a table can hold, KeyError."""
+    value = values[key] if needed else values.get(key)
+    if value is None and not needed:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int) or not -(2**63) <= value < 2**63:
+        raise ValueError(f"{key} is {short(value)}")
+    return value
+
+
+def short(value: object) -> str:
+    """As it may stand in a sentence."""
+    text = repr(value)
+    return text if len(text) <= 40 else f"{text[:40]}..."
+
+
+def damaged(file: str | Path, error: Exception) -> InputError:
+    """What to say of a results.json that `read_record` or a look into its record refused."""
+    why = getattr(error, "strerror", None) or str(error) or type(error).__name__
+    why = f"it has no {why}" if isinstance(error, KeyError) else why
+    return InputError(f"{file} is not a run's results.json ({why}); remove it, or repeat the run.")
+
+
+# What reading a record and looking into it raises, where the file is damaged.
+DAMAGE = (OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError)
 
 
 def find(folder: Path) -> Iterator[tuple[str, str]]:

@@ -53,11 +53,20 @@ class Place:
     mode: str = ""
 
 
-def place(path: str) -> Place | None:
-    """From a run's folder seen from an output folder, parts with "/" between; None where it fits no layout."""
+def place(path: str, output: str = "") -> Place | None:
+    """From a run's folder seen from an output folder, parts with "/" between; None where it fits no layout.
+
+    output: absolute path of the output folder. A layout may begin above it: `output/base2new` and the folders below are
+    read as well as `output`.
+    """
+    top = output.strip("/")
+    whole = "/".join(filter(None, (top, path)))
     for name, pattern in _PATTERNS.items():
-        if match := pattern.fullmatch(path):
-            return _place(name, match.groupdict())
+        if match := pattern.fullmatch(whole):
+            found = match.groupdict()
+            above = found["above"] or ""
+            inside = not top or above == top or above.startswith(f"{top}/")
+            return _place(name, found | {"above": above[len(top) :] if inside else ""})
     return None
 
 

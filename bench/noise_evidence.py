@@ -21,6 +21,7 @@ from runs.predictor import load_predictor
 from runs.protocols import UNTRAINED
 from runs.trained_run import read_run
 
+from .files import DAMAGE, read_json, read_record
 from .training_curves import Curves, read_curves
 
 HANDLED = (InputError, BackboneInputError, CheckError, OSError)
@@ -63,11 +64,11 @@ def read_evidence(folder: str | Path, root: str = "") -> Evidence:
     folder = Path(folder)
     run = read_run(folder)
     try:
-        record = json.loads((folder / "results.json").read_text(encoding="utf-8"))
+        record = read_record(folder / "results.json")
         noise, dataset, seed = record["noise"], record["dataset"], record["seed"]
         kind = f"{noise['type']} {100 * noise['rate']:g}%" if noise and noise["rate"] else "clean"
         kind = "real noise" if noise and noise["rate"] is None else kind
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except DAMAGE as error:
         raise InputError(f"{folder} has no readable results.json ({type(error).__name__}); finish the run.") from error
     predictor = load_predictor(folder)
     trainer = predictor.trainer
@@ -143,8 +144,8 @@ def saved_confusion(folder: Path, classes: int) -> Tensor | None:
     if not file.is_file():
         return None
     try:
-        counts = torch.tensor(json.loads(file.read_text(encoding="utf-8"))["counts"])
-    except (ValueError, KeyError, TypeError) as error:
+        counts = torch.tensor(read_json(file)["counts"])
+    except (*DAMAGE, RuntimeError) as error:
         raise InputError(f"{file} holds no confusion matrix ({type(error).__name__}: {error})") from error
     if counts.shape != (classes, classes) or not counts.sum():
         raise InputError(f"{file} is not about the run's {classes} classes")
@@ -179,9 +180,9 @@ def read_decisions(file: Path, count: int) -> tuple[Tensor | None, Tensor | None
     if not file.is_file():
         return None, None
     try:
-        found = json.loads(file.read_text(encoding="utf-8"))
+        found = read_json(file)
         score, clean = torch.tensor(found["score"], dtype=torch.float64), torch.tensor(found["clean"]).bool()
-    except (ValueError, KeyError, TypeError) as error:
+    except (*DAMAGE, RuntimeError) as error:
         raise InputError(f"{file} holds no decisions ({type(error).__name__}: {error})") from error
     if not len(score) == len(clean) == count:
         raise InputError(f"{file} is about {len(score)} items, and the training list has {count}")

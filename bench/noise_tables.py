@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import statistics
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
-from dassl.utils import InputError
 from runs.protocols import UNTRAINED, Settings
 
+from .files import DAMAGE, damaged, percent, read_record
 from .noise_plan import NoiseStep, Point, Sweep, step
 from .report import Section
 from .summary import MISSING
@@ -71,16 +70,14 @@ def read_run(each: NoiseStep) -> Run | None:
     """None where the run is not finished. Raises InputError for a file that is no run's."""
     file = each.folder / "results.json"
     try:
-        record = json.loads(file.read_text())
+        record = read_record(file, each.seed)
         noise, backbone = record["noise"], record["backbone"]
-        manifest = noise["sha256"] if noise else None
-        return Run(record["results"]["accuracy"], record["dataset"], manifest, backbone["name"])
+        manifest = str(noise["sha256"]) if noise else None
+        return Run(percent(record["results"], "accuracy"), record["dataset"], manifest, str(backbone["name"]))
     except FileNotFoundError:
         return None
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise InputError(
-            f"{file} is not a run's results.json ({type(error).__name__}: {error}); take it away."
-        ) from error
+    except DAMAGE as error:
+        raise damaged(file, error) from error
 
 
 def tables(sweep: Sweep, settings: Settings, failed: Collection[str] = ()) -> tuple[list[Table], list[str]]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,6 +11,7 @@ from runs.config_names import UNTRAINED
 from runs.targets import SHIFTS, TARGETS
 
 from .aggregate import aggregate, average, one_config
+from .files import read_json
 from .published import Ours, Printed, Table
 
 YES, UNKNOWN, NO = "yes", "unknown", "no"  # whether two numbers may be compared
@@ -153,7 +153,7 @@ def _variant(here: pd.DataFrame, output: Path, settings: dict[str, object]) -> t
 def _fits(file: Path, settings: dict[str, object]) -> bool:
     """Whether the run's resolved config has these values."""
     try:
-        config = json.loads(file.read_bytes())["config"]
+        config = read_json(file)["config"]
         return all(_value(config, key) == value for key, value in settings.items())
     except (OSError, ValueError, KeyError, TypeError):
         return False

@@ -36,12 +36,13 @@ def run(args: argparse.Namespace) -> int:
     frame = collect(args.folder, broken)
     if frame.empty:
         raise InputError(" ".join([*broken, f"There are no finished runs under {args.folder}; run something first."]))
+    left_out = len(broken)
     text = page(frame, args.folder, file, args.title or args.folder.absolute().name, broken)
     try:
         write_text(file, text)
     except OSError as error:
         raise InputError(f"{file} cannot be written ({error.strerror or error}); give another --output.") from error
     print(f"{file}: {len(frame)} results, {len(text.encode()) / 2**20:.2f} MiB")  # noqa: T201
-    for sentence in broken:
-        print(f"left out: {sentence}", file=sys.stderr)  # noqa: T201
-    return 1 if broken else 0
+    for number, sentence in enumerate(broken):  # then those on curves and matrices, beside the numbers
+        print(f"left out: {sentence}" if number < left_out else sentence, file=sys.stderr)  # noqa: T201
+    return 1 if left_out else 0

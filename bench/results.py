@@ -3,6 +3,7 @@ few-shot. Every protocol's are in `bench.collect`."""
 
 from __future__ import annotations
 
+import os
 from collections import defaultdict
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -10,7 +11,7 @@ from pathlib import Path
 from dassl.utils import InputError
 from runs.config_names import PUBLISHED, UNTRAINED
 
-from .files import find, read_record
+from .files import DAMAGE, damaged, find, percent, read_record
 from .layout import Place, place
 
 PROTOCOLS = ("base2new", "cross_dataset", "few_shot")
@@ -50,9 +51,16 @@ def read(folder: Path) -> list[Result]:
     """
     if not folder.is_dir():
         return []
-    places = ((file, place(below)) for below, file in find(folder))
+    output = os.path.abspath(folder)
+    places = ((file, place(below, output)) for below, file in find(folder))
     here = [(file, p) for file, p in places if p and p.protocol in PROTOCOLS and not p.variant]
-    found = [r for file, p in here if (r := _result(Path(file), p))]
+    found, files = [], {}
+    for file, p in here:
+        if result := _result(Path(file), p):
+            found.append(result)
+            same = files.setdefault((*result.cell, result.shots, result.cfg), file)
+            if same != file:
+                raise InputError(f"{same} and {file} are results of one cell; name a folder that has one of the two.")
     return sorted(_tell_apart(found), key=lambda r: (r.dataset, *method_order(r.method), r.shots, r.seed))
 
 
@@ -65,13 +73,11 @@ def method_order(method: str) -> tuple:
 
 def _result(path: Path, where: Place) -> Result | None:
     try:
-        record = read_record(path)
-        accuracy = record["results"]["accuracy"] if record["results"] else None
+        record = read_record(path, where.seed)
+        accuracy = percent(record["results"], "accuracy") if record["results"] else None
         method, name, seed, half = (record[k] for k in ("trainer", "dataset", "seed", "subsample_classes"))
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise InputError(
-            f"{path} is not a run's results.json ({type(error).__name__}: {error}); take it away."
-        ) from error
+    except DAMAGE as error:
+        raise damaged(path, error) from error
     kind = where.part if where.protocol == "cross_dataset" else where.protocol
     if where.protocol == "base2new":
         kind = half if half in ("base", "new") else None

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
-from dassl.utils import InputError
 from runs.config_names import TEST_TIME, UNTRAINED
 from runs.robust_protocol import MODES, default_mode, robust, robust_folder
 
+from .files import DAMAGE, damaged, percent, read_record, whole
 from .launch import Step
 
 DRAWN = ("pgd", "fgsm", "noise", "square")  # attacks that know of a method's draws
@@ -50,10 +49,15 @@ class RobustStep(Step):
         if not file.is_file():
             return None
         try:
-            found = json.loads(file.read_text(encoding="utf-8"))
-            found["figures"]["clean"]["accuracy"]
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise InputError(f"{file} is not the report of an evaluation under attack; take it away.") from error
+            found = read_record(file, self.seed)
+            for figure in (found["figures"]["clean"], *found["figures"].values()):
+                percent(figure, "accuracy")
+            whole(found, "images")
+            for check in found["checks"]:
+                _ = check["passed"], check["code"], check["name"], check["detail"]
+            _ = found["label"] + found["mode"] + found["attack"]
+        except DAMAGE as error:
+            raise damaged(file, error) from error
         return found
 
 

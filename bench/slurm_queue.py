@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import getpass
-import json
 import shutil
 import subprocess
 from collections.abc import Sequence
@@ -13,6 +12,7 @@ from pathlib import Path
 
 from dassl.utils import write_json
 
+from .files import DAMAGE, read_json
 from .suite import Run, Suite
 
 FOLDER = "slurm"  # below the suite's bookkeeping; submitit's too
@@ -45,8 +45,8 @@ def queue(suite: Suite) -> dict[str, Queued] | None:
         return None
     found: dict[str, Queued] = {}
     for file in files:
-        with suppress(OSError, ValueError, KeyError, AttributeError):
-            for task, ids in json.loads(file.read_bytes())["tasks"].items():
+        with suppress(*DAMAGE):
+            for task, ids in read_json(file)["tasks"].items():
                 own = Queued(task, states.get(task, ""), folder / f"{task}_0_log.out")
                 for name in ids:
                     if own.state or name not in found or not found[name].state:

@@ -7,7 +7,6 @@ and whatever the clocks say), <id>.failed.json and <id>.done.json.
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -18,6 +17,7 @@ from filelock import FileLock, Timeout
 
 from dassl.utils import write_json
 
+from .files import DAMAGE, check_record, number, percent, read_json
 from .suite import Run
 
 STATES = ("done", "failed", "running", "pending")
@@ -71,12 +71,13 @@ def read_result(folder: Path, notes: list[str]) -> dict | None:
     """What a step left; None where it is not finished, or its file is damaged, which goes into `notes`."""
     file = folder / "results.json"
     try:
-        record = json.loads(file.read_bytes())
-        if isinstance(record, dict) and "settings_hash" in record:
+        record = check_record(read_json(file))
+        percent(record.get("results") or {}, "accuracy", needed=False)
+        if "settings_hash" in record:
             return record
     except FileNotFoundError:
         return None
-    except (OSError, ValueError):
+    except DAMAGE:
         pass
     notes.append(f"{file} is damaged (cut off?): the step is run again from its last checkpoint.")
     return None
@@ -148,7 +149,7 @@ def _names(home: Path) -> frozenset[str]:
 def _read(file: Path) -> dict:
     """Empty where it is gone or damaged: what it says is no more than a help."""
     with suppress(OSError, ValueError):
-        found = json.loads(file.read_bytes())
+        found = read_json(file)
         if isinstance(found, dict):
             return found
     return {}
@@ -157,4 +158,7 @@ def _read(file: Path) -> dict:
 def _seconds(records: list[dict], recorded: dict) -> float | None:
     """Of the work itself, as the steps noted it; else what the suite noted."""
     parts = [record.get("wall_seconds") for record in records]
-    return sum(parts) if all(isinstance(part, (int, float)) for part in parts) else recorded.get("seconds")
+    for values in (parts, [recorded.get("seconds")]):
+        with suppress(*DAMAGE):
+            return sum(number({"seconds": value}, "seconds", needed=True) for value in values)
+    return None

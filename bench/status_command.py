@@ -30,8 +30,9 @@ def run(args: argparse.Namespace) -> int:
         if own.state == "failed":
             lines += [] if args.all else [f"{each.id}  failed   {each}"]
             failure = own.failure or {}
-            lines += [f"    {line}" for line in failure.get("error", ["(its note is damaged)"])]
-            lines.append(f"    {failure.get('command', each.command())}")
+            told = failure.get("error")
+            lines += [f"    {line}" for line in (told if isinstance(told, list) else ["(its note is damaged)"])]
+            lines.append(f"    {failure.get('command') or each.command()}")
         lines += [f"    {note}" for note in own.notes]
     if states["failed"]:
         lines.append(f"`python -m bench retry {args.suite}` lets `run` take the failed runs again.")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ import numpy as np
 from dassl.utils import InputError
 
 from . import figures
+from .files import DAMAGE, read_json
 from .plots import COLOURS, styles
 
 # Memorisation: (key of curves.json, what it is called, colour, line). Of rightly labelled items noisy and true agree.
@@ -40,14 +40,14 @@ def read_curves(folder: Path, epochs: int) -> Curves:
         loss = _tensorboard_loss(folder / "tensorboard", epochs)
         return Curves(list(range(1, epochs + 1)), loss, {})
     try:
-        found = json.loads(file.read_text(encoding="utf-8"))
+        found = read_json(file)
         accuracy = {
             key: [math.nan if x is None else float(x) for x in found[key]] for key, *_ in LINES if found.get(key)
         }
         curves = Curves([int(e) for e in found["epochs"]], [float(x) for x in found["train_loss"]], accuracy)
         if {len(curves.epochs)} != {len(curves.loss), *map(len, accuracy.values())}:
             raise ValueError("its curves differ in length")
-    except (ValueError, KeyError, TypeError) as error:
+    except DAMAGE as error:
         raise InputError(f"{file} holds no curves ({type(error).__name__}: {error})") from error
     return curves
 

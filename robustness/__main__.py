@@ -21,7 +21,7 @@ from runs.config_names import method_name
 from runs.protocols import Settings
 from runs.robust_protocol import robust
 from runs.targets import expand
-from runs.words import check_method, seed_of
+from runs.words import check_config, check_method, seed_of
 
 from .counts import compare
 from .run import Options, main
@@ -48,7 +48,11 @@ def plan(rest: list[str]) -> list[list[str]]:
     trainer, where, seed, *pairs = method_name(rest[0]), *rest[1:]
     settings = Settings.from_environment(os.environ, pairs)
     check_method(trainer, settings.plugins)
-    return [robust(trainer, name, seed_of(seed), settings) for name in expand("few_shot", where, "", settings.plugins)]
+    names = expand("few_shot", where, "", settings.plugins)
+    runs = [robust(trainer, name, seed_of(seed), settings) for name in names]
+    for each in runs:
+        check_config(settings.cfg, each)
+    return runs
 
 
 def evaluate(argv: list[str], options: Options) -> int:

@@ -11,7 +11,7 @@ from dassl.utils import InputError
 from plugins.places import config_of
 
 from .config_names import CONFIG_FOLDER, UNTRAINED, config_name
-from .targets import ROOT, dataset_config
+from .targets import dataset_config
 from .words import check_folder, is_whole
 
 
@@ -97,7 +97,10 @@ def test_mode(trainer: str, trained: Path, settings: Settings, script: str) -> l
 def arguments(
     trainer: str, dataset: str, seed: int, settings: Settings, cfg: str, folder: Path, mode: list[str], pairs: list[str]
 ) -> list[str]:
-    config = _config_file(trainer, cfg, settings)
+    if is_file(settings.cfg):
+        config = Path(settings.cfg)
+    else:
+        config = config_of("trainers", f"{CONFIG_FOLDER.get(trainer, trainer)}/{cfg}.yaml", settings.plugins)
     plugins = [x for file in settings.plugins for x in ("--plugin", file)]
     plugins += [x for file in settings.plugin_cfg for x in ("--plugin-cfg", file)]
     return [
@@ -105,16 +108,3 @@ def arguments(
         "--dataset-config-file", str(dataset_config(dataset, settings.plugins)), "--config-file", str(config),
         "--output-dir", str(folder), *mode, *pairs, *settings.pairs,
     ]  # fmt: skip
-
-
-def _config_file(trainer: str, cfg: str, settings: Settings) -> Path:
-    """The method's YAML. Raises InputError for a CFG that is none."""
-    if is_file(settings.cfg):
-        if not (ROOT / settings.cfg).is_file():
-            raise InputError(f"CFG is {settings.cfg}, but there is no such file (seen from {ROOT}); give its path.")
-        return Path(settings.cfg)
-    file = config_of("trainers", f"{CONFIG_FOLDER.get(trainer, trainer)}/{cfg}.yaml", settings.plugins)
-    if settings.cfg and not (ROOT / file).is_file():
-        there = sorted(path.stem for path in (ROOT / file).parent.glob("*.yaml"))
-        raise InputError(f"CFG is {settings.cfg!r}, but {trainer} has no such config; it has {', '.join(there)}.")
-    return file

@@ -24,7 +24,7 @@ from .arguments import Settings, arguments, last_epoch, test_mode, train_mode
 from .config_names import EMBEDDED, PUBLISHED, SAR_HOSTS, UNTRAINED, config_name, method_name
 from .targets import dataset_config, default_source, expand
 from .test_time_protocol import PROTOCOLS as TEST_TIME_PROTOCOLS
-from .words import check_method
+from .words import check_config, check_method
 
 __all__ = ["EMBEDDED", "PROTOCOLS", "UNTRAINED", "Settings", "config_name", "last_epoch", "plan"]
 
@@ -53,6 +53,7 @@ def plan(
     for dataset in find(protocol, where, several[0].source, several[0].plugins):
         for settings in several:
             first = PROTOCOLS[protocol](trainer, dataset, seed, settings)
+            check_config(settings.cfg, first)
             runs += [first, *noise.second_test(protocol, trainer, dataset, seed, settings, first)]
     return [list(run) for run in dict.fromkeys(map(tuple, runs))]  # without training, one count of shots
 

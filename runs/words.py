@@ -64,6 +64,17 @@ def check_method(trainer: str, plugins: Sequence[str] = ()) -> None:
     )
 
 
+def check_config(cfg: str, run: Sequence[str]) -> None:
+    """Raises InputError where CFG names no config of the method. run: train.py's arguments."""
+    file = PROJECT / run[run.index("--config-file") + 1]
+    if not cfg or file.is_file():
+        return
+    if cfg.endswith((".yaml", ".yml")):
+        raise InputError(f"CFG is {cfg}, but there is no such file; give its path, seen from {PROJECT}.")
+    there = ", ".join(sorted(path.stem for path in file.parent.glob("*.yaml"))) or "none here"
+    raise InputError(f"CFG is {cfg!r}, but {file.parent.name} has no such config; it has {there}.")
+
+
 def check_folder(text: str, name: str) -> None:
     """Raises InputError where no folder can be at this path: it is empty, too long, or a file is in the way."""
     if not text.strip():

@@ -8,6 +8,9 @@ from pathlib import Path
 
 from pandas import DataFrame
 
+from bench.files import DAMAGE, read_json, whole
+from dassl.utils import InputError
+
 from .naming import PROTOCOLS
 
 MOST_CLASSES = 60  # above, the most frequent confusions are listed in place of a matrix
@@ -17,17 +20,23 @@ MOST_CHARACTERS = 500_000  # of all matrices in one page
 Counts = list[list[int]]
 
 
-def matrices(frame: DataFrame, folder: Path, methods: dict[str, int]) -> tuple[list[dict], list[list[str]], int]:
+def matrices(
+    frame: DataFrame, folder: Path, methods: dict[str, int], broken: list[str]
+) -> tuple[list[dict], list[list[str]], int]:
     """(settings, lists of class names, how many settings are left out for the page's size).
 
     A setting: {title, dataset, protocol, methods: [method, {about, names, rows or top}]}; names: which list of class
     names. rows: of each true class [column, count, ...] without zeros; top: [true, predicted, count, of how many].
+    broken: gets a sentence for each damaged file.
     """
     found: dict[tuple[str, ...], dict[str, list[tuple[tuple[str, ...], Counts]]]] = defaultdict(
         lambda: defaultdict(list)
     )
     for row in frame.to_dict("records"):
-        own = read(folder / row["folder"] / "confusion.json")
+        try:
+            own = read(folder / row["folder"] / "confusion.json")
+        except InputError as error:
+            own = broken.append(str(error))
         if own:
             found[row["protocol"], row["dataset"], row["setting"]][row["label"]].append(own)
     names: dict[tuple[str, ...], int] = {}
@@ -45,15 +54,21 @@ def matrices(frame: DataFrame, folder: Path, methods: dict[str, int]) -> tuple[l
 
 
 def read(file: Path) -> tuple[tuple[str, ...], Counts] | None:
-    """(class names, counts: a row a true class); None where there is no such file, or it holds no matrix."""
-    try:
-        found = json.loads(file.read_text(encoding="utf-8"))
-        names = tuple(map(str, found["classnames"]))
-        counts = [[int(n) for n in row] for row in found["counts"]]
-    except (OSError, ValueError, KeyError, TypeError):
+    """(class names, counts: a row a true class); None where there is no such file. Raises InputError where it holds no
+    matrix."""
+    if not file.is_file():
         return None
-    square = bool(names) and {len(names)} == {len(counts), *map(len, counts)}
-    return (names, counts) if square and sum(map(sum, counts)) else None
+    try:
+        found = read_json(file)
+        names = tuple(map(str, found["classnames"]))
+        counts = [[whole({"a count": n}, "a count") for n in row] for row in found["counts"]]
+        if not names or {len(names)} != {len(counts), *map(len, counts)} or min(map(min, counts)) < 0:
+            raise ValueError("it is not a row and a column a class")
+        if not sum(map(sum, counts)):
+            raise ValueError("it is empty")
+    except DAMAGE as error:
+        raise InputError(f"{file} holds no confusion matrix ({error}); it is left out.") from error
+    return names, counts
 
 
 def _matrix(runs: list[tuple[tuple[str, ...], Counts]], known: dict[tuple[str, ...], int]) -> dict:

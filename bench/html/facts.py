@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
+
+from bench.files import read_json
 
 FILES = {"log": "log.txt", "config": "config.yaml", "results": "results.json"}
 
@@ -35,7 +36,7 @@ def read_facts(folder: Path, backbone: str) -> Facts:
     What is missing stays empty: the frame holds the numbers, this only tells about them.
     """
     try:
-        record = json.loads((folder / "results.json").read_text(encoding="utf-8"))
+        record = read_json(folder / "results.json")
     except (OSError, ValueError):
         record = {}
     record = record if isinstance(record, dict) else {}
@@ -48,7 +49,11 @@ def read_facts(folder: Path, backbone: str) -> Facts:
         tuple((str(k), str(v)) for k, v in _table(record.get("versions")).items()),
     )
     files = {what: name for what, name in FILES.items() if (folder / name).is_file()}
-    return Facts(environment, files, tuple(map(str, record.get("failed_checks") or ())))
+    return Facts(environment, files, tuple(map(str, _list(record.get("failed_checks")))))
+
+
+def _list(value: object) -> list:
+    return value if isinstance(value, list) else []
 
 
 def _table(value: object) -> dict:

@@ -47,12 +47,13 @@ class Section:
     protocol: str = ""
 
 
-def page(frame: DataFrame, folder: Path, file: Path, title: str, broken: Sequence[str] = ()) -> str:
+def page(frame: DataFrame, folder: Path, file: Path, title: str, broken: list[str] | None = None) -> str:
     """The HTML for `file`, from what `collect(folder)` gave and what the runs' folders hold.
 
-    broken: sentences about results that could not be read. Equal results give equal pages.
+    broken: sentences about files that could not be read; those of curves and matrices are added.
+    Equal results give equal pages.
     """
-    frame = named(frame)
+    frame, broken = named(frame), [] if broken is None else broken
     facts = [read_facts(folder / row["folder"], row["backbone"]) for row in frame.to_dict("records")]
     environments = {e: i for i, e in enumerate(dict.fromkeys(f.environment for f in facts), start=1)}
     labels = sorted(dict.fromkeys(frame["label"]), key=method_order)
@@ -60,7 +61,7 @@ def page(frame: DataFrame, folder: Path, file: Path, title: str, broken: Sequenc
     found = entries(frame)
     data = {"methods": _looks(labels, frame), "charts": {}}
     sections = _protocols(frame, facts, environments, found, data, methods)
-    sections += _evidence(frame, folder, data, methods)
+    sections += _evidence(frame, folder, data, methods, broken)
     runs = "".join(f'<p class="note">{escape(sentence)}</p>' for sentence in broken)
     runs += all_results(frame, facts, environments, link_prefix(folder, file))
     sections.append(Section("all", "All results", runs))
@@ -140,10 +141,10 @@ def _origin(frame: DataFrame, facts: Sequence[Facts], environments: dict[Environ
     return "".join(f'<p class="note">{note}</p>' for note in notes)
 
 
-def _evidence(frame: DataFrame, folder: Path, data: dict, methods: dict[str, int]) -> list[Section]:
-    """Training curves and confusion matrices; their data go into `data`."""
-    data["training"] = training.curves(frame, folder, methods)
-    data["matrices"], data["names"], left_out = confusions.matrices(frame, folder, methods)
+def _evidence(frame: DataFrame, folder: Path, data: dict, methods: dict[str, int], broken: list[str]) -> list[Section]:
+    """Training curves and confusion matrices; their data go into `data`, sentences on damaged files into `broken`."""
+    data["training"] = training.curves(frame, folder, methods, broken)
+    data["matrices"], data["names"], left_out = confusions.matrices(frame, folder, methods, broken)
     made = []
     if data["training"]:
         note = "Means over seeds, one setting at a time. Loss: over the steps of an epoch."

@@ -22,16 +22,17 @@ UNTRAINED = {"test_time", "robust"}  # protocols that train nothing
 LINE = re.compile(r"^epoch \[(\d+)/\d+\] batch \[\d+/\d+\].*? loss \S+ \((\S+?)\)", re.MULTILINE)
 
 
-def curves(frame: DataFrame, folder: Path, methods: dict[str, int]) -> list[dict]:
+def curves(frame: DataFrame, folder: Path, methods: dict[str, int], broken: list[str]) -> list[dict]:
     """A setting each: {title, dataset, protocol, methods: [method, {epochs, loss, lines: {name: ...}}]}.
 
-    loss and each of the lines (those of bench.training_curves): [means, standard deviations or None].
+    loss and each of the lines (those of bench.training_curves): [means, standard deviations or None]. broken: gets a
+    sentence for each damaged file.
     """
     found: dict[tuple[str, ...], dict[str, list[Curves]]] = defaultdict(lambda: defaultdict(list))
     for row in frame.to_dict("records"):
         if row["part"] in TESTS or row["protocol"] in UNTRAINED:
             continue
-        if own := read(folder / row["folder"]):
+        if own := read(folder / row["folder"], broken):
             found[row["protocol"], row["dataset"], row["setting"]][row["label"]].append(own)
     count = sum(1 + len(runs[0].accuracy) for by_label in found.values() for runs in by_label.values())
     points = max(FEWEST_POINTS, min(MOST_POINTS, ALL_POINTS // max(1, count)))
@@ -46,19 +47,25 @@ def curves(frame: DataFrame, folder: Path, methods: dict[str, int]) -> list[dict
     return made
 
 
-def read(folder: Path) -> Curves | None:
-    """A run's curves from curves.json, or the loss alone from its log; None where neither has two epochs."""
+def read(folder: Path, broken: list[str]) -> Curves | None:
+    """A run's curves from curves.json, or the loss alone from its log; None where neither has two epochs.
+
+    broken: gets a sentence where curves.json is damaged.
+    """
     if (folder / "curves.json").is_file():
-        with suppress(InputError):  # a broken file: the log still has the loss
+        try:
             found = read_curves(folder, 0)
             if len(found.epochs) > 1:  # else only the last epoch was watched
                 return found
+        except InputError as error:  # the log still has the loss
+            broken.append(f"{error}; the loss alone is taken from its log.")
     loss: dict[int, float] = {}
     for log in sorted(
         folder.glob("log.txt*"), key=lambda file: (file.name == "log.txt", file.name)
     ):  # the last is last
         for epoch, mean in LINE.findall(log.read_text(encoding="utf-8", errors="replace")):
-            loss[int(epoch)] = float(mean)  # of an epoch the last line: the mean over its steps so far
+            with suppress(ValueError):  # a damaged line
+                loss[int(epoch)] = float(mean)  # of an epoch the last line: the mean over its steps so far
     epochs = sorted(e for e in loss if math.isfinite(loss[e]))
     return Curves(epochs, [loss[e] for e in epochs], {}) if len(epochs) > 1 else None
 

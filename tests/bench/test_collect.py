@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import math
 import os
-import time
+from collections import Counter
+from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -176,21 +177,43 @@ def test_only_what_is_needed_is_read(tmp_path):
     assert read_record(file)["finished"] == whole["finished"]
 
 
-def test_ten_thousand_results_in_ten_seconds(tmp_path):
-    """Files of the size that a thousand classes have, under 10,000 names."""
+def test_the_work_grows_with_the_number_of_results_alone(tmp_path, monkeypatch):
+    """Every file is opened once, and no more is parsed of one than a table needs: ten times the results, of files as
+    large as a thousand classes make them, are ten times the calls and bytes."""
     per_class = {str(i): {"name": "class", "total": 50, "correct": 25, "accuracy": 50.0} for i in range(1000)}
     results = {"accuracy": 50.0, "macro_f1": 49.0, "per_class": per_class}
-    first = write_result(tmp_path / "files" / "seed1", "CoOp", "ImageNet", 1, 50.0, results=results)
-    assert first.stat().st_size > 150_000
-    output = tmp_path / "output"
-    for i in range(10_000):
-        folder = output / f"few_shot/set{i % 10}/shots_{i // 10 % 10}/CoOp/cfg{i // 1000}/seed{i // 100 % 10}"
-        folder.mkdir(parents=True)
-        os.link(first, folder / "results.json")
-    started = time.perf_counter()
-    frame = collect(output)
-    assert time.perf_counter() - started < 10
-    assert len(frame) == 10_000 and frame["folder"].nunique() == 10_000 and set(frame["accuracy"]) == {50.0}
+    files = [
+        write_result(tmp_path / "f" / f"seed{seed}", "CoOp", "ImageNet", seed, 50.0, results=results)
+        for seed in range(10)
+    ]
+    assert files[0].stat().st_size > 150_000
+    counted = Counter()
+    read_bytes, loads, scandir = Path.read_bytes, json.loads, os.scandir
+
+    def count(name, call, size=lambda value: 1):
+        def counting(*args, **kwargs):
+            counted[name] += size(args[0])
+            return call(*args, **kwargs)
+
+        return counting
+
+    monkeypatch.setattr(Path, "read_bytes", count("files read", read_bytes))
+    monkeypatch.setattr(json, "loads", count("bytes parsed", loads, len))
+    monkeypatch.setattr(os, "scandir", count("folders listed", scandir))
+    work = {}
+    for number in (1000, 10_000):
+        output = tmp_path / str(number)
+        for i in range(number):
+            folder = output / f"few_shot/set{i % 10}/shots_{i // 10 % 10}/CoOp/cfg{i // 1000}/seed{i // 100 % 10}"
+            folder.mkdir(parents=True)
+            os.link(files[i // 100 % 10], folder / "results.json")
+        counted.clear()
+        frame = collect(output)
+        assert len(frame) == frame["folder"].nunique() == number and set(frame["accuracy"]) == {50.0}
+        work[number] = dict(counted)
+    assert work[1000]["files read"] == 1000 and work[10_000]["files read"] == 10_000
+    assert work[10_000]["bytes parsed"] <= 10 * work[1000]["bytes parsed"] < 20 * 1000 * 1000
+    assert work[10_000]["folders listed"] <= 10 * work[1000]["folders listed"] < 20 * 1000
 
 
 # ---------------------------------------------------------------------- means

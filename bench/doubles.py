@@ -1,0 +1,36 @@
+"""Two results for one cell of a table: a copied folder, or the scripts' layout and a suite's under one name."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import fields
+
+from .layout import Place
+
+CELL = (*(field.name for field in fields(Place)), "backbone")
+SAME = ("settings_hash", "accuracy", "adv_accuracy")
+SECOND = "second"  # variant of what stands beside a suite's result and is another
+
+
+def part(rows: list[dict], sentences: list[str]) -> list[dict]:
+    """The rows, no two of one cell.
+
+    Of copies (equal settings and numbers) one counts; of others the deeper one, which a suite made, is the cell's, and
+    the rest get the variant "second". sentences: gets one for each row that is left out or renamed.
+    """
+    cells: dict[str, list[dict]] = defaultdict(list)
+    for row in rows:
+        cells[repr([row[key] for key in CELL])].append(row)
+    kept = []
+    for rivals in cells.values():
+        first, *others = sorted(rivals, key=lambda row: (-row["folder"].count("/"), row["folder"]))
+        kept.append(first)
+        for row in others:
+            copy = repr([row[key] for key in SAME]) == repr([first[key] for key in SAME])
+            if not copy:
+                row["variant"] = "/".join(filter(None, (row["variant"], SECOND)))
+                kept.append(row)
+            what = "is a copy of" if copy else "is another result of the same cell as"
+            end = "it is left out" if copy else f"it becomes variant {row['variant']!r}"
+            sentences.append(f"{row['folder']} {what} {first['folder']}: {end}.")
+    return kept
