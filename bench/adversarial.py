@@ -12,14 +12,13 @@ where it adapts to images; both bring the transfer figures along. Config pairs f
 from __future__ import annotations
 
 import argparse
-import logging
 import sys
 from pathlib import Path
 
 from dassl.utils import InputError
 from runs.targets import expand
 
-from . import adversarial_plots, launch, variants
+from . import adversarial_plots, go_ahead, launch, variants
 from .adversarial_plan import Sweep
 from .adversarial_tables import read, sections
 from .generalization import check_methods
@@ -54,16 +53,16 @@ def sweep_of(args: argparse.Namespace) -> Sweep:
 
 
 def main(argv: list[str] | None = None) -> int:
-    args = build_parser().parse_intermixed_args(argv)
-    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    args = go_ahead.parse(build_parser(), argv)
     failures: list[str] = []
     try:
-        if len(args.opts) % 2:
-            raise InputError("Config pairs come as KEY VALUE.")
         sweep = sweep_of(args)
-        settings = variants.settings_of(args)
+        settings = go_ahead.settings_of(args)
         if not args.tables_only:
-            failures = launch.run_all(sweep.jobs(settings), args.jobs)
+            todo = sweep.jobs(settings)
+            if not go_ahead.may_begin(args, todo):
+                return 2
+            failures = launch.run_all(todo, args.jobs)
         found = read(sweep, settings)
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)  # noqa: T201

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import sys
 
+from . import go_ahead
 from .variants import Variant, parser, run
 
 N = "TRAINER.ANPROMPT."
@@ -26,7 +27,7 @@ def row_pairs(row: str) -> tuple[str, ...]:
 
 def main(argv: list[str] | None = None) -> int:
     datasets = ("digits", "textures", "letters", "objects")
-    args = parser(__doc__, "output/ablation/anprompt", datasets).parse_intermixed_args(argv)
+    args = go_ahead.parse(parser(__doc__, "output/ablation/anprompt", datasets), argv)
     marks = {row: tuple("x" if bit == "1" else "" for bit in row) for row in ROWS}
     variants = [Variant(marks[row], row, "ANPrompt", row_pairs(row)) for row in ROWS]
     return run(variants, ["text noise", "WA loss", "anti-noise prompts"], "ANPrompt", args)

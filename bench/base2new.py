@@ -9,18 +9,18 @@ again. `--jobs` processes run side by side, each with its share of the cores.
 from __future__ import annotations
 
 import argparse
-import logging
 import os
 import sys
 import time
-from dataclasses import replace
 from pathlib import Path
 
 from dassl.utils import InputError
+from runs.config_names import method_name
 from runs.protocols import UNTRAINED, Settings
 from runs.targets import dataset_config
+from runs.words import check_method
 
-from . import launch
+from . import go_ahead, launch
 from .table import print_tables
 
 
@@ -49,14 +49,19 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--root", default=os.environ.get("DATA", "data"))
     parser.add_argument("--output", default=os.environ.get("OUTPUT", "output"))
     parser.add_argument("opts", nargs="*", default=[], help="config pairs for every run: KEY VALUE ...")
-    args = parser.parse_intermixed_args(argv)
-    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    args = go_ahead.parse(parser, argv)
     started = time.time()
     try:
-        settings = replace(Settings.from_environment(os.environ, args.opts), data=args.root, output=args.output)
-        for dataset in args.datasets:
-            dataset_config(dataset)
-        failures = run_all(jobs(args.methods, args.datasets, args.seeds), settings, args.jobs)
+        settings = go_ahead.settings_of(args)
+        methods, datasets = ([*dict.fromkeys(names)] for names in (map(method_name, args.methods), args.datasets))
+        for method in methods:
+            check_method(method, settings.plugins)
+        for dataset in datasets:
+            dataset_config(dataset, settings.plugins)
+        todo = jobs(methods, datasets, args.seeds)
+        if not go_ahead.may_begin(args, [steps(*job, settings) for job in todo]):
+            return 2
+        failures = run_all(todo, settings, args.jobs)
         print_tables(Path(args.output))
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)  # noqa: T201

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from dassl.utils import InputError
 
-from . import noise, variants
+from . import go_ahead, noise, variants
 from .variants import Variant
 
 N = "TRAINER.DPSEP."
@@ -47,7 +47,7 @@ def main(argv: list[str] | None = None) -> int:
     parser = variants.parser(__doc__, "output/ablation/dpsep", ("digits", "textures"))
     parser.add_argument("--types", nargs="+", default=["sym_other:0.5,0.8"], metavar="TYPE:RATES")
     parser.add_argument("--plots", type=Path, metavar="FOLDER", help="also draw noise.png and noise.pdf here")
-    args = parser.parse_intermixed_args(argv)
+    args = go_ahead.parse(parser, argv)
     try:
         sweep = noise.build_sweep(args, rows())
     except InputError as error:

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import difflib
-import logging
 import os
 import sys
 import time
@@ -25,13 +24,12 @@ from runs.config_names import CONFIG_FOLDER, METHODS, PUBLISHED, UNTRAINED
 from runs.protocols import Settings
 from runs.targets import EMBEDDED_SETS, ROOT, SHIFTS, TARGETS, dataset_config, expand
 
-from . import base2new
+from . import base2new, go_ahead
 from .launch import Job, Step, run_all
 from .plots import plot_all
 from .report import render, sections, write_text
 from .results import read
 from .summary import Scope, summarize
-from .variants import settings_of
 
 PROTOCOLS = ("base2new", "cross_dataset", "domain_generalization", "few_shot")
 
@@ -117,17 +115,18 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def main(argv: list[str] | None = None) -> int:
-    args = build_parser().parse_intermixed_args(argv)
-    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    args = go_ahead.parse(build_parser(), argv)
     started, failures = time.time(), []
     try:
         scope, methods = build_scope(args), check_methods(args.methods)
         if min(args.shots) < 1:
             raise InputError("--shots must be at least 1.")
-        seeds = list(dict.fromkeys(args.seeds))
-        settings = settings_of(args)
+        settings = go_ahead.settings_of(args)
         if not args.tables_only:
-            failures = run_all(jobs(args.protocols, methods, seeds, scope, settings), args.jobs)
+            todo = jobs(args.protocols, methods, args.seeds, scope, settings)
+            if not go_ahead.may_begin(args, todo):
+                return 2
+            failures = run_all(todo, args.jobs)
         results = [r for r in read(Path(args.output)) if r.method.partition(" (")[0] in methods]
         tables = sections(results, scope)
     except InputError as error:

@@ -12,7 +12,6 @@ of one (PTNL:TRAINER.PTNL.LOSS=gce). Rate 0 is one clean run for all types; a me
 from __future__ import annotations
 
 import argparse
-import logging
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
@@ -21,7 +20,7 @@ from pathlib import Path
 from dassl.utils import InputError
 from runs.targets import expand
 
-from . import launch, noise_plots, variants
+from . import go_ahead, launch, noise_plots, variants
 from .noise_plan import Sweep, jobs, read_types, read_variants
 from .noise_tables import NOTE, tables
 from .report import render, write_text
@@ -35,12 +34,13 @@ def run(sweep: Sweep, headers: Sequence[str], args: argparse.Namespace) -> int:
 
     headers: of the columns that a variant's cells stand in.
     """
-    logging.basicConfig(level=logging.INFO, format="%(message)s")
     failures: list[str] = []
     try:
-        settings = variants.settings_of(args)
+        settings = go_ahead.settings_of(args)
         todo = jobs(sweep, settings)
         if not args.tables_only:
+            if not go_ahead.may_begin(args, todo):
+                return 2
             failures = launch.run_all(todo, args.jobs)
         failed = {str(each) for (each,) in todo if any(f.startswith(f"{each}: ") for f in failures)}
         found, refused = tables(sweep, settings, failed)
@@ -71,7 +71,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--methods", nargs="+", default=list(METHODS))
     parser.add_argument("--types", nargs="+", default=list(TYPES), metavar="TYPE:RATES", help="such as idn:0.2,0.4")
     parser.add_argument("--plots", type=Path, metavar="FOLDER", help="also draw noise.png and noise.pdf here")
-    args = parser.parse_intermixed_args(argv)
+    args = go_ahead.parse(parser, argv)
     try:
         sweep = build_sweep(args, read_variants(args.methods))
     except InputError as error:

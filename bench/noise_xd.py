@@ -11,7 +11,6 @@ named as for bench.noise.
 from __future__ import annotations
 
 import argparse
-import logging
 import statistics
 import sys
 from collections.abc import Sequence
@@ -23,7 +22,7 @@ from runs.noise_protocols import NOISE_TARGETS, noise_xd_folder, take_noise
 from runs.protocols import UNTRAINED, Settings
 from runs.targets import dataset_config
 
-from . import launch, variants
+from . import go_ahead, launch, variants
 from .noise_plan import CLEAN, NoiseStep, read_types, read_variants
 from .noise_tables import Run, mean_deviation, other_labels, read_run
 from .report import Section, render, write_text
@@ -138,20 +137,22 @@ def build(args: argparse.Namespace) -> Crossing:
 
 
 def main(argv: list[str] | None = None) -> int:
-    parser = variants.parser(__doc__, "output/noise_xd", ())
+    parser = variants.parser(__doc__, "output/noise_xd")
     parser.add_argument("--methods", nargs="+", default=list(METHODS))
     parser.add_argument("--source", default="shapes", help="training set (default: shapes)")
     parser.add_argument("--targets", nargs="+", help="default: the source's known ones")
     parser.add_argument("--type", default="sym_other", help="of the noise (default: sym_other)")
     parser.add_argument("--rates", nargs="+", type=float, default=[0.5])
-    args = parser.parse_intermixed_args(argv)
-    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    args = go_ahead.parse(parser, argv)
     failures: list[str] = []
     try:
         crossing = build(args)
-        settings = variants.settings_of(args)
+        settings = go_ahead.settings_of(args)
         if not args.tables_only:
-            failures = launch.run_all(crossing.jobs(settings), args.jobs)
+            todo = crossing.jobs(settings)
+            if not go_ahead.may_begin(args, todo):
+                return 2
+            failures = launch.run_all(todo, args.jobs)
         found, refused = sections(crossing, settings, failures)
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)  # noqa: T201

@@ -17,6 +17,7 @@ import sys
 
 from runs.targets import EMBEDDED_SETS
 
+from . import go_ahead
 from .variants import Variant, parser, run
 
 S = "TRAINER.SAR."
@@ -71,9 +72,7 @@ def tables() -> dict[str, tuple[list[str], list[Variant]]]:
 
 def main(argv: list[str] | None = None) -> int:
     known = tables()
-    made = parser(__doc__, "output/sar", EMBEDDED_SETS)
-    made.add_argument("table", choices=list(known))
-    args = made.parse_intermixed_args(argv)
+    args = go_ahead.parse(parser(__doc__, "output/sar", EMBEDDED_SETS, tables=list(known)), argv)
     headers, variants = known[args.table]
     return run(variants, headers, f"SAR, {args.table}", args)
 

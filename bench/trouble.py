@@ -6,6 +6,7 @@ import errno
 from pathlib import Path
 
 from dassl.utils import InputError
+from runs.words import check_folder
 
 WHY = {
     errno.ENOSPC: "the disk is full",
@@ -34,6 +35,15 @@ def cannot_write(error: BaseException) -> bool:
     text = str(error)
     written = "PytorchStreamWriter" in text or "inline_container.cc" in text and "Reader" not in text
     return isinstance(error, RuntimeError) and written
+
+
+def check_output(path: Path | None, name: str, folder: bool = False) -> None:
+    """Raises InputError where no file, or no folder, can be written at this path. Nothing is made."""
+    if path is None:
+        return
+    check_folder(str(path if folder else path.parent), name)
+    if not folder and path.is_dir():
+        raise InputError(f"{name} {path} is a folder; give the name of a file.")
 
 
 def check_writable(folder: Path) -> None:

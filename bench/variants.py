@@ -6,7 +6,6 @@ Used by the ablations: a variant is a label, a method, and config pairs.
 from __future__ import annotations
 
 import argparse
-import logging
 import os
 import statistics
 import sys
@@ -17,11 +16,12 @@ from pathlib import Path
 
 from tabulate import tabulate
 
-from dassl.utils import InputError, atomic_path
+from dassl.utils import InputError
 from runs.protocols import UNTRAINED, Settings
 from runs.targets import dataset_config
 
-from . import base2new, launch
+from . import base2new, go_ahead, launch
+from .report import write_text
 from .results import read as read_results
 from .summary import hm_of_means
 from .table import mean_spread
@@ -74,10 +74,14 @@ def jobs(variants: Sequence[Variant], datasets: Sequence[str], seeds: Sequence[i
     return list(dict.fromkeys(found))
 
 
-def parser(doc: str, output: str, datasets: Sequence[str]) -> argparse.ArgumentParser:
-    """The options that all these commands share."""
+def parser(doc: str, output: str, datasets: Sequence[str] = (), tables: Sequence[str] = ()) -> argparse.ArgumentParser:
+    """The options that all these commands share. datasets: the default; none: the command has no --datasets. tables: the
+    first word must be one of them."""
     made = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
-    made.add_argument("--datasets", nargs="+", default=list(datasets))
+    if tables:  # before the config pairs, which would take it
+        made.add_argument("table", choices=list(tables))
+    if datasets:
+        made.add_argument("--datasets", nargs="+", default=list(datasets))
     made.add_argument("--seeds", nargs="+", type=int, default=[1, 2, 3])
     made.add_argument("--jobs", type=int, default=min(2, os.cpu_count() or 1), help="runs side by side")
     made.add_argument("--root", default=os.environ.get("DATA", "data"))
@@ -88,25 +92,19 @@ def parser(doc: str, output: str, datasets: Sequence[str]) -> argparse.ArgumentP
     return made
 
 
-def settings_of(args: argparse.Namespace) -> Settings:
-    """From the options that all these commands share. Raises InputError for what cannot be."""
-    if args.jobs < 1:
-        raise InputError("--jobs must be at least 1.")
-    if args.tables_only and not Path(args.output).is_dir():
-        raise InputError(f"There is no folder {args.output}; give the --output of the runs.")
-    return replace(Settings.from_environment(os.environ, args.opts), data=args.root, output=args.output)
-
-
 def run(variants: Sequence[Variant], headers: Sequence[str], title: str, args: argparse.Namespace) -> int:
     """Runs what is not finished, and prints the table; the exit code."""
-    logging.basicConfig(level=logging.INFO, format="%(message)s")
     failures = []
     try:
+        args.datasets = list(dict.fromkeys(args.datasets))
         for dataset in args.datasets:
             dataset_config(dataset)
-        settings = settings_of(args)
+        settings = go_ahead.settings_of(args)
         if not args.tables_only:
-            failures = launch.run_all(jobs(variants, args.datasets, args.seeds, settings), args.jobs)
+            todo = jobs(variants, args.datasets, args.seeds, settings)
+            if not go_ahead.may_begin(args, todo):
+                return 2
+            failures = launch.run_all(todo, args.jobs)
         rows = [row(v, Path(args.output), args.datasets) for v in variants]
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)  # noqa: T201
@@ -114,8 +112,7 @@ def run(variants: Sequence[Variant], headers: Sequence[str], title: str, args: a
     columns = [*headers, "Base", "New", "HM", "seeds"]
     print(f"\n{title}, mean over {', '.join(args.datasets)}\n\n{tabulate(rows, columns, disable_numparse=True)}")  # noqa: T201
     if args.markdown:
-        with atomic_path(args.markdown) as temporary:
-            Path(temporary).write_text(tabulate(rows, columns, tablefmt="github", disable_numparse=True) + "\n")
+        write_text(args.markdown, tabulate(rows, columns, tablefmt="github", disable_numparse=True) + "\n")
     for failure in failures:
         print(f"failed: {failure}", file=sys.stderr)  # noqa: T201
     return 1 if failures else 0
