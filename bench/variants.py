@@ -75,8 +75,8 @@ def jobs(variants: Sequence[Variant], datasets: Sequence[str], seeds: Sequence[i
 
 
 def parser(doc: str, output: str, datasets: Sequence[str] = (), tables: Sequence[str] = ()) -> argparse.ArgumentParser:
-    """The options that all these commands share. datasets: the default; none: the command has no --datasets. tables: the
-    first word must be one of them."""
+    """The options that all these commands share. datasets: the default; none: it has no --datasets. tables: the first
+    word must be one of them."""
     made = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
     if tables:  # before the config pairs, which would take it
         made.add_argument("table", choices=list(tables))
