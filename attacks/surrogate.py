@@ -32,7 +32,8 @@ class Surrogate:
         self.clip, self.prompt = clip_model, prompt
         self.encoder = ImageEncoder(clip_model)
         self.texts = [prompt.format(name.replace("_", " ")) for name in classnames]
-        self.text = TextEncoder(clip_model).encode_texts(self.texts)
+        remedy = "shorten the class name, or ATTACK.PROMPT (--prompt)"
+        self.text = TextEncoder(clip_model).encode_texts(self.texts, what="attacker's prompt", remedy=remedy)
         self.scale = clip_model.logit_scale.detach().exp().float()
         self.mean, self.std = (torch.tensor(v, device=device).view(-1, 1, 1) for v in (mean, std))
 

@@ -9,7 +9,7 @@ from .context_prompts import ContextPrompts
 from .errors import InputError
 from .feature_bank import FeatureBank
 from .fingerprint import arithmetic, fingerprint
-from .frozen_text import frozen_text, text_key
+from .frozen_text import frozen_text, long_key, text_key
 from .image_encoder import ImageEncoder
 from .image_key import image_list_key
 from .load import load_clip
@@ -38,6 +38,7 @@ __all__ = [
     "load_backbone",
     "load_clip",
     "load_visual_weights",
+    "long_key",
     "normalize",
     "text_key",
     "tokenize",

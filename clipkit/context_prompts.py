@@ -51,7 +51,11 @@ class ContextPrompts(nn.Module):
         self.texts = [template.format(ctx=words, name=name) for name in names]
         self.name_lens = [token_count(name) for name in names]
 
-        tokens = tokenize(self.texts, what="prompt of a class")
+        tokens = tokenize(
+            self.texts,
+            what="prompt of a class",
+            remedy=lambda i: f"shorten the name {names[i]!r}, or take fewer than {n_ctx} context tokens (N_CTX)",
+        )
         eot = eot_positions(tokens)
         self.length = int(eot.max()) + 1 if truncate else tokens.shape[1]
         tokens = tokens[:, : self.length].to(encoder.device)

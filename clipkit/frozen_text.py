@@ -10,6 +10,7 @@ from torch import Tensor
 from .feature_bank import FeatureBank
 from .fingerprint import arithmetic, fingerprint
 from .text_encoder import TextEncoder
+from .tokens import check_length
 
 
 def text_key(encoder: TextEncoder, precision: str) -> dict[str, str]:
@@ -23,10 +24,27 @@ def text_key(encoder: TextEncoder, precision: str) -> dict[str, str]:
 
 
 def frozen_text(
-    texts: Sequence[str], encoder: TextEncoder, bank: FeatureBank, precision: str, normalized: bool = True
+    texts: Sequence[str],
+    encoder: TextEncoder,
+    bank: FeatureBank,
+    precision: str,
+    normalized: bool = True,
+    too_long: str = "refuse",
 ) -> Tensor:
-    """fp32 features [N, d] of N whole texts under the frozen text tower."""
+    """fp32 features [N, d] of N whole texts under the frozen text tower. too_long: as in `tokenize`."""
     kind = "text features, normalised, fp32" if normalized else "text features, fp32"
-    key = {"kind": kind, **text_key(encoder, precision), "texts": list(texts)}
-    found = bank.get(key, lambda: {"features": encoder.encode_texts(texts, normalized=normalized).cpu()})
+    key = {
+        "kind": kind,
+        **text_key(encoder, precision),
+        "texts": list(texts),
+        **long_key(check_length(texts, too_long=too_long)),
+    }
+    found = bank.get(
+        key, lambda: {"features": encoder.encode_texts(texts, normalized=normalized, too_long=too_long).cpu()}
+    )
     return found["features"].to(encoder.device)
+
+
+def long_key(truncated: bool) -> dict[str, str]:
+    """What belongs into a bank's key, so that features of truncated texts are never served where these are refused."""
+    return {"too_long": "truncate"} if truncated else {}

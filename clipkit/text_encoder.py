@@ -167,15 +167,18 @@ class TextEncoder:
         return prompts.to(self.dtype) + positions[: prompts.shape[1]].to(self.dtype)
 
     @torch.no_grad()
-    def encode_texts(self, texts: Sequence[str], batch_size: int = 256, normalized: bool = True) -> Tensor:
+    def encode_texts(
+        self, texts: Sequence[str], batch_size: int = 256, normalized: bool = True, **long: object
+    ) -> Tensor:
         """fp32 features [N, embed_dim] of N whole texts, normalised unless told not to, without gradient and outside
         autocast.
 
         Each distinct text is encoded once; texts of like length go together, so that each batch is cut short.
+        long: `what`, `remedy` and `too_long` of `tokenize`.
         """
         distinct = list(dict.fromkeys(texts))
         index = {text: i for i, text in enumerate(distinct)}
-        tokens = tokenize(distinct)
+        tokens = tokenize(distinct, **long)
         eot = eot_positions(tokens)
         features = torch.empty(len(distinct), self.embed_dim, device=self.device)
         with torch.autocast(self.device.type, enabled=False):

@@ -1,36 +1,74 @@
-"""Text to token ids."""
+"""Text to token ids, and what happens to a text that is longer than CLIP reads."""
 
-from collections.abc import Sequence
+import logging
+from collections.abc import Callable, Sequence
 
 from torch import LongTensor, Tensor
 
 from . import openai_clip
 from .errors import InputError
 
+logger = logging.getLogger(__name__)
+
 CONTEXT_LENGTH = 77
+TOO_LONG = ("refuse", "truncate")
+SHOWN = 1000  # characters of a text in a message
 
 
-def tokenize(texts: str | Sequence[str], what: str = "text") -> LongTensor:
-    """CLIP's tokens [N, 77] of N texts: SOS, BPE tokens, EOT, zeros.
-
-    `what` says in the error message what the texts are (for example "prompt of a class").
-    Raises InputError naming the first text that does not fit into 77 tokens.
-    """
+def tokenize(
+    texts: str | Sequence[str],
+    what: str = "text",
+    remedy: str | Callable[[int], str] = "shorten the sentence, or the class name in it",
+    too_long: str = "refuse",
+) -> LongTensor:
+    """CLIP's tokens [N, 77] of N texts: SOS, BPE tokens, EOT, zeros. The other arguments are `check_length`'s."""
     texts = [texts] if isinstance(texts, str) else list(texts)
     for text in texts:
         if not isinstance(text, str):
             raise InputError(f"The {what} must be a string, not {type(text).__name__}: {text!r}")
-    try:
-        return openai_clip.tokenize(texts, context_length=CONTEXT_LENGTH).long()
-    except RuntimeError:
-        for text in texts:
-            length = token_count(text) + 2
-            if length > CONTEXT_LENGTH:
-                raise InputError(
-                    f"The {what} has {length} tokens with start and end, CLIP reads at most {CONTEXT_LENGTH}: "
-                    f"shorten {text!r}"
-                ) from None
-        raise
+    cut = check_length(texts, what, remedy, too_long)
+    return openai_clip.tokenize(texts, context_length=CONTEXT_LENGTH, truncate=cut).long()
+
+
+def check_length(
+    texts: Sequence[str],
+    what: str = "text",
+    remedy: str | Callable[[int], str] = "shorten it",
+    too_long: str = "refuse",
+) -> bool:
+    """Whether some of the texts have more than 77 tokens, which is never passed over in silence.
+
+    too_long: "refuse" raises InputError naming the first of them and its tokens; "truncate" warns with their count:
+    their first 75 tokens are then read, as with clip.tokenize(truncate=True).
+    what: the texts are, in the message (for example "prompt of a class"). remedy: what to do about it, or about text i.
+    """
+    if too_long not in TOO_LONG:
+        raise InputError(f"What to do with texts that are too long is one of {', '.join(TOO_LONG)}, not {too_long!r}")
+    long = exceeding(texts)
+    if long and too_long == "refuse":
+        first, length = next(iter(long.items()))
+        shown = repr(texts[first] if len(texts[first]) <= SHOWN else f"{texts[first][:SHOWN]} ...")
+        others = f" (and {len(long) - 1} more of {len(texts)})" if len(long) > 1 else ""
+        raise InputError(
+            f"The {what} has {length} tokens with start and end, but CLIP reads at most {CONTEXT_LENGTH}: {shown}"
+            f"{others}; {remedy if isinstance(remedy, str) else remedy(first)}"
+        )
+    if long:
+        text = "Warning: %d of %d texts (%s) have more than %d tokens and are truncated; the longest has %d"
+        logger.warning(text, len(long), len(texts), what, CONTEXT_LENGTH, max(long.values()))
+    return bool(long)
+
+
+def exceeding(texts: Sequence[str]) -> dict[int, int]:
+    """{index: tokens with start and end} of the texts that do not fit into CLIP's context."""
+    found = {}
+    for i, text in enumerate(texts):
+        if text.isascii() and len(text) + 2 <= CONTEXT_LENGTH:  # a token has at least one character
+            continue
+        length = token_count(text) + 2
+        if length > CONTEXT_LENGTH:
+            found[i] = length
+    return found
 
 
 def token_count(text: str) -> int:

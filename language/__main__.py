@@ -22,6 +22,7 @@ def build_parser() -> argparse.ArgumentParser:
     encode = commands.add_parser("encode", help="fill the cache of frozen features ahead of runs")
     encode.add_argument("datasets", nargs="+", metavar="DATASET", help="YAML stem or registered name")
     encode.add_argument("--file", default="", metavar="FILE", help="a cache of yours (one dataset)")
+    encode.add_argument("--truncate", action="store_true", help="cut sentences of more than 77 tokens; else an error")
     encode.add_argument("--backbone", default="", help="default: ViT-B/16; Embedded for the embedded datasets")
     encode.add_argument("--backbone-path", default="", metavar="FILE", help="a local CLIP file")
     encode.add_argument("--precision", nargs="+", metavar="PREC", help="default: fp16 and amp; on a CPU fp32")
@@ -61,7 +62,8 @@ def run_encode(args: argparse.Namespace) -> int:
             backbone = args.backbone or ("" if args.backbone_path else "Embedded" if embedded else "ViT-B/16")
             if backbone not in encoders:
                 encoders = {backbone: loaded(backbone, args.backbone_path, precision, args.cpu)}
-            for line in encode(name, encoders[backbone], bank, precision, args.file):
+            too_long = "truncate" if args.truncate else "refuse"
+            for line in encode(name, encoders[backbone], bank, precision, args.file, too_long):
                 _say(f"{line}, {precision}")
     _say(f"kept in {bank.root}")
     return 0

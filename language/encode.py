@@ -19,15 +19,17 @@ from .source import Source
 from .stems import cache_stem, dassl_name, dataset_stem
 
 
-def encode(dataset: str, encoder: TextEncoder, bank: FeatureBank, precision: str, file: str = "") -> list[str]:
+def encode(
+    dataset: str, encoder: TextEncoder, bank: FeatureBank, precision: str, file: str = "", too_long: str = "refuse"
+) -> list[str]:
     """Fills the bank for one dataset (registry name or YAML stem); returns what was done, a line each.
 
-    file: a cache of the user's in the place of ours.
+    file: a cache of the user's in the place of ours. too_long: what becomes of sentences of more than 77 tokens.
     """
     cache, done = load_cache(file or dataset), []
     if not isinstance(cache, TemplateCache):
         for name in cache.sources:
-            table = SentenceFeatures(Source(cache, name), encoder, bank, precision).table
+            table = SentenceFeatures(Source(cache, name), encoder, bank, precision, too_long).table
             done.append(f"{cache.dataset}: {len(table)} sentences of source {name}")
     names = class_names(dataset)
     if file or not names:

@@ -14,11 +14,16 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from clipkit import FeatureBank, TextEncoder, frozen_text, normalize, text_key
+from clipkit import FeatureBank, TextEncoder, frozen_text, long_key, normalize, text_key
+from clipkit.tokens import TOO_LONG, check_length
 
 from .cache import TemplateCache
 from .source import Source
-from .tokens import shorten
+
+# How methods that read sentences treat those that CLIP cannot read whole.
+CONFIG_DEFAULTS = {"LANGUAGE.TOO_LONG": "refuse"}  # refuse | truncate: the first 75 tokens, as published code has it
+CHOICES = {"TOO_LONG": TOO_LONG}
+REMEDY = "shorten it (python -m language check lists all such), or let it be cut: LANGUAGE.TOO_LONG truncate"
 
 
 class SentenceFeatures:
@@ -26,32 +31,41 @@ class SentenceFeatures:
 
     All are encoded together at the first use, in the order of the file, so that a sentence has the same features to the
     last bit in every run that reads the file; the feature bank keeps them.
+
+    too_long: "refuse" raises InputError for a sentence of more than 77 tokens, "truncate" cuts it and warns.
     """
 
-    def __init__(self, source: Source, encoder: TextEncoder, bank: FeatureBank, precision: str) -> None:
+    def __init__(
+        self, source: Source, encoder: TextEncoder, bank: FeatureBank, precision: str, too_long: str = "refuse"
+    ) -> None:
         self.source, self.encoder, self.bank, self.precision = source, encoder, bank, precision
+        self.too_long = too_long
         classes = () if isinstance(source.cache, TemplateCache) else source.cache.classes.values()
         sentences = dict.fromkeys(text for by_source in classes for text in by_source.get(source.name, ()))
         self.row = {text: i for i, text in enumerate(sentences)}
 
     @cached_property
     def table(self) -> Tensor:
+        sentences = list(self.row)
+        long = {"what": f"sentence of {self.source.file}", "remedy": REMEDY, "too_long": self.too_long}
+        truncated = check_length(sentences, **long)
         key = {
             "kind": "features of a language cache, normalised, fp32",
             **text_key(self.encoder, self.precision),
             "cache": self.source.sha256,
             "source": self.source.name,
+            **long_key(truncated),
         }
 
         def compute() -> dict[str, Tensor]:
-            return {"features": self.encoder.encode_texts([shorten(text) for text in self.row])}
+            return {"features": self.encoder.encode_texts(sentences, too_long=self.too_long)}
 
         return self.bank.get(key, compute)["features"].to(self.encoder.device)
 
     def __call__(self, sentences: Sequence[str]) -> Tensor:
         """[N, d]. Sentences that the file does not hold (CLIP's templates) are encoded on their own."""
         if any(text not in self.row for text in sentences):
-            return frozen_text(sentences, self.encoder, self.bank, self.precision)
+            return frozen_text(sentences, self.encoder, self.bank, self.precision, too_long=self.too_long)
         return self.table[torch.tensor([self.row[text] for text in sentences], device=self.encoder.device)]
 
 

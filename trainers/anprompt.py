@@ -13,6 +13,7 @@ from torch.nn import functional as F
 
 from clipkit import InputError, normalize
 from dassl.engine import TRAINER_REGISTRY
+from language.features import CHOICES as LANGUAGE_CHOICES
 
 from .anprompt_config import CHOICES, CONFIG_DEFAULTS, SIM_W_CROSS_DATASET, SIM_W_OF_DATASET
 from .checks import check_choices
@@ -78,6 +79,10 @@ class ANPrompt(InsertedTokens):
     def dataset_overrides(cls, cfg) -> dict:
         weight = SIM_W_CROSS_DATASET if cfg.TASK == "CD" else SIM_W_OF_DATASET.get(cfg.DATASET.NAME)
         return {} if weight is None else {f"{cls.node}.SIM_W": weight}
+
+    def check_cfg(self, cfg) -> None:
+        super().check_cfg(cfg)
+        check_choices("LANGUAGE", cfg.LANGUAGE, LANGUAGE_CHOICES)
 
     def build_learner(self) -> PromptLearner:
         cfg = self.method_cfg()

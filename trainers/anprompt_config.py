@@ -1,5 +1,7 @@
 """ANPrompt's config keys, and lambda for each dataset. "A1" to "A26" are the entries of docs/anprompt.md."""
 
+from language.features import CONFIG_DEFAULTS as LANGUAGE_DEFAULTS
+
 from .inserted_tokens import REG_WEIGHT_OF_DATASET
 
 N = "TRAINER.ANPROMPT."
@@ -38,6 +40,7 @@ CONFIG_DEFAULTS = {
     N + "TEST_LOGITS.cd_source": "final",
     N + "TEST_LOGITS.cd_target": "final",
     N + "TEST_LOGITS.fs": "final",
+    **LANGUAGE_DEFAULTS,
 }
 
 CHOICES = {

@@ -11,6 +11,8 @@ from torch.nn import functional as F
 from clipkit import ContextPrompts, InputError, derive_seed, normalize
 from dassl.engine import TRAINER_REGISTRY
 from language import load_source
+from language.features import CHOICES as LANGUAGE_CHOICES
+from language.features import CONFIG_DEFAULTS as LANGUAGE_DEFAULTS
 from language.features import SentenceFeatures
 
 from .checks import check_choices
@@ -73,6 +75,7 @@ class CoPrompt(MaPLe):
         "TRAINER.CoPrompt.CACHE": "coprompt",  # source of the sentences: main/coprompt, noise/hpt, or a file
         "TRAINER.W": 1.0,  # lambda; the published value of a dataset where there is one
         "TRAINER.DISTILL": "cosine",  # cosine | mse
+        **LANGUAGE_DEFAULTS,
     }
     architecture = tuple(f"TRAINER.CoPrompt.{key}" for key in ("N_CTX", "CTX_INIT", "PROMPT_DEPTH"))
 
@@ -90,6 +93,7 @@ class CoPrompt(MaPLe):
 
     def check_cfg(self, cfg) -> None:
         check_choices("TRAINER", cfg.TRAINER, {"DISTILL": ("cosine", "mse")})
+        check_choices("LANGUAGE", cfg.LANGUAGE, LANGUAGE_CHOICES)
 
     def build_learner(self) -> CoPromptLearner:
         return CoPromptLearner(self.build_prompts(), self.text_encoder.embed_dim)
@@ -99,7 +103,8 @@ class CoPrompt(MaPLe):
         source = load_source(self.cfg.DATASET.NAME, self.method_cfg().CACHE, "main")
         self.descriptions = {name: source.get(name) for name in self.classnames}
         self.record["language"] = {"main": {"source": source.name, "file": source.file, "sha256": source.sha256}}
-        features = SentenceFeatures(source, self.text_encoder, self.bank, self.precision)
+        clip = (self.text_encoder, self.bank, self.precision)
+        features = SentenceFeatures(source, *clip, self.cfg.LANGUAGE.TOO_LONG)
         flat = features([text for name in self.classnames for text in self.descriptions[name]])
         self.G = flat.split([len(self.descriptions[name]) for name in self.classnames])  # C x [P_c, d]
         self.most_descriptions = max(map(len, self.G))

@@ -23,7 +23,7 @@ class WeakNoiseText:
         self.dataset, self.seed = trainer.cfg.DATASET.NAME, max(trainer.cfg.SEED, 0)
         self.main = load_source(self.dataset, cfg.CACHE_MAIN, "main")
         self.noise = load_source(self.dataset, cfg.CACHE_NOISE, "noise")
-        clip = (trainer.text_encoder, trainer.bank, trainer.precision)
+        clip = (trainer.text_encoder, trainer.bank, trainer.precision, trainer.cfg.LANGUAGE.TOO_LONG)
         self.encode_main, self.encode_noise = SentenceFeatures(self.main, *clip), SentenceFeatures(self.noise, *clip)
         self.alpha = cfg.ALPHA if cfg.TEXT_NOISE else 0.0
         self._moment: tuple | None = None

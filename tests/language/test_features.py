@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 
+import clip
 import pytest
 import torch
 
-from clipkit import FeatureBank, TextEncoder, load_clip
+from clipkit import FeatureBank, InputError, TextEncoder, load_clip, normalize
 from language import load_novel, load_source
 from language.__main__ import main
 from language.features import SentenceFeatures, name_similarities
@@ -79,10 +80,31 @@ def test_templates_and_sentences_from_elsewhere_are_encoded_on_their_own(encoder
     assert written(["a photo of a zero."]).shape == (1, encoder.embed_dim) and encoded == [2, 1]
 
 
-def test_a_sentence_too_long_for_clip_is_cut(encoder, bank, tmp_path):
+def test_a_sentence_too_long_for_clip_is_refused_or_cut_as_asked(encoder, bank, tmp_path, caplog, capsys):
     long, file = "a circle and " * 60, tmp_path / "digits_prompt.json"
     file.write_text(json.dumps({"zero": [long, "A ring."]}))
-    assert SentenceFeatures(load_source("digits", str(file)), encoder, bank, "fp32")([long]).isfinite().all()
+    source = load_source("digits", str(file))
+    refused = SentenceFeatures(source, encoder, bank, "fp32")
+    cut = SentenceFeatures(source, encoder, bank, "fp32", "truncate")
+    sentence = "digits_prompt.json has 182 tokens.*at most 77: 'a circle and .*LANGUAGE.TOO_LONG truncate"
+    with pytest.raises(InputError, match=sentence):
+        refused([long])
+    whole = TextEncoder(encoder.clip_model, truncate=False)
+    tokens = clip.tokenize([long, "A ring."], truncate=True).long()  # what published code does
+    expected = normalize(whole(whole.embed(tokens), tokens.argmax(1)))
+    torch.testing.assert_close(cut([long, "A ring."]), expected, atol=1e-5, rtol=0)
+    assert "1 of 2 texts (sentence of" in caplog.text and "are truncated; the longest has 182" in caplog.text
+    with pytest.raises(InputError, match=sentence):  # features of cut sentences do not serve a run that refuses them
+        refused([long])
+    caplog.clear()
+    other = SentenceFeatures(load_source("digits", "main"), encoder, bank, "fp32", "truncate")
+    with pytest.raises(InputError, match="182 tokens"):  # a sentence that no file holds
+        SentenceFeatures(load_source("digits", "main"), encoder, bank, "fp32")([long])
+    torch.testing.assert_close(other([long]), expected[:1], atol=1e-5, rtol=0)
+    assert "1 of 1 texts" in caplog.text
+    given = ["encode", "digits", "--cpu", "--backbone", "Embedded", "--file", str(file)]
+    assert main(given) == 2 and "has 182 tokens" in capsys.readouterr().err
+    assert main([*given, "--truncate"]) == 0
 
 
 def test_encode_fills_what_runs_read(encoder, bank, encoded, capsys):
