@@ -78,6 +78,7 @@ def full_size_trainer(
     }  # fmt: skip
     file = Path(backbone).is_file()
     settings |= {"MODEL.BACKBONE.NAME": "" if file else backbone, "MODEL.BACKBONE.PATH": backbone if file else ""}
+    settings |= {"MODEL.BACKBONE.SPEC": "openai"} if file else {}
     settings |= pairs or {}
     named = ["--root", root, "--seed", "1", "--trainer", name, "--output-dir", f"{root}/out"]
     named += ["--config-file", f"configs/trainers/{CONFIG_FOLDER.get(name, name)}/{config}.yaml"]

@@ -30,6 +30,7 @@ def build_parser() -> argparse.ArgumentParser:
     form.add_argument("--learnable", action="store_true", help="the learnable tensors alone")
     export.add_argument("--output", required=True, metavar="FILE")
     export.add_argument("--backbone", default="", help="name or file; default: what the checkpoint says")
+    export.add_argument("--backbone-spec", default="", metavar="SPEC", help="of a file: openai, or open_clip's JSON")
     export.add_argument("--classes", default="", metavar="FILE", help="class names, one a line; default: the record's")
     export.add_argument("--precision", default="fp16", choices=("fp16", "fp32"), help="of the frozen weights")
     export.add_argument("--template", default="{ctx} {name}.", help="text of a prompt (TCP's differ by dataset)")
@@ -41,16 +42,19 @@ def main(args: argparse.Namespace) -> str:
     """Does what is asked; returns the text to print."""
     from .describe import describe  # imported here: torch takes seconds that --help need not pay
     from .export import full_checkpoint, learnable_checkpoint, write_checkpoint
+    from .files import check_writable
 
     if args.command == "info":
         return describe(args.file, args.keys)
     if Path(args.output).resolve() == Path(args.checkpoint).resolve():
         raise InputError(f"--output {args.output} is the checkpoint itself: give another name")
+    check_writable(Path(args.output), "--output")
     if args.learnable:
         checkpoint = learnable_checkpoint(args.checkpoint)
     else:
         names = _read_names(args.classes) if args.classes else []
-        checkpoint = full_checkpoint(args.checkpoint, args.backbone, names, args.precision, args.template, args.context)
+        options = (args.precision, args.template, args.context, args.backbone_spec)
+        checkpoint = full_checkpoint(args.checkpoint, args.backbone, names, *options)
     write_checkpoint(checkpoint, args.output)
     before, after = (Path(p).stat().st_size for p in (args.checkpoint, args.output))
     return f"{args.output}: {len(checkpoint['state_dict'])} tensors, {after:,} bytes (from {before:,})"

@@ -12,6 +12,18 @@ from .errors import InputError
 
 EMBEDDED = "Embedded"
 RANDOM = "random:"
+FILE_ENDINGS = (".pt", ".pth", ".safetensors", ".bin", ".tar", ".ckpt")
+
+# How the names in other files of weights begin: (beginnings, what such a file holds, what to do).
+STRANGERS = (
+    (("text_model.", "vision_model."), "a CLIP under the names of Hugging Face's transformers, which are not read here",
+     "give OpenAI's archive, or open_clip's weights of the same model"),
+    (("visual.trunk.", "text.transformer.", "text."), "a model of another family of open_clip (SigLIP, EVA, CoCa ...)",
+     "give a CLIP of OpenAI's structure"),
+    (("prompt_learner.", "ctx", "image_encoder.", "representation_learner."), "the checkpoint of a prompt-learning run",
+     "that goes to --model-dir, and MODEL.BACKBONE.PATH takes the CLIP under it"),
+    (("conv1.", "class_embedding", "ln_pre."), "an image tower alone", "that goes to MODEL.BACKBONE.VISUAL_WEIGHTS"),
+)  # fmt: skip
 
 
 class Architecture(NamedTuple):
@@ -55,10 +67,18 @@ def available_backbones() -> list[str]:
     return [*OPENAI, EMBEDDED]
 
 
+def looks_like_a_file(name: str) -> bool:
+    """Whether a name that is no backbone's was meant as the path of a file."""
+    folder = "/" in name and not name.startswith(("ViT-", "RN", RANDOM))  # ViT-B/16 has a slash too
+    return folder or name.lower().endswith(FILE_ENDINGS)
+
+
 def check_name(name: str) -> None:
     """Raise InputError, nearest names first, if `name` is none of `available_backbones()`."""
     if name in available_backbones():
         return
+    if looks_like_a_file(name):
+        raise InputError(f"{name!r} is no name of a backbone (MODEL.BACKBONE.NAME): a file goes to MODEL.BACKBONE.PATH")
 
     def likeness(known: str) -> float:
         return difflib.SequenceMatcher(None, known.lower(), str(name).lower()).ratio()
@@ -71,7 +91,10 @@ def read_architecture(weights: Mapping[str, Tensor], source: str) -> Architectur
     """The architecture that a state dict was saved from. `source` names the file in error messages."""
     try:
         return _read(weights)
-    except (KeyError, IndexError, ValueError) as error:
+    except (KeyError, IndexError, ValueError, ZeroDivisionError) as error:
+        for beginnings, what, advice in STRANGERS:
+            if any(key.startswith(beginnings) for key in weights):
+                raise InputError(f"{source} (MODEL.BACKBONE.PATH) holds {what}: {advice}") from error
         raise InputError(
             f"{source} does not hold the weights of an OpenAI CLIP ({type(error).__name__} at {error}): "
             "give an archive of OpenAI's, its state dict, or that as .safetensors"

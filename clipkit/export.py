@@ -14,13 +14,16 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from .architecture import looks_like_a_file
 from .checkpoint_file import LEARNABLE, LEARNABLE_KIND, kinds, read_checkpoint, record
 from .errors import InputError
 from .files import atomic_path
 from .fingerprint import fingerprint
 from .load import load_clip
+from .structure import OPENAI_SPEC
 from .text_encoder import TextEncoder
 from .tokens import tokenize
+from .torch_file import entry
 
 logger = logging.getLogger(__name__)
 
@@ -55,6 +58,7 @@ def full_checkpoint(
     precision: str = "fp16",
     template: str = "{ctx} {name}.",
     context: str = "",
+    spec: str = "",
 ) -> dict:
     """The checkpoint in `path` as the reference implementation of its method saves it.
 
@@ -63,21 +67,22 @@ def full_checkpoint(
     precision: of the frozen weights and buffers, "fp16" (as OpenAI's `convert_weights` leaves them) or "fp32".
         Learnable tensors keep the type that they have.
     template: the text of a prompt, as in `ContextPrompts`; only TCP's differs from the default.
+    spec: MODEL.BACKBONE.SPEC of a backbone file, see `load_clip`; not needed where the record knows its weights.
     context: its words, where fewer tokens are learned than it has; empty: "a photo of a" for whole-model methods.
 
     The second copies of CLIP that PromptSRC and CoPrompt train against are not written: their tests do not read them.
     Raises InputError for a method without a reference form, a backbone that does not fit, and missing class names.
     """
     slim = learnable_checkpoint(path)
-    state, run = slim["state_dict"], slim.get("run") or {}
+    state, run = slim["state_dict"], entry(slim, "run")
     unknown = [key for key in state if not LEARNABLE.fullmatch(key)]
     if unknown:
         method = run.get("TRAINER.NAME", "its method")
         raise InputError(f"{path} holds {', '.join(unknown[:3])}: there is no reference form of {method}'s checkpoints")
     backbone = backbone or run.get("MODEL.BACKBONE", "")
-    if not backbone:
+    if not backbone or not isinstance(backbone, str):
         raise InputError(f"{path} does not say its backbone: give --backbone, such as ViT-B/16 or a file")
-    model = _load_backbone(backbone, precision, run, path)
+    model = _load_backbone(backbone, precision, run, path, spec)
     _check_fits(state, model, path, backbone)
 
     whole = any(key.startswith(WHOLE) for key in state)
@@ -85,7 +90,7 @@ def full_checkpoint(
     full = dict(state)
     if ctx is not None:
         words = context or (CONTEXT_WORDS if whole else "")
-        names = list(classnames) or slim.get("classnames") or run.get("classnames") or []
+        names = list(classnames) or _names(slim.get("classnames")) or _names(run.get("classnames"))
         full |= _class_buffers(model, state[ctx], ctx.removesuffix("ctx"), names, template, words, path)
     if whole:
         full |= _frozen(model, logit_scale=not any(key.startswith("representation_learner.") for key in state))
@@ -99,8 +104,14 @@ def write_checkpoint(checkpoint: Mapping, file: str | Path) -> None:
         file.parent.mkdir(parents=True, exist_ok=True)
         with atomic_path(file) as temporary:
             torch.save(dict(checkpoint), temporary)
-    except OSError as error:
-        raise InputError(f"{file} cannot be written: {error.strerror or error}") from error
+    except (OSError, RuntimeError) as error:  # torch raises the latter
+        raise InputError(f"{file} cannot be written: {getattr(error, 'strerror', None) or error}") from error
+
+
+def _names(found: object) -> list[str]:
+    """The class names of a record, if that is what stands there."""
+    good = isinstance(found, (list, tuple)) and all(isinstance(name, str) for name in found)
+    return list(found) if good else []
 
 
 def _checkpoint(state: dict[str, Tensor], source: Mapping) -> dict:
@@ -144,14 +155,18 @@ def _frozen(model: nn.Module, logit_scale: bool) -> dict[str, Tensor]:
     return frozen
 
 
-def _load_backbone(backbone: str, precision: str, run: Mapping, path: str | Path) -> nn.Module:
+def _load_backbone(backbone: str, precision: str, run: Mapping, path: str | Path, spec: str) -> nn.Module:
     """The CLIP called `backbone`; where the record names the weights of the training run it must be these."""
     is_file = Path(backbone).expanduser().is_file()
+    if not is_file and looks_like_a_file(backbone):
+        raise InputError(f"There is no CLIP file {backbone} (--backbone): give an existing file, or a name")
     name, file = ("", backbone) if is_file else (backbone, "")
-    model = load_clip(name, file, precision)
     known = run.get("backbone")
+    # The run read the file as OpenAI's: a fingerprint that agrees is a statement.
+    spec = (spec or (OPENAI_SPEC if known else "")) if is_file else ""
+    model = load_clip(name, file, precision, spec=spec)
     # Weights that were not stored as fp16 have another fingerprint in each precision.
-    others = (load_clip(name, file, p) for p in ("fp32", "fp16") if p != precision)
+    others = (load_clip(name, file, p, spec=spec) for p in ("fp32", "fp16") if p != precision)
     if known and known != fingerprint(model) and known not in map(fingerprint, others):
         raise InputError(
             f"{path} was trained on {run.get('MODEL.BACKBONE')}, whose weights are not those of {backbone}: "

@@ -11,7 +11,7 @@ import safetensors
 import safetensors.torch
 from torch import Tensor
 
-from .files import atomic_path, locked
+from .files import atomic_path, check_writable, locked
 
 logger = logging.getLogger(__name__)
 
@@ -52,6 +52,10 @@ class FeatureBank:
             features = {name: value.detach().cpu().contiguous() for name, value in compute().items()}
             _write(path, canonical, features)
             return features
+
+    def check_writable(self) -> None:
+        """Raises InputError where nothing can be kept; for commands whose purpose is to fill the bank."""
+        check_writable(self.root / "new.safetensors", "ROBUSTPROMPT_CACHE leads to a folder that takes no features:")
 
     def path(self, key: Mapping[str, object]) -> Path:
         """The file of `key`."""

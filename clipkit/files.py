@@ -1,6 +1,7 @@
 """Files that are never seen half written, and locks that do without when the file system has none."""
 
 import contextlib
+import hashlib
 import logging
 import os
 import secrets
@@ -8,6 +9,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import filelock
+
+from .errors import InputError
 
 logger = logging.getLogger(__name__)
 
@@ -24,6 +27,44 @@ def atomic_path(path: Path) -> Iterator[Path]:
         with contextlib.suppress(OSError):
             temporary.unlink()
         raise
+
+
+def check_writable(path: Path, what: str) -> None:
+    """Raises InputError, beginning with `what`, unless a file could be written to `path`. Leaves nothing behind."""
+    reason = ""
+    if path.is_dir():
+        reason = "it is a folder"
+    elif path.exists() and not path.is_file():
+        reason = "it is a device or a pipe"
+    made = []
+    try:
+        for folder in reversed([p for p in path.parents if not p.exists()]):
+            folder.mkdir()
+            made.append(folder)
+        with contextlib.suppress(_Written), atomic_path(path) as temporary:
+            temporary.write_bytes(b"")
+            raise _Written
+    except OSError as error:
+        reason = reason or error.strerror or str(error)
+    finally:
+        for folder in reversed(made):
+            with contextlib.suppress(OSError):
+                folder.rmdir()
+    if reason:
+        raise InputError(f"{what} {path} cannot be written ({reason}): give another place")
+
+
+class _Written(Exception):
+    """Ends a trial: what was written is taken away."""
+
+
+def sha256(path: Path) -> str:
+    """SHA-256 (hex) of a file's content."""
+    digest = hashlib.sha256()
+    with open(path, "rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
 
 
 @contextlib.contextmanager

@@ -10,7 +10,8 @@ def fingerprint(clip_model: nn.Module) -> str:
     """SHA-256 (hex) over names, shapes and float32 values of the state dict, in the order of the names.
 
     The same OpenAI file loaded as fp32 or fp16 has one fingerprint (its values are exact in both). Computed once and
-    kept on the model: the weights are frozen.
+    kept on the model: the weights are frozen. Where blocks compute something else on their weights than OpenAI's do
+    (another activation, other heads), that goes in too: two readings of one file never share what is cached.
     """
     known = getattr(clip_model, "_clipkit_fingerprint", None)
     if known is None:
@@ -18,8 +19,21 @@ def fingerprint(clip_model: nn.Module) -> str:
         for name, value in sorted(clip_model.state_dict().items()):
             digest.update(f"{name}{tuple(value.shape)}".encode())
             digest.update(value.detach().to("cpu", torch.float32).contiguous().numpy().data)
+        for reading in _other_readings(clip_model):
+            digest.update(reading.encode())
         known = clip_model._clipkit_fingerprint = digest.hexdigest()
     return known
+
+
+def _other_readings(clip_model: nn.Module) -> list[str]:
+    """A line for each transformer block that has not OpenAI's activation and heads of 64."""
+    found = []
+    for name, block in clip_model.named_modules():
+        if hasattr(block, "mlp") and hasattr(block, "attn"):
+            reading = f"{type(getattr(block.mlp, 'gelu', None)).__name__}, {block.attn.num_heads} heads"
+            if reading != f"QuickGELU, {block.attn.embed_dim // 64} heads":
+                found.append(f"{name}: {reading}")
+    return found
 
 
 def arithmetic(device: torch.device) -> str:

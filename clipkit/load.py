@@ -17,6 +17,8 @@ from .architecture import (
 )
 from .errors import InputError
 from .seeding import derive_seed
+from .structure import KEY, MARKS, check_structure
+from .torch_file import unusable
 from .weights import download, read_weights
 
 PRECISIONS = ("fp32", "amp", "bf16", "fp16")
@@ -29,29 +31,38 @@ def load_clip(
     precision: str = "fp32",
     device: str | torch.device = "cpu",
     download_root: str | None = None,
+    spec: str = "",
 ) -> nn.Module:
     """A frozen `clip.model.CLIP` in eval mode.
 
     name: one of `available_backbones()`, or "random:<OpenAI name>": that architecture with random weights, the same
         in every run (for timings). May be empty if `path` is given.
     path: a local file that is used instead of a download: OpenAI's TorchScript archive, a state dict saved by
-        torch.save, or .safetensors. If `name` is given too, the file must have that architecture.
+        torch.save, or .safetensors. If `name` is given too, the file must have that architecture. Whether it is of
+        OpenAI's structure must be known, see `spec`.
     precision: "fp32", "amp" and "bf16" store fp32 (the last two run under autocast); "fp16" stores Linear, Conv,
         attention and projections as fp16 and the rest as fp32, as OpenAI does.
     download_root: folder of downloaded archives, by default ~/.cache/clip.
+    spec: "openai" where the caller vouches that the weights in `path` are of OpenAI's structure, or the file of an
+        open_clip configuration that says so (by default, one beside `path`); see `structure.py`.
 
-    Raises InputError for an unknown name or precision, a missing, damaged or foreign file, a file of another
-    architecture than `name`, and when a download is needed but fails.
+    Raises InputError for an unknown name or precision, a missing, damaged or foreign file, weights that are not finite
+    numbers, a file of another architecture than `name` or of a structure that is not known, and when a download is
+    needed but fails.
     """
     if precision not in PRECISIONS:
         raise InputError(f"Unknown precision {precision!r}: choose one of {', '.join(PRECISIONS)}")
+    if spec and not path:
+        raise InputError(f"{KEY} has no effect without MODEL.BACKBONE.PATH, the file that it is about")
     if name.startswith(RANDOM) and not path:
         model = _random(name)
     else:
         if name or not path:
             check_name(name)
-        file = Path(path).expanduser() if path else _file(name, download_root)
-        model = _load_file(file, name if path else "")
+        if path:
+            model = _load_file(Path(path).expanduser(), name, spec)
+        else:
+            model = _build(read_weights(file := _file(name, download_root)), file)
     model = model.float()
     if precision == "fp16":
         openai_clip.convert_weights(model)
@@ -67,11 +78,18 @@ def _file(name: str, download_root: str | None) -> Path:
     return EMBEDDED_FILE
 
 
-def _load_file(file: Path, expected: str) -> nn.Module:
+def _load_file(file: Path, expected: str, spec: str) -> nn.Module:
     weights = read_weights(file)
     architecture = read_architecture(weights, str(file))
     _check_expected(architecture, expected, file)
-    model = build_empty(architecture)
+    model = _build(weights, file)
+    check_structure(file, architecture, weights, spec)
+    return model
+
+
+def _build(weights: dict[str, Tensor], file: Path) -> nn.Module:
+    weights = {key: value.detach() for key, value in weights.items() if key not in MARKS}
+    model = build_empty(read_architecture(weights, str(file)))
     _assign(model, weights, file)
     return model
 
@@ -88,7 +106,8 @@ def _check_expected(found: Architecture, expected: str, file: Path) -> None:
     differences = ", ".join(f"{field} {a} instead of {b}" for field, a, b in fields if a != b)
     what = fits[0] if fits else f"another architecture ({differences})"
     raise InputError(
-        f"{file} (MODEL.BACKBONE.PATH) holds {what}, but MODEL.BACKBONE.NAME is {expected}: change one of the two"
+        f"{file} (MODEL.BACKBONE.PATH) holds {what}, but MODEL.BACKBONE.NAME is {expected}: "
+        + (f"say MODEL.BACKBONE.NAME {fits[0]}" if fits else 'say MODEL.BACKBONE.NAME "" to take the file as it is')
     )
 
 
@@ -97,11 +116,14 @@ def _assign(model: nn.Module, weights: dict[str, Tensor], file: Path) -> None:
     for key in expected:
         if key.endswith("num_batches_tracked"):  # unused in eval mode; some exports leave it out
             weights.setdefault(key, torch.zeros((), dtype=torch.long))
-    wrong = sorted(set(expected) ^ set(weights)) or [k for k in expected if expected[k].shape != weights[k].shape]
+    wrong = sorted(set(expected) ^ set(weights))
     if wrong:
         raise InputError(
-            f"{file} does not fit OpenAI's CLIP: {len(wrong)} missing, unknown or misshapen weights, first {wrong[0]!r}"
+            f"{file} does not fit OpenAI's CLIP: {len(wrong)} missing or unknown weights, first {wrong[0]!r}"
         )
+    for key, like in expected.items():
+        if why := unusable(key, weights[key], like):
+            raise InputError(f"{file} does not fit OpenAI's CLIP: {why}")
     model.load_state_dict(weights, assign=True)
     mask = model.build_attention_mask()  # a plain attribute, so it is still on the meta device
     for block in model.transformer.resblocks:

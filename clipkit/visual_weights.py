@@ -5,26 +5,25 @@ The text tower and the logit scale stay. The tower is part of the model's finger
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from pathlib import Path
 
-import safetensors.torch
 import torch
 from torch import Tensor, nn
 
-from .checkpoint_file import load_inert
 from .errors import InputError
+from .files import sha256
 from .load import load_clip
+from .torch_file import read_torch_file, state_dict_in, unusable
 
 SETTING = "MODEL.BACKBONE.VISUAL_WEIGHTS"
 USUAL_KEYS = ("vision_encoder_state_dict", "state_dict")
-PREFIXES = ("module.", "visual.", "module.visual.")
+PREFIX = "visual."
 
 
 def load_backbone(backbone: Mapping, precision: str = "fp32", device: str | torch.device = "cpu") -> nn.Module:
-    """`load_clip` with what a config's MODEL.BACKBONE says: NAME, PATH, VISUAL_WEIGHTS, VISUAL_WEIGHTS_KEY."""
-    model = load_clip(backbone["NAME"], backbone.get("PATH", ""), precision, device)
+    """`load_clip` with what a config's MODEL.BACKBONE says: NAME, PATH, SPEC, VISUAL_WEIGHTS, VISUAL_WEIGHTS_KEY."""
+    model = load_clip(backbone["NAME"], backbone.get("PATH", ""), precision, device, spec=backbone.get("SPEC", ""))
     if backbone.get("VISUAL_WEIGHTS", ""):
         load_visual_weights(model, backbone["VISUAL_WEIGHTS"], backbone.get("VISUAL_WEIGHTS_KEY", ""))
     return model
@@ -36,38 +35,32 @@ def load_visual_weights(model: nn.Module, path: str | Path, key: str = "") -> st
     path: .safetensors, or a torch.save of the tower's state dict, or of a dict with that under `key` (empty: the usual
     ones are tried). Names may begin with "visual." or "module.". The hash is kept as `model.visual_weights`.
 
-    Raises InputError for a missing or damaged file, a key that is not there, and any weight that is missing, unknown or
-    of another shape.
+    Raises InputError for a missing or damaged file, a key that is not there, and any weight that is missing, unknown,
+    of another shape or not a finite number.
     """
     path = Path(path).expanduser()
     if not path.is_file():
         raise InputError(f"There are no weights of an image tower at {path} ({SETTING}).")
-    weights = _plain_names(_state(_read(path), key, path))
+    try:
+        found = read_torch_file(path)
+    except InputError as error:
+        raise InputError(f"{SETTING}: {error}") from error
+    weights = _state(found, key, path)
     expected = model.visual.state_dict()
     for name in expected:
         if name.endswith("num_batches_tracked"):  # unused in eval mode
             weights.setdefault(name, expected[name])
-    wrong = sorted(set(expected) ^ set(weights)) or [k for k in expected if expected[k].shape != weights[k].shape]
-    if wrong:
+    wrong = sorted(set(expected) ^ set(weights))
+    why = f"{len(wrong)} missing or unknown weights, first {wrong[0]!r}" if wrong else None
+    for name in expected:
+        why = why or unusable(name, weights[name], expected[name])
+    if why:
         name = getattr(model, "backbone_name", "this backbone")
-        raise InputError(
-            f"{path} ({SETTING}) does not fit the image tower of {name}: {len(wrong)} missing, unknown or misshapen "
-            f"weights, first {wrong[0]!r}."
-        )
+        raise InputError(f"{path} ({SETTING}) does not fit the image tower of {name}: {why}.")
     model.visual.load_state_dict(weights)
     model._clipkit_fingerprint = None  # another model now
-    model.visual_weights = _sha256(path)
+    model.visual_weights = sha256(path)
     return model.visual_weights
-
-
-def _read(path: Path) -> object:
-    try:
-        if path.suffix == ".safetensors":
-            return safetensors.torch.load_file(path)
-        return load_inert(path)  # checkpoints also hold optimizers and arguments
-    except Exception as error:  # whatever the readers raise, the file is at fault
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise InputError(f"{path} ({SETTING}) cannot be read, it is damaged or something else: {reason}") from error
 
 
 def _state(found: object, key: str, path: Path) -> dict[str, Tensor]:
@@ -75,31 +68,22 @@ def _state(found: object, key: str, path: Path) -> dict[str, Tensor]:
     if isinstance(found, Mapping):
         if key and key in found:
             found = found[key]
-        elif not key and not _is_state(found):
-            found = next((found[usual] for usual in USUAL_KEYS if usual in found), found)
-        elif key:
+        elif key and not _is_state(found):
             keys = ", ".join(map(str, list(found)[:6]))
             raise InputError(f"{path} ({SETTING}) has no {key!r} ({SETTING}_KEY); its keys are {keys}.")
-    if not _is_state(found):
-        keys = ", ".join(map(str, list(found)[:6])) if isinstance(found, Mapping) else type(found).__name__
-        raise InputError(f"{path} ({SETTING}) holds no state dict but {keys}; say where it is with {SETTING}_KEY.")
-    return dict(found)
+        elif not _is_state(found):
+            found = next((found[usual] for usual in USUAL_KEYS if usual in found), found)
+    try:
+        return _plain_names(state_dict_in(found, path))
+    except InputError as error:
+        raise InputError(f"{SETTING}: {error}; say where it is with {SETTING}_KEY.") from error
 
 
-def _is_state(found: object) -> bool:
-    return isinstance(found, Mapping) and bool(found) and all(isinstance(value, Tensor) for value in found.values())
+def _is_state(found: Mapping) -> bool:
+    return bool(found) and all(isinstance(value, Tensor) for value in found.values())
 
 
 def _plain_names(weights: dict[str, Tensor]) -> dict[str, Tensor]:
-    for prefix in sorted(PREFIXES, key=len, reverse=True):
-        if all(name.startswith(prefix) for name in weights):
-            return {name.removeprefix(prefix): value for name, value in weights.items()}
+    if all(name.startswith(PREFIX) for name in weights):
+        return {name.removeprefix(PREFIX): value for name, value in weights.items()}
     return weights
-
-
-def _sha256(path: Path) -> str:
-    digest = hashlib.sha256()
-    with open(path, "rb") as file:
-        while block := file.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()

@@ -45,6 +45,7 @@ def add_command(commands) -> argparse.ArgumentParser:
     parser.add_argument("--root", default="data", help="folder that holds the datasets (default: data)")
     parser.add_argument("--backbone", default="", help="default: ViT-B/16; Embedded for the embedded datasets")
     parser.add_argument("--backbone-path", default="", metavar="FILE", help="a local CLIP file")
+    parser.add_argument("--backbone-spec", default="", metavar="SPEC", help="of that file: openai, or open_clip's JSON")
     parser.add_argument("--visual-weights", default="", metavar="FILE", help="another image tower, as in a run")
     parser.add_argument("--visual-weights-key", default="", metavar="KEY", help="where in the file it is")
     parser.add_argument("--split", choices=("test", "val"), default="test", help="default: test")
@@ -86,7 +87,7 @@ def attack_cfg(entry: Entry, args: argparse.Namespace):
     add_attack_defaults(cfg)
     embedded = issubclass(entry.loader, EmbeddedSet)
     cfg.MODEL.BACKBONE.NAME = args.backbone or ("" if args.backbone_path else "Embedded" if embedded else "ViT-B/16")
-    cfg.MODEL.BACKBONE.PATH = args.backbone_path
+    cfg.MODEL.BACKBONE.PATH, cfg.MODEL.BACKBONE.SPEC = args.backbone_path, args.backbone_spec
     cfg.MODEL.BACKBONE.VISUAL_WEIGHTS = args.visual_weights
     cfg.MODEL.BACKBONE.VISUAL_WEIGHTS_KEY = args.visual_weights_key
     cfg.USE_CUDA = not args.cpu

@@ -25,6 +25,7 @@ def build_parser() -> argparse.ArgumentParser:
     encode.add_argument("--truncate", action="store_true", help="cut sentences of more than 77 tokens; else an error")
     encode.add_argument("--backbone", default="", help="default: ViT-B/16; Embedded for the embedded datasets")
     encode.add_argument("--backbone-path", default="", metavar="FILE", help="a local CLIP file")
+    encode.add_argument("--backbone-spec", default="", metavar="SPEC", help="of that file: openai, or open_clip's JSON")
     encode.add_argument("--precision", nargs="+", metavar="PREC", help="default: fp16 and amp; on a CPU fp32")
     encode.add_argument("--cpu", action="store_true", help="do not use a GPU")
     encode.set_defaults(run=run_encode)
@@ -55,13 +56,14 @@ def run_encode(args: argparse.Namespace) -> int:
 
     on_gpu = torch.cuda.is_available() and not args.cpu
     bank = FeatureBank()
+    bank.check_writable()
     for precision in args.precision or (("fp16", "amp") if on_gpu else ("fp32",)):
         encoders = {}
         for name in args.datasets:
             embedded = cache_stem(name) in CLASSES
             backbone = args.backbone or ("" if args.backbone_path else "Embedded" if embedded else "ViT-B/16")
             if backbone not in encoders:
-                encoders = {backbone: loaded(backbone, args.backbone_path, precision, args.cpu)}
+                encoders = {backbone: loaded(backbone, args.backbone_path, precision, args.cpu, args.backbone_spec)}
             too_long = "truncate" if args.truncate else "refuse"
             for line in encode(name, encoders[backbone], bank, precision, args.file, too_long):
                 _say(f"{line}, {precision}")

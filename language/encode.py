@@ -48,7 +48,7 @@ def encode(
     return done
 
 
-def loaded(backbone: str, path: str, precision: str, cpu: bool) -> TextEncoder:
+def loaded(backbone: str, path: str, precision: str, cpu: bool, spec: str = "") -> TextEncoder:
     """The text tower of a backbone, on the GPU where there is one."""
     device = torch.device("cuda" if torch.cuda.is_available() and not cpu else "cpu")
-    return TextEncoder(load_backbone({"NAME": backbone, "PATH": path}, precision, device))
+    return TextEncoder(load_backbone({"NAME": backbone, "PATH": path, "SPEC": spec}, precision, device))

@@ -28,6 +28,7 @@ NO_EFFECT = {
     "DATALOADER.NUM_WORKERS", "DATALOADER.DECODED_CACHE_MB", "DATALOADER.PERSISTENT_WORKERS",
     "TRAIN.PRINT_FREQ", "TRAIN.CHECKPOINT_FREQ", "TRAIN.ROLLING_SECONDS", "TRAIN.TENSORBOARD",
     "TRAIN.WATCH_EVERY", "TEST.COMPUTE_CMAT",
+    "MODEL.BACKBONE.SPEC",  # a file is read as its statement says, or refused: the numbers are those of the weights
 }  # fmt: skip
 
 

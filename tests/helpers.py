@@ -78,12 +78,13 @@ def make_tiny(root: Path) -> Path:
 
 
 def make_clip(file: Path, width: int = 64, depth: int = 3, seed: int = 0) -> Path:
-    """A randomly initialised ViT CLIP of 16-pixel images, saved as safetensors."""
+    """A randomly initialised ViT CLIP of 16-pixel images, saved as safetensors that state their structure."""
     torch.manual_seed(seed)
     model = clip.model.CLIP(32, 16, depth, width, 8, 77, 49408, 64, 1, depth)
     with torch.no_grad():
         model.logit_scale.fill_(np.log(20.0))
-    save_file({k: v.half().contiguous() for k, v in model.state_dict().items()}, file)
+    weights = {k: v.half().contiguous() for k, v in model.state_dict().items()}
+    save_file(weights, file, metadata={"clip_structure": "openai"})
     return file
 
 

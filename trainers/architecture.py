@@ -11,6 +11,7 @@ from yacs.config import CfgNode
 from clipkit import InputError
 from dassl.engine import TRAINER_REGISTRY
 from dassl.utils import load_checkpoint
+from dassl.utils.torch_file import entry, state_dict_in
 
 from .checkpoints import checkpoint_path
 
@@ -32,10 +33,10 @@ def saved_architecture(cfg: CfgNode, directory: str, epoch: int | None) -> dict:
     if not Path(path).is_file():
         return {}
     checkpoint = load_checkpoint(str(path))
-    run = checkpoint.get("run") or {}
+    run = entry(checkpoint, "run")
     if run.get("TRAINER.NAME", cfg.TRAINER.NAME) != cfg.TRAINER.NAME:
         return {}  # another method's file: loading it is refused, with the reason
-    found = run.get("architecture") or trainer.architecture_of(checkpoint.get("state_dict", {}))
+    found = entry(run, "architecture") or trainer.architecture_of(state_dict_in(checkpoint, path))
     return {key: value for key, value in found.items() if key in keys}
 
 

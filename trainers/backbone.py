@@ -13,7 +13,7 @@ from clipkit import InputError, load_backbone
 
 # Another image tower. A run without one leaves these keys out of its config: they do not change which run it is.
 VISUAL_KEYS = ("VISUAL_WEIGHTS", "VISUAL_WEIGHTS_KEY")
-KEYS = ("NAME", "PATH", *VISUAL_KEYS)
+KEYS = ("NAME", "PATH", "SPEC", *VISUAL_KEYS)
 
 
 def leave_out_unused_tower(cfg) -> None:

@@ -9,6 +9,7 @@ from torch import nn
 
 from clipkit import InputError
 from dassl.utils import load_checkpoint
+from dassl.utils.torch_file import entry, state_dict_in, unusable
 
 logger = logging.getLogger(__name__)
 
@@ -25,13 +26,14 @@ def load_learner(learner: nn.Module, directory: str, name: str, epoch: int | Non
     """Loads every tensor of `learner`; keys that it does not have (a reference's frozen CLIP) are left alone.
 
     `run` is the trainer's `run_identity()`: where the file names another method or backbone, it is refused.
-    Raises InputError for a missing file, another method's or backbone's file, missing keys, and other shapes.
+    Raises InputError for a missing file, another method's or backbone's file, missing keys, other shapes, and values
+    that are not finite numbers.
     """
     path = checkpoint_path(directory, name, epoch)
     if not path.is_file():
         raise InputError(f"There is no checkpoint at {path}{_what_is_there(path, directory)}.")
     checkpoint = load_checkpoint(str(path))
-    saved = checkpoint.get("run") or {}
+    saved = entry(checkpoint, "run")
     for key, what in (("TRAINER.NAME", "method"), ("backbone", "backbone")):
         if key in saved and saved[key] != run[key]:
             shown = "MODEL.BACKBONE" if key == "backbone" else key
@@ -39,7 +41,7 @@ def load_learner(learner: nn.Module, directory: str, name: str, epoch: int | Non
                 f"{path} was trained with another {what} ({saved.get(shown)}) than this run's ({run[shown]}); "
                 f"give the folder of a run that fits, or change the {what}."
             )
-    state = {k: v for k, v in checkpoint["state_dict"].items() if k.rpartition(".")[2] not in CLASS_BUFFERS}
+    state = {k: v for k, v in state_dict_in(checkpoint, path).items() if k.rpartition(".")[2] not in CLASS_BUFFERS}
     wanted = learner.state_dict()
     missing = [k for k in wanted if k not in state]
     if missing:
@@ -48,11 +50,9 @@ def load_learner(learner: nn.Module, directory: str, name: str, epoch: int | Non
             f"it is not a checkpoint of {run['TRAINER.NAME']} with this config."
         )
     for key, tensor in wanted.items():
-        if state[key].shape != tensor.shape:
-            raise InputError(
-                f"{path}: {key} has shape {tuple(state[key].shape)}, this run needs {tuple(tensor.shape)}; "
-                f"use the training run's config and backbone."
-            )
+        if why := unusable(key, state[key], tensor):
+            advice = "use the training run's config and backbone" if "shape" in why else "give another checkpoint"
+            raise InputError(f"{path}: {why}; {advice}.")
     learner.load_state_dict({k: state[k] for k in wanted})
     logger.info('Loading weights to %s from "%s" (epoch = %s)', name, path, checkpoint.get("epoch"))
 

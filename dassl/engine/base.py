@@ -88,11 +88,22 @@ class TrainerBase(ModelKeeper):
             self._check_identity(checkpoint.get("run") or {}, path)
             start_epoch = checkpoint.get("epoch", 0)
             if i == 0:
-                self._rolling_file = checkpoint.get("rolling_file", "")
+                self._rolling_file = checkpoint.get("rolling_file") or ""
                 if checkpoint.get("best_result") is not None:
                     self.best_result = checkpoint["best_result"]
-                self.load_extra_state(checkpoint.get("extra") or {})
+                self._take_extra(checkpoint.get("extra") or {}, path)
         return start_epoch
+
+    def _take_extra(self, extra: dict, path: str) -> None:
+        try:
+            self.load_extra_state(extra)
+        except (KeyError, TypeError, ValueError, AttributeError, IndexError, RuntimeError) as exc:
+            if isinstance(exc, InputError):
+                raise
+            raise InputError(
+                f"{path} cannot be resumed from: its extra state does not fit this run ({type(exc).__name__}: {exc}); "
+                "to start again use another output folder, or delete this one"
+            ) from exc
 
     @staticmethod
     def _common_files(folders: list[str]) -> list[str]:
@@ -126,7 +137,7 @@ class TrainerBase(ModelKeeper):
             checkpoint = load_checkpoint(path)
             load_model_state(self._models[name], checkpoint, path, "Check the method's settings and the backbone")
             result = checkpoint.get("val_result")
-            result = "none" if result is None else f"{result:.1f}"
+            result = f"{result:.1f}" if isinstance(result, (int, float)) else "none"
             logger.info("Load %s to %s (epoch=%s, val_result=%s)", path, name, checkpoint.get("epoch"), result)
 
     # ---- TensorBoard

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import os
-import pickle
 import shutil
 from collections import OrderedDict
 from collections.abc import Mapping
@@ -14,6 +13,7 @@ import torch
 
 from .errors import InputError, MissingFileError
 from .files import atomic_path, mkdir_if_missing
+from .torch_file import read_torch_file, state_dict_in, unusable
 
 logger = logging.getLogger(__name__)
 BEST_NAME = "model-best.pth.tar"
@@ -56,85 +56,47 @@ def strip_module(state_dict: Mapping) -> OrderedDict:
     return OrderedDict((key.removeprefix("module."), value) for key, value in state_dict.items())
 
 
-class StoredObject:
-    """Stands in for a scheduler or optimizer object in an upstream checkpoint; holds its attributes, does nothing."""
-
-
-# Upstream's warm-up scheduler stores the scheduler that it wraps as an object, and within it an optimizer.
-_STORED_CLASSES = [
-    *(f"torch.optim.lr_scheduler.{name}" for name in ("CosineAnnealingLR", "MultiStepLR", "StepLR")),
-    *(f"dassl.optim.lr_scheduler.{name}" for name in ("ConstantWarmupScheduler", "LinearWarmupScheduler")),
-    *("torch.optim.sgd.SGD", "torch.optim.adam.Adam", "torch.optim.adamw.AdamW", "torch.optim.rmsprop.RMSprop"),
-    *("torch.optim.radam.RAdam", "dassl.optim.radam.RAdam"),
-]
-
-
-def _plain_dict(*_) -> dict:
-    """In place of a defaultdict, which weights-only loading cannot fill."""
-    return {}
-
-
-def _allowed_globals() -> list:
-    """What may occur in a checkpoint beside tensors and plain containers. None of it runs code from the file."""
-    scalar = np._core.multiarray.scalar  # a validation result may be a numpy number
-    numbers = [np.dtype, *(type(np.dtype(kind)) for kind in ("float64", "float32", "int64"))]
-    numbers += [(scalar, "numpy._core.multiarray.scalar"), (scalar, "numpy.core.multiarray.scalar")]
-    stored = [(StoredObject, name) for name in _STORED_CLASSES]
-    return [*numbers, *stored, StoredObject, _plain_dict, (_plain_dict, "collections.defaultdict"), dict]
-
-
 def load_checkpoint(fpath: str) -> dict:
     """Read a checkpoint; tensors go to the CPU if there is no GPU.
 
-    Nothing in the file is executed (`weights_only`): beside tensors and plain containers only the scheduler and
-    optimizer objects that upstream stores are let in, as inert `StoredObject`s.
+    Nothing in the file is executed: objects that are neither tensors, numbers nor plain containers (an upstream
+    scheduler, the arguments of a run) are inert records of their attributes, see `inert.py`.
 
     Raises:
         ValueError: `fpath` is None.
         MissingFileError: a FileNotFoundError; no such file.
-        InputError: the file is truncated, no checkpoint, or holds other objects.
+        InputError: the file is damaged or no checkpoint.
     """
     if fpath is None:
         raise InputError("no checkpoint file is given (the path is None)")
-    if not os.path.isfile(fpath):
+    if not os.path.exists(fpath):
         raise MissingFileError(f'checkpoint file not found at "{fpath}"')
     try:
-        with torch.serialization.safe_globals(_allowed_globals()):
-            checkpoint = torch.load(fpath, map_location=None if torch.cuda.is_available() else "cpu", weights_only=True)
-    except pickle.UnpicklingError as exc:
+        checkpoint = read_torch_file(fpath, None if torch.cuda.is_available() else "cpu")
+    except InputError:
         logger.info('Unable to load checkpoint from "%s"', fpath)
-        reason = str(exc).split("GLOBAL ")[-1].split(" was not")[0] if "GLOBAL " in str(exc) else ""
-        what = f"holds an object of type {reason}, which is not read" if reason else "is damaged or no checkpoint"
-        raise InputError(f"{fpath} {what}: give a checkpoint written by torch.save with tensors in it") from exc
-    except (RuntimeError, EOFError, KeyError, ValueError, AttributeError, OSError, IndexError) as exc:
-        logger.info('Unable to load checkpoint from "%s"', fpath)
-        raise InputError(
-            f"{fpath} is damaged or no checkpoint (it has {os.path.getsize(fpath):,} bytes; an interrupted copy?): "
-            "delete it or put an intact copy there"
-        ) from exc
-    if not isinstance(checkpoint, Mapping):
-        raise InputError(f"{fpath} holds a {type(checkpoint).__name__}, not a checkpoint (a dict with state_dict)")
+        raise
+    if not isinstance(checkpoint, Mapping) or not isinstance(checkpoint.get("state_dict", {}), Mapping):
+        state_dict_in(checkpoint, fpath)  # raises, and says what it is
     return checkpoint
 
 
 def load_model_state(model: torch.nn.Module, checkpoint: Mapping, fpath: str, advice: str) -> None:
-    """Load `checkpoint["state_dict"]`: every learnable parameter must be there, nothing unknown may be.
+    """Load the tensors of `checkpoint`: every learnable parameter must be there, nothing unknown may be.
 
     Frozen parameters and buffers may be missing, since checkpoints of the learnable part alone are common.
-    Raises InputError with the first differences and `advice`.
+    Raises InputError with the first differences and `advice`; also for learnable values that are not finite numbers.
     """
-    if "state_dict" not in checkpoint:
-        raise InputError(f"{fpath} is no checkpoint: it has no entry state_dict (it has {', '.join(checkpoint)})")
-    state = strip_module(checkpoint["state_dict"])
+    state = state_dict_in(checkpoint, fpath)
     own = model.state_dict()
     learnable = {name for name, p in model.named_parameters() if p.requires_grad}
     wrong = [f"{k} is missing" for k in own if k in learnable and k not in state]
     wrong += [f"{k} is unknown here" for k in state if k not in own]
-    wrong += [
-        f"{k} has shape {tuple(state[k].shape)} instead of {tuple(own[k].shape)}"
-        for k in own
-        if k in state and state[k].shape != own[k].shape
-    ]
+    for k in own:
+        if k in learnable and k in state:
+            wrong += [why] if (why := unusable(k, state[k], own[k])) else []
+        elif k in state and state[k].shape != own[k].shape:
+            wrong.append(f"{k} has shape {tuple(state[k].shape)} instead of {tuple(own[k].shape)}")
     if wrong:
         more = f" and {len(wrong) - 3} more" if len(wrong) > 3 else ""
         raise InputError(f"{fpath} does not fit the model: {'; '.join(wrong[:3])}{more}. {advice}")
@@ -161,13 +123,14 @@ def resume_state(fpath: str, model, optimizer=None, scheduler=None) -> dict:
     logger.info('Loading checkpoint from "%s"', fpath)
     checkpoint = load_checkpoint(fpath)
     advice = "To train something else use another output folder; to start again delete this one"
+    _check_progress(checkpoint, fpath, advice)
     load_model_state(model, checkpoint, fpath, advice)
     logger.info("Loaded model weights")
     for name, part in (("optimizer", optimizer), ("scheduler", scheduler)):
         if part is not None and checkpoint.get(name) is not None:
             try:
                 part.load_state_dict(checkpoint[name])
-            except (ValueError, KeyError, TypeError) as exc:
+            except (ValueError, KeyError, TypeError, AttributeError, IndexError, RuntimeError) as exc:
                 raise InputError(f"the {name} state in {fpath} does not fit this run ({exc}). {advice}") from exc
             logger.info("Loaded %s", name)
         elif part is not None:
@@ -176,6 +139,29 @@ def resume_state(fpath: str, model, optimizer=None, scheduler=None) -> dict:
             )
     logger.info("Previous epoch: %s", checkpoint.get("epoch"))
     return checkpoint
+
+
+# What a run goes on from beside its tensors: the kinds of value that may stand there; None and nothing are fine too.
+PROGRESS = {
+    "run": (Mapping, "a dict"),
+    "extra": (Mapping, "a dict"),
+    "best_result": ((int, float, np.number), "a number"),
+    "rolling_file": (str, "a file name"),
+}
+
+
+def _check_progress(checkpoint: Mapping, fpath: str, advice: str) -> None:
+    """Raises InputError unless the entries beside the tensors are such as a run can go on from."""
+    epoch = checkpoint.get("epoch")
+    if isinstance(epoch, bool) or not isinstance(epoch, (int, np.integer)) or epoch < 0:
+        raise InputError(
+            f"{fpath} cannot be resumed from: its epoch is {epoch!r}, not the number of finished epochs. {advice}"
+        )
+    for key, (kinds, what) in PROGRESS.items():
+        value = checkpoint.get(key)
+        if value is not None and not isinstance(value, kinds):
+            name = type(value).__name__
+            raise InputError(f"{fpath} cannot be resumed from: its {key} is of type {name}, not {what}. {advice}")
 
 
 def resume_from_checkpoint(fdir: str, model, optimizer=None, scheduler=None) -> int:

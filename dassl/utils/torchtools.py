@@ -9,7 +9,9 @@ from collections.abc import Iterable
 import torch
 from torch import nn
 
-from .checkpoint import load_checkpoint, resume_from_checkpoint, save_checkpoint, strip_module
+from .checkpoint import load_checkpoint, resume_from_checkpoint, save_checkpoint
+from .errors import InputError
+from .torch_file import state_dict_in, unusable
 
 __all__ = [
     "count_num_param",
@@ -35,12 +37,17 @@ def count_num_param(model: nn.Module | None = None, params: Iterable | None = No
 
 
 def load_pretrained_weights(model: nn.Module, weight_path: str) -> None:
-    """Copy the weights whose name and shape fit; the others are listed. Warns if none fits."""
-    checkpoint = load_checkpoint(weight_path)
-    state = strip_module(checkpoint.get("state_dict", checkpoint))
+    """Copy the weights whose name and shape fit; the others are listed. Warns if none fits.
+
+    Raises InputError for a file that is no checkpoint, and for fitting weights that are not finite numbers.
+    """
+    state = state_dict_in(load_checkpoint(weight_path), weight_path)
     own = model.state_dict()
     fitting = {k: v for k, v in state.items() if k in own and own[k].size() == v.size()}
     discarded = [k for k in state if k not in fitting]
+    wrong = [why for k, v in fitting.items() if (why := unusable(k, v, own[k]))]
+    if wrong:
+        raise InputError(f"{weight_path} cannot be started from: {wrong[0]}")
     if not fitting:
         warnings.warn(f'Cannot load "{weight_path}": no key matches, check the key names', stacklevel=2)
         return

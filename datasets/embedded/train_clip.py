@@ -68,7 +68,8 @@ def save(trainer: Trainer, folder: Path, journal: Journal, finished: bool) -> No
     }  # fmt: skip
     words = {str(i): bpe.decoder[i] for i in trainer.trained_ids()}
     partial = folder / f".clip.safetensors.{os.getpid()}"
-    save_file(trainer.clip_state(), partial, metadata={"architecture": json.dumps(ARCHITECTURE)})
+    statements = {"architecture": json.dumps(ARCHITECTURE), "clip_structure": "openai"}
+    save_file(trainer.clip_state(), partial, metadata=statements)
     os.replace(partial, folder / "clip.safetensors")
     for name, content in (("trained_tokens.json", words), ("training.json", facts)):
         partial = folder / f".{name}.{os.getpid()}"

@@ -21,6 +21,7 @@ COMMON = {
     "TASK": "B2N",  # B2N base-to-new | CD cross-dataset and domain generalisation | FS few-shot
     "TRAINER.FP16_LOSS": False,
     "MODEL.BACKBONE.PATH": "",  # a local CLIP file, in place of a download
+    "MODEL.BACKBONE.SPEC": "",
     "MODEL.BACKBONE.VISUAL_WEIGHTS": "",
     "MODEL.BACKBONE.VISUAL_WEIGHTS_KEY": "",
     "TEST.FEATURE_BANK": True,  # keep test image features of frozen towers on disk

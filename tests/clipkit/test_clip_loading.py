@@ -17,7 +17,7 @@ def files(vit, tmp_path_factory):
     """The tiny ViT in the three formats."""
     folder = tmp_path_factory.mktemp("weights")
     torch.save(vit.state_dict(), folder / "plain.pt")
-    safetensors.torch.save_file(vit.state_dict(), folder / "plain.safetensors")
+    safetensors.torch.save_file(vit.state_dict(), folder / "plain.safetensors", metadata={"clip_structure": "openai"})
     archive_like_openai(vit, folder / "archive.pt", 32)
     return folder
 
@@ -36,7 +36,7 @@ def archive_like_openai(model, path, size):
 
 @pytest.mark.parametrize("file", ["plain.pt", "plain.safetensors", "archive.pt"])
 def test_three_formats_give_the_same_model(vit, files, file, gen):
-    model = load_clip("", path=str(files / file))
+    model = load_clip("", path=str(files / file), spec="openai")
     assert isinstance(model, openai_clip.CLIP)
     assert not model.training
     assert not any(parameter.requires_grad for parameter in model.parameters())
@@ -59,12 +59,12 @@ def test_loading_draws_nothing(files):
     torch.manual_seed(3)
     expected = torch.rand(1)
     torch.manual_seed(3)
-    load_clip("", path=str(files / "plain.pt"))
+    load_clip("", path=str(files / "plain.pt"), spec="openai")
     assert torch.equal(torch.rand(1), expected)
 
 
 def test_fp16_storage(vit, files):
-    model = load_clip("", path=str(files / "plain.pt"), precision="fp16")
+    model = load_clip("", path=str(files / "plain.pt"), spec="openai", precision="fp16")
     types = {name: parameter.dtype for name, parameter in model.named_parameters()}
     single = ("ln_", "token_embedding", "positional_embedding", "class_embedding", "logit_scale")
     for name, dtype in types.items():
@@ -74,7 +74,7 @@ def test_fp16_storage(vit, files):
     assert features.dtype == torch.float32
     torch.testing.assert_close(features, TextEncoder(vit).encode_texts(["a cat", "two dogs"]), atol=1e-2, rtol=0)
     for precision in ("fp32", "amp", "bf16"):
-        model = load_clip("", path=str(files / "plain.pt"), precision=precision)
+        model = load_clip("", path=str(files / "plain.pt"), spec="openai", precision=precision)
         assert {parameter.dtype for parameter in model.parameters()} == {torch.float32}
 
 
@@ -82,7 +82,9 @@ def test_half_precision_file_keeps_its_values(vit, tmp_path):
     """OpenAI's files hold fp16; one file has one fingerprint whatever precision it is run in."""
     half = openai_clip.convert_weights(model := copy.deepcopy(vit)) or model
     torch.save(half.state_dict(), tmp_path / "half.pt")
-    single, stored = (load_clip("", path=str(tmp_path / "half.pt"), precision=p) for p in ("fp32", "fp16"))
+    single, stored = (
+        load_clip("", path=str(tmp_path / "half.pt"), precision=p, spec="openai") for p in ("fp32", "fp16")
+    )
     assert torch.equal(single.text_projection, half.text_projection.float())
     assert clipkit.fingerprint(single) == clipkit.fingerprint(stored) != clipkit.fingerprint(vit)
 

@@ -115,7 +115,7 @@ def test_weights_that_fp16_cannot_hold_are_known_again(trained, backbone, tmp_pa
     """Their fingerprint depends on the precision of the run, which the export's need not be."""
     weights = load_file(backbone)
     third = {key: value.float() / 3 if value.is_floating_point() else value for key, value in weights.items()}
-    save_file(third, tmp_path / "third.safetensors")
+    save_file(third, tmp_path / "third.safetensors", metadata={"clip_structure": "openai"})
     known = fingerprint(load_clip("", str(tmp_path / "third.safetensors"), trained))
     file = ours(
         tmp_path / "file", "CoOp", run={"backbone": known, "MODEL.BACKBONE": str(tmp_path / "third.safetensors")}
@@ -154,9 +154,9 @@ class Bomb:
     ("place", "call", "sentence"),
     [
         ("scheduler", explode, ""),
-        ("state_dict", explode, "no state_dict of tensors"),
-        ("scheduler", Path.touch, "objects that are not read"),
-        ("scheduler", os.mkdir, "objects that are not read"),
+        ("state_dict", explode, "no state dict"),
+        ("scheduler", Path.touch, ""),
+        ("scheduler", os.mkdir, ""),
     ],
 )
 def test_nothing_in_a_file_is_executed(place, call, sentence, tmp_path):
@@ -201,7 +201,11 @@ def test_another_backbone_than_the_record_s_is_refused(backbone, tmp_path):
 def test_damaged_and_missing_files_are_named(tmp_path):
     (tmp_path / "broken").write_bytes(b"PK\x03\x04 not really")
     torch.save([1, 2], tmp_path / "list")
-    for name, sentence in (("broken", "damaged"), ("list", "no checkpoint"), ("missing", "There is no checkpoint")):
+    for name, sentence in (
+        ("broken", "damaged"),
+        ("list", "it is a list"),
+        ("missing", "There is no checkpoint"),
+    ):
         with pytest.raises(InputError, match=sentence) as error:
             read_checkpoint(tmp_path / name)
         assert str(tmp_path / name) in str(error.value)

@@ -394,7 +394,8 @@ def test_resnets_are_seen_too(resnet, tiny, tmp_path):
 
     file = tmp_path / "resnet.safetensors"
     save_file({k: v.contiguous() for k, v in resnet.state_dict().items()}, file)
-    pairs = {"MODEL.BACKBONE.PATH": file, "INPUT.SIZE": (96, 96), "OPTIM.MAX_EPOCH": 1}
+    pairs = {"MODEL.BACKBONE.PATH": file, "MODEL.BACKBONE.SPEC": "openai"}
+    pairs |= {"INPUT.SIZE": (96, 96), "OPTIM.MAX_EPOCH": 1}
     assert tiny.run(tmp_path / "run", "VisPrompt", pairs=pairs) == 0
     with pytest.raises(InputError, match="must divide"):
         built(tiny, tmp_path / "bad", pairs | {N + "VIS_SOURCE": "global", N + "PROMPT_POOL_SIZE": 7})
