@@ -13,7 +13,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from clipkit import InputError as BackboneInputError
+from clipkit.files import check_writable
 from dassl.utils import InputError, atomic_path, input_error_sentence
+from dassl.utils.console import tolerant_console
 from language import read_classlist
 from plugins.loading import load_plugins
 from runs.image_files import find_images
@@ -40,6 +42,7 @@ def build_parser() -> argparse.ArgumentParser:
         "--skip-bad", action="store_true", help="go on, with a warning, past images that cannot be read"
     )
     parser.add_argument("--backbone-path", default="", metavar="FILE", help="CLIP file in place of the run's")
+    parser.add_argument("--backbone-spec", default="", metavar="SPEC", help="of that file: openai, or open_clip's JSON")
     parser.add_argument("--plugin", action="append", default=[], metavar="FILE", help="a trainer file from outside")
     return parser
 
@@ -52,10 +55,12 @@ def main(args: argparse.Namespace) -> None:
     if output is not None and (output.is_dir() or not output.parent.is_dir()):
         what = "is a folder" if output.is_dir() else f"the folder {output.parent} does not exist"
         raise InputError(f"--output {output}: {what}; give the name of a file in an existing folder.")
+    if output is not None:
+        check_writable(output, "--output")
     load_plugins(args.plugin)
     files = find_images(args.images)
     classes = read_classlist(args.classes) if args.classes else None
-    predictor = load_predictor(args.model_dir, classes, args.load_epoch, args.backbone_path)
+    predictor = load_predictor(args.model_dir, classes, args.load_epoch, args.backbone_path, args.backbone_spec)
     found = [
         Prediction(files[index], best)
         for indices, probabilities in predictor.batches(files, args.skip_bad)
@@ -71,13 +76,14 @@ def main(args: argparse.Namespace) -> None:
         "classes": len(predictor.classnames),
     }
     ending = output.suffix[1:].lower() if output is not None else ""
-    text = render(found, facts, args.format or (ending if ending in FORMATS else "table"))
+    form = args.format or (ending if ending in FORMATS else "table")
+    text = render(found, facts, form, "utf-8" if output is not None else sys.stdout.encoding or "utf-8")
     if output is None:
         print(text, end="")  # noqa: T201
         return
     try:
         with atomic_path(output) as temporary:
-            Path(temporary).write_text(text, encoding="utf-8")
+            Path(temporary).write_text(text, encoding="utf-8", errors="backslashreplace")
     except OSError as error:
         raise InputError(f"--output {output} cannot be written ({error.strerror}); give another place.") from error
 
@@ -101,6 +107,7 @@ def warnings_on_stderr() -> Iterator[None]:
 def run(argv: list[str] | None = None) -> int:
     """The command line: bad input ends with one sentence and exit code 2."""
     args = build_parser().parse_args(argv)
+    tolerant_console()
     try:
         with warnings_on_stderr():
             main(args)

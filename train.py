@@ -74,9 +74,7 @@ def extend_cfg(cfg: CfgNode) -> None:
     cfg.TASK = "B2N"  # B2N base-to-new | CD cross-dataset and domain generalisation | FS few-shot
     cfg.TRAINER.FP16_LOSS = False  # with PREC fp16: logits and loss in fp16, for comparison with the published code
     cfg.MODEL.BACKBONE.PATH = ""  # a local CLIP file, in place of a download
-    cfg.MODEL.BACKBONE.SPEC = (
-        ""  # of PATH: "openai" (the user vouches for its structure), or an open_clip config's file
-    )
+    cfg.MODEL.BACKBONE.SPEC = ""  # of PATH: "openai" (its user vouches for the structure), or an open_clip config
     cfg.MODEL.BACKBONE.VISUAL_WEIGHTS = ""  # a file with another image tower (adversarially fine-tuned ones)
     cfg.MODEL.BACKBONE.VISUAL_WEIGHTS_KEY = ""  # where in the file it is; empty: the usual places
     cfg.TEST.FEATURE_BANK = True  # keep test image features of frozen towers on disk

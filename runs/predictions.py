@@ -19,13 +19,26 @@ class Prediction(NamedTuple):
     best: list[tuple[str, float]]
 
 
-def render(found: list[Prediction], facts: dict, form: str) -> str:
-    """`form` is one of FORMATS. `facts` (which model) go into JSON and above the table."""
+def _json(value: dict, encoding: str) -> str:
+    """Names as they are; as escapes, which are JSON too, where `encoding` cannot write one of them."""
+    text = json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False)
+    try:
+        text.encode(encoding)
+    except UnicodeEncodeError:
+        text = json.dumps(value, indent=2, allow_nan=False)
+    return text + "\n"
+
+
+def render(found: list[Prediction], facts: dict, form: str, encoding: str = "utf-8") -> str:
+    """`form` is one of FORMATS. `facts` (which model) go into JSON and above the table.
+
+    encoding: what the text will be written in.
+    """
     if form == "json":
         images = [
             {"image": image, "top": [{"class": name, "probability": p} for name, p in best]} for image, best in found
         ]
-        return json.dumps({**facts, "predictions": images}, indent=2, ensure_ascii=False) + "\n"
+        return _json({**facts, "predictions": images}, encoding)
     rows = [(image, rank, name, p) for image, best in found for rank, (name, p) in enumerate(best, start=1)]
     if form == "csv":
         text = io.StringIO()

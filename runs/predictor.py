@@ -10,6 +10,7 @@ p.probabilities(["a.jpg", "b.jpg"]) # Tensor [2, C]
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -27,7 +28,7 @@ from language import clean, read_classlist
 from plugins.hosting import hosted
 
 from .class_list import ClassList, descriptions_for
-from .trained_run import TrainedRun, read_run
+from .trained_run import ClassNames, TrainedRun, read_run
 
 logger = logging.getLogger(__name__)
 
@@ -39,28 +40,35 @@ def load_predictor(
     classes: Sequence[str] | str | None = None,
     load_epoch: int | None = None,
     backbone_path: str = "",
+    backbone_spec: str = "",
 ) -> Predictor:
     """The trained model of a run's folder (the --output-dir of a train.py run); its dataset need not be there.
 
     classes: the names to choose from, or a text file with one a line; default: the classes of the run.
     load_epoch: which checkpoint; default: the one that the run itself was tested with.
-    backbone_path: a CLIP file in place of the one that the run's config names.
+    backbone_path: a CLIP file in place of the one that the run's config names. backbone_spec: its MODEL.BACKBONE.SPEC.
 
     Raises InputError when the folder, a name or the checkpoint cannot be used.
     """
     run = read_run(model_dir)
-    own = run.classnames()
+    found = run.classnames()
+    own = found.names
     classes = read_classlist(classes) if isinstance(classes, str) else classes
     names = own if classes is None else [str(name).strip() for name in classes]
     if not names or not all(names):
         said = "does not say its class names" if classes is None else "cannot tell images apart by no or empty names"
         raise InputError(f"{model_dir} {said}; give class names (--classes, one a line).")
+    if classes is None and found.contradiction:
+        raise InputError(f"{found.contradiction}; restore the file, or give class names (--classes, one a line).")
+    _say_doubts(found, names, model_dir)
     cfg = run.cfg
     if not set(map(clean, names)) <= set(map(clean, own or names)):
         # Methods test base and new classes in different ways; names that the run has not seen are new.
         cfg.TASK, cfg.DATASET.SUBSAMPLE_CLASSES = "B2N", "new"
     if backbone_path:
         cfg.MODEL.BACKBONE.PATH = str(backbone_path)
+    if backbone_spec:
+        cfg.MODEL.BACKBONE.SPEC = backbone_spec
     cfg.VERBOSE, cfg.MODEL.INIT_WEIGHTS = False, ""
     with hosted(cfg, quiet=True):
         trainer = _build(run, names)
@@ -72,6 +80,21 @@ def load_predictor(
             trainer.load_model(folder, epoch=epoch)
         trainer.set_model_mode("eval")
     return Predictor(trainer, names, epoch)
+
+
+def _say_doubts(found: ClassNames, names: Sequence[str], model_dir: str | Path) -> None:
+    """Warnings on what the names are taken from, and on names that stand for the same prompt."""
+    for text in filter(None, (found.remark, found.contradiction)):
+        logger.warning("Warning: %s", text)
+    if not found.names:
+        logger.warning("Warning: %s does not say its own classes; the given ones are taken for them", model_dir)
+    count = Counter(map(clean, names))
+    doubled = [name for name in count if count[name] > 1]
+    if doubled:
+        logger.warning(
+            "Warning: %s named more than once; such classes have one prompt and share its probability",
+            f"{', '.join(doubled[:5])}{', ...' if len(doubled) > 5 else ''} {'is' if len(doubled) == 1 else 'are'}",
+        )
 
 
 def _build(run: TrainedRun, names: list[str]):
@@ -140,7 +163,7 @@ class Predictor:
         for batch in progress(loader, desc="predict"):
             for sentence in batch["bad"]:
                 if not skip_bad:
-                    raise InputError(sentence)
+                    raise InputError(f"{sentence.rstrip('.')}; --skip-bad goes on without such images.")
                 logger.warning("Warning: %s; skipped", sentence)
             if batch["index"]:
                 # Whatever inference draws depends on the run's seed, not on what was drawn before.
@@ -148,7 +171,14 @@ class Predictor:
                 with hosted(self.cfg, quiet=True), seeded(seed, cuda=True):
                     image, _ = self.trainer.parse_batch_test(batch)
                     logits = self.trainer.model_inference(image)
-                yield batch["index"], logits.float().softmax(dim=1).cpu()
+                probabilities = logits.float().softmax(dim=1).cpu()
+                if not probabilities.isfinite().all():
+                    row = int((~probabilities.isfinite()).any(dim=1).nonzero()[0])
+                    raise InputError(
+                        f"The logits of {_name(images[batch['index'][row]])} are not finite numbers: the run's weights "
+                        "or its CLIP hold NaN or far too large values (a diverged run); take another checkpoint."
+                    )
+                yield batch["index"], probabilities
 
     def _loader(self, images: Sequence[ImageLike]) -> DataLoader:
         part = self.cfg.DATALOADER
@@ -159,6 +189,10 @@ class Predictor:
             collate_fn=_collate,
             generator=torch.Generator(),  # its own, so that the global one is not drawn from
         )
+
+
+def _name(image: ImageLike) -> str:
+    return "an image" if isinstance(image, Image) else str(image)
 
 
 class _Images(Dataset):

@@ -7,6 +7,7 @@ import re
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 
 import yaml
 from yacs.config import CfgNode
@@ -14,10 +15,23 @@ from yacs.config import CfgNode
 from dassl.config import add_keys, get_cfg_default
 from dassl.engine import TRAINER_REGISTRY
 from dassl.utils import InputError, load_checkpoint
+from dassl.utils.torch_file import entry
 from plugins.config_keys import leaves
 from plugins.origin import is_plugin
 
 from .config import merge_pairs
+
+
+class ClassNames(NamedTuple):
+    """Class names in label order; a remark on where they are from, or a contradiction between the run's files."""
+
+    names: list[str]
+    remark: str = ""
+    contradiction: str = ""
+
+
+def _are_names(found: object) -> bool:
+    return isinstance(found, list) and bool(found) and all(isinstance(name, str) and name.strip() for name in found)
 
 
 @dataclass
@@ -28,18 +42,40 @@ class TrainedRun:
     cfg: CfgNode  # as the run resolved it, not frozen
     settings: dict = field(default_factory=dict)  # the first line of config.yaml, see runs/folder.py
 
-    def classnames(self) -> list[str]:
-        """The classes of the run in label order, from results.json or else a checkpoint; empty if neither says."""
-        with suppress(OSError, json.JSONDecodeError):
-            names = json.loads((self.folder / "results.json").read_text(encoding="utf-8")).get("classnames")
-            if names:
-                return list(names)
+    def classnames(self) -> ClassNames:
+        """The classes of the run in label order, from results.json or else a checkpoint; no names if neither says.
+
+        A run that trained here has both; if they differ, the checkpoint's are given, with the contradiction.
+        """
+        recorded, why = self._recorded()
+        saved, file = self._saved()
+        if recorded and saved and recorded != saved:
+            text = f"{self.folder / 'results.json'} names other classes than the checkpoint {file} was trained on"
+            return ClassNames(saved, contradiction=text)
+        if recorded or not saved:
+            return ClassNames(recorded)
+        return ClassNames(saved, remark=f"{why}: its classes are taken from the checkpoint {file}")
+
+    def _recorded(self) -> tuple[list[str], str]:
+        """The names in results.json, or why there are none."""
+        file = self.folder / "results.json"
+        try:
+            found = json.loads(file.read_text(encoding="utf-8-sig"))
+        except FileNotFoundError:
+            return [], f"{file} is missing (an interrupted run?)"
+        except (OSError, ValueError, RecursionError):
+            return [], f"{file} is empty or damaged"
+        names = found.get("classnames") if isinstance(found, dict) else None
+        return (names, "") if _are_names(names) else ([], f"{file} holds no class names")
+
+    def _saved(self) -> tuple[list[str], Path | None]:
+        """The names in the first checkpoint here that has some, and that file."""
         for file in sorted(self.folder.glob("*/model*.tar*")):
             checkpoint = load_checkpoint(str(file))
-            names = checkpoint.get("classnames") or (checkpoint.get("run") or {}).get("classnames")
-            if names:
-                return list(names)
-        return []
+            for names in (checkpoint.get("classnames"), entry(checkpoint, "run").get("classnames")):
+                if _are_names(names):
+                    return list(names), file
+        return [], None
 
     def weights(self, models: list[str], epoch: int | None) -> tuple[str, int | None]:
         """(folder, epoch) for `load_model`; epoch None stands for the best on the validation split.
@@ -49,7 +85,7 @@ class TrainedRun:
         Raises InputError when the run has no checkpoint.
         """
         if not any(self.folder.glob("*/model*.tar*")) and self.settings.get("model"):
-            folder, _, tested = self.settings["model"].rpartition("@")
+            folder, _, tested = str(self.settings["model"]).rpartition("@")
             return folder, epoch if epoch is not None else int(tested) if tested.isdigit() else None
         if epoch is not None:
             return str(self.folder), epoch
@@ -75,10 +111,10 @@ def read_run(folder: str | Path) -> TrainedRun:
         what = "has no config.yaml" if file.parent.is_dir() else "does not exist"
         raise InputError(f"{folder} {what}; give the --output-dir of a train.py run.")
     try:
-        text = file.read_text(encoding="utf-8")
+        text = file.read_text(encoding="utf-8-sig")
         tree = CfgNode(yaml.safe_load(text))
-        name = tree.TRAINER.NAME
-    except (yaml.YAMLError, UnicodeDecodeError, TypeError, AttributeError) as error:
+        name = str(tree.TRAINER.NAME)
+    except (yaml.YAMLError, OSError, ValueError, TypeError, AttributeError, AssertionError, RecursionError) as error:
         raise InputError(f"{file} is not the config of a run ({type(error).__name__}); restore it.") from error
     if name not in TRAINER_REGISTRY.registered_names():
         raise InputError(f"{file}: the method {name!r} is not known here; give its file with --plugin.")
@@ -90,10 +126,10 @@ def read_run(folder: str | Path) -> TrainedRun:
     # The run may have known plugins that this process does not: their keys say nothing about it.
     known = {key: value for key, value in values.items() if not _of_stranger(key, cfg)}
     merge_pairs(cfg, [x for pair in known.items() for x in pair], str(file))
-    settings = {}
-    with suppress(json.JSONDecodeError):
+    settings = None
+    with suppress(ValueError, RecursionError):
         settings = json.loads(text.partition("\n")[0].removeprefix("# settings: "))
-    return TrainedRun(Path(folder), cfg, settings)
+    return TrainedRun(Path(folder), cfg, settings if isinstance(settings, dict) else {})
 
 
 def _of_stranger(key: str, cfg: CfgNode) -> bool:
