@@ -2,37 +2,73 @@
 
 The field's trainers are written for one. Within `OnCpu`, whatever is sent to a GPU stays where it is, and whatever is
 made half precision becomes, or stays, fp32: half precision on a CPU is slow, and less exact than what it stands for.
+
+Two ways lead there, since neither reaches everything. A torch-function mode sees every call, under whatever name it was
+imported. But torch switches the mode off within a Python function that takes part in the dispatch itself (`backward`,
+a copied `multi_head_attention_forward`); there the names of NAMES, which stand in for torch's, go on.
 """
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Callable
+from contextlib import ExitStack
+
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
 HALF = torch.float16
+CUDA, TO_HALF, PIN = Tensor.cuda, Tensor.half, Tensor.pin_memory
+EMPTY = torch.empty
 CONVERSIONS = {Tensor.to, Tensor.type, Tensor.type_as}
-FACTORIES = {torch.zeros, torch.ones, torch.empty, torch.full, torch.rand, torch.randn, torch.eye}
+_MAKERS = "zeros ones empty full rand randn randint randperm eye arange linspace logspace tensor as_tensor asarray"
+_LIKE = "zeros_like ones_like empty_like full_like rand_like randn_like randint_like"
+_NEW = "new_zeros new_ones new_empty new_full new_tensor"
+# What makes a tensor of a type that is asked for, or works in one.
+TYPED = {getattr(torch, name) for name in f"{_MAKERS} {_LIKE} softmax log_softmax sum mean".split()}
+TYPED |= {getattr(Tensor, name) for name in f"{_NEW} softmax log_softmax sum mean".split()}
+TYPED |= {F.softmax, F.log_softmax}
+_KINDS = "Half Float Double Int Long Short Char Byte Bool BFloat16"
+# torch.cuda.FloatTensor and its like, and the type of a CPU that is meant
+TYPES = [
+    (getattr(home, f"{kind}Tensor"), getattr(torch, f"{kind.replace('Half', 'Float')}Tensor"))
+    for home in (torch, torch.cuda)
+    for kind in _KINDS.split()
+]
 
 
 class OnCpu(TorchFunctionMode):
-    """A context manager, for the thread that enters it."""
+    """A context manager. The mode is for the thread that enters it, the names are for the process."""
 
     def __torch_function__(self, func, types, args=(), kwargs=None):
-        kwargs = kwargs or {}
-        if func is Tensor.cuda:
-            return args[0]
-        if func is Tensor.half:
-            return args[0].float()
-        if func in CONVERSIONS:
-            args = (args[0], *(_here(value) for value in args[1:]))
-            kwargs = {key: _here(value) for key, value in kwargs.items()}
-        elif kwargs.get("device") is not None or func in FACTORIES:
-            # torch.load fills an empty tensor of the type that a file has
-            typed = func in FACTORIES and not (func is torch.empty and args[:1] == ((0,),))
-            names = ("device", "dtype") if typed else ("device",)
-            kwargs = {key: _here(value) if key in names else value for key, value in kwargs.items()}
-        return func(*args, **kwargs)
+        return _meant(func, args, kwargs or {})
+
+    def __enter__(self):
+        _names.enter()
+        return super().__enter__()
+
+    def __exit__(self, *error):
+        super().__exit__(*error)
+        _names.leave()
+
+
+def _meant(func: Callable, args: tuple, kwargs: dict) -> object:
+    """`func(*args, **kwargs)` as it is meant on a CPU."""
+    if func in (CUDA, PIN):
+        return args[0]
+    if func is TO_HALF:
+        return args[0].float()
+    if func in CONVERSIONS:
+        args = (args[0], *(_here(value) for value in args[1:]))
+        kwargs = {key: _here(value) for key, value in kwargs.items()}
+    elif func in TYPED and not (func is EMPTY and args[:1] == ((0,),)):  # which torch.load fills as a file has it
+        args = tuple(torch.float32 if value is HALF else value for value in args)
+        kwargs = {key: _here(value) if key in ("device", "dtype") else value for key, value in kwargs.items()}
+    elif kwargs.get("device") is not None:
+        kwargs = {**kwargs, "device": _here(kwargs["device"])}
+    return func(*args, **kwargs)
 
 
 def _here(value: object) -> object:
@@ -45,9 +81,77 @@ def _here(value: object) -> object:
         return torch.device("cpu")
     if isinstance(value, int) and not isinstance(value, bool):  # the number of a GPU
         return "cpu"
+    if isinstance(value, dict):  # torch.load's map_location
+        return {key: _here(place) for key, place in value.items()}
     if isinstance(value, str):
         if value.startswith("cuda"):
             return "cpu"
         if value.startswith("torch."):
             return value.replace("cuda.", "").replace("HalfTensor", "FloatTensor")
-    return value
+    return next((cpu for kind, cpu in TYPES if value is kind), value)
+
+
+# ---- names that stand in for torch's while somebody is within `OnCpu`
+
+
+def _meaning(func: Callable) -> Callable:
+    return functools.wraps(func)(lambda *args, **kwargs: _meant(func, args, kwargs))
+
+
+def _placed(func: Callable) -> Callable:
+    """Of `torch.load` and the like: every argument after the first may be a place."""
+    return functools.wraps(func)(
+        lambda *args, **kwargs: func(*args[:1], *map(_here, args[1:]), **{k: _here(v) for k, v in kwargs.items()})
+    )
+
+
+def _default(func: Callable) -> Callable:
+    """Of `torch.set_default_dtype` and the like."""
+    return functools.wraps(func)(lambda *args: func(*map(_here, args)))
+
+
+def _nothing(func: Callable) -> Callable:
+    return functools.wraps(func)(lambda *args, **kwargs: None)
+
+
+NAMES: list[tuple[object, str, Callable]] = [
+    *((Tensor, name, _meaning) for name in f"cuda half pin_memory to type type_as {_NEW}".split()),
+    *((torch, name, _meaning) for name in f"{_MAKERS} {_LIKE} softmax log_softmax".split()),
+    *((F, name, _meaning) for name in ("softmax", "log_softmax")),
+    *((home, "load", _placed) for home in (torch, torch.jit)),
+    *((torch, f"set_default_{what}", _default) for what in ("dtype", "device", "tensor_type")),
+    *((torch.cuda, name, _nothing) for name in ("set_device", "synchronize", "init")),
+    (torch.cuda, "current_device", lambda func: lambda: 0),
+]
+
+
+class _Names:
+    """Puts them there once, however many are within `OnCpu`, and takes them back after the last."""
+
+    def __init__(self) -> None:
+        self.users, self.undo = 0, ExitStack()
+
+    def enter(self) -> None:
+        self.users += 1
+        if self.users > 1:
+            return
+        for home, name, stand_in in NAMES:
+            self._put(home, name, stand_in(getattr(home, name)))
+        for kind, cpu in TYPES:
+            home = torch.cuda if kind.__module__ == "torch.cuda" else torch
+            self._put(home, kind.__name__, cpu)
+
+    def _put(self, home: object, name: str, value: object) -> None:
+        if name in vars(home):
+            self.undo.callback(setattr, home, name, vars(home)[name])
+        else:  # inherited
+            self.undo.callback(delattr, home, name)
+        setattr(home, name, value)
+
+    def leave(self) -> None:
+        self.users -= 1
+        if not self.users:
+            self.undo.close()
+
+
+_names = _Names()
