@@ -4,6 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from . import deep_prompts, openai_clip
+from .attention import twice_differentiable
 from .deep_prompts import Edit, Prompts
 from .errors import InputError
 from .ops import block_forward, block_forward_rows, layer_norm, run_blocks
@@ -65,7 +66,8 @@ class ImageEncoder:
         """
         if not self.is_vit:
             self._refuse(replace or insert or return_tokens or start_block != 1)
-            return self.visual(image.to(self.dtype))
+            with twice_differentiable():
+                return self.visual(image.to(self.dtype))
         deep_prompts.refuse_both(replace, insert)
         if return_tokens and not (replace or insert):
             raise InputError("return_tokens needs prompt tokens: give `replace` or `insert`")
@@ -114,7 +116,8 @@ class ImageEncoder:
             x = layer(x)
         cells = x.flatten(2).transpose(1, 2)
         cells = cells + pool.positional_embedding[1:].to(cells.dtype)  # position 0 is the query's
-        return pool(x), pool.c_proj(pool.v_proj(cells))
+        with twice_differentiable():
+            return pool(x), pool.c_proj(pool.v_proj(cells))
 
     def lower(self, image: Tensor, until: int) -> Tensor:
         """Unprompted hidden state [B, 1 + patches, width] after block `until`; pass it back with start_block=until+1.

@@ -2,7 +2,7 @@
 
 Every function takes a `clip.model.ResidualAttentionBlock` and a token tensor [N, L, D] and equals that block's own
 forward (which wants [L, N, D]) to rounding. Attention goes through `scaled_dot_product_attention`, so the causal mask
-of the text tower is never built.
+of the text tower is never built; where a second derivative is asked for, it is the plain form (attention.py).
 """
 
 from collections.abc import Callable
@@ -10,6 +10,8 @@ from collections.abc import Callable
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+from .attention import scaled_dot_product_attention
 
 
 def normalize(x: Tensor) -> Tensor:
@@ -64,7 +66,7 @@ def split_heads(x: Tensor, parts: int, heads: int) -> tuple[Tensor, ...]:
 
 
 def attend(attn: nn.MultiheadAttention, q: Tensor, k: Tensor, v: Tensor, **kwargs: object) -> Tensor:
-    out = F.scaled_dot_product_attention(q, k, v, **kwargs)
+    out = scaled_dot_product_attention(q, k, v, **kwargs)
     return F.linear(out.transpose(1, 2).flatten(2), attn.out_proj.weight, attn.out_proj.bias)
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import torch
 
+from clipkit.attention import twice_differentiable
 from dassl.engine import TRAINER_REGISTRY
 from dassl.utils import InputError
 from datasets.adversarial import AdversarialWrapper
@@ -33,7 +34,10 @@ def is_hosted(cfg) -> bool:
 @contextmanager
 def hosted(cfg, quiet: bool = False) -> Iterator[None]:
     """Nothing, for a trainer of ours. A plugin's finds the run's backbone in `clip`, and one GPU at most; without one a
-    CPU that takes `.cuda()` and `.half()`. Its usual complaints become InputErrors. quiet: without what it prints."""
+    CPU that takes `.cuda()` and `.half()`. It may take second derivatives. Its usual complaints become InputErrors.
+
+    quiet: without what it prints.
+    """
     if not is_hosted(cfg):
         yield
         return
@@ -45,6 +49,7 @@ def hosted(cfg, quiet: bool = False) -> Iterator[None]:
         if quiet:
             stack.enter_context(redirect_stdout(io.StringIO()))
         stack.enter_context(serving(cfg.MODEL.BACKBONE))
+        stack.enter_context(twice_differentiable())
         stack.enter_context(warnings.catch_warnings())
         warnings.filterwarnings("ignore", r".*torch\.cuda\.amp\.", FutureWarning)
         warnings.filterwarnings("ignore", ".*CUDA is not available")

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from clipkit import ContextPrompts, InputError
+from clipkit.attention import scaled_dot_product_attention
 
 from .visual_tokens import FeatureTokens, with_quarters
 
@@ -81,7 +82,7 @@ class VisualGuidance(nn.Module):
             t.unflatten(-1, (self.heads, -1)).transpose(1, 2)
             for t in (self.w_q(self.norm_ctx(ctx))[None], self.w_k(x), self.w_v(x))
         )
-        o = F.scaled_dot_product_attention(q.expand(len(x), -1, -1, -1), k, v)
+        o = scaled_dot_product_attention(q.expand(len(x), -1, -1, -1), k, v)
         return self.w_o(o.transpose(1, 2).flatten(2))
 
     def gate(self, g: Tensor) -> Tensor:

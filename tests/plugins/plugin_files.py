@@ -29,6 +29,9 @@ FILES = {
 }  # fmt: skip
 
 
+META = MAPLE / "trainers" / "field_meta.py"  # takes second derivatives
+
+
 def trainer_file(name: str) -> Path:
     return MAPLE / "trainers" / "field_maple.py" if name == "FieldMaPLe" else COOP / "trainers" / f"{FILES[name]}.py"
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from plugin_files import TRAINERS, plugin_arguments, record, trainer_file
+from plugin_files import META, TRAINERS, cfg_file, plugin_arguments, record, trainer_file
 
 from dassl.engine import TRAINER_REGISTRY, build_trainer
 from plugins.hosting import hosted
@@ -220,3 +220,18 @@ def test_the_log_says_that_there_is_no_gpu(finished):
     if not torch.cuda.is_available():
         assert f"No GPU: what {name} sends to one" in (folder / "log.txt").read_text()
     assert "plugin_clip" not in sys.modules["clip"].__name__
+
+
+def test_second_derivatives_through_the_blocks_of_a_fork(tiny, tmp_path, monkeypatch):
+    """The same weights as with attention by plain matrix products from the start."""
+    from torch.nn.attention import SDPBackend, sdpa_kernel
+
+    flags = ("--plugin", META, "--plugin-cfg", cfg_file("FieldMaPLe"))
+    arguments = [tiny.arguments(tmp_path / name, "FieldMeta", flags, {"OPTIM.MAX_EPOCH": 2}) for name in ("a", "b")]
+    assert run(arguments[0]) == 0
+    with sdpa_kernel(SDPBackend.MATH):
+        assert run(arguments[1]) == 0
+    fused, plain = weights(tmp_path / "a", 2), weights(tmp_path / "b", 2)
+    assert fused.keys() == plain.keys() and len(fused) > 3
+    for key, tensor in fused.items():
+        torch.testing.assert_close(tensor, plain[key], rtol=5e-3, atol=1e-4)

@@ -1,0 +1,79 @@
+"""Attention by torch's fused kernels, of which second derivatives can be taken too.
+
+A fused kernel has a backward pass, but that pass has none. Whether one is wanted is not known in the forward pass, and
+is in the backward pass: torch runs it with gradients enabled where a graph of the gradient is asked for
+(`create_graph=True`). Only there the plain form is computed, from the same queries, keys and values, and its gradient
+takes the place of the kernel's. All else is the kernel's forward and backward pass.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torch.nn.attention import SDPBackend, sdpa_kernel
+
+FUSED = F.scaled_dot_product_attention  # torch's own, whoever takes its name for a while
+
+
+def plain_attention(query: Tensor, key: Tensor, value: Tensor, **kwargs: object) -> Tensor:
+    """softmax(scale q k^T + mask) v by matrix products: any number of derivatives, more memory."""
+    with sdpa_kernel(SDPBackend.MATH):
+        return FUSED(query, key, value, **kwargs)
+
+
+def scaled_dot_product_attention(
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    attn_mask: Tensor | None = None,
+    dropout_p: float = 0.0,
+    is_causal: bool = False,
+    **kwargs: object,
+) -> Tensor:
+    """torch's function of that name, with second derivatives where nothing is dropped out.
+
+    query [..., L, d], key and value [..., S, d]; the result is [..., L, d]. Within `torch.func` transforms, which have
+    no fused kernel, it is the plain form.
+    """
+    kwargs = {"attn_mask": attn_mask, "is_causal": is_causal, **kwargs}
+    if torch._C._are_functorch_transforms_active():
+        return plain_attention(query, key, value, dropout_p=dropout_p, **kwargs)
+    out = FUSED(query, key, value, dropout_p=dropout_p, **kwargs)
+    node = out.grad_fn
+    if node is not None and not dropout_p and node.name().startswith("ScaledDotProduct"):
+        inputs = query, key, value
+
+        def differentiable(grad_inputs: tuple, grad_outputs: tuple) -> tuple | None:
+            """A hook of the kernel's node: the gradients of the plain form, where they are to be derived again."""
+            if not torch.is_grad_enabled():
+                return None
+            wanted = [i for i, x in enumerate(inputs) if x.requires_grad]
+            plain = plain_attention(*inputs, **kwargs)
+            found = torch.autograd.grad(plain, [inputs[i] for i in wanted], grad_outputs[0], create_graph=True)
+            by_place = dict(zip(wanted, found, strict=True))
+            return tuple(by_place.get(i, old) for i, old in enumerate(grad_inputs))
+
+        node.register_hook(differentiable)
+    return out
+
+
+_within = 0
+
+
+@contextmanager
+def twice_differentiable() -> Iterator[None]:
+    """Within the block torch's own function is the one above, for modules that call it (nn.MultiheadAttention does):
+    other people's towers, and the attention pool of a ResNet."""
+    global _within
+    _within += 1
+    F.scaled_dot_product_attention = scaled_dot_product_attention
+    try:
+        yield
+    finally:
+        _within -= 1
+        if not _within:
+            F.scaled_dot_product_attention = FUSED
