@@ -7,7 +7,7 @@ import sys
 
 from .cache import InputError
 from .check import check_file, own_files
-from .names import class_names
+from .names import CLASSNAMES, class_names
 from .stems import cache_stem
 
 
@@ -33,6 +33,11 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def run_check(args: argparse.Namespace) -> int:
+    if args.dataset and class_names(args.dataset) is None:
+        known = ", ".join(sorted(file.stem for file in CLASSNAMES.glob("*.txt")))
+        raise InputError(f"--dataset {args.dataset} is not known; leave it out, or give one of {known}.")
+    if args.least is not None and args.least < 1:
+        raise InputError(f"--least is {args.least}, but must be at least 1.")
     faults = 0
     for file in args.files or own_files():
         report = check_file(file, args.dataset, args.least)

@@ -51,8 +51,15 @@ class Cache:
         self.origin = origin or dataset
         self.sources = {name: dict(facts) for name, facts in sources.items()}
         self.classes: dict[str, dict[str, list[str]]] = {}
+        spelled: dict[str, str] = {}
+        self.doubled: list[tuple[str, str]] = []  # two spellings of one class: (the one that is not used, the other)
         for name, by_source in classes.items():
-            self.classes.setdefault(clean(name), {k: list(v) for k, v in by_source.items()})
+            if (first := spelled.setdefault(clean(name), name)) != name:
+                self.doubled.append((name, first))
+                continue
+            self.classes[clean(name)] = {k: list(v) for k, v in by_source.items()}
+        for name, first in self.doubled:
+            logger.warning("language cache %s: %r and %r are one class; the first counts", self.origin, first, name)
         self.aliases = {clean(other): clean(name) for other, name in (aliases or {}).items()}
         self._folded = {other.casefold(): name for other, name in self.aliases.items()}
         self._folded |= {name.casefold(): name for name in reversed(self.classes)}

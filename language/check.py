@@ -12,7 +12,7 @@ from pathlib import Path
 from .cache import Cache
 from .names import class_names, fold, halves
 from .novel import NOVEL_CLASSES, read_names
-from .readers import DESCRIPTIONS, _read_text, load_cache
+from .readers import DESCRIPTIONS, _read_text, load_cache, read_file, read_json
 from .stems import cache_stem, dataset_stem
 from .tokens import CONTEXT_LENGTH, count_tokens
 
@@ -50,7 +50,7 @@ def check_file(path: str | Path, dataset: str = "", least: int | None = None) ->
     path = Path(path)
     if _holds_names(path):
         return check_novel(path, dataset)
-    cache = load_cache(str(path))
+    cache = read_file(path)
     stem = cache_stem(dataset or cache.dataset)
     if least is None:
         least = LEAST.get(stem, 5) if path.resolve().parent == DESCRIPTIONS else 1
@@ -68,6 +68,8 @@ def check_cache(cache: Cache, path: Path, stem: str, least: int) -> Report:
     wanted = {cache._find(name) or name: name for name in classnames or ()}
     for missing in (name for name in wanted if name not in cache):
         report.faults.append((0, f"class {missing!r} of {stem} is not there"))
+    for name, other in cache.doubled:
+        report.faults.append((line(name), f"{name!r} and {other!r} are one class: its sentences are not used"))
     templates = defaultdict(set)
     for name, by_source in cache.classes.items():
         if classnames and name not in wanted:
@@ -127,22 +129,16 @@ def _faults_of(name: str, text: str) -> Iterator[str]:
 
 def _holds_names(path: Path) -> bool:
     """A list of names, not of sentences by class."""
-    text = _read_text(path).lstrip("\ufeff \n\t")
+    text = _read_text(path).lstrip()
     if not (path.suffix == ".json" or text[:1] in ("{", "[")):
         return True
-    try:
-        data = json.loads(text)
-    except json.JSONDecodeError:
-        return False  # the reader of caches says what is wrong
+    data = read_json(path)
     return isinstance(data, list) or (isinstance(data, dict) and "names" in data)
 
 
 def _dataset_of(path: Path) -> str:
     """What a list of novel names was written for: its "dataset", or its file's name."""
-    try:
-        data = json.loads(_read_text(path))
-    except json.JSONDecodeError:
-        data = None
+    data = read_json(path) if _read_text(path).lstrip()[:1] in ("{", "[") else None
     return str(data.get("dataset", "")) if isinstance(data, dict) and data.get("dataset") else dataset_stem(path.stem)
 
 

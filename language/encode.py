@@ -14,7 +14,7 @@ from .cache import InputError, TemplateCache, clean
 from .features import SentenceFeatures, name_similarities
 from .names import class_names, halves
 from .novel import load_novel
-from .readers import load_cache
+from .readers import load_cache, read_file
 from .source import Source
 from .stems import cache_stem, dassl_name, dataset_stem
 
@@ -26,11 +26,13 @@ def encode(
 
     file: a cache of the user's in the place of ours. too_long: what becomes of sentences of more than 77 tokens.
     """
-    cache, done = load_cache(file or dataset), []
+    cache, done = read_file(file) if file else load_cache(dataset), []
     if not isinstance(cache, TemplateCache):
         for name in cache.sources:
             table = SentenceFeatures(Source(cache, name), encoder, bank, precision, too_long).table
             done.append(f"{cache.dataset}: {len(table)} sentences of source {name}")
+    if file and not any(texts for by_source in cache.classes.values() for texts in by_source.values()):
+        raise InputError(f"{file} holds no sentence, so there is nothing to encode.")
     names = class_names(dataset)
     if file or not names:
         return done

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from .cache import InputError, _generator, clean
-from .readers import _read_text
+from .readers import _read_text, read_json
 from .stems import cache_stem, dataset_stem
 
 logger = logging.getLogger(__name__)
@@ -96,14 +96,10 @@ def read_names(path: str | Path, stem: str = "") -> tuple[list[str], str]:
 
     The source is what a file in our form says, else "file". `stem`: another dataset in our form is worth a warning.
     """
-    text = _read_text(path).removeprefix("\ufeff").strip()
+    text = _read_text(path).strip()
     if not (str(path).endswith(".json") or text[:1] in ("{", "[")):
         return [line.strip() for line in text.splitlines() if line.strip()], "file"
-    try:
-        data = json.loads(text)
-    except json.JSONDecodeError as error:
-        raise InputError(f"novel names {path} are not JSON ({error}).") from error
-    source = "file"
+    data, source = read_json(path), "file"
     if isinstance(data, dict):
         if data.get("version") != 1:
             raise InputError(f"{path}: version {data.get('version')!r} of the novel names' form is not known; use 1.")

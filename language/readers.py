@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+from collections import Counter
 from functools import cache
 from pathlib import Path
 
@@ -23,7 +24,7 @@ def load_cache(name: str, directory: str | Path = DESCRIPTIONS) -> Cache:
     file the 80 templates of CLIP stand in, with one log line. A file may be in our form, CoPrompt's or HPT's.
     """
     if name.endswith(".json"):
-        return _read_any(name)
+        return read_file(name)
     for stem in dict.fromkeys((dataset_stem(name), cache_stem(name))):
         file = Path(directory) / f"{stem}.json"
         if file.is_file():
@@ -55,16 +56,13 @@ def read_harness(path: str | Path) -> Cache:
     data = _read_object(path)
     if data.get("version") != 1:
         raise InputError(f"{path}: version {data.get('version')!r} of the cache format is not known; this reads 1.")
-    try:
-        sources, classes = data["sources"], data["classes"]
-        dataset, aliases = data["dataset"], dict(data.get("aliases") or {})
-        known = all(set(by_source) <= set(sources) for by_source in classes.values())
-        for by_source in classes.values():
-            _check_sentences(path, by_source)
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise InputError(f"{path} is no language cache: {type(error).__name__} {error}.") from error
-    if not sources or not known:
+    _check_shape(path, data)
+    sources, classes, aliases = data["sources"], data["classes"], data.get("aliases") or {}
+    dataset = data["dataset"]
+    if not sources or not all(set(by_source) <= set(sources) for by_source in classes.values()):
         raise InputError(f'{path}: some class has a source that is not listed under "sources"; list it there.')
+    for by_source in classes.values():
+        _check_sentences(path, by_source)
     if stray := [name for name in aliases.values() if name not in classes]:
         raise InputError(f'{path}: "aliases" lead to {stray[0]!r}, which is none of its classes.')
     return Cache(dataset, sources, classes, data.get("dassl_name", ""), str(path), aliases)
@@ -97,7 +95,8 @@ def read_classlist(path: str | Path) -> list[str]:
     return names
 
 
-def _read_any(path: str | Path) -> Cache:
+def read_file(path: str | Path) -> Cache:
+    """The cache in a file, in our form, CoPrompt's or HPT's, whatever it is called."""
     data = _read_object(path)
     if "version" in data and "classes" in data:
         return read_harness(path)
@@ -112,6 +111,23 @@ def _read_plain(path: str | Path, stem: str, source: str, facts: dict) -> Cache:
     return Cache(stem, {source: facts}, classes, dassl_name(stem), str(path))
 
 
+SHAPE = {"dataset": str, "dassl_name": str, "sources": dict, "classes": dict, "aliases": dict}
+
+
+def _check_shape(path: str | Path, data: dict) -> None:
+    if missing := [key for key in ("dataset", "sources", "classes") if key not in data]:
+        raise InputError(f'{path} is no language cache: it has no "{missing[0]}".')
+    for key, kind in SHAPE.items():
+        if key in data and not isinstance(data[key], kind):
+            what = {str: "a text", dict: "an object"}[kind]
+            raise InputError(f'{path} is no language cache: "{key}" should be {what}, but is {str(data[key])[:40]}.')
+    for key in ("sources", "classes"):
+        if odd := [name for name, value in data[key].items() if not isinstance(value, dict)]:
+            raise InputError(f'{path}: {odd[0]!r} under "{key}" should be an object.')
+    if odd := [name for name, value in (data.get("aliases") or {}).items() if not isinstance(value, str)]:
+        raise InputError(f'{path}: {odd[0]!r} under "aliases" should be the name of a class.')
+
+
 def _check_sentences(path: str | Path, lists: dict) -> None:
     for name, texts in lists.items():
         if not isinstance(texts, list) or not all(isinstance(text, str) for text in texts):
@@ -120,18 +136,36 @@ def _check_sentences(path: str | Path, lists: dict) -> None:
 
 def _read_text(path: str | Path) -> str:
     try:
-        return Path(path).read_text(encoding="utf-8")
+        return Path(path).read_text(encoding="utf-8-sig")
     except OSError as error:
         raise InputError(f"language file {path} cannot be read: {error.strerror}.") from error
     except UnicodeDecodeError as error:
         raise InputError(f"language file {path} is not UTF-8 text; save it as such.") from error
 
 
-def _read_object(path: str | Path) -> dict:
+def read_json(path: str | Path) -> object:
+    """Raises InputError for what is no JSON, and for an object that has a key twice: which of the two is meant?"""
+    text, doubled = _read_text(path), []
+
+    def once(pairs: list[tuple[str, object]]) -> dict:
+        found = dict(pairs)
+        if len(found) < len(pairs):
+            doubled.extend(name for name, count in Counter(name for name, _ in pairs).items() if count > 1)
+        return found
+
     try:
-        data = json.loads(_read_text(path))
+        data = json.loads(text, object_pairs_hook=once)
     except json.JSONDecodeError as error:
         raise InputError(f"language file {path} is not JSON ({error}).") from error
+    except RecursionError:
+        raise InputError(f"language file {path} is nested too deeply to be one of class names or sentences.") from None
+    if doubled:
+        raise InputError(f"language file {path}: {doubled[0]!r} is there twice in one object; leave one out.")
+    return data
+
+
+def _read_object(path: str | Path) -> dict:
+    data = read_json(path)
     if not isinstance(data, dict) or not data:
         raise InputError(f"language file {path} should hold an object of classes.")
     return data

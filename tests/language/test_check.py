@@ -177,3 +177,62 @@ def test_what_cannot_be_read_is_one_sentence(tmp_path, capsys, content, message)
 def test_folding():
     assert fold("Polka_Dots") == fold("polka-dot") and fold("Cities") == fold("city") and fold("crosses") == "cross"
     assert fold("glass") == "glass" and fold("letter S") == "letter s"
+
+
+BAD = {
+    "a class twice": ('{"zero": ["a"], "zero": ["b"]}', "'zero' is there twice"),
+    "a source twice": (
+        '{"version": 1, "dataset": "digits", "sources": {"m": {}}, "classes": {"zero": {"m": ["a"], "m": ["b"]}}}',
+        "'m' is there twice",
+    ),
+    "nested": ("[" * 100_000, "nested too deeply"),
+    "nested objects": ('{"a": ' * 100_000, "nested too deeply"),
+    "dataset a number": ('{"version": 1, "dataset": 5, "sources": {}, "classes": {}}', '"dataset" should be a text'),
+    "sources of numbers": ('{"version": 1, "dataset": "d", "sources": {"m": 5}, "classes": {}}', "'m' under"),
+    "aliases of lists": (
+        '{"version": 1, "dataset": "d", "sources": {"m": {}}, "classes": {}, "aliases": {"a": ["zero"]}}', "'a' under",
+    ),
+    "not UTF-8": (b'\xff\xfe{"a": ["b"]}', "not UTF-8"),
+    "empty": ("", "not JSON"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("command", ["check", "encode"])
+@pytest.mark.parametrize("case", BAD)
+def test_bad_files_are_one_sentence(case, command, tmp_path, capsys):
+    content, says = BAD[case]
+    file = tmp_path / "mine.json"
+    file.write_bytes(content if isinstance(content, bytes) else content.encode())
+    words = ["check", str(file)] if command == "check" else ["encode", "digits", "--cpu", "--file", str(file)]
+    assert main(words) == 2
+    error = capsys.readouterr().err
+    assert says in error and str(file) in error and error.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["encode", "digits", "--file", "nope"], "nope cannot be read"),
+        (["encode", "digits", "--file", "language"], "language cannot be read"),
+        (["check", "--dataset", "nope"], "--dataset nope is not known"),
+        (["check", "--least", "-1"], "--least is -1"),
+    ],
+)
+def test_bad_words_are_one_sentence(words, says, capsys):
+    assert main(words) == 2 and says in capsys.readouterr().err
+
+
+def test_a_file_of_ones_own_needs_no_ending(tmp_path, capsys):
+    """With a byte order mark, too, and under any name; one without a sentence has nothing to be encoded."""
+    file = tmp_path / "mine"
+    file.write_text('\ufeff{"zero": ["a round shape"]}', encoding="utf-8")
+    assert main(["encode", "digits", "--cpu", "--file", str(file)]) == 0
+    assert "1 sentences" in capsys.readouterr().out
+    file.write_text('{"zero": []}')
+    assert main(["encode", "digits", "--cpu", "--file", str(file)]) == 2
+    assert "holds no sentence" in capsys.readouterr().err
+
+
+def test_two_spellings_of_one_class_are_a_fault(tmp_path):
+    found = faults(tmp_path, {"polka_dots": ["a b"], "polka dots": ["c d"]}, "mine.json")
+    assert found == ["'polka dots' and 'polka_dots' are one class: its sentences are not used"]

@@ -115,7 +115,7 @@ def test_a_file_for_another_dataset_is_worth_a_warning(caplog):
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ("{", "are not JSON"),
+        ("{", "is not JSON"),
         ('{"version": 2, "names": ["a"]}', "version 2 .* is not known"),
         ('{"version": 1, "names": "a b"}', "should hold a list of names"),
         ('["a", " "]', "should hold a list of names"),
