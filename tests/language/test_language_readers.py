@@ -95,7 +95,7 @@ def test_class_lists(tmp_path):
         ("{", "is not JSON"),
         ([1], "should hold an object"),
         ({**OURS, "version": 2}, "version 2 of the cache format"),
-        ({"version": 1, "dataset": "dtd", "sources": {"main": {}}}, "is no language cache: it has no "classes""),
+        ({"version": 1, "dataset": "dtd", "sources": {"main": {}}}, 'is no language cache: it has no "classes"'),
         ({**OURS, "sources": {"hpt": {}}}, 'not listed under "sources"'),
         ({**OURS, "classes": {"banded": {"hpt": "y."}}}, "'hpt' should hold a list of sentences"),
         ({**OURS, "classes": ["banded"]}, "is no language cache"),
