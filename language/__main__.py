@@ -7,8 +7,8 @@ import sys
 
 from .cache import InputError
 from .check import check_file, own_files
-from .names import CLASSNAMES, class_names
-from .stems import cache_stem
+from .names import class_names
+from .stems import STEMS, cache_stem, dataset_stem
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -33,9 +33,8 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def run_check(args: argparse.Namespace) -> int:
-    if args.dataset and class_names(args.dataset) is None:
-        known = ", ".join(sorted(file.stem for file in CLASSNAMES.glob("*.txt")))
-        raise InputError(f"--dataset {args.dataset} is not known; leave it out, or give one of {known}.")
+    if args.dataset and dataset_stem(args.dataset) not in (known := sorted(STEMS.values())):
+        raise InputError(f"--dataset {args.dataset} is not known; leave it out, or give one of {', '.join(known)}.")
     if args.least is not None and args.least < 1:
         raise InputError(f"--least is {args.least}, but must be at least 1.")
     faults = 0
