@@ -11,7 +11,7 @@ from .noise_models import LABEL_MODELS
 
 logger = logging.getLogger(__name__)
 
-SWAPS = ("fp_swap_sym", "fp_swap_pair")
+SWAPS = ("fp_swap_sym", "fp_swap_pair", "fp_swap_repeat")
 TYPES = (*LABEL_MODELS, *SWAPS)
 N = "DATASET.NOISE."
 CONFIG_DEFAULTS = {

@@ -164,3 +164,30 @@ def swap_plan(
         used.update(taken)
         plan.append(taken + [(c, p) for p in kept])
     return plan
+
+
+def repeating_swap_plan(
+    classes: int, shots: int, rate: float, pools: list[int], generator: Generator
+) -> list[list[tuple[int, int]]]:
+    """`fp_swap_repeat`: `swap_plan` as PTNL's released code draws, for comparison. Fewer than K images may be left.
+
+    Images of other classes are drawn with repetition, from those that no earlier class took; a class's own ones where
+    its half of the pool is smaller than K. An image drawn twice for a class is in the training list once. Raises
+    InputError where nothing is there to draw.
+    """
+    own_half = [(n + 1) // 2 for n in pools]
+    wrong = int(np.floor(rate * shots + 0.5))
+    used: set[tuple[int, int]] = set()
+    plan = []
+    for c in range(classes):
+        own = generator.choice(own_half[c], shots, replace=own_half[c] < shots).tolist() if own_half[c] else []
+        free = [(t, p) for t in range(classes) if t != c for p in range(own_half[t], pools[t]) if (t, p) not in used]
+        if not own[wrong:] or (wrong and not free):
+            raise InputError(
+                f"Noise that swaps images needs more of them: class {c} has {len(own)} of its own to draw and "
+                f"{len(free)} of other classes; lower the rate or the number of shots."
+            )
+        taken = [free[i] for i in generator.integers(len(free), size=wrong)] if wrong else []
+        used.update(taken)
+        plan.append(list(dict.fromkeys([*taken, *((c, p) for p in own[wrong:])])))
+    return plan

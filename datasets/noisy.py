@@ -22,7 +22,7 @@ from dassl.utils import InputError, base_seed
 from .noise_config import SWAPS, TYPES, add_noise_defaults, take_aliases
 from .noise_features import class_similarity, image_features
 from .noise_manifest import REAL, Manifest, NoisyItem, check_fits, read_manifest
-from .noise_models import LABEL_MODELS, noise_generator, swap_plan
+from .noise_models import LABEL_MODELS, noise_generator, repeating_swap_plan, swap_plan
 from .real_noise import has_real_noise, mark_items, real_manifest
 
 __all__ = ["SWAPS", "TYPES", "add_noise", "add_noise_defaults", "make_manifest", "take_aliases"]
@@ -161,7 +161,9 @@ def _swapped(dataset, folder: str, noise, generator, about: dict) -> list[NoisyI
     for item in pool:
         by_class[item.label].append(_relative(item, folder))
     sizes = [len(by_class[c]) for c in by_class]
-    plan = swap_plan(len(sizes), about["shots"], noise.RATE, sizes, generator, noise.TYPE == "fp_swap_pair")
+    wanted = (len(sizes), about["shots"], noise.RATE, sizes, generator)
+    repeat = noise.TYPE == "fp_swap_repeat"
+    plan = repeating_swap_plan(*wanted) if repeat else swap_plan(*wanted, noise.TYPE == "fp_swap_pair")
     return [NoisyItem(by_class[true][p], true, observed) for observed, row in enumerate(plan) for true, p in row]
 
 

@@ -16,6 +16,7 @@ from clipkit import InputError, derive_seed
 from dassl.engine import TRAINER_REGISTRY
 from dassl.utils import base_seed
 
+from .checks import check_choices
 from .clean_noisy import DecidingTrainer, Decision
 from .coop import CoOp
 from .joapr_settings import published
@@ -47,6 +48,7 @@ class JoAPR(DecidingTrainer, CoOp):
         N + "ALPHA2": 1.0,  # weight of the even use of the classes after it
         N + "WINDOW": 5,  # rounds that an item's loss is averaged over
         N + "THRESH_STD": True,  # False: variances in place of standard deviations, as released
+        N + "COMPAT": "none",  # none | released: THRESH_STD False, and weights by other items' probabilities
         N + "SHARPEN": 2.0,  # exponent
         N + "MIX_ALPHA": 0.001,
         "LOSS.NAME": "",
@@ -56,11 +58,13 @@ class JoAPR(DecidingTrainer, CoOp):
 
     @classmethod
     def dataset_overrides(cls, cfg) -> dict:
-        return {N + key: value for key, value in published(cfg).items()}
+        released = {"THRESH_STD": False} if cfg.TRAINER.JOAPR.COMPAT == "released" else {}
+        return {N + key: value for key, value in (published(cfg) | released).items()}
 
     def check_cfg(self, cfg) -> None:
         super().check_cfg(cfg)
         own = cfg.TRAINER.JOAPR
+        check_choices("TRAINER.JOAPR", own, {"COMPAT": ("none", "released")})
         for key, least in (("W", 0), ("WINDOW", 1)):
             if own[key] < least:
                 raise InputError(f"{N}{key} is {own[key]}, but must be at least {least}.")
@@ -95,9 +99,17 @@ class JoAPR(DecidingTrainer, CoOp):
         clean = clean_2 if threshold is None else clean_2 | (seen < threshold)
         if clean.all() or not clean.any():
             clean = clean_2
-        self.is_clean, self.weight = clean, (w if first else w * log_p_y.exp()).float()
+        self.is_clean, self.weight = clean, (w if first else w * self.as_visited(log_p_y.exp())).float()
         self.write_scalar("train/kappa", self.kappa, self.epoch)
         return Decision(clean, w)
+
+    def as_visited(self, p_y: Tensor) -> Tensor:
+        """The items' probabilities [N]; with COMPAT released in the order in which a shuffled loader visits the items,
+        so that an item's weight has the probability of another one."""
+        if self.method_cfg().COMPAT != "released":
+            return p_y
+        seed = derive_seed(base_seed(self.cfg), "visited", self.epoch)
+        return p_y[torch.randperm(len(p_y), generator=torch.Generator().manual_seed(seed)).to(p_y.device)]
 
     def average_loss(self, loss: Tensor) -> Tensor:
         """[N] losses of this round, scaled to [0, 1] over the items, averaged with those of the last rounds."""

@@ -58,8 +58,8 @@ class ListedBatches:
             pin_memory=torch.cuda.is_available() and cfg.USE_CUDA,
         )
 
-    def load(self, batches: list[list[int]], epoch: int) -> SeededLoader:
-        """The loader, set to serve these batches of indices, in this order."""
+    def load(self, batches: list[list[int]], epoch: int, name: str = "listed") -> SeededLoader:
+        """The loader, set to serve these batches of indices, in this order. name: of the random draws."""
         self.order.batches = batches
-        self.loader.set_stream(f"listed, epoch {epoch}")
+        self.loader.set_stream(f"{name}, epoch {epoch}")
         return self.loader

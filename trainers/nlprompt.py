@@ -12,9 +12,11 @@ from .checks import check_choices
 from .clean_noisy import CleanThenNoisy, Decision
 from .coop import CoOp
 from .prompt_ot import COSTS, ot_decision
+from .released_split import released_decision, released_steps
 from .robust_losses import gce
 
 N = "TRAINER.NLPROMPT."
+COMPAT = ("none", "released")
 
 
 @TRAINER_REGISTRY.register()
@@ -39,6 +41,7 @@ class NLPrompt(CleanThenNoisy, CoOp):
         N + "CURRICULUM_EPOCH": 0,
         N + "BEGIN_RATE": 0.3,
         N + "LOSS_ALL": "mae",  # with USE_OT False: mae | ce
+        N + "COMPAT": "none",  # none | released: split and batches as in the released code, see `released_split`
         "LOSS.NAME": "",
     }
     losses = ()
@@ -47,7 +50,7 @@ class NLPrompt(CleanThenNoisy, CoOp):
     def check_cfg(self, cfg) -> None:
         super().check_cfg(cfg)
         own = cfg.TRAINER.NLPROMPT
-        check_choices("TRAINER.NLPROMPT", own, {"OT_COST": COSTS, "LOSS_ALL": ("mae", "ce")})
+        check_choices("TRAINER.NLPROMPT", own, {"OT_COST": COSTS, "LOSS_ALL": ("mae", "ce"), "COMPAT": COMPAT})
         if not own.REG_E > 0:
             raise InputError(f"TRAINER.NLPROMPT.REG_E is {own.REG_E}, but must be above 0.")
         if not 0 < own.BEGIN_RATE <= 1:
@@ -58,9 +61,16 @@ class NLPrompt(CleanThenNoisy, CoOp):
         cfg = self.method_cfg()
         if not cfg.USE_OT:
             return None
+        if cfg.COMPAT == "released":
+            return released_decision(self, cfg.REG_E, cfg.OT_COST, self.budget())
         items = self.training_list
         prob = items.logits().double().softmax(dim=1)
         return ot_decision(prob, items.label, cfg.REG_E, cfg.OT_COST, self.budget())
+
+    def steps(self, decision: Decision) -> list[tuple[str, list[int]]]:
+        if self.method_cfg().COMPAT == "released":
+            return released_steps(self, decision)
+        return super().steps(decision)
 
     def budget(self) -> float:
         """The share of items that can be clean in this epoch."""

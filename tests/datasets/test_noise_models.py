@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from dassl.utils import InputError
-from datasets.noise_models import LABEL_MODELS, count_of, noise_generator, swap_plan
+from datasets.noise_models import LABEL_MODELS, count_of, noise_generator, repeating_swap_plan, swap_plan
 
 C = 7
 LABELS = np.repeat(np.arange(C), 16)
@@ -154,6 +154,25 @@ def test_swapped_images(pair):
         assert all(p >= (pools[c] + 1) // 2 for c, p in wrong)  # from the half that serves the others
         assert all(p < (pools[observed] + 1) // 2 for c, p in row if c == observed)
         assert not pair or {c for c, _ in wrong} == {(observed + 1) % 4}
+
+
+def test_images_swapped_with_repetition():
+    """As PTNL's code draws them: 155 to 160 of 160 images are left, since what was drawn twice for a class counts once;
+    no image goes to two classes."""
+    pools = [60] * 10
+    plans = [repeating_swap_plan(10, 16, 0.5, pools, noise_generator("A", 16, 1, "fp", s)) for s in range(40)]
+    left = [sum(map(len, plan)) for plan in plans]
+    assert 150 <= min(left) < 160 and max(left) <= 160 and len(set(left)) > 3
+    for plan in plans:
+        for observed, row in enumerate(plan):
+            assert len(set(row)) == len(row) and sum(c == observed for c, _ in row) == 8
+            assert all((p < 30) == (c == observed) for c, p in row)
+        everything = [item for row in plan for item in row]
+        assert len(set(everything)) == len(everything)
+    few = repeating_swap_plan(2, 16, 0.5, [10, 60], noise_generator("A", 16, 1, "fp", 1))
+    assert 0 < sum(c == 0 for c, _ in few[0]) <= 5  # eight draws out of five
+    with pytest.raises(InputError, match="class 0 has 16 of its own to draw and 0 of other classes"):
+        repeating_swap_plan(2, 16, 0.5, [60, 1], noise_generator("A", 16, 1, "fp", 1))
 
 
 def test_swaps_need_enough_images():

@@ -151,6 +151,15 @@ def test_swapped_images_keep_the_label_counts(tiny, tmp_path):
     assert all(Path(x.impath).name.startswith(f"{x.gttarget}_train") for x in items)
 
 
+def test_swapped_with_repetition_is_a_type_of_its_own(tiny, tmp_path):
+    pairs = {D + "TYPE": "fp_swap_repeat", D + "RATE": 0.5, "DATASET.NUM_SHOTS": 4, "DATASET.SUBSAMPLE_CLASSES": "base"}
+    dataset = trainer_with(tiny, tmp_path, pairs).dm.dataset
+    items = dataset.train_x
+    assert len(items) == len({x.impath for x in items}) <= 12 and dataset.noise["type"] == "fp_swap_repeat"
+    assert any(x.label != x.gttarget for x in items) and any(x.label == x.gttarget for x in items)
+    assert (tiny.root / "tiny/noise/4shot_split1_base/fp_swap_repeat_r0500_n1.json").is_file()
+
+
 def damaged(tiny, tmp_path, change) -> Path:
     file = tmp_path / "manifest.json"
     trainer_with(tiny, tmp_path, HALF)

@@ -382,3 +382,26 @@ def test_it_does_not_go_on_without_the_losses_seen(tiny, tmp_path):
     del state["losses_seen"]
     with pytest.raises(InputError, match="does not hold the items' losses"):
         fresh.load_extra_state(state)
+
+
+# ---------------------------------------------------------------------- the released code
+
+
+def test_compat_released(tiny, tmp_path):
+    """Variances in the threshold, and from the second round on an item's weight has another item's probability."""
+    released = {N + "COMPAT": "released", N + "W": 0}
+    ours, theirs = built(tiny, tmp_path, NOISY | {N + "W": 0}), built(tiny, tmp_path, NOISY | released)
+    assert (ours.method_cfg().THRESH_STD, theirs.method_cfg().THRESH_STD) == (True, False)
+    assert built(tiny, tmp_path, released | {N + "THRESH_STD": True}).method_cfg().THRESH_STD  # a pair wins
+    first = [trainer.decide() and trainer.weight for trainer in (ours, theirs)]
+    torch.testing.assert_close(*first)
+    for trainer in (ours, theirs):
+        trainer.epoch = 1
+        trainer.decide()
+    items = ours.training_list
+    p_y = items.logits().double().softmax(1).gather(1, items.label[:, None])[:, 0]
+    torch.testing.assert_close(ours.weight, (first[0].double() * p_y).float())
+    visited = theirs.as_visited(p_y)
+    torch.testing.assert_close(theirs.weight, (first[1].double() * visited).float())
+    assert not torch.equal(visited, p_y) and torch.equal(visited.sort().values, p_y.sort().values)
+    assert not torch.allclose(theirs.weight, ours.weight) and torch.equal(ours.as_visited(p_y), p_y)

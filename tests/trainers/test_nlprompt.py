@@ -8,7 +8,9 @@ import math
 import pytest
 import torch
 
+from trainers.clean_noisy import Decision
 from trainers.prompt_ot import transport_plan
+from trainers.released_split import full_batches, underflows
 
 N = "TRAINER.NLPROMPT."
 NOISY = {"DATASET.NOISE.TYPE": "sym_other", "DATASET.NOISE.RATE": 0.5}
@@ -90,3 +92,76 @@ def test_bad_settings_are_one_sentence(tiny, tmp_path, capsys, pairs, says):
     assert tiny.run(tmp_path / "run", "NLPrompt", pairs=pairs) == 2
     error = capsys.readouterr().err.strip().splitlines()
     assert len(error) == 1 and says in error[0] and not (tmp_path / "run").exists()
+
+
+# ---------------------------------------------------------------------- the released code's split
+
+RELEASED = {N + "COMPAT": "released", "DATALOADER.TRAIN_X.BATCH_SIZE": 5}
+
+
+def test_released_split_scores_full_batches_of_random_crops(tiny, tmp_path, monkeypatch):
+    """Of 12 items in batches of 5 two are never scored and count as noisy; the others are seen under random crops."""
+    trainer = built(tiny, tmp_path, RELEASED | NOISY | {N + "REG_E": 0.05})
+    seen = []
+    infer = trainer.model_inference
+    monkeypatch.setattr(trainer, "model_inference", lambda image: seen.append(image.clone()) or infer(image))
+    trainer.set_model_mode("train")
+    decision = trainer.decide()
+    assert trainer.model.training and [len(x) for x in seen] == [5, 5] and seen[0].shape[1:] == (3, 16, 16)
+    order = sum(full_batches(trainer, torch.ones(12, dtype=torch.bool), "scored"), [])
+    assert len(set(order)) == 10 and order != sorted(order)
+    (left,) = [set(range(12)) - set(order)]
+    assert not decision.clean[list(left)].any() and not decision.score[list(left)].any()
+    prob = torch.cat([infer(x) for x in seen]).double().softmax(1).detach()
+    plan, label = transport_plan(-prob, 0.05), trainer.training_list.label
+    expected = torch.zeros(12, dtype=torch.bool)
+    expected[order] = plan.argmax(1) == label[order]
+    assert torch.equal(decision.clean, expected) and expected.any()
+    plain = [trainer.dm.dataset.train_x[i].impath for i in order[:5]]
+    fixed = torch.cat([batch["img"] for batch in trainer.training_list.loader])
+    assert len(plain) == 5 and not torch.allclose(fixed[order[:5]], seen[0])
+    trainer.epoch = 1
+    assert sum(full_batches(trainer, torch.ones(12, dtype=torch.bool), "scored"), []) != order
+
+
+@pytest.mark.parametrize(
+    ("clean", "sizes"),
+    [
+        (7, {"clean": [5], "noisy": [5]}),
+        (4, {"noisy": [5]}),  # fewer than a batch are not trained on at all
+        (0, {"clean": [5, 5]}),  # nothing clean: everything, by cross-entropy
+        (12, {"clean": [5, 5]}),
+    ],
+)
+def test_released_steps_drop_partial_batches(tiny, tmp_path, clean, sizes):
+    trainer = built(tiny, tmp_path, RELEASED)
+    mask = torch.arange(12) < clean
+    decision = Decision(mask, torch.zeros(12))
+    found = {}
+    for part, batch in trainer.steps(decision):
+        found.setdefault(part, []).append(len(batch))
+    assert found == sizes
+    ours = built(tiny, tmp_path, {"DATALOADER.TRAIN_X.BATCH_SIZE": 5}).steps(decision)
+    assert sorted(sum((batch for _, batch in ours), [])) == list(range(12))  # ours: every item, in its own part
+
+
+def test_released_transport_underflows_to_class_zero(tiny, tmp_path):
+    """At REG_E 0.001 the released kernel is zero throughout, and every item is taken for class 0; at 0.01 it is not."""
+    trainer = built(tiny, tmp_path, RELEASED | NOISY | {N + "REG_E": 0.001, "DATALOADER.TRAIN_X.BATCH_SIZE": 4})
+    assert torch.equal(trainer.decide().clean, trainer.training_list.label == 0)
+    for c, reg, zero in ((100, 0.001, True), (100, 0.01, False), (10, 0.001, True)):
+        prob = torch.randn(8, c, generator=torch.Generator().manual_seed(0)).softmax(1)
+        assert underflows(prob, reg) == zero
+    ours = built(tiny, tmp_path, NOISY | {N + "REG_E": 0.001}).decide().clean
+    assert not torch.equal(ours, trainer.training_list.label == 0)
+
+
+def test_a_released_run_and_one_that_cannot_be(tiny, tmp_path, capsys):
+    assert tiny.run(tmp_path / "run", "NLPrompt", pairs=NOISY | RELEASED | {"OPTIM.MAX_EPOCH": 2}) == 0
+    log = (tmp_path / "run" / "log.txt").read_text()
+    assert "batch [2/2]" in log and "batch [3/3]" not in log
+    pairs = RELEASED | {"DATALOADER.TRAIN_X.BATCH_SIZE": 13}
+    assert tiny.run(tmp_path / "small", "NLPrompt", pairs=pairs) == 2
+    assert "of 12 training items neither the clean nor the noisy ones fill a batch of 13" in capsys.readouterr().err
+    assert tiny.run(tmp_path / "bad", "NLPrompt", pairs={N + "COMPAT": "yes"}) == 2
+    assert "COMPAT is 'yes', but must be one of none, released" in capsys.readouterr().err
