@@ -16,11 +16,10 @@ from yacs.config import CfgNode
 
 import datasets  # noqa: F401  registers the datasets
 import trainers  # noqa: F401  registers the methods
-from clipkit import InputError as BackboneInputError
 from dassl.config import get_cfg_default
 from dassl.engine import build_trainer
 from dassl.engine.preemption import stopping_in_good_order
-from dassl.utils import InputError, attach_logger, input_error_sentence, set_random_seed, setup_logger
+from dassl.utils import attach_logger, set_random_seed, setup_logger
 from datasets.adversarial import add_adversarial_defaults, leave_out_unused
 from datasets.noisy import add_noise_defaults, take_aliases
 from plugins.config_keys import add_plugin_keys
@@ -28,8 +27,12 @@ from plugins.hosting import hosted, is_hosted, watch
 from plugins.listing import listing
 from plugins.loading import load_plugins, require
 from runs.config import merge_file, merge_pairs
+from runs.ends import TOLD, error_sentence
 from runs.folder import RunFolder
 from runs.record import environment, write_record
+from runs.same_data import finished_already
+from runs.shown_config import shown_arguments, shown_config
+from runs.tested_model import check_loaded, check_model_given
 from trainers.architecture import contradictions, saved_architecture
 from trainers.backbone import leave_out_unused_tower
 from trainers.discovery import add_dataset_defaults, add_trainer_defaults, dataset_overrides
@@ -102,13 +105,19 @@ def reset_cfg(cfg: CfgNode, args: argparse.Namespace) -> None:
         cfg.SEED = args.seed
 
 
+def default_cfg() -> CfgNode:
+    """All keys with their defaults, but those of --plugin-cfg."""
+    cfg = get_cfg_default()
+    extend_cfg(cfg)
+    return cfg
+
+
 def setup_cfg(args: argparse.Namespace) -> CfgNode:
     """Defaults, dataset YAML, method YAML, named options, the method's settings for the dataset, KEY VALUE pairs.
 
     In a test of a trained model the settings that shape it come last, from its checkpoint.
     """
-    cfg = get_cfg_default()
-    extend_cfg(cfg)
+    cfg = default_cfg()
     cfg.TRAINER.NAME = args.trainer
     add_plugin_keys(cfg, args.plugin_cfg, is_hosted(cfg))
     for file in (args.dataset_config_file, args.config_file):
@@ -142,7 +151,7 @@ def main(args: argparse.Namespace) -> None:
     require(broken, cfg.TRAINER.NAME, cfg.DATASET.NAME)
     with RunFolder(cfg, args) as folder:
         if folder.finished:
-            print(f"Finished already, nothing to do: {folder.results} (remove the folder to run it again)")  # noqa: T201
+            print(finished_already(folder, cfg))  # noqa: T201
             return
         if cfg.SEED >= 0:
             set_random_seed(cfg.SEED)
@@ -152,17 +161,24 @@ def main(args: argparse.Namespace) -> None:
         if cfg.SEED >= 0:
             logger.info("Setting fixed seed: %d", cfg.SEED)
         torch.backends.cudnn.benchmark = torch.cuda.is_available() and cfg.USE_CUDA
-        logger.info("** Arguments **\n%s", "\n".join(f"{k}: {v}" for k, v in sorted(vars(args).items())))
-        logger.info("** Config **\n%s", cfg)
+        logger.info("** Arguments **\n%s", shown_arguments(args))
+        logger.info("** Config **\n%s", shown_config(cfg, default_cfg(), args.plugin_cfg))
         logger.info("** System **\n%s", environment())
+        for note in folder.notes:
+            logger.warning("Warning: %s", note)
         folder.write_config()
         with hosted(cfg):
             trainer = build_trainer(cfg)
             tested = watch(trainer)
             if args.eval_only:
+                check_model_given(trainer, args)
                 trainer.load_model(args.model_dir, epoch=args.load_epoch)
+                check_loaded(trainer, args.model_dir, args.load_epoch)
                 trainer.test()
-            elif not args.no_train:
+            elif args.no_train:
+                logger.info("Built, as --no-train asks for: nothing is trained or tested, and there is no results.json")
+                return
+            else:
                 trainer.train()
         write_record(folder.results, cfg, args, trainer, time.time() - started, tested)
 
@@ -173,9 +189,11 @@ def run(argv: list[str] | None = None) -> int:
     try:
         with stopping_in_good_order():
             main(build_parser().parse_args(argv))
-    except (InputError, BackboneInputError) as error:
+    except TOLD as error:
         sys.stdout = console
-        print(f"error: {input_error_sentence(error)}", file=sys.stderr)  # noqa: T201
+        if not (sentence := error_sentence(error)):
+            raise
+        print(f"error: {sentence}", file=sys.stderr)  # noqa: T201
         return 2
     except KeyboardInterrupt:
         print("interrupted: the same command goes on from the last checkpoint", file=sys.stderr)  # noqa: T201

@@ -172,7 +172,7 @@ def _ask(plugins: Sequence[str], plugin_cfg: Sequence[str]) -> dict:
     from plugins.config_keys import METHODS, add_plugin_keys, leaves, plugin_keys
     from plugins.loading import load_plugins
     from plugins.origin import brought_by, is_plugin
-    from runs.folder import NO_EFFECT, foreign_keys
+    from runs.settings import NO_EFFECT, foreign_keys
 
     from .noise_plan import NAMED
 

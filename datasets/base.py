@@ -57,7 +57,9 @@ class SplitDataset(DatasetBase):
     sizes: ClassVar[tuple[int, int, int, int] | None] = None
     ignored: ClassVar[Sequence[str]] = ()  # folders that are no classes (only for a generated split)
     renames: ClassVar[Mapping[str, str]] = {}  # folder -> class name (only for a generated split)
-    test_only: bool = False  # train_x and test are the same list; NUM_SHOTS and SUBSAMPLE_CLASSES are ignored
+    # No training images: train_x is the test list, for the class names alone (nothing is trained on it, no label of it
+    # made wrong); NUM_SHOTS and SUBSAMPLE_CLASSES are ignored. `train_on` says what to train on.
+    test_only: bool = False
     config_defaults: ClassVar[Mapping[str, object]] = {}  # the dataset's own config keys: dotted name -> default
 
     def __init__(self, cfg) -> None:

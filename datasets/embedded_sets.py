@@ -4,6 +4,8 @@ from dassl.data.datasets import DATASET_REGISTRY
 
 from .base import SplitDataset
 
+SHAPES = "Shapes (configs/datasets/shapes.yaml)"
+
 
 class EmbeddedSet(SplitDataset):
     """A generated set: `dataset_dir` names its generator."""
@@ -34,6 +36,7 @@ class ShapesSketch(EmbeddedSet):
     dataset_dir = "shapes_sketch"
     split_file = "split_zhou_ShapesSketch.json"
     test_only = True
+    train_on = SHAPES
 
 
 @DATASET_REGISTRY.register()
@@ -41,6 +44,7 @@ class ShapesClutter(EmbeddedSet):
     dataset_dir = "shapes_clutter"
     split_file = "split_zhou_ShapesClutter.json"
     test_only = True
+    train_on = SHAPES
 
 
 @DATASET_REGISTRY.register()
@@ -48,6 +52,7 @@ class ShapesInverted(EmbeddedSet):
     dataset_dir = "shapes_inverted"
     split_file = "split_zhou_ShapesInverted.json"
     test_only = True
+    train_on = SHAPES
 
 
 @DATASET_REGISTRY.register()

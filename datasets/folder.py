@@ -85,6 +85,7 @@ class Folder(SplitDataset):
         if not has_train:
             logger.info("Folder: there is no train folder, so the test images stand for it; shots are not drawn")
             self.test_only = True
+            self.train_on = f"another dataset, or put a folder train beside test in {self.image_dir}"
         labels = class_labels(os.path.join(self.image_dir, "train" if has_train else test))
         train, val_items, test_items = (
             self.read_classes(part, labels) if part else [] for part in ("train" if has_train else "", val, test)

@@ -47,6 +47,7 @@ def add_noise(cfg, dataset):
         return dataset
     folder = getattr(dataset, "image_dir", "") or os.path.commonpath([i.impath for i in dataset.train_x])
     if noise.MANIFEST:
+        check_trainable(cfg.DATASET.NAME, dataset)
         manifest = read_manifest(noise.MANIFEST)
         check_fits(manifest, _about(cfg, dataset), noise.MANIFEST)
         if noise.get("VAL", False) and not manifest.val:
@@ -89,8 +90,18 @@ def _log(manifest: Manifest, stats: dict) -> None:
 WRAPPERS.append(add_noise)
 
 
+def check_trainable(name: str, dataset) -> None:
+    """Raises InputError for a dataset that is for testing only: it has no training labels to make wrong."""
+    if getattr(dataset, "test_only", False):
+        raise InputError(
+            f"{name} is for testing only, so there are no training labels for DATASET.NOISE to make wrong: train with "
+            f"noise on {dataset.train_on or 'another dataset'}, and test without it."
+        )
+
+
 def make_manifest(cfg, dataset, folder: str) -> Manifest:
     """The noise of `cfg` on the dataset's clean training list; `folder`: what paths are relative to."""
+    check_trainable(cfg.DATASET.NAME, dataset)
     noise, classes = cfg.DATASET.NOISE, len(dataset.classnames)
     if noise.TYPE not in TYPES:
         raise InputError(f"DATASET.NOISE.TYPE is {noise.TYPE!r}, but must be one of {', '.join(TYPES)}.")

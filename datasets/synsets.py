@@ -60,6 +60,7 @@ class SynsetTestSet(SplitDataset):
     """A shifted test set for models trained on ImageNet, with its own copy of `classnames.txt`."""
 
     test_only = True
+    train_on = "ImageNet (configs/datasets/imagenet.yaml)"
 
     def load_items(self) -> tuple[list[Datum], list[Datum], list[Datum]]:
         self.require_images()

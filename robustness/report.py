@@ -17,9 +17,10 @@ from yacs.config import CfgNode
 from attacks import AttackSettings
 from attacks.settings import fraction
 from dassl.utils import atomic_path, write_json
-from runs.folder import RunFolder, settings_hash
+from runs.folder import RunFolder
 from runs.record import git_revision, versions
 from runs.robust_protocol import MODES
+from runs.settings import settings_hash
 from trainers.test_time_outputs import calibration_error
 
 from .checks import Check, label

@@ -23,6 +23,8 @@ from plugins.loading import load_plugins, require
 from runs.folder import RunFolder
 from runs.record import backbone, hardware
 from runs.robust_protocol import MODES, check_mode
+from runs.same_data import finished_already
+from runs.tested_model import check_loaded, check_model_given
 
 from . import checks, controls
 from .attackers import Stored, attacker_of
@@ -90,7 +92,7 @@ def main(args: Namespace, options: Options) -> None:
     folder.settings |= {"evaluation": MODES[mode], "checks": options.checks, "check_images": options.check_images}
     with folder:
         if folder.finished:
-            print(f"Finished already, nothing to do: {folder.results} (remove the folder to run it again)")  # noqa: T201
+            print(finished_already(folder, cfg))  # noqa: T201
             return
         if cfg.SEED >= 0:
             set_random_seed(cfg.SEED)
@@ -101,7 +103,9 @@ def main(args: Namespace, options: Options) -> None:
         with hosted(cfg):
             trainer = build_trainer(cfg)
             watch(trainer)
+            check_model_given(trainer, args)
             trainer.load_model(args.model_dir, epoch=args.load_epoch)
+            check_loaded(trainer, args.model_dir, args.load_epoch)
             found = evaluate(trainer, mode, options)
         write(found, folder, args)
 

@@ -1,12 +1,13 @@
-"""The folder of one run: is it finished, does it belong to another config, and cleaning up after bad input."""
+"""The folder of one run: is it finished, does it belong to another config, and cleaning up after an error."""
 
 from __future__ import annotations
 
-import hashlib
 import json
+import math
+import os
+import shutil
 import time
 from argparse import Namespace
-from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 
@@ -14,108 +15,149 @@ from filelock import FileLock, Timeout
 from yacs.config import CfgNode
 
 from clipkit import InputError as BackboneInputError
-from dassl.data.datasets import DATASET_REGISTRY
-from dassl.engine import TRAINER_REGISTRY
-from dassl.utils import InputError, atomic_path
-from plugins.config_keys import ADDED, plugin_keys
-from plugins.origin import is_plugin
+from dassl.utils import DivergedError, InputError, atomic_path, read_json
 
-from .config import all_keys
+from .settings import settings
 
-# Keys that change where or how fast a run works, but no number in its result.
-NO_EFFECT = {
-    "OUTPUT_DIR", "RESUME", "VERBOSE", "DATASET.ROOT", "TEST.FEATURE_BANK",
-    "DATALOADER.NUM_WORKERS", "DATALOADER.DECODED_CACHE_MB", "DATALOADER.PERSISTENT_WORKERS",
-    "TRAIN.PRINT_FREQ", "TRAIN.CHECKPOINT_FREQ", "TRAIN.ROLLING_SECONDS", "TRAIN.TENSORBOARD",
-    "TRAIN.WATCH_EVERY", "TEST.COMPUTE_CMAT",
-    "MODEL.BACKBONE.SPEC",  # a file is read as its statement says, or refused: the numbers are those of the weights
-}  # fmt: skip
-
-
-def settings(cfg: CfgNode, args: Namespace) -> dict[str, object]:
-    """What identifies a run: the resolved config without keys that change no number, and what is done with it.
-
-    Plain JSON values. Settings of other methods are left out.
-    """
-    foreign = foreign_keys(cfg, getattr(args, "plugin_cfg", ()))
-    found = {"mode": "test" if args.eval_only else "build" if args.no_train else "train"}
-    if args.eval_only and args.model_dir:
-        found["model"] = f"{args.model_dir}@{args.load_epoch}"
-    for key in all_keys(cfg):
-        if key not in NO_EFFECT and key not in foreign:
-            found[key] = _value(cfg, key.split("."))
-    return json.loads(json.dumps(found, default=list))
-
-
-def settings_hash(found: dict[str, object]) -> str:
-    """16 hex digits over `settings`."""
-    return hashlib.sha256(json.dumps(found, sort_keys=True).encode()).hexdigest()[:16]
+ROOT = "# root: "  # begins the second line of config.yaml
 
 
 class RunFolder:
     """Context manager around a run's folder; holds a lock on it.
 
-    Entering raises InputError when the folder holds a run with other settings, or another process is at work there.
-    Leaving with bad input takes away what this run had just created, so that nothing half-written stays.
+    Entering raises InputError when the folder cannot be written, holds a run with other settings, or another process is
+    at work there. A run is what has a results.json or a checkpoint: what came to its end before, by an error or by
+    force, does not stand in the way of other settings.
+    Leaving with an error takes away what this run had just created, and puts back what it had replaced, so that nothing
+    half-written stays; of an error that is no bad input the log stays, and so do trained epochs.
+    `notes`: sentences for the log.
     """
 
     def __init__(self, cfg: CfgNode, args: Namespace) -> None:
+        if not isinstance(cfg.OUTPUT_DIR, str):
+            raise InputError(f"OUTPUT_DIR is {cfg.OUTPUT_DIR}, but must be the name of a folder (--output-dir FOLDER).")
         self.cfg, self.path = cfg, Path(cfg.OUTPUT_DIR)
         self.results, self.config = self.path / "results.json", self.path / "config.yaml"
         self.settings = settings(cfg, args)
         self.finished = False
+        self.notes: list[str] = []
+        self._before: dict[Path, bytes] = {}  # files of others that are written anew
         self._lock = FileLock(self.path / ".lock")
 
     def __enter__(self) -> RunFolder:
-        self.missing = [p for p in (self.path, *self.path.parents) if not p.exists()]  # deepest first
-        self.had = set(self.path.glob("*"))
-        self.path.mkdir(parents=True, exist_ok=True)
+        self._open()
         try:
-            self._lock.acquire(timeout=0)
-        except Timeout:
-            text = f"Another process is working in {self.path}; wait for it, or give another --output-dir."
-            raise InputError(text) from None
-        try:
-            theirs = self._recorded()
-            if theirs is not None and theirs != self.settings:
+            theirs, record = self._recorded(), self._record()
+            if self._holds_a_run() and theirs is not None and theirs != self.settings:
                 raise InputError(self._difference(theirs))
         except InputError:
             self._release()
             raise
-        self.finished = theirs is not None and self.results.is_file()
+        self.finished = theirs == self.settings and record is not None
         return self
 
+    def _open(self) -> None:
+        """Makes the folder and locks it."""
+        self.missing, self.had, self.had_checkpoint = [], set(), False
+        try:
+            self.missing = [p for p in (self.path, *self.path.parents) if not p.exists()]  # deepest first
+            self.path.mkdir(parents=True, exist_ok=True)
+            self.had, self.had_checkpoint = set(self.path.glob("*")), self._checkpoints()
+            self._lock.acquire(timeout=0)
+        except Timeout:
+            text = f"Another process is working in {self.path}; wait for it, or give another --output-dir."
+            raise InputError(text) from None
+        except (OSError, ValueError, NotImplementedError) as error:
+            self._remove_folders()
+            reason = getattr(error, "strerror", None) or error
+            where = str(self.path) if len(str(self.path)) < 200 else f"{str(self.path)[:200]}..."
+            raise InputError(
+                f"{where} cannot be the folder of a run ({reason}); give an --output-dir (OUTPUT_DIR) that can be "
+                "written."
+            ) from None
+
     def __exit__(self, kind, error, traceback) -> None:
-        bad_input = kind is not None and issubclass(kind, (InputError, BackboneInputError))
-        if bad_input and not any(self.path.glob("*/checkpoint")):  # trained epochs are worth keeping
-            for file in set(self.path.glob("*")) - self.had:
-                if file.is_file():
-                    file.unlink()
+        failed = kind is not None and issubclass(kind, Exception)  # a run that was stopped from outside is no failure
+        bad_input = failed and issubclass(kind, (InputError, BackboneInputError))
+        if failed and not self._worth_keeping(error):
+            self._undo(keep=set() if bad_input else {self.path / "log.txt"})
         self._release()
-        if bad_input:
-            for folder in self.missing:
-                with suppress(OSError):  # not empty
-                    folder.rmdir()
+        if failed:
+            self._remove_folders()
+
+    def _worth_keeping(self, error: Exception) -> bool:
+        """Trained epochs are; not the only checkpoint of a training that has diverged."""
+        models = set(self.path.glob("*/model*.tar*"))
+        diverged = isinstance(error, DivergedError) and len(models) == len({file.parent for file in models})
+        return self._checkpoints() and not (diverged and not self.had_checkpoint)
+
+    def _undo(self, keep: set[Path]) -> None:
+        for path in set(self.path.glob("*")) - self.had - keep:
+            if path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path, ignore_errors=True)
+            else:
+                path.unlink()
+        for path, content in self._before.items():
+            if path not in keep:
+                path.write_bytes(content)
+
+    def _remove_folders(self) -> None:
+        for folder in self.missing:
+            with suppress(OSError):  # not empty, or never made
+                folder.rmdir()
 
     def put_old_log_aside(self) -> None:
         """An interrupted run's log.txt becomes log.txt-<its date>, so that log.txt is where the run ends."""
         log = self.path / "log.txt"
         if log.is_file():
+            self._before[log] = log.read_bytes()
             stamp = time.strftime("%Y-%m-%d-%H-%M-%S", time.localtime(log.stat().st_mtime))
             while (old := self.path / f"log.txt-{stamp}").exists():
                 stamp += "+"
             log.rename(old)
 
     def write_config(self) -> None:
-        """The resolved config, and the settings that identify the run in its first line."""
-        text = f"# settings: {json.dumps(self.settings, sort_keys=True)}\n{self.cfg.dump()}"
+        """The resolved config; the settings that identify the run and the data's root are in its first two lines."""
+        if self.config.is_file():
+            self._before[self.config] = self.config.read_bytes()
+        head = f"# settings: {json.dumps(self.settings, sort_keys=True)}\n{ROOT}{json.dumps(self._root())}\n"
         with atomic_path(self.config) as temporary:
-            Path(temporary).write_text(text)
+            Path(temporary).write_text(head + self.cfg.dump(), encoding="utf-8")
+
+    def moved(self) -> bool:
+        """Has the run that is in the folder met its data under another root than this one's?"""
+        with suppress(OSError, ValueError):
+            second = self.config.read_text(encoding="utf-8").split("\n")[1]
+            return json.loads(second.removeprefix(ROOT)) != self._root()
+        return True  # a run of an older version
+
+    def _root(self) -> str:
+        return os.path.realpath(os.path.expanduser(str(self.cfg.DATASET.ROOT)))
 
     def _recorded(self) -> dict | None:
-        with suppress(OSError, json.JSONDecodeError):
+        with suppress(OSError, ValueError):
             return json.loads(self.config.read_text().partition("\n")[0].removeprefix("# settings: "))
         return None
+
+    def _record(self) -> dict | None:
+        """results.json; None where there is none. A damaged one counts as none, and is told of."""
+        if not os.path.lexists(self.results):
+            return None
+        if not self.results.is_file():
+            raise InputError(f"{self.results} is no file, so this run could not write its result there; remove it.")
+        with suppress(OSError, ValueError, KeyError, TypeError, AttributeError):
+            record = read_json(self.results)
+            accuracy = (record.get("results") or {}).get("accuracy", 0.0)
+            if record["settings_hash"] and math.isfinite(accuracy):
+                return record
+        self.notes.append(f"{self.results} is damaged or no result, so the run does not count as finished: repeated")
+        return None
+
+    def _checkpoints(self) -> bool:
+        return any(self.path.glob("*/checkpoint"))
+
+    def _holds_a_run(self) -> bool:
+        return self.results.is_file() or self._checkpoints()
 
     def _difference(self, theirs: dict) -> str:
         keys = sorted(k for k in theirs.keys() | self.settings.keys() if theirs.get(k) != self.settings.get(k))
@@ -127,40 +169,3 @@ class RunFolder:
         self._lock.release()
         with suppress(OSError):
             (self.path / ".lock").unlink()
-
-
-def _value(cfg: CfgNode, path: list[str]) -> object:
-    for part in path:
-        cfg = cfg[part]
-    return cfg
-
-
-def foreign_keys(cfg: CfgNode, plugin_cfg: Iterable[str] = ()) -> set[str]:
-    """Keys that say nothing about a run: those that only other methods declare, or plugins that it does not use.
-
-    plugin_cfg: the files of --plugin-cfg; they declare keys of a plugin's trainer. Of a trainer without any declared
-    keys all are its own, but those of other plugins.
-    """
-    if cfg.TRAINER.NAME not in TRAINER_REGISTRY:
-        return set()
-    method = TRAINER_REGISTRY.get(cfg.TRAINER.NAME)
-    trainers, datasets = (
-        [registry.get(name) for name in registry.registered_names()]
-        for registry in (TRAINER_REGISTRY, DATASET_REGISTRY)
-    )
-    used = (method, DATASET_REGISTRY.get(cfg.DATASET.NAME) if cfg.DATASET.NAME in DATASET_REGISTRY else None)
-    strangers = [kind for kind in (*trainers, *datasets) if is_plugin(kind) and kind not in used]
-    others = _declared(strangers) - _declared(kind for kind in (*trainers, *datasets) if kind not in strangers)
-    own = getattr(method, "config_defaults", None)
-    if not is_plugin(method):
-        others |= ADDED
-    elif theirs := plugin_keys(plugin_cfg):
-        own = {*(own or ()), *theirs}
-    if own is None:
-        return others
-    unused = {key for key in all_keys(cfg) if key.startswith("TRAINER.") and key.count(".") > 1}
-    return (_declared(trainers) | unused | others) - set(own)
-
-
-def _declared(kinds: Iterable[type]) -> set[str]:
-    return {key for kind in kinds for key in getattr(kind, "config_defaults", {})}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import hashlib
 import json
 import platform
 import resource
@@ -19,11 +18,12 @@ import torch
 from yacs.config import CfgNode
 
 from dassl.data.datasets import DATASET_REGISTRY
+from dassl.data.facts import data_facts, list_facts
 from dassl.engine import TRAINER_REGISTRY
 from dassl.utils import write_json
 from plugins.origin import provenance
 
-from .folder import settings, settings_hash
+from .settings import settings, settings_hash
 
 PACKAGES = ("torch", "torchvision", "clip-anytorch", "numpy", "pillow", "scikit-learn", "safetensors", "torchattacks")
 
@@ -31,7 +31,7 @@ PACKAGES = ("torch", "torchvision", "clip-anytorch", "numpy", "pillow", "scikit-
 def write_record(
     path: Path, cfg: CfgNode, args: Namespace, trainer, seconds: float, tested: Mapping | None = None
 ) -> None:
-    """Writes results.json atomically. `results` is None when the run tested nothing (--no-train).
+    """Writes results.json atomically. `results` is None when the run tested nothing (TEST.NO_TEST).
 
     tested: {"accuracy"} that a plugin's `test()` gave; it counts where the evaluator found another one, or none.
     """
@@ -58,7 +58,8 @@ def write_record(
         "classnames": list(data.classnames),
         "noise": getattr(data, "noise", None),
         "adversarial": getattr(data, "adversarial", None),
-        "items": {"train": _items_hash(data.train_x), "test": _items_hash(data.test)},
+        "items": {"train": list_facts(data.train_x), "test": list_facts(data.test)},
+        "data": trainer.data_met() if hasattr(trainer, "data_met") else data_facts(data),
         "settings_hash": settings_hash(found),
         "config": _plain(cfg),
         **hardware(trainer),
@@ -135,12 +136,6 @@ def peak_memory(device: torch.device) -> int:
         return torch.cuda.max_memory_allocated(device)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else peak * 1024
-
-
-def _items_hash(items) -> dict:
-    """Count and hash of (last two path parts, label) of a split: two runs with the same hash met the same images."""
-    text = "\n".join(f"{'/'.join(Path(i.impath).parts[-2:])} {i.label}" for i in items or [])
-    return {"count": len(items or []), "sha256": hashlib.sha256(text.encode()).hexdigest()[:16]}
 
 
 def _identity(trainer) -> dict:

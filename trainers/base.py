@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import functools
 import logging
-import math
 from collections.abc import Callable
 
 import torch
@@ -15,12 +14,15 @@ from torch import Tensor, nn
 
 from clipkit import FeatureBank, ImageEncoder, TextEncoder, derive_seed, fingerprint, frozen_text, normalize
 from dassl.engine import TrainerX
+from dassl.engine.asked_split import check_split
 from dassl.metrics import compute_accuracy
 from dassl.optim import build_lr_scheduler, build_optimizer
 from dassl.utils import load_pretrained_weights
+from dassl.utils.finite import check_loss, check_weights
 
 from .backbone import shared_clip
 from .checkpoints import load_learner
+from .coinciding import warn_if_coinciding
 from .label_filter import filter_training_list
 from .memorisation import MemorisationCurves, start_curves
 from .other_accuracies import OtherAccuracies
@@ -85,6 +87,7 @@ class PromptTrainer(TrainerX):
             self.record["visual_weights"] = {"path": backbone.VISUAL_WEIGHTS, "sha256": self.clip.visual_weights}
         self._kept: dict = {}  # see `once`
         self._counted: OtherAccuracies | None = None  # while a test is under way
+        self._coincide = False  # do all classes have the same feature? said once
         self.curves: MemorisationCurves | None = None
         if cfg.SEED >= 0:  # the initial prompts depend on the seed alone, not on what was drawn before
             torch.manual_seed(derive_seed(cfg.SEED, "learner"))
@@ -95,6 +98,7 @@ class PromptTrainer(TrainerX):
         self.model.to(self.device)
         if cfg.MODEL.INIT_WEIGHTS:
             load_pretrained_weights(self.model, cfg.MODEL.INIT_WEIGHTS)
+            check_weights(self.model, cfg.MODEL.INIT_WEIGHTS, "its training has diverged, or the file is damaged")
         logger.info("Learnable tensors: %s numbers", f"{sum(p.numel() for p in self.model.parameters()):,}")
         self.optim = build_optimizer(self.model, cfg.OPTIM)
         self.sched = build_lr_scheduler(self.optim, cfg.OPTIM)
@@ -148,7 +152,12 @@ class PromptTrainer(TrainerX):
 
     def text_features(self) -> Tensor:
         """`encode_text()`, once a test and not once a batch."""
-        return self.once("text features", self.encode_text)
+        return self.once("text features", self._text_features)
+
+    def _text_features(self) -> Tensor:
+        text = self.encode_text()
+        self._coincide = self._coincide or warn_if_coinciding(text)  # once a run
+        return text
 
     def frozen_text(self, texts: list[str], normalized: bool = True) -> Tensor:
         """[N, d] features of fixed texts under the frozen tower, from disk where this backbone has met them before."""
@@ -170,8 +179,7 @@ class PromptTrainer(TrainerX):
             summary.update({f"loss_{name}": term for name, term in terms.items()})
         # one transfer from the device for everything that is logged
         values = torch.stack([v.detach().float() for v in summary.values()]).tolist()
-        if not math.isfinite(values[0]):
-            raise FloatingPointError("Loss is infinite or NaN!")
+        check_loss(self, values[0], {name: x for name, x in zip(summary, values, strict=True) if "loss_" in name})
         if self.curves is not None:
             self.curves.losses.append(values[0])
         self.scaler.step(self.optim)
@@ -237,7 +245,8 @@ class PromptTrainer(TrainerX):
     def test(self, split: str | None = None) -> float:
         """Dassl's test; a frozen image tower takes its features from the bank and runs at most once per image."""
         split = split or self.cfg.TEST.SPLIT
-        name = "val_loader" if split == "val" and self.val_loader is not None else "test_loader"
+        check_split(self, split)
+        name = "val_loader" if split == "val" else "test_loader"
         images = getattr(self, name)
         if self.frozen_image_encoder and self.cfg.TEST.get("FEATURE_BANK", True):
             setattr(self, name, self.banked(images))
@@ -273,7 +282,7 @@ class PromptTrainer(TrainerX):
             return
         self._kept.clear()
         for name in self.get_model_names():
-            load_learner(self._models[name], directory, name, epoch, self.run_identity())
+            load_learner(self._models[name], directory, name, epoch, self.run_identity(), self.lab2cname)
 
     def extra_state(self) -> dict:
         """What a resumed run needs beside weights, optimizer and schedule: the loss scale of amp."""

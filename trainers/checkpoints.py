@@ -8,8 +8,11 @@ from pathlib import Path
 from torch import nn
 
 from clipkit import InputError
+from dassl.engine.class_rows import check_classes
 from dassl.utils import load_checkpoint
 from dassl.utils.torch_file import entry, state_dict_in, unusable
+
+from .class_evidence import same_class_names
 
 logger = logging.getLogger(__name__)
 
@@ -22,12 +25,15 @@ def checkpoint_path(directory: str, name: str, epoch: int | None) -> Path:
     return Path(directory) / name / (f"model.pth.tar-{epoch}" if epoch is not None else "model-best.pth.tar")
 
 
-def load_learner(learner: nn.Module, directory: str, name: str, epoch: int | None, run: dict) -> None:
+def load_learner(
+    learner: nn.Module, directory: str, name: str, epoch: int | None, run: dict, lab2cname: dict[int, str]
+) -> None:
     """Loads every tensor of `learner`; keys that it does not have (a reference's frozen CLIP) are left alone.
 
     `run` is the trainer's `run_identity()`: where the file names another method or backbone, it is refused.
-    Raises InputError for a missing file, another method's or backbone's file, missing keys, other shapes, and values
-    that are not finite numbers.
+    `lab2cname`: the run's classes, label -> name. Raises InputError for a missing file, another method's or backbone's
+    file, missing keys, other shapes, values that are not finite numbers, and other classes where the learner has
+    something for each.
     """
     path = checkpoint_path(directory, name, epoch)
     if not path.is_file():
@@ -41,7 +47,8 @@ def load_learner(learner: nn.Module, directory: str, name: str, epoch: int | Non
                 f"{path} was trained with another {what} ({saved.get(shown)}) than this run's ({run[shown]}); "
                 f"give the folder of a run that fits, or change the {what}."
             )
-    state = {k: v for k, v in state_dict_in(checkpoint, path).items() if k.rpartition(".")[2] not in CLASS_BUFFERS}
+    whole = state_dict_in(checkpoint, path)
+    state = {k: v for k, v in whole.items() if k.rpartition(".")[2] not in CLASS_BUFFERS}
     wanted = learner.state_dict()
     missing = [k for k in wanted if k not in state]
     if missing:
@@ -54,6 +61,7 @@ def load_learner(learner: nn.Module, directory: str, name: str, epoch: int | Non
             advice = "use the training run's config and backbone" if "shape" in why else "give another checkpoint"
             raise InputError(f"{path}: {why}; {advice}.")
     learner.load_state_dict({k: state[k] for k in wanted})
+    check_classes(learner, checkpoint, lab2cname, str(path), same_class_names(learner, whole))
     logger.info('Loading weights to %s from "%s" (epoch = %s)', name, path, checkpoint.get("epoch"))
 
 

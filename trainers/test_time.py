@@ -14,7 +14,7 @@ from torch import Tensor
 
 from clipkit import ImageEncoder, InputError, TextEncoder, normalize
 from clipkit.tokens import token_count
-from dassl.utils import base_seed
+from dassl.utils import DivergedError, base_seed
 from dassl.utils.progress import progress
 
 from .base import PromptTrainer
@@ -157,9 +157,14 @@ class TestTimeTrainer(PromptTrainer):
         """`respond` for images from a loader."""
         views = torch.stack([self.views.finish(image, self.device) for image in images])
         before, after = self.respond(views, [image.seed for image in images])
-        if not bool(after.isfinite().all()):
-            row = int((~after.isfinite()).any(dim=1).nonzero()[0])
-            raise FloatingPointError(f"The output for image {images[row].path or row} is infinite or NaN.")
+        wrong = ~(before.isfinite().all(dim=1) & after.isfinite().all(dim=1))
+        if bool(wrong.any()):
+            row = int(wrong.nonzero()[0])
+            raise DivergedError(
+                f"The output for image {images[row].path or row} is infinite or NaN: lower the rate of the steps "
+                f"({self.node}.LR) or take {self.node}.PREC fp32; if it is so without steps ({self.node}.STEPS 0), the "
+                "backbone's weights are damaged."
+            )
         return before, after
 
     # ------------------------------------------------------------------ testing

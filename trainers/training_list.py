@@ -9,6 +9,7 @@ from torch import Tensor
 
 from dassl.data.data_manager import build_data_loader
 from dassl.data.transforms import build_transform
+from dassl.utils.finite import check_outputs
 
 
 class TrainingList:
@@ -54,4 +55,6 @@ class TrainingList:
             found = [trainer.model_inference(trainer.parse_batch_test(batch)[0]) for batch in self.batches]
         finally:
             trainer.set_model_mode(mode)
-        return torch.cat(found).float()
+        logits = torch.cat(found).float()
+        check_outputs(logits.max(dim=1).values, "The output for the training list")
+        return logits

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 
+from dassl.data.facts import data_facts, difference
 from dassl.utils.checkpoint import (
     BEST_NAME,
     last_checkpoint_name,
@@ -14,8 +15,11 @@ from dassl.utils.checkpoint import (
     save_checkpoint,
 )
 from dassl.utils.errors import InputError, MissingFileError
+from dassl.utils.finite import check_saved, check_weights
 
 from . import preemption
+from .class_rows import by_label, check_classes
+from .guards import check_training
 from .models import ModelKeeper
 
 logger = logging.getLogger(__name__)
@@ -27,6 +31,7 @@ class TrainerBase(ModelKeeper):
     def __init__(self) -> None:
         super().__init__()
         self._writer = None
+        self._data_met: dict | None = None
         self._rolling_file = ""  # the checkpoint that the next save replaces; see rolling.py
 
     # ---- checkpoints
@@ -34,8 +39,13 @@ class TrainerBase(ModelKeeper):
     def save_model(
         self, epoch: int, directory: str, is_best: bool = False, val_result: float | None = None, model_name: str = ""
     ) -> None:
-        """Write a checkpoint of each registered model after the epoch of index `epoch` (0-based) to `directory`."""
+        """Write a checkpoint of each registered model after the epoch of index `epoch` (0-based) to `directory`.
+
+        Raises DivergedError, and saves nothing, where a weight is infinite or NaN.
+        """
         finished = epoch + 1 == getattr(self, "max_epoch", None)
+        for name in self.get_model_names():
+            check_saved(self, name, epoch)
         for i, name in enumerate(self.get_model_names()):
             optim, sched = self._optims[name], self._scheds[name]
             state = {
@@ -50,13 +60,21 @@ class TrainerBase(ModelKeeper):
                 "rolling_file": self._rolling_file,
                 "run": self.run_identity(),
                 "extra": self.extra_state() if i == 0 else {},
-                "classnames": list(getattr(self, "lab2cname", {}).values()),
+                "classnames": by_label(getattr(self, "lab2cname", {})),
+                "data": self.data_met(),
             }
             save_checkpoint(state, os.path.join(directory, name), is_best=is_best, model_name=model_name)
 
     def run_identity(self) -> dict:
         """What must agree between a checkpoint and the run that resumes from it; plain values."""
         return {}
+
+    def data_met(self) -> dict:
+        """`data_facts` of the dataset as it was when the training began: a method may change its lists later."""
+        if self._data_met is None:
+            dataset = getattr(getattr(self, "dm", None), "dataset", None)
+            self._data_met = {} if dataset is None else data_facts(dataset)
+        return self._data_met
 
     def extra_state(self) -> dict:
         """What else a resumed run needs (a running average, say): tensors and plain values.
@@ -86,6 +104,8 @@ class TrainerBase(ModelKeeper):
         for i, (name, path) in enumerate(zip(names, self._common_files(folders), strict=True)):
             checkpoint = resume_state(path, self._models[name], self._optims[name], self._scheds[name])
             self._check_identity(checkpoint.get("run") or {}, path)
+            self._check_data(checkpoint.get("data"), path)
+            check_weights(self._models[name], path, "its training has diverged; remove the folder to start again")
             start_epoch = checkpoint.get("epoch", 0)
             if i == 0:
                 self._rolling_file = checkpoint.get("rolling_file") or ""
@@ -125,6 +145,18 @@ class TrainerBase(ModelKeeper):
                 "or delete that one to start again; to evaluate a trained model use its folder as model folder instead"
             )
 
+    def _check_data(self, saved: dict | None, path: str) -> None:
+        if not saved:
+            logger.warning("Warning: %s does not say which images it was trained on; they are taken to be these", path)
+            return
+        if wrong := difference(saved, self.data_met()):
+            unseeded = self.run_identity().get("SEED", 0) < 0
+            why = "without a seed (--seed) each start draws its own" if unseeded else "bring back the data of then"
+            raise InputError(
+                f"{path} cannot be resumed: the data has changed since, {wrong}; {why}, use another output folder, or "
+                "delete that one to start again."
+            )
+
     def load_model(self, directory: str, epoch: int | None = None) -> None:
         """Load `directory`/<name>/model-best.pth.tar, or model.pth.tar-<epoch>, into each registered model."""
         if not directory:
@@ -136,6 +168,8 @@ class TrainerBase(ModelKeeper):
                 raise MissingFileError(f'No model at "{path}": check the model folder and the epoch')
             checkpoint = load_checkpoint(path)
             load_model_state(self._models[name], checkpoint, path, "Check the method's settings and the backbone")
+            check_weights(self._models[name], path, "its training has diverged, or the file is damaged; train again")
+            check_classes(self._models[name], checkpoint, getattr(self, "lab2cname", {}), path)
             result = checkpoint.get("val_result")
             result = f"{result:.1f}" if isinstance(result, (int, float)) else "none"
             logger.info("Load %s to %s (epoch=%s, val_result=%s)", path, name, checkpoint.get("epoch"), result)
@@ -170,6 +204,8 @@ class TrainerBase(ModelKeeper):
         """Train from epoch index `start_epoch`, which `before_train` may change, up to `max_epoch` epochs."""
         self.start_epoch = start_epoch
         self.max_epoch = max_epoch
+        check_training(self)
+        self.data_met()
         self.before_train()
         for self.epoch in range(self.start_epoch, self.max_epoch):  # noqa: B020 (hooks read self.epoch)
             with preemption.epoch(self):

@@ -7,6 +7,7 @@ from collections import OrderedDict
 import torch
 from torch import Tensor, nn
 
+from dassl.utils.finite import check_loss
 from dassl.utils.tools import tolist_if_not
 
 from .gradients import without_conflict
@@ -60,8 +61,8 @@ class ModelKeeper:
         return self._optims[name].param_groups[0]["lr"]
 
     def detect_anomaly(self, loss: Tensor) -> None:
-        if not torch.isfinite(loss).all():
-            raise FloatingPointError("Loss is infinite or NaN!")
+        """Raises DivergedError, a FloatingPointError, for a loss that is infinite or NaN."""
+        check_loss(self, loss)
 
     def model_zero_grad(self, names: str | list[str] | None = None) -> None:
         for name in self.get_model_names(names):
@@ -69,7 +70,7 @@ class ModelKeeper:
                 self._optims[name].zero_grad()
 
     def model_backward(self, loss: Tensor) -> None:
-        """Backward, unless the loss is infinite or NaN: FloatingPointError."""
+        """Backward, unless the loss is infinite or NaN: DivergedError."""
         self.detect_anomaly(loss)
         loss.backward()
 

@@ -19,7 +19,9 @@ from dassl.utils.progress import progress
 from dassl.utils.randomness import base_seed, derive_seed, seeded, set_random_seed
 from dassl.utils.torchtools import count_num_param, load_pretrained_weights
 
+from .asked_split import check_split
 from .base import TrainerBase
+from .guards import check_resume
 from .rolling import RollingCheckpoint
 
 logger = logging.getLogger(__name__)
@@ -86,6 +88,7 @@ class SimpleTrainer(TrainerBase):
         if cfg.SEED < 0 and not cfg.DATALOADER.get("UPSTREAM_RNG", False):
             set_random_seed(base_seed(cfg))  # so that the logged seed, given next time, repeats this run
         self.build_data_loader()
+        check_split(self, cfg.TEST.SPLIT)
         self.build_model()
         self.evaluator = build_evaluator(cfg, lab2cname=self.lab2cname)
         self.best_result = -math.inf
@@ -142,6 +145,7 @@ class SimpleTrainer(TrainerBase):
         super().train(self.start_epoch, self.max_epoch)
 
     def before_train(self) -> None:
+        check_resume(self.cfg.RESUME, self.output_dir)
         if self.get_model_names():
             self.start_epoch = self.resume_model_if_exist(self.cfg.RESUME or self.output_dir)
         else:
@@ -179,14 +183,15 @@ class SimpleTrainer(TrainerBase):
 
     @torch.no_grad()
     def test(self, split: str | None = None) -> float:
-        """Evaluate on `split` ("val" or "test"; default TEST.SPLIT); returns the first result, the accuracy."""
+        """Evaluate on `split` ("val" or "test"; default TEST.SPLIT); returns the first result, the accuracy.
+
+        Raises InputError for "val" where there are no validation images, and for outputs that are infinite or NaN.
+        """
         self.set_model_mode("eval")
         self.evaluator.reset()
         split = split or self.cfg.TEST.SPLIT
-        if split == "val" and self.val_loader is not None:
-            data_loader = self.val_loader
-        else:
-            split, data_loader = "test", self.test_loader
+        check_split(self, split)
+        split, data_loader = ("val", self.val_loader) if split == "val" else ("test", self.test_loader)
         logger.info("Evaluate on the *%s* set", split)
         if self.cfg.DATALOADER.get("UPSTREAM_RNG", False):
             self._evaluate(data_loader, split)

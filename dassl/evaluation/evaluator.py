@@ -14,6 +14,7 @@ from torch import Tensor
 
 from dassl.utils.errors import CheckError, InputError
 from dassl.utils.files import atomic_path, mkdir_if_missing
+from dassl.utils.finite import check_outputs
 
 from .build import EVALUATOR_REGISTRY
 
@@ -56,8 +57,10 @@ class Classification(EvaluatorBase):
         self.results: dict = {}
 
     def process(self, mo: Tensor, gt: Tensor) -> None:
-        """Take in a batch: `mo` [B, C] model output, `gt` [B] labels."""
-        pred = mo.max(1)[1].cpu()
+        """Take in a batch: `mo` [B, C] model output, `gt` [B] labels. Raises DivergedError for an output of NaN."""
+        best, pred = mo.max(1)
+        check_outputs(best)
+        pred = pred.cpu()
         gt = gt.cpu()
         matches = (pred == gt).int()
         self._correct += int(matches.sum())

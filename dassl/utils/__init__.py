@@ -5,8 +5,8 @@ from __future__ import annotations
 from .lazy import lazy
 
 _MODULES = {
-    "errors": ("CheckError", "InputError", "MissingFileError", "NotAvailableError", "UnsupportedError")
-    + ("input_error_sentence",),
+    "errors": ("CheckError", "DivergedError", "InputError", "MissingFileError", "NotAvailableError")
+    + ("UnsupportedError", "input_error_sentence"),
     "files": ("atomic_path", "download_url", "listdir_nohidden", "mkdir_if_missing", "read_json", "write_json"),
     "images": ("check_image", "read_image", "to_rgb"),
     "logger": ("Logger", "attach_logger", "setup_logger"),

@@ -19,6 +19,10 @@ class CheckError(InputError, AssertionError):
     """A check that is an assertion in upstream."""
 
 
+class DivergedError(InputError, FloatingPointError):
+    """Numbers that are infinite or NaN where there must be none (upstream raises FloatingPointError)."""
+
+
 class UnsupportedError(InputError, NotImplementedError):
     """A setting that upstream knows and this engine does not."""
 

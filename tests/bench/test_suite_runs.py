@@ -20,7 +20,7 @@ from bench.known import known
 from bench.robust_step import RobustStep
 from bench.suite import read_suite
 from dassl.utils import InputError
-from runs.folder import settings, settings_hash
+from runs.settings import settings, settings_hash
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 

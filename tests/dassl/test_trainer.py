@@ -108,13 +108,14 @@ def test_eval_only_equals_end_of_training(make_cfg, tmp_path, capsys):
     assert "skipped" in capsys.readouterr().out
 
 
-def test_val_split_and_fallback(make_cfg, capsys):
+def test_the_test_set_does_not_stand_in_for_validation_images(make_cfg, capsys):
     trainer = build_trainer(make_cfg("TEST.SPLIT", "val"))
     trainer.test()
     assert "Evaluate on the *val* set\n" in capsys.readouterr().out
     trainer.val_loader = None
-    trainer.test(split="val")
-    assert "Evaluate on the *test* set\n" in capsys.readouterr().out
+    with pytest.raises(InputError, match="ToyFolder has none; take TEST.SPLIT test"):
+        trainer.test(split="val")
+    assert "Evaluate" not in capsys.readouterr().out
 
 
 def test_hooks_in_order(make_cfg):
@@ -178,7 +179,7 @@ def test_model_registration():
     assert (trainer._models["a"].training, trainer._models["b"].training) == (False, True)
     with pytest.raises(KeyError):
         trainer.set_model_mode("evaluate")
-    with pytest.raises(FloatingPointError, match="Loss is infinite or NaN!"):
+    with pytest.raises(FloatingPointError, match="Loss is infinite or NaN"):
         trainer.model_backward(torch.tensor(float("nan")))
     trainer.write_scalar("tag", 1.0)  # no writer: nothing happens
 

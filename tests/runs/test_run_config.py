@@ -6,7 +6,7 @@ import pytest
 
 import train
 from dassl.utils import InputError
-from runs.folder import settings, settings_hash
+from runs.settings import settings, settings_hash
 
 
 def config(*words: str):

@@ -84,6 +84,8 @@ class DatasetBase:
 
     dataset_dir = ""  # folder under DATASET.ROOT
     domains: list[str] = []  # known domain names
+    test_only = False  # True: there are test images alone, and nothing is trained on them
+    train_on = ""  # of such a set: what to train on instead, in words
 
     def __init__(
         self,

@@ -1,0 +1,62 @@
+"""Which data a run has met, in a few hashes: a run goes on, or counts as finished, on the same data only."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+
+LISTS = {"train": "train_x", "val": "val", "test": "test"}
+WORDS = {"train": "training list", "val": "validation list", "test": "test list"}
+SAMPLE = 64  # images whose content is looked at
+
+
+def list_facts(items: Sequence | None) -> dict:
+    """{"count", "sha256"}: 16 hex digits over (last two parts of the path, label). Same hash: the same images.
+
+    A name that is no UTF-8 counts as its bytes.
+    """
+    text = "\n".join(f"{'/'.join(Path(i.impath).parts[-2:])} {i.label}" for i in items or [])
+    return {"count": len(items or []), "sha256": _hash(text.encode("utf-8", "surrogateescape"))}
+
+
+def data_facts(dataset) -> dict:
+    """Of a dataset: "train", "val" and "test" as `list_facts` (labels as they are trained on, noise and all), "classes"
+    over the class names in order, and "pictures" over the content of up to 64 images, evenly spread over the lists."""
+    lists = {part: list(getattr(dataset, name, None) or []) for part, name in LISTS.items()}
+    names = "\n".join(map(str, getattr(dataset, "classnames", None) or []))
+    return {
+        **{part: list_facts(items) for part, items in lists.items()},
+        "classes": _hash(names.encode("utf-8", "surrogateescape")),
+        "pictures": _pictures([item.impath for items in lists.values() for item in items]),
+    }
+
+
+def difference(then: dict, now: dict) -> str:
+    """What differs, in words; "" for nothing. What one of them does not tell is not compared."""
+    wrong = []
+    for part, word in WORDS.items():
+        if part in then and part in now and then[part] != now[part]:
+            counts = then[part].get("count"), now[part].get("count")
+            shown = f"{counts[0]} images then, {counts[1]} now" if counts[0] != counts[1] else "other images or labels"
+            wrong.append(f"the {word} ({shown})")
+    for part, word in (("classes", "the class names"), ("pictures", "pictures of the same names")):
+        if then.get(part) and now.get(part) and then[part] != now[part] and not (part == "pictures" and wrong):
+            wrong.append(word)
+    return ", ".join(wrong)
+
+
+def _pictures(paths: list[str]) -> str:
+    """Hash of the content of some of the files; "" where one cannot be read."""
+    count = min(SAMPLE, len(paths))
+    digest = hashlib.sha256()
+    for k in range(count):
+        try:
+            digest.update(hashlib.sha256(Path(paths[k * len(paths) // count]).read_bytes()).digest())
+        except OSError:
+            return ""
+    return digest.hexdigest()[:16]
+
+
+def _hash(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()[:16]

@@ -1,0 +1,58 @@
+"""Are all images there and whole? Looked at before a training, since a test reads them after it."""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+from collections.abc import Sequence
+
+from dassl.utils.errors import InputError
+from dassl.utils.progress import progress
+from dassl.utils.tools import read_image
+
+logger = logging.getLogger(__name__)
+
+SECONDS = 30.0  # what may be spent on it
+ENDS = {"PNG": b"IEND\xaeB`\x82", "JPEG": b"\xff\xd9"}  # what the last bytes of a whole file hold
+TAIL = 64
+
+
+def check_images(paths: Sequence[str], seconds: float = SECONDS) -> int:
+    """Raises InputError naming the first image that is missing, empty, cut off or not read by `read_image`.
+
+    A plain colour or grey PNG or JPEG with its end in place costs its header; any other file is decoded. After
+    `seconds` it is given up: the log says how many were looked at. They come in strides, so that a part of them is
+    spread over all classes. Returns their number.
+    """
+    stride = max(1, int(len(paths) ** 0.5))
+    order = [i for start in range(stride) for i in range(start, len(paths), stride)]
+    begun, done = time.monotonic(), 0
+    for i in progress(order, desc="look at test images"):
+        if done and time.monotonic() - begun > seconds:
+            logger.info("Looked at %d of %d images before training: the others are taken to be whole", done, len(paths))
+            break
+        if not _plain_and_whole(paths[i]):
+            _decode(paths[i])
+        done += 1
+    return done
+
+
+def _plain_and_whole(path: str) -> bool:
+    from PIL import Image
+
+    try:
+        with open(path, "rb") as file, Image.open(file) as image:
+            end, plain = ENDS.get(image.format), image.mode in ("RGB", "L")
+            size = file.seek(0, os.SEEK_END)
+            file.seek(max(0, size - TAIL))
+            return bool(end and plain and end in file.read())
+    except Exception:  # whatever it is, reading it the usual way tells
+        return False
+
+
+def _decode(path: str) -> None:
+    try:
+        read_image(path)
+    except InputError as error:
+        raise type(error)(f"{error} (found before training: the test would have ended there)") from None

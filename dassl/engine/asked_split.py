@@ -1,0 +1,20 @@
+"""The split that a test is asked for is the one that is tested."""
+
+from __future__ import annotations
+
+from dassl.utils.errors import InputError
+
+NO_VAL = 'give it a validation part (a split file with "val", a folder val beside train)'
+
+
+def check_split(trainer, split: str) -> None:
+    """Raises InputError for the split "val" where there are no validation images: the test set does not stand in."""
+    if split == "val" and getattr(trainer, "val_loader", None) is None and getattr(trainer, "test_loader", None):
+        raise InputError(
+            f"The validation images are asked for (TEST.SPLIT val), but {name_of(trainer)} has none; "
+            f"take TEST.SPLIT test, or {NO_VAL}."
+        )
+
+
+def name_of(trainer) -> str:
+    return trainer.cfg.DATASET.NAME or type(trainer.dm.dataset).__name__

@@ -1,0 +1,65 @@
+"""Tensors with a row for each class, such as one context a class (CSC), mean nothing for other classes."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+
+from torch import nn
+
+from dassl.utils.errors import InputError
+
+logger = logging.getLogger(__name__)
+
+
+def by_label(lab2cname: Mapping[int, str]) -> list[str]:
+    """The class names in ascending order of label."""
+    return [lab2cname[label] for label in sorted(lab2cname)]
+
+
+def class_tensors(model: nn.Module) -> list[str]:
+    """Names of the model's tensors with a row per class.
+
+    Those that it declares (`class_tensors`, a sequence of names), contexts in the field's form (a parameter called
+    ctx..., [C, M, width] and not [M, width]), and the classifier of a `SimpleNet`.
+    """
+    found = list(getattr(model, "class_tensors", ()))
+    found += [k for k, p in model.named_parameters() if k.rpartition(".")[2].startswith("ctx") and p.dim() == 3]
+    if isinstance(getattr(model, "classifier", None), nn.Linear) and hasattr(model, "fdim"):
+        found.append("classifier.weight")
+    return list(dict.fromkeys(found))
+
+
+def check_classes(
+    model: nn.Module, checkpoint: Mapping, lab2cname: Mapping[int, str], path: str, same: bool | None = None
+) -> None:
+    """For a model that was just loaded from `checkpoint`: raises InputError where it has tensors with a row per class
+    and was trained on other classes than those of `lab2cname` (label -> name).
+
+    same: what else tells whether the classes are the same, for a file that does not name them; None: nothing, which is
+    a warning.
+    """
+    rows = class_tensors(model)
+    if not rows:
+        return
+    saved, mine = checkpoint.get("classnames"), by_label(lab2cname)
+    if isinstance(saved, (list, tuple)) and saved:
+        # files of older runs have the names in the order of the training list
+        same = _clean(saved) in (_clean(mine), _clean(lab2cname.values()))
+    if same is None:
+        text = "Warning: %s does not name its classes, each of which has a row in %s: this run's %d are taken"
+        logger.warning(text, path, rows[0], len(mine))
+    elif not same:
+        theirs = f" ({_shown(saved)})" if saved else ""
+        raise InputError(
+            f"{path}: {rows[0]} has a row for each class that it was trained on{theirs}, and this run's classes are "
+            f"others ({_shown(mine)}); test it on its own classes, or train with one context for all classes."
+        )
+
+
+def _clean(names) -> list[str]:
+    return [str(name).replace("_", " ") for name in names]
+
+
+def _shown(names: list) -> str:
+    return ", ".join(map(str, names[:3])) + (", ..." if len(names) > 3 else "")

@@ -1,0 +1,34 @@
+"""How long a training still takes, from what its last steps took."""
+
+from __future__ import annotations
+
+from collections import deque
+from statistics import fmean
+
+STEPS, PAUSES = 50, 5
+
+
+class TimeLeft:
+    """The mean of the last 50 steps, and of the last 5 pauses between epochs (tests, checkpoints, decisions).
+
+    The first step of a run, in which workers and kernels start, counts only while there is no other: a mean over all
+    steps is wrong by several times after a slow start, or when other work comes to the machine or leaves it.
+    """
+
+    def __init__(self) -> None:
+        self.steps: deque[float] = deque(maxlen=STEPS)
+        self.pauses: deque[float] = deque(maxlen=PAUSES)
+        self._first = True
+
+    def step(self, seconds: float) -> None:
+        if len(self.steps) == 1 and self._first:
+            self.steps.clear()
+            self._first = False
+        self.steps.append(seconds)
+
+    def pause(self, seconds: float) -> None:
+        self.pauses.append(seconds)
+
+    def seconds(self, steps: int, epochs: int) -> float:
+        """For so many steps, and so many epochs after the current one."""
+        return fmean(self.steps or [0.0]) * steps + fmean(self.pauses or [0.0]) * epochs

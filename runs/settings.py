@@ -1,0 +1,84 @@
+"""What identifies a run: its resolved config without what says nothing about it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from argparse import Namespace
+from collections.abc import Iterable
+
+from yacs.config import CfgNode
+
+from dassl.data.datasets import DATASET_REGISTRY
+from dassl.engine import TRAINER_REGISTRY
+from plugins.config_keys import ADDED, plugin_keys
+from plugins.origin import is_plugin
+
+from .config import all_keys
+
+# Keys that change where or how fast a run works, but no number in its result.
+NO_EFFECT = {
+    "OUTPUT_DIR", "RESUME", "VERBOSE", "DATASET.ROOT", "TEST.FEATURE_BANK",
+    "DATALOADER.NUM_WORKERS", "DATALOADER.DECODED_CACHE_MB", "DATALOADER.PERSISTENT_WORKERS",
+    "TRAIN.PRINT_FREQ", "TRAIN.CHECKPOINT_FREQ", "TRAIN.ROLLING_SECONDS", "TRAIN.TENSORBOARD",
+    "TRAIN.WATCH_EVERY", "TEST.COMPUTE_CMAT",
+    "MODEL.BACKBONE.SPEC",  # a file is read as its statement says, or refused: the numbers are those of the weights
+}  # fmt: skip
+
+
+def settings(cfg: CfgNode, args: Namespace) -> dict[str, object]:
+    """What identifies a run: the resolved config without keys that change no number, and what is done with it.
+
+    Plain JSON values. Settings of other methods are left out.
+    """
+    foreign = foreign_keys(cfg, getattr(args, "plugin_cfg", ()))
+    found = {"mode": "test" if args.eval_only else "build" if args.no_train else "train"}
+    if args.eval_only and args.model_dir:
+        found["model"] = f"{args.model_dir}@{args.load_epoch}"
+    for key in all_keys(cfg):
+        if key not in NO_EFFECT and key not in foreign:
+            found[key] = value_at(cfg, key)
+    return json.loads(json.dumps(found, default=list))
+
+
+def settings_hash(found: dict[str, object]) -> str:
+    """16 hex digits over `settings`."""
+    return hashlib.sha256(json.dumps(found, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def value_at(cfg: CfgNode, key: str) -> object:
+    """The value at a dotted key."""
+    for part in key.split("."):
+        cfg = cfg[part]
+    return cfg
+
+
+def foreign_keys(cfg: CfgNode, plugin_cfg: Iterable[str] = ()) -> set[str]:
+    """Keys that say nothing about a run: those that only other methods declare, or plugins that it does not use.
+
+    plugin_cfg: the files of --plugin-cfg; they declare keys of a plugin's trainer. Of a trainer without any declared
+    keys all are its own, but those of other plugins.
+    """
+    if cfg.TRAINER.NAME not in TRAINER_REGISTRY:
+        return set()
+    method = TRAINER_REGISTRY.get(cfg.TRAINER.NAME)
+    trainers, datasets = (
+        [registry.get(name) for name in registry.registered_names()]
+        for registry in (TRAINER_REGISTRY, DATASET_REGISTRY)
+    )
+    used = (method, DATASET_REGISTRY.get(cfg.DATASET.NAME) if cfg.DATASET.NAME in DATASET_REGISTRY else None)
+    strangers = [kind for kind in (*trainers, *datasets) if is_plugin(kind) and kind not in used]
+    others = _declared(strangers) - _declared(kind for kind in (*trainers, *datasets) if kind not in strangers)
+    own = getattr(method, "config_defaults", None)
+    if not is_plugin(method):
+        others |= ADDED
+    elif theirs := plugin_keys(plugin_cfg):
+        own = {*(own or ()), *theirs}
+    if own is None:
+        return others
+    unused = {key for key in all_keys(cfg) if key.startswith("TRAINER.") and key.count(".") > 1}
+    return (_declared(trainers) | unused | others) - set(own)
+
+
+def _declared(kinds: Iterable[type]) -> set[str]:
+    return {key for kind in kinds for key in getattr(kind, "config_defaults", {})}

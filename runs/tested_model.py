@@ -1,0 +1,37 @@
+"""The model of a test (--eval-only): is one given, and does it mean what the test says it means?"""
+
+from __future__ import annotations
+
+import os
+from argparse import Namespace
+
+from dassl.engine.class_rows import check_classes
+from dassl.engine.guards import learns
+from dassl.utils import InputError, load_checkpoint
+from dassl.utils.checkpoint import BEST_NAME
+from dassl.utils.finite import check_weights
+from plugins.hosting import is_hosted
+
+
+def check_model_given(trainer, args: Namespace) -> None:
+    """Raises InputError where a method that learns would be tested as it starts."""
+    if not args.model_dir and not trainer.cfg.MODEL.INIT_WEIGHTS and learns(trainer):
+        raise InputError(
+            f"--eval-only of {trainer.cfg.TRAINER.NAME}, which learns, needs the folder of a trained run: give "
+            "--model-dir FOLDER and --load-epoch EPOCH (or weights to start from, MODEL.INIT_WEIGHTS); train it by "
+            "leaving --eval-only out."
+        )
+
+
+def check_loaded(trainer, directory: str, epoch: int | None) -> None:
+    """Raises InputError for weights of NaN, and for something a class of other classes (one context each, CSC).
+
+    Our own methods look at their files themselves; this is for a plugin's, which loads in its own way.
+    """
+    if not directory or not is_hosted(trainer.cfg):
+        return
+    for name in trainer.get_model_names():
+        path = os.path.join(directory, name, BEST_NAME if epoch is None else f"model.pth.tar-{epoch}")
+        check_weights(trainer._models[name], path, "its training has diverged, or the file is damaged; train again")
+        if os.path.isfile(path):
+            check_classes(trainer._models[name], load_checkpoint(path), trainer.lab2cname, path)
