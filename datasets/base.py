@@ -11,6 +11,8 @@ from dassl.data.datasets import DatasetBase, Datum
 from dassl.utils import InputError, MissingFileError, seeded
 
 from .fewshot import fewshot
+from .listing import check_text, shown
+from .lists import check_items, warn_of_same_names
 from .splits import (
     make_items,
     read_and_split_data,
@@ -65,14 +67,20 @@ class SplitDataset(DatasetBase):
     def __init__(self, cfg) -> None:
         self.cfg = cfg
         self.dataset_dir = self.locate(cfg)
+        check_text(self.dataset_dir, "DATASET.ROOT")
         self.image_dir = os.path.normpath(os.path.join(self.dataset_dir, self.image_dir))
         self.split_file = os.path.join(self.dataset_dir, self.split_file) if self.split_file else ""
         self.ensure(self.dataset_dir)
 
-        train, val, test = self.load_items()
+        try:
+            train, val, test = self.load_items()
+        except InputError:
+            raise
+        except OSError as error:  # a folder that may not be read, a drive that fails
+            raise InputError(f"{shown(str(error.filename))} cannot be read: {error.strerror}.") from error
         if self.test_only:
             train, val = test, []
-        check_items(train, val, test, self.split_file or self.dataset_dir)
+        check_items(train, val, test, self.split_file or self.dataset_dir, getattr(self, "real_noise", False))
         names = {item.label: item.classname for item in train}
         self.all_classnames = [names[label] for label in sorted(names)]  # before the base/new half is taken
         self._compare_sizes(train, val, test)
@@ -82,6 +90,7 @@ class SplitDataset(DatasetBase):
             half = getattr(cfg.DATASET, "SUBSAMPLE_CLASSES", "all")
             train, val, test = subsample_classes(train, val, test, subsample=half)
         super().__init__(train_x=train, val=val, test=test)
+        warn_of_same_names(self.classnames, type(self).__name__)
 
     @property
     def train_pool(self) -> list[Datum]:
@@ -149,6 +158,7 @@ class SplitDataset(DatasetBase):
         )
         with seeded(GENERATION_SEED):
             train, val, test = self.generate_split()
+        check_items(train, val, test, self.dataset_dir)  # before it is kept
         try:
             save_split(train, val, test, self.split_file, self.image_dir, note=GENERATED_NOTE)
         except OSError as error:
@@ -176,19 +186,3 @@ class SplitDataset(DatasetBase):
                 "Warning: %s has %d classes and %d/%d/%d train/val/test images here, but %d classes and %d/%d/%d as "
                 "published; results may not be comparable", type(self).__name__, *found, *self.sizes,
             )  # fmt: skip
-
-
-def check_items(train: list[Datum], val: list[Datum], test: list[Datum], origin: str) -> None:
-    """InputError unless labels run from 0 without gaps, each with one name and at least one training image."""
-    names: dict[int, str] = {}
-    for item in (*train, *val, *test):
-        if names.setdefault(item.label, item.classname) != item.classname:
-            raise InputError(f"{origin}: label {item.label} is called {names[item.label]!r} and {item.classname!r}.")
-    if not train or not test:
-        raise InputError(f"{origin}: there are no {'test' if train else 'training'} images; is the file complete?")
-    with_images = {item.label for item in train}
-    missing = sorted(set(range(max(names) + 1)) - with_images)
-    if missing or min(names) < 0:
-        label = missing[0] if missing else min(names)
-        name = f"class {names[label]!r}" if label in names else "a class without a name"
-        raise InputError(f"{origin}: {name} (label {label}) has no training image; add one or take the class out.")

@@ -31,12 +31,16 @@ class Entry:
     def loader(self) -> type:
         return DATASET_REGISTRY.get(self.name)
 
+    @property
+    def own_folder(self) -> str:
+        """DATASET.FOLDER.PATH of its YAML file; "" where there is none."""
+        return (self.settings.get("FOLDER") or {}).get("PATH") or ""
+
     def folder(self, root: str | Path) -> Path:
         """Where the dataset is or belongs under `root`. InputError if that is not said."""
         if getattr(self.loader, "dataset_dir", ""):
             return Path(self.loader.find_dir(str(root)))
-        own = self.settings.get("FOLDER", {}).get("PATH", "")
-        if not own:
+        if not (own := self.own_folder):
             raise InputError(
                 f"{self.stem} has no folder of its own; a YAML file with DATASET.FOLDER.PATH gives it one."
             )

@@ -8,13 +8,14 @@ import os
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from dassl.utils import InputError, read_json
+from dassl.utils import InputError
 
 from .base import SplitDataset
 from .catalog import Entry, make_cfg, quiet
 from .images import unreadable
+from .lists import PARTS, check_items, check_record, read_split_parts, same_names
 from .published import SPLIT_SHA256
-from .splits import PARTS
+from .splits import known_item
 
 Records = dict[str, list[tuple[str, int, str]]]  # part -> (absolute path, label, class name)
 
@@ -68,30 +69,38 @@ def _records(entry: Entry, root: str | Path, folder: Path, finding: Finding) -> 
         # The loader would make a split of its own, under which no published number can be compared.
         finding.lack(f"{file} is missing, and training would make another one: its results are not comparable.")
         return None
+    base = str(folder / loader.image_dir)
     try:
-        split = read_json(file)
-        base = str(folder / loader.image_dir)
+        split, note = read_split_parts(str(file), "delete it")
         records = {
-            part: [(os.path.normpath(f"{base}/{path}"), int(label), str(name)) for path, label, name in split[part]]
-            for part in PARTS
-            if part in split
+            part: [(os.path.normpath(f"{base}/{path}"), label, name) for path, label, name in _checked(rows, file)]
+            for part, rows in split.items()
+            if rows
         }
-    except (OSError, ValueError, TypeError, KeyError) as error:
-        finding.lack(f"{file} is not a split file ({error}); delete it.")
+    except InputError as error:
+        finding.lack(str(error))
         return None
     if loader.test_only:
-        records = {"train": records.get("test"), "val": [], "test": records.get("test")}
+        records = dict.fromkeys(("train", "test"), records.get("test", []))
+    items = {id(rows): [known_item(*row) for row in rows] for rows in records.values()}
+    try:
+        check_items(*(items.get(id(records.get(part)), []) for part in PARTS), str(file))
+    except InputError as error:
+        finding.lack(str(error))
     if not records.get("train") or not records.get("test"):
-        finding.lack(f"{file} lists no training or no test images; delete it.")
         return None
-    if split.get("note"):
-        finding.lack(f"{file} was {split['note']}: results are not comparable; delete it.")
+    if note:
+        finding.lack(f"{file} was {note}: results are not comparable; delete it.")
     elif SPLIT_SHA256.get(entry.name, split_sha256(split)) != split_sha256(split):
         finding.lack(
             f"{file} lists other items than CoOp's file (another program may have generated it): results are not "
             "comparable; delete it."
         )
     return records
+
+
+def _checked(rows: list, file: Path) -> list[tuple[str, int, str]]:
+    return [check_record(row, str(file)) for row in rows]
 
 
 def split_sha256(split: dict) -> str:
@@ -121,37 +130,17 @@ def _check_counts(finding: Finding, records: Records, loader: type) -> None:
         pairs = zip(("classes", *PARTS), finding.counts, finding.published, strict=True)
         wrong = [f"{n} {what} instead of {wanted}" for what, n, wanted in pairs if n != wanted]
         finding.problems.append(f"the numbers differ from the published ones: {', '.join(wrong)}.")
-    train, test = ({path for path, _, _ in records[part]} for part in ("train", "test"))
-    if not loader.test_only and train & test:
-        finding.problems.append(
-            f"{len(train & test)} images are both in train and in test, such as {min(train & test)}."
-        )
 
 
 def _check_names(finding: Finding, records: Records) -> None:
-    """Labels must run from 0 without gaps, in train too, each with one name; two labels of one name are noted."""
-    names: dict[int, set[str]] = {}
-    for part in records.values():
-        for _, label, name in part:
-            names.setdefault(label, set()).add(name)
-    gaps = sorted(set(range(max(names) + 1)) - {label for _, label, _ in records["train"]})
-    if gaps or min(names) < 0:
-        finding.problems.append(
-            f"labels must run from 0 without gaps, but training images of {gaps or 'some'} are missing."
-        )
-    for label, known in sorted(names.items()):
-        if len(known) > 1:
-            finding.problems.append(f"label {label} has several names: {', '.join(sorted(known))}.")
-        for name in known:
-            if not name.strip() or name != name.strip():
-                finding.problems.append(f"the name of label {label} is {name!r}.")
-    labels: dict[str, list[int]] = {}
-    for label, known in names.items():
-        for name in known:
-            labels.setdefault(name, []).append(label)
-    for name, several in labels.items():
-        if len(several) > 1:
-            finding.notes.append(f"labels {', '.join(map(str, sorted(several)))} are all called {name!r}.")
+    """Outer space is a problem; two labels of one name are noted."""
+    names = {label: name for part in records.values() for _, label, name in part}
+    for label, name in sorted(names.items()):
+        if name != name.strip():
+            finding.problems.append(f"the name of label {label} is {name!r}.")
+    labels = sorted(names)
+    for name, several in same_names([names[label] for label in labels]).items():
+        finding.notes.append(f"labels {', '.join(str(labels[i]) for i in several)} are all called {name!r}.")
 
 
 def _check_images(finding: Finding, records: Records, image_dir: Path, quick: bool, workers: int | None) -> None:

@@ -47,7 +47,7 @@ def run(args: argparse.Namespace) -> int:
 
 def _all() -> list[Entry]:
     """Those with a YAML file; the bare Folder has no place of its own."""
-    return [e for e in entries() if e.stem != e.name and (e.loader.dataset_dir or e.settings.get("FOLDER"))]
+    return [e for e in entries() if e.stem != e.name and (e.loader.dataset_dir or e.own_folder)]
 
 
 def table(findings: list[Finding]) -> str:

@@ -5,7 +5,7 @@ import os
 from dassl.data.datasets import DATASET_REGISTRY, Datum
 
 from .base import SplitDataset
-from .listing import look_up, read_lines
+from .listing import line_numbers, look_up, read_lines
 from .splits import make_items
 
 ARCHIVE = "the folder data of fgvc-aircraft-2013b.tar.gz, www.robots.ox.ac.uk/~vgg/data/fgvc-aircraft"
@@ -29,8 +29,7 @@ class FGVCAircraft(SplitDataset):
 
     def load_items(self) -> tuple[list[Datum], list[Datum], list[Datum]]:
         self.require_images()
-        names = read_lines(self.require("variants.txt"))
-        labels = {name: label for label, name in enumerate(names)}
+        labels = line_numbers(read_lines(path := self.require("variants.txt")), path)
         train, val, test = (self.read_data(labels, f"images_variant_{part}.txt") for part in ("train", "val", "test"))
         return train, val, test
 

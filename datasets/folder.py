@@ -10,14 +10,17 @@ from dassl.data.datasets import DATASET_REGISTRY, Datum
 from dassl.utils import InputError, MissingFileError, seeded
 
 from .base import GENERATION_SEED, SplitDataset
-from .listing import class_folders, read_lines
+from .listing import check_text, class_folders, one_name_each, read_lines, shown
 from .splits import known_item, read_split, relative_paths, save_split, split_groups
 
 logger = logging.getLogger(__name__)
 
+# Beside images these are nothing unusual; any other file that is left out is spoken of.
+COMPANIONS = (".txt", ".md", ".json", ".xml", ".csv", ".tsv", ".html", ".log", ".ini", ".db", ".yaml", ".yml")
 EXTENSIONS = (".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".webp", ".gif")
 OWN_SPLIT = "split_folder.json"
-NO_CLASSES = ("split_fewshot",)  # our own few-shot samples
+SAMPLES = "split_fewshot"  # our own few-shot samples
+KEPT = ("noise", "adv")  # and where noise manifests and adversarial sets are kept
 VALIDATION = ("val", "valid", "validation")
 
 Parts = tuple[list[Datum], list[Datum], list[Datum]]
@@ -29,7 +32,7 @@ class Folder(SplitDataset):
     each, or whatever images the split file DATASET.FOLDER.SPLIT_FILE lists. Labels follow the sorted folder names."""
 
     config_defaults = {
-        "DATASET.FOLDER.PATH": "",  # under DATASET.ROOT, or absolute; "" is DATASET.ROOT itself
+        "DATASET.FOLDER.PATH": "",  # under DATASET.ROOT, or absolute; "." is DATASET.ROOT itself
         "DATASET.FOLDER.SPLIT_FILE": "",  # under PATH, or absolute; as split_zhou_*.json
         "DATASET.FOLDER.CLASSNAMES": "",  # under PATH, or absolute; lines "folder class name"
     }
@@ -46,10 +49,23 @@ class Folder(SplitDataset):
             )
 
     def load_items(self) -> Parts:
+        if self.setting("DATASET.FOLDER.PATH"):
+            return self.read_items()
+        unset = f"DATASET.FOLDER.PATH is not set, so {self.dataset_dir} itself is taken for the dataset"
+        try:
+            parts = self.read_items()
+        except InputError as error:
+            raise InputError(f"{unset}: {error}") from error
+        classes = sorted({item.classname for part in parts for item in part})
+        logger.warning("Warning: %s, with classes such as %s; '.' says that it is meant", unset, ", ".join(classes[:3]))
+        return parts
+
+    def read_items(self) -> Parts:
+        """Train, val and test from wherever the keys say."""
         split_file = self._file("DATASET.FOLDER.SPLIT_FILE")
         if split_file:
             self.split_file = split_file
-            parts = read_split(split_file, self.image_dir)
+            parts = read_split(split_file, self.image_dir, mend="correct it", complete="add it, or take its line out")
         elif os.path.isdir(os.path.join(self.image_dir, "test")):
             parts = self.read_parts()
         elif self._val_is_test():
@@ -95,18 +111,27 @@ class Folder(SplitDataset):
     def read_classes(self, part: str, labels: Mapping[str, int]) -> list[Datum]:
         """Items of all class folders below `part` ("" for the image folder itself), sorted."""
         base = os.path.join(self.image_dir, part)
-        items = []
-        for folder in class_folders(base, NO_CLASSES):
+        items, left_out = [], []
+        for folder in own_classes(base):
             if folder not in labels:
                 raise InputError(f"{os.path.join(base, folder)} is a class that train does not have; add or remove it.")
             path = os.path.join(base, folder)
-            files = sorted(f for f in os.listdir(path) if f.lower().endswith(EXTENSIONS) and not f.startswith("."))
+            names = sorted(name for name in os.listdir(path) if not name.startswith("."))
+            files = [name for name in names if name.lower().endswith(EXTENSIONS)]
             if not files:
                 raise InputError(
                     f"{path} holds no images ({', '.join(EXTENSIONS)}); add some, take it out, or set "
                     "DATASET.FOLDER.PATH to the folder above the class folders."
                 )
+            for file in files:
+                check_text(file, path)
+            left_out += [os.path.join(path, x) for x in names if not x.lower().endswith((*EXTENSIONS, *COMPANIONS))]
             items += [known_item(os.path.join(path, file), labels[folder], folder) for file in files]
+        if left_out:
+            logger.warning(
+                "Warning: %d files or folders beside the images of %s are left out, such as %s: images end in %s and "
+                "lie directly in their class folder", len(left_out), base, shown(left_out[0]), ", ".join(EXTENSIONS),
+            )  # fmt: skip
         return items
 
     def split_classes(self) -> Parts:
@@ -114,14 +139,10 @@ class Folder(SplitDataset):
         items = self.read_classes("", class_labels(self.image_dir))
         self.split_file = os.path.join(self.dataset_dir, OWN_SPLIT)
         if os.path.isfile(self.split_file):
-            parts = read_split(self.split_file, self.image_dir)
-            known = {path for part in parts for path in relative_paths(part, self.image_dir)}
-            added = [path for path in relative_paths(items, self.image_dir) if path not in known]
-            if added:
-                logger.warning(
-                    "Warning: %d images, %s for one, came after the split and are not in %s; remove that file to "
-                    "draw a new split", len(added), added[0], self.split_file,
-                )  # fmt: skip
+            stale = f"restore it, or remove {self.split_file}, which is older, to have a new split drawn"
+            damaged = "remove it to have a new split drawn"
+            parts = read_split(self.split_file, self.image_dir, mend=damaged, complete=stale)
+            self._tell_of_new_images(items, parts)
             return parts
         groups: dict[int, list[Datum]] = {}
         for item in items:
@@ -134,26 +155,52 @@ class Folder(SplitDataset):
             logger.warning("The split is not kept (%s); images added later will change it", error)
         return parts
 
+    def _tell_of_new_images(self, items: list[Datum], parts: Parts) -> None:
+        """One line where images, or whole classes, came after the split and are therefore left out."""
+        known = {path for part in parts for path in relative_paths(part, self.image_dir)}
+        added = [path for path in relative_paths(items, self.image_dir) if path not in known]
+        if not added:
+            return
+        classes = sorted({path.partition("/")[0] for path in added} - {path.partition("/")[0] for path in known})
+        whole = f", all of the class{'es' * (len(classes) > 1)} {', '.join(classes)} among them" if classes else ""
+        logger.warning(
+            "Warning: %d images, %s for one%s, came after the split and are left out: they are not in %s; remove that "
+            "file to have a new split drawn", len(added), added[0], whole, self.split_file,
+        )  # fmt: skip
+
+
+def own_classes(folder: str) -> list[str]:
+    """The class folders, without those in which samples, manifests and sets of ours are kept."""
+
+    def is_ours(name: str) -> bool:
+        if name not in KEPT:
+            return name == SAMPLES
+        with os.scandir(os.path.join(folder, name)) as entries:
+            return all(entry.is_dir() for entry in entries)
+
+    return class_folders(folder, [name for name in class_folders(folder) if is_ours(name)])
+
 
 def class_labels(folder: str) -> dict[str, int]:
-    return {name: label for label, name in enumerate(class_folders(folder, NO_CLASSES))}
+    return {name: label for label, name in enumerate(own_classes(folder))}
 
 
 def read_names(path: str) -> dict[str, str]:
     """folder -> class name; the lines are: folder, space (a tab if the folder's name holds spaces), name."""
-    names = {}
+    pairs = []
     for line in read_lines(path):
         folder, _, name = line.partition("\t" if "\t" in line else " ")
         if not name.strip():
             raise InputError(f"{path}: {line!r} is not 'folder class name'; complete the line.")
-        names[folder.strip()] = name.strip()
-    return names
+        pairs.append((folder.strip(), name.strip()))
+    return one_name_each(pairs, path)
 
 
 def rename(parts: Parts, names: Mapping[str, str], origin: str) -> Parts:
     """The parts with class names replaced by those of `names`, which must have all."""
     known = {item.classname for part in parts for item in part}
     if missing := sorted(known - set(names)):
-        raise InputError(f"{origin} has no line for the class {missing[0]!r}; add one for each class.")
+        tab = " (with a tab between its name and the class name)" if " " in missing[0] else ""
+        raise InputError(f"{origin} has no line for the class {missing[0]!r}; add one for each class{tab}.")
     train, val, test = ([known_item(x.impath, x.label, names[x.classname]) for x in part] for part in parts)
     return train, val, test

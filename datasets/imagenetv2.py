@@ -8,6 +8,7 @@ from dassl.data.datasets import DATASET_REGISTRY, Datum
 from dassl.utils import InputError
 
 from .listing import class_folders, list_images
+from .lists import whole_number
 from .splits import make_items
 from .synsets import CLASSNAMES, SynsetTestSet
 
@@ -27,7 +28,12 @@ class ImageNetV2(SynsetTestSet):
         """Folders are called 0 to 999: the label, and the line of classnames.txt."""
         by_label = dict(enumerate(names.values()))
         folders = class_folders(self.image_dir)
-        wrong = [folder for folder in folders if not folder.isdigit() or int(folder) not in by_label]
+        if list(names) != sorted(names) or len(names) > len(folders):
+            raise InputError(
+                f"{self.dataset_dir}/classnames.txt must have a line for each of the {len(folders)} folders, which are "
+                f"called by line, in the order of synsets; it has {len(names)}, or another order: fetch {CLASSNAMES}."
+            )
+        wrong = [folder for folder in folders if whole_number(folder) is None or int(folder) not in by_label]
         if wrong:
             raise InputError(
                 f"{self.image_dir}/{wrong[0]} is not one of the folders 0 to {len(by_label) - 1}, for each of which "

@@ -17,6 +17,27 @@ T = TypeVar("T")
 RACY_SECONDS = 2  # a folder changed so recently may change again without a new time stamp
 
 
+def shown(text: str) -> str:
+    """A name for a message: bytes that are not UTF-8 as \\xff."""
+    try:
+        return os.fsencode(text).decode("utf-8", "backslashreplace")
+    except UnicodeEncodeError:  # half a character, from JSON
+        return ascii(text)[1:-1]
+
+
+def check_text(name: str, origin: str) -> None:
+    """InputError for a name that is not UTF-8: it could not be written into lists, logs and results."""
+    if name.isascii():
+        return
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        raise InputError(
+            f"{shown(origin)}: the name {shown(name)} is not UTF-8, so it cannot be written down; rename the file, "
+            "folder or class."
+        ) from None
+
+
 def class_folders(image_dir: str, ignored: Sequence[str] = ()) -> list[str]:
     """Sorted names of the folders in `image_dir`. InputError if there are none."""
     if not os.path.isdir(image_dir):
@@ -25,6 +46,8 @@ def class_folders(image_dir: str, ignored: Sequence[str] = ()) -> list[str]:
     folders = [name for name in names if name not in ignored and os.path.isdir(os.path.join(image_dir, name))]
     if not folders:
         raise InputError(f"{image_dir} has no class folders; put the images of each class into a folder of its own.")
+    for folder in folders:
+        check_text(folder, image_dir)
     return folders
 
 
@@ -51,6 +74,8 @@ def list_images(image_dir: str, folders: Iterable[str], cache_file: str = "") ->
             listing[folder] = sorted(e.name for e in entries if not e.name.startswith(".") and not e.is_dir())
         if not listing[folder]:
             raise InputError(f"the class folder {path} holds no images; unpack it again or take it out.")
+        for name in listing[folder]:
+            check_text(name, path)
     new = {folder: [stamps[folder], listing[folder]] for folder in listing}
     if cache_file and new != kept:
         try:
@@ -84,7 +109,25 @@ def read_lines(path: str) -> list[str]:
         with open(path, encoding="utf-8-sig") as file:
             return [line.strip() for line in file if line.strip()]
     except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{path} cannot be read ({error}); fetch it again.") from error
+        raise InputError(f"{path} cannot be read as text ({error}); save it as UTF-8, or fetch it again.") from error
+
+
+def one_name_each(pairs: Iterable[tuple[str, str]], origin: str) -> dict[str, str]:
+    """{key: name} of the lines of a list. InputError for a key with two names; the same line twice is harmless."""
+    names: dict[str, str] = {}
+    for key, name in pairs:
+        if names.setdefault(key, name) != name:
+            raise InputError(f"{origin} has two lines for {key!r}, {names[key]!r} and {name!r}; keep the right one.")
+    return names
+
+
+def line_numbers(lines: Sequence[str], origin: str) -> dict[str, int]:
+    """line -> its number from 0, where that is the label. InputError for a line that stands there twice."""
+    numbers = {line: number for number, line in enumerate(lines)}
+    if len(numbers) < len(lines):
+        twice = next(line for number, line in enumerate(lines) if numbers[line] != number)
+        raise InputError(f"{origin} has the line {twice!r} twice, so all labels after it would be wrong; take one out.")
+    return numbers
 
 
 def look_up(table: Mapping[str, T], key: str, what: str, origin: str) -> T:

@@ -4,6 +4,16 @@ from __future__ import annotations
 
 from dassl.utils import InputError
 
+from .lists import whole_number
+
+
+def mat_number(value: object, origin: str) -> int:
+    """A class number of a .mat file, which counts from 1. InputError for anything else."""
+    number = whole_number(value.item() if getattr(value, "size", 0) == 1 else value)
+    if number is None or number < 1:
+        raise InputError(f"{origin}: {value!r} is not the number of a class; fetch the file again.")
+    return number
+
 
 def read_mat(path: str, variable: str):
     """A variable of a .mat file, as an array of one dimension (struct arrays: of records). InputError if damaged."""

@@ -3,11 +3,11 @@
 from collections import defaultdict
 
 from dassl.data.datasets import DATASET_REGISTRY, Datum
-from dassl.utils import read_json
 
 from .base import SplitDataset
 from .listing import look_up
-from .mat import read_mat
+from .lists import read_json_object
+from .mat import mat_number, read_mat
 from .splits import make_items, split_groups
 
 SITE = "www.robots.ox.ac.uk/~vgg/data/flowers/102"
@@ -28,10 +28,11 @@ class OxfordFlowers(SplitDataset):
     def generate_split(self) -> tuple[list[Datum], list[Datum], list[Datum]]:
         """50/20/30 % of each class; classes in the order in which the label file first has them."""
         names_file = self.require("cat_to_name.json")
-        names = read_json(names_file)
+        names = read_json_object(names_file)
         records = defaultdict(list)
         for number, label in enumerate(read_mat(self.require("imagelabels.mat"), "labels"), start=1):
+            label = mat_number(label, "imagelabels.mat")
             name = look_up(names, str(label), "class", names_file)
-            records[int(label)].append((f"image_{number:05d}.jpg", int(label) - 1, name))
+            records[label].append((f"image_{number:05d}.jpg", label - 1, name))
         groups = [make_items(group, self.image_dir, "imagelabels.mat") for group in records.values()]
         return split_groups((f"class {group[0].classname!r}", group) for group in groups)

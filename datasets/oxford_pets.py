@@ -8,6 +8,7 @@ from dassl.utils import InputError
 from . import splits
 from .base import SplitDataset
 from .listing import read_lines
+from .lists import whole_number
 
 ANNOTATIONS = "annotations.tar.gz of www.robots.ox.ac.uk/~vgg/data/pets"
 
@@ -37,7 +38,7 @@ class OxfordPets(SplitDataset):
         records = []
         for line in read_lines(path):
             fields = line.split()
-            if len(fields) != 4 or not fields[1].isdigit():
+            if len(fields) != 4 or whole_number(fields[1]) is None:
                 raise InputError(f"{path}: {line!r} is not 'name class species breed'; fetch the file again.")
             breed = fields[0].rpartition("_")[0].lower()
             records.append((fields[0] + ".jpg", int(fields[1]) - 1, breed))

@@ -6,17 +6,17 @@ import logging
 import math
 import os
 import random
-import warnings
 from collections.abc import Iterable, Mapping, Sequence
 
 from dassl.data.datasets import Datum
-from dassl.utils import InputError, MissingFileError, listdir_nohidden, read_json, write_json
+from dassl.utils import InputError, MissingFileError, listdir_nohidden, write_json
 
-from .listing import class_folders
+from .listing import check_text, class_folders
+from .lists import PARTS, check_record, read_split_parts
 
 logger = logging.getLogger(__name__)
 
-PARTS = ("train", "val", "test")
+COMPLETE = "complete the images or check DATASET.ROOT"
 
 
 def known_item(impath: str, label: int, classname: str) -> Datum:
@@ -27,42 +27,35 @@ def known_item(impath: str, label: int, classname: str) -> Datum:
     return item
 
 
-def make_items(records: Iterable[Sequence], path_prefix: str, origin: str, check_files: bool = True) -> list[Datum]:
-    """`[relative path, label, class name]` records to items, order kept. InputError names a missing image."""
+def make_items(
+    records: Iterable[Sequence], path_prefix: str, origin: str, check_files: bool = True, mend: str = COMPLETE
+) -> list[Datum]:
+    """`[relative path, label, class name]` records to items, order kept. InputError for a record that is none, and for
+    a missing image, with `mend`: what to do about it."""
     items = []
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # Datum warns and asserts; one sentence says it better
-        for record in records:
-            try:
-                rel, label, classname = record
-                path, label = os.path.join(path_prefix, rel), int(label)
-            except (TypeError, ValueError):
-                raise InputError(f"{origin}: {record!r} is not [relative path, label, class name].") from None
-            try:
-                items.append((Datum if check_files else known_item)(path, label, classname=str(classname)))
-            except AssertionError:
-                raise MissingFileError(
-                    f"{path} is listed in {origin} but does not exist; complete the images or check DATASET.ROOT."
-                ) from None
+    look = check_files and os.environ.get("DASSL_SKIP_FILE_CHECK") != "1"
+    for record in records:
+        rel, label, classname = check_record(record, origin)
+        path = os.path.join(path_prefix, rel)
+        if look and not os.path.isfile(path):
+            raise MissingFileError(f"{path} is listed in {origin} but does not exist; {mend}.")
+        items.append(known_item(path, label, classname))
     return items
 
 
 def read_split(
-    filepath: str, path_prefix: str, check_files: bool = True
+    filepath: str, path_prefix: str, check_files: bool = True, mend: str = "", complete: str = COMPLETE
 ) -> tuple[list[Datum], list[Datum], list[Datum]]:
     """(train, val, test) of a split file; its paths are relative to `path_prefix`. An absent part is empty.
 
-    `check_files=False` reads it without the images being there.
+    `check_files=False` reads it without the images being there. `mend` and `complete` say in messages what to do about
+    a file that cannot be used, and about images that are not there.
     """
     logger.info("Reading split from %s", filepath)
-    try:
-        split = read_json(filepath)
-        records, note = [split.get(part, []) for part in PARTS], split.get("note")
-    except (ValueError, AttributeError) as error:
-        raise InputError(f"{filepath} is not a split file ({error}); fetch it again.") from error
+    parts, note = read_split_parts(filepath, mend or "fetch it again")
     if note:
         logger.warning("WARNING: %s was %s: results are NOT comparable with published ones", filepath, note)
-    train, val, test = (make_items(part, path_prefix, filepath, check_files) for part in records)
+    train, val, test = (make_items(parts[part], path_prefix, filepath, check_files, complete) for part in PARTS)
     return train, val, test
 
 
@@ -104,7 +97,10 @@ def split_trainval(trainval: list[Datum], p_val: float = 0.2) -> tuple[list[Datu
         n_val = round(len(indices) * p_val)
         if n_val == 0:
             name = trainval[indices[0]].classname
-            raise InputError(f"class {name!r} has only {len(indices)} images, too few to take {p_val:.0%} for val.")
+            raise InputError(
+                f"class {name!r} has only {len(indices)} images, too few to take {p_val:.0%} for val: "
+                f"{_least((p_val,))} are needed; add some, or take the class out."
+            )
         random.shuffle(indices)
         val += [trainval[i] for i in indices[:n_val]]
         train += [trainval[i] for i in indices[n_val:]]
@@ -122,11 +118,24 @@ def split_groups(
         random.shuffle(items)
         n_train, n_val = round(len(items) * p_trn), round(len(items) * p_val)
         if min(n_train, n_val, len(items) - n_train - n_val) <= 0:
-            raise InputError(f"{name} holds {len(items)} images, too few to split in three.")
+            raise InputError(
+                f"{name} holds {len(items)} images, too few to split in three: {_least((p_trn, p_val))} are needed; "
+                "add some, take the class out, or lay the images out as train and test folders."
+            )
         train += items[:n_train]
         val += items[n_train : n_train + n_val]
         test += items[n_train + n_val :]
     return train, val, test
+
+
+def _least(shares: Sequence[float]) -> int | str:
+    """How many images a class needs so that every share of them, and what remains, is at least one."""
+
+    def enough(n: int) -> bool:
+        counts = [round(n * share) for share in shares]
+        return min(*counts, n - sum(counts)) > 0
+
+    return next((n for n in range(2, 1000) if enough(n)), "more")
 
 
 def read_and_split_data(
@@ -145,6 +154,8 @@ def read_and_split_data(
     for label, folder in enumerate(class_folders(image_dir, ignored)):
         classname, path = (new_cnames or {}).get(folder, folder), os.path.join(image_dir, folder)
         files = listdir_nohidden(path, sort=True)
+        for name in files:
+            check_text(name, path)
         groups.append((path, [Datum(os.path.join(path, name), label, classname=classname) for name in files]))
     return split_groups(groups, p_trn, p_val)
 

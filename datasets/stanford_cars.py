@@ -3,7 +3,8 @@
 from dassl.data.datasets import DATASET_REGISTRY, Datum
 
 from .base import SplitDataset
-from .mat import read_mat
+from .listing import look_up
+from .mat import mat_number, read_mat
 from .splits import make_items, split_trainval
 
 SITE = "ai.stanford.edu/~jkrause/cars, which no longer serves it: use a copy of it, e.g. on Kaggle"
@@ -33,10 +34,11 @@ class StanfordCars(SplitDataset):
     def read_data(self, folder: str, annotations: str, names: list[str]) -> list[Datum]:
         """Items of an annotation file, whose classes count from 1."""
         path = self.require(annotations)
-        records = []
+        records, by_number = [], dict(enumerate(names, start=1))
         for car in read_mat(path, "annotations"):
-            label = int(car["class"]) - 1
-            records.append((f"{folder}/{car['fname']}", label, year_first(names[label])))
+            number = mat_number(car["class"], path)
+            name = look_up(by_number, number, "class", "devkit/cars_meta.mat")
+            records.append((f"{folder}/{car['fname']}", number - 1, year_first(name)))
         return make_items(records, self.image_dir, path)
 
 

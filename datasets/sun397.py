@@ -3,7 +3,7 @@
 from dassl.data.datasets import DATASET_REGISTRY, Datum
 
 from .base import SplitDataset
-from .listing import look_up, read_lines
+from .listing import line_numbers, look_up, read_lines
 from .splits import make_items, split_trainval
 
 PARTITIONS = "Partitions.zip of vision.princeton.edu/projects/2010/SUN"
@@ -19,7 +19,8 @@ class SUN397(SplitDataset):
     sizes = (397, 15880, 3970, 19850)
 
     def generate_split(self) -> tuple[list[Datum], list[Datum], list[Datum]]:
-        labels = {line.lstrip("/"): i for i, line in enumerate(read_lines(self.require("ClassName.txt")))}
+        path = self.require("ClassName.txt")
+        labels = line_numbers([line.lstrip("/") for line in read_lines(path)], path)
         train, val = split_trainval(self.read_data(labels, "Training_01.txt"))
         return train, val, self.read_data(labels, "Testing_01.txt")
 

@@ -10,7 +10,7 @@ from dassl.data.datasets import Datum
 from dassl.utils import InputError, listdir_nohidden
 
 from .base import SplitDataset
-from .listing import class_folders, list_images, read_lines
+from .listing import class_folders, list_images, one_name_each, read_lines
 from .splits import known_item
 
 CLASSNAMES = "classnames.txt linked in CoOp's DATASETS.md"
@@ -18,13 +18,13 @@ CLASSNAMES = "classnames.txt linked in CoOp's DATASETS.md"
 
 def read_classnames(text_file: str) -> OrderedDict[str, str]:
     """folder -> class name; the lines are: folder, space, name (may hold spaces)."""
-    names = OrderedDict()
+    pairs = []
     for line in read_lines(text_file):
         folder, _, name = line.partition(" ")
         if not name:
             raise InputError(f"{text_file}: {line!r} is not 'synset class name'; fetch the file again.")
-        names[folder] = name
-    return names
+        pairs.append((folder, name))
+    return OrderedDict(one_name_each(pairs, text_file))
 
 
 def synset_folders(image_dir: str, names: Mapping[str, str]) -> list[str]:

@@ -6,7 +6,8 @@ from dassl.data.datasets import DATASET_REGISTRY, Datum
 from dassl.utils import InputError
 
 from .base import SplitDataset
-from .listing import look_up, read_lines
+from .listing import look_up, one_name_each, read_lines
+from .lists import whole_number
 from .splits import make_items, split_trainval
 
 LISTS = "UCF101TrainTestSplits-RecognitionTask.zip of www.crcv.ucf.edu/data/UCF101.php"
@@ -22,13 +23,14 @@ class UCF101(SplitDataset):
     sizes = (101, 7639, 1898, 3783)
 
     def generate_split(self) -> tuple[list[Datum], list[Datum], list[Datum]]:
-        labels = {}
+        pairs = []
         path = self.require("ucfTrainTestlist/classInd.txt")
         for line in read_lines(path):
             number, _, action = line.partition(" ")
-            if not number.isdigit() or not action:
+            if whole_number(number) is None or not action:
                 raise InputError(f"{path}: {line!r} is not 'number action'; fetch the file again.")
-            labels[action] = int(number) - 1
+            pairs.append((action, number))
+        labels = {action: int(number) - 1 for action, number in one_name_each(pairs, path).items()}
         train, val = split_trainval(self.read_data(labels, "ucfTrainTestlist/trainlist01.txt"))
         return train, val, self.read_data(labels, "ucfTrainTestlist/testlist01.txt")
 

@@ -10,6 +10,7 @@ from dassl.utils import InputError
 from .base import SplitDataset
 from .imagenet import ImageNet
 from .listing import read_lines
+from .lists import whole_number
 from .splits import make_items
 from .synsets import read_classnames, synset_items
 
@@ -59,10 +60,11 @@ class WebVisionMini(SplitDataset):
         records = []
         for line in read_lines(path):
             image, _, label = line.rpartition(" ")
-            if not label.isdigit():
+            number = whole_number(label)
+            if number is None or number < 0 or not image:
                 raise InputError(f"{path}: {line!r} is not 'image label'; fetch the file again.")
-            if int(label) < CLASSES:
-                records.append((os.path.join(folder, image), int(label), names[int(label)]))
+            if number < CLASSES:
+                records.append((os.path.join(folder, image), number, names[number]))
         return make_items(records, self.image_dir, path)
 
     def validation_folder(self) -> str:

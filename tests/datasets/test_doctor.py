@@ -112,14 +112,14 @@ def test_images_are_read_by_several_and_reported_in_order(tmp_path):
     "change, says",
     [
         (lambda s: s["train"].pop(), "5 train instead of 6"),
-        (lambda s: s["train"].__delitem__(slice(0, 2)), "training images of [0] are missing"),
-        (lambda s: s["val"][0].__setitem__(2, "kitten"), "label 0 has several names: cat, kitten"),
-        (lambda s: s["test"].__setitem__(0, s["train"][0]), "1 images are both in train and in test"),
+        (lambda s: s["train"].__delitem__(slice(0, 2)), "class 'cat' (label 0) has no training image"),
+        (lambda s: s["val"][0].__setitem__(2, "kitten"), "label 0 is called 'cat' and 'kitten'"),
+        (lambda s: s["test"].__setitem__(0, s["train"][0]), "is in both train and test"),
         (lambda s: [x.__setitem__(2, " dog") for p in s.values() for x in p if x[1] == 1], "label 1 is ' dog'"),
         (lambda s: s["val"][0].__setitem__(0, "gone.jpg"), "1 of 12 images are missing"),
         (lambda s: s.__setitem__("note", "generated here"), "was generated here: results are not comparable"),
-        (lambda s: s.pop("test"), "lists no training or no test images"),
-        (lambda s: s["val"][0].pop(), "is not a split file"),
+        (lambda s: s.pop("test"), "there are no test images"),
+        (lambda s: s["val"][0].pop(), "it has not these three parts"),
     ],
 )  # fmt: skip
 def test_wrong_splits(change, says, doctor, toy):

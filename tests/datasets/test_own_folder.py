@@ -69,6 +69,54 @@ def test_the_split_stays_when_images_are_added(pets, cfg, caplog):
     assert sum(sizes(Folder(cfg(pets)))) == 31
 
 
+@pytest.mark.parametrize("change", ["image removed", "class renamed", "class removed"])
+def test_an_older_split_is_said_to_be_older(change, pets, cfg):
+    Folder(cfg(pets.parent, PATH="pets"))
+    if change == "image removed":
+        (pets / "dog/003.jpg").unlink()
+    elif change == "class renamed":
+        (pets / "dog").rename(pets / "wolf")
+    else:
+        shutil.rmtree(pets / "dog")
+    words = (
+        r"pets/dog/.* does not exist; restore it, or remove .*/split_folder\.json, which is older, to have a new split"
+    )
+    with pytest.raises(InputError, match=words):
+        Folder(cfg(pets.parent, PATH="pets"))
+    (pets / "split_folder.json").unlink()
+    assert Folder(cfg(pets.parent, PATH="pets")).num_classes >= 2
+
+
+def test_a_class_that_came_later_is_named(pets, cfg, caplog):
+    Folder(cfg(pets.parent, PATH="pets"))
+    layouts.class_folders(pets, ["cow"], 20)
+    assert Folder(cfg(pets.parent, PATH="pets")).classnames == NAMES
+    assert "20 images" in caplog.text and "all of the class cow" in caplog.text and "left out" in caplog.text
+
+
+def test_files_that_are_left_out_are_counted(pets, cfg, caplog):
+    layouts.touch(pets / "dog/a.jfif", pets / "trout/b.AVIF", pets / "trout/IMG_1", pets / "trout/more/1.jpg")
+    assert sum(sizes(Folder(cfg(pets.parent, PATH="pets")))) == 30
+    (line,) = [line for line in caplog.messages if "left out" in line]
+    assert "4 files or folders" in line and "a.jfif" in line
+
+
+def test_what_runs_keep_beside_the_classes_is_no_class(pets, cfg):
+    layouts.touch(pets / "noise/16shot_split1/sym.json", pets / "split_fewshot/shot_1-seed_1.json")
+    assert Folder(cfg(pets.parent, PATH="pets")).classnames == NAMES
+    layouts.class_folders(pets, ["noise"])
+    (pets / "split_folder.json").unlink()
+    assert Folder(cfg(pets.parent, PATH="pets")).classnames == [*NAMES[:2], "noise", "trout"]
+
+
+def test_without_a_path_the_root_is_the_set_and_that_is_said(pets, cfg, caplog):
+    assert Folder(cfg(pets)).classnames == NAMES
+    assert "PATH is not set" in caplog.text and str(pets) in caplog.text
+    (pets.parent / "other").mkdir()
+    with pytest.raises(InputError, match=r"PATH is not set, so .* itself is taken for the dataset: .*other holds no"):
+        Folder(cfg(pets.parent))
+
+
 @pytest.mark.parametrize(
     ("parts", "expected"),
     [
@@ -90,8 +138,9 @@ def test_parts_may_be_given_by_folders(parts, expected, tmp_path, cfg):
 
 
 def test_a_split_file_may_name_any_images(pets, cfg):
+    more = [["trout/004.jpg", 0, "fish"], ["dog/002.jpg", 1, "mammal"]]
     records = [["trout/003.jpg", 0, "fish"], ["dog/001.jpg", 1, "mammal"], ["Black cat/000.jpg", 1, "mammal"]]
-    layouts.write(pets / "mine.json", [json.dumps({"train": records, "test": records[:2]})])
+    layouts.write(pets / "mine.json", [json.dumps({"train": records, "test": more})])
     data = Folder(cfg(pets, SPLIT_FILE="mine.json"))
     assert data.classnames == ["fish", "mammal"] and sizes(data) == [3, 0, 2]
 
@@ -119,7 +168,32 @@ def test_class_names_may_come_from_a_file(pets, cfg):
         ),
         (lambda p: layouts.write(p / "n.txt", ["dog"]), {"CLASSNAMES": "n.txt"}, "is not 'folder class name'"),
         (lambda p: (p / "empty").mkdir(), {}, r"pets/empty holds no images"),
-        (lambda p: layouts.touch(p / "few/1.jpg"), {}, "pets/few holds 1 images, too few"),
+        (
+            lambda p: layouts.touch(*(p / f"few/{i}.jpg" for i in range(3))),
+            {},
+            "pets/few holds 3 images, too few to split in three: 4 are needed; add some, take the class out",
+        ),
+        (
+            lambda p: layouts.write(p / "n.txt", ["dog a", "dog b", "trout trout", "Black cat\tcat"]),
+            {"CLASSNAMES": "n.txt"},
+            "n.txt has two lines for 'dog', 'a' and 'b'",
+        ),
+        (
+            lambda p: layouts.write(p / "n.txt", ["dog dog", "trout trout", "Black cat cat"]),
+            {"CLASSNAMES": "n.txt"},
+            "no line for the class 'Black cat'; add one for each class .with a tab",
+        ),
+        (lambda p: (p / "mine.json").write_text("{"), {"SPLIT_FILE": "mine.json"}, "mine.json cannot be .*correct it"),
+        (
+            lambda p: (p / "mine.json").write_text('{"train": [["no.jpg", 0, "a"]]}'),
+            {"SPLIT_FILE": "mine.json"},
+            "no.jpg is listed in .*mine.json but does not exist; add it, or take its line out",
+        ),
+        (
+            lambda p: (p / "split_folder.json").write_text("{"),
+            {},
+            "split_folder.json cannot be used .*remove it to have a new split drawn",
+        ),
         (lambda p: [shutil.rmtree(p / name) for name in NAMES], {}, "pets has no class folders"),
         (
             lambda p: [layouts.touch(p / "train/dog/1.jpg"), layouts.touch(p / "test/cow/1.jpg")],
