@@ -19,7 +19,7 @@ from dassl.data.workers import usable_workers
 from dassl.utils import InputError, derive_seed
 from dassl.utils.progress import progress
 
-from .adversarial_manifest import describe, key_of, preprocessing, stratified
+from .adversarial_manifest import describe, key_of, listed, preprocessing, stratified
 from .adversarial_pictures import base_pictures, picture_transform
 from .adversarial_store import MANIFEST, SHARD, finish, images_of, picture_hash, read_shard, shards, write_shard
 from .paths import image_folder, relative_paths
@@ -55,11 +55,14 @@ def attacked_backbone(cfg, device: torch.device) -> nn.Module:
     return load_clip(attack.SURROGATE, "", "fp32", device)
 
 
-def make_set(cfg, dataset, split: str = "test", clip_model: nn.Module | None = None, shard: int = SHARD) -> Path:
+def make_set(
+    cfg, dataset, split: str = "test", clip_model: nn.Module | None = None, shard: int = SHARD, images: str = ""
+) -> Path:
     """The folder of the set that `cfg.ATTACK` describes on the split's images, made as far as it is not there.
 
     clip_model: the attacked backbone in fp32 if it is loaded already. A shard that is missing or damaged is made
     again, alone. Two processes that want one set: the second waits. Raises InputError before anything is written.
+    images: a file that names the images, in the place of ATTACK.SUBSET, which draws them.
     """
     items: list[Datum] = list((dataset.val if split == "val" else dataset.test) or [])
     if not items:
@@ -72,8 +75,13 @@ def make_set(cfg, dataset, split: str = "test", clip_model: nn.Module | None = N
     surrogate = _surrogate(cfg, dataset.classnames, clip_model)
     image_dir = image_folder(dataset, items)
     size = cfg.ATTACK.SUBSET
+    if images and size:
+        raise InputError("Images are chosen by a list or drawn by ATTACK.SUBSET (--subset), not both; leave one out.")
     ids = stratified([item.label for item in items], size, settings.seed) if size else None
+    ids = listed(relative_paths(items, image_dir), images) if images else ids
     manifest = describe(cfg, dataset.classnames, items, image_dir, split, surrogate.facts(), settings, ids)
+    if images:
+        manifest["subset"] = {"rule": "list", "ids": ids}
     chosen = [items[i] for i in ids] if ids else items
     about = {"index": ids or list(range(len(items))), "path": relative_paths(chosen, image_dir)}
     maker = _Maker(cfg, settings, surrogate, chosen, about, split, device)

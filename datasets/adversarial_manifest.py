@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 import PIL
@@ -48,6 +49,38 @@ def stratified(labels: Sequence[int], size: int, seed: int) -> list[int]:
     quota[order[: size - quota.sum()]] += 1
     drawn = [rng.choice(np.flatnonzero(labels == c), n, replace=False) for c, n in zip(classes, quota, strict=True)]
     return sorted(int(i) for part in drawn for i in part)
+
+
+def listed(paths: Sequence[str], file: str) -> list[int]:
+    """Ascending indices of the images that a file names, one a line: by path below the image folder, by its end
+    (class folder and file), or by file name where only one image has it.
+
+    Raises InputError for a file that cannot be read, and for a name that fits no image, several, or one named already.
+    """
+    try:
+        lines = Path(file).expanduser().read_text(encoding="utf-8-sig").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"The list of images {file} cannot be read ({error}).") from error
+    places: dict[str, list[int]] = {}
+    for i, path in enumerate(paths):
+        parts = path.split("/")
+        for start in range(len(parts)):
+            places.setdefault("/".join(parts[start:]), []).append(i)
+    found: dict[int, str] = {}
+    for number, line in enumerate(lines, start=1):
+        name = line.strip()
+        if not name:
+            continue
+        fits = places.get(name, [])
+        if len(fits) != 1 or fits[0] in found:
+            what = "names an image again" if len(fits) == 1 else f"fits {len(fits) or 'none'} of the images"
+            raise InputError(
+                f"Line {number} of {file}, {name!r}, {what}; give each image once, as its folder and file."
+            )
+        found[fits[0]] = name
+    if not found:
+        raise InputError(f"The list of images {file} is empty.")
+    return sorted(found)
 
 
 def preprocessing(cfg) -> dict:

@@ -51,6 +51,7 @@ def add_command(commands) -> argparse.ArgumentParser:
     parser.add_argument("--split", choices=("test", "val"), default="test", help="default: test")
     parser.add_argument("--subsample", choices=("all", "base", "new"), default="all", help="classes (default: all)")
     parser.add_argument("--shots", type=int, default=-1, help="as the run has them: they change val (default: all)")
+    parser.add_argument("--images", default="", metavar="FILE", help="attack these alone, one name a line")
     parser.add_argument("--no-random-start", action="store_true", help="pgd starts from the picture itself")
     parser.add_argument("--only-correct", action="store_true", help="leave misclassified images as they are")
     parser.add_argument("--cpu", action="store_true", help="do not use a GPU")
@@ -68,7 +69,7 @@ def run(args: argparse.Namespace) -> int:
         size = clip_model.visual.input_resolution
         cfg.INPUT.SIZE = (size, size)
         dataset = entry.loader(cfg)
-        folder = make_set(cfg, dataset, args.split, clip_model)
+        folder = make_set(cfg, dataset, args.split, clip_model, images=args.images)
     found = AdversarialSet(folder)
     totals = found.totals
     accuracies = [totals[key] for key in ("clean_accuracy", "float_accuracy", "accuracy")]

@@ -21,7 +21,7 @@ from dassl.utils import InputError
 from datasets import adversarial_make
 from datasets.adversarial import find_set
 from datasets.adversarial_make import make_set
-from datasets.adversarial_manifest import check_fits, describe, key_of, list_hash, stratified
+from datasets.adversarial_manifest import check_fits, describe, key_of, list_hash, listed, stratified
 from datasets.adversarial_pictures import base_pictures, picture_transform
 from datasets.adversarial_store import MANIFEST, AdversarialSet, picture_hash
 
@@ -112,6 +112,41 @@ def test_stratified():
     assert [sum(labels[i] == c for i in stratified(labels, 7, 0)) for c in range(3)] == [4, 2, 1]
     with pytest.raises(InputError, match="SUBSET is 101"):
         stratified(labels, 101, 0)
+
+
+def test_images_that_a_list_names(tiny, tmp_path):
+    """As RobustBench's list of ImageNet images: in any order, by the end of the path."""
+    whole = made(tiny, tmp_path / "whole", ATTACK__BATCH=1)
+    names = [os.path.basename(whole.rows[i]["path"]) for i in (11, 2, 7)]
+    (tmp_path / "ids.txt").write_text("\n".join([*names, "", ""]))
+    cfg, dataset = config(tiny, tmp_path / "few", ATTACK__BATCH=1)
+    few = AdversarialSet(make_set(cfg, dataset, images=str(tmp_path / "ids.txt")))
+    assert [row["index"] for row in few.rows] == [2, 7, 11] and few.manifest["subset"]["rule"] == "list"
+    assert torch.equal(stacked(few), stacked(whole)[[2, 7, 11]]) and few.key != whole.key
+    cfg, dataset = config(tiny, tmp_path / "both", ATTACK__SUBSET=3)
+    with pytest.raises(InputError, match="by a list or drawn"):
+        make_set(cfg, dataset, images=str(tmp_path / "ids.txt"))
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("a/1.png\nb/3.png", "Line 2 of .*'b/3.png', fits none of the images"),
+        ("1.png", "Line 1 of .*'1.png', fits 2 of the images"),
+        ("a/1.png\n2.png\na/1.png", "Line 3 of .*names an image again"),
+        ("\n\n", "is empty"),
+        (None, "cannot be read"),
+    ],
+)
+def test_lists_that_do_not_fit(tmp_path, text, says):
+    file = tmp_path / "ids.txt"
+    if text is not None:
+        file.write_text(text)
+    paths = ["val/a/1.png", "val/b/1.png", "val/b/2.png"]
+    with pytest.raises(InputError, match=says):
+        listed(paths, str(file))
+    file.write_text("b/1.png\nval/b/2.png\n")
+    assert listed(paths, str(file)) == [1, 2]
 
 
 # ---------------------------------------------------------------------- going on, mending, sharing
