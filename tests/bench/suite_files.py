@@ -3,35 +3,23 @@
 from __future__ import annotations
 
 import json
-import os
-import signal
-import subprocess
-import sys
 import time
-from contextlib import suppress
+from collections.abc import Callable
 from pathlib import Path
 from typing import ClassVar
 
 import pytest
+import torch
 import yaml
+from processes import Fork, fork_workers
 
+from bench import local, pool
+from bench.__main__ import main
 from bench.state import survey
 from bench.suite import read_suite
 
 PATIENCE = 600  # seconds
 B2N = {"protocol": "base2new", "methods": ["ZeroshotCLIP", "CoOp"], "datasets": ["digits"], "shots": 4}
-
-# The command of a subprocess. `helpers` registers the tiny dataset where runs are worked on: in the workers, which
-# import this file under another name, and in `work`.
-DRIVER = """
-import sys
-sys.path[:0] = [{root!r}, {tests!r}]
-if __name__ != "__main__" or sys.argv[1] == "work":
-    import helpers
-if __name__ == "__main__":
-    from bench.__main__ import main
-    sys.exit(main())
-"""
 
 
 def overrides(tiny, epochs: int = 1) -> dict:
@@ -50,38 +38,38 @@ def write_suite(file: Path, tiny, blocks: list[dict], epochs: int = 1, **top) ->
     return file
 
 
-def write_driver(file: Path) -> Path:
-    root = Path(__file__).resolve().parent.parent.parent
-    file.write_text(DRIVER.format(root=str(root), tests=str(root / "tests")))
-    return file
-
-
 class Here:
-    """A suite on the tiny dataset, and `python -m bench` on it as a process of its own."""
+    """A suite on the tiny dataset, and `python -m bench` on it as a process of its own, which is a fork of this one."""
 
-    started: ClassVar[list[subprocess.Popen]] = []
+    started: ClassVar[list[Fork]] = []
 
     def __init__(self, folder: Path, tiny, blocks: list[dict], **more) -> None:
         self.tiny, self.out = tiny, folder / "out"
         self.file = write_suite(folder / "s.yaml", tiny, blocks, **more)
-        self.driver = write_driver(folder / "driver.py")
 
     @property
     def suite(self):
         return read_suite(self.file, root=str(self.tiny.root))
 
-    def command(self, name: str, *options: str) -> list[str]:
-        return [sys.executable, str(self.driver), name, str(self.file), "--root", str(self.tiny.root), *options]
+    def arguments(self, name: str, *options: str) -> list[str]:
+        return [name, str(self.file), "--root", str(self.tiny.root), *options]
 
-    def start(self, *options: str, name: str = "run", **more) -> subprocess.Popen:
-        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True, "start_new_session": True}
-        process = subprocess.Popen(self.command(name, *options), **(pipes | more))
-        self.started.append(process)
-        return process
+    def start(self, *options: str, name: str = "run", before: Callable = lambda: None) -> Fork:
+        """before(): called in the new process, ahead of the command."""
 
-    def finish(self, *options: str, name: str = "run", **more) -> tuple[int, str]:
-        process = self.start(*options, name=name, **more)
-        text = said(process)
+        def command() -> int:
+            before()
+            fork_workers(pool)
+            local.threads_each = lambda workers: 1  # more of them on a busy machine wait for each other
+            torch.set_num_threads(1)
+            return main(self.arguments(name, *options))
+
+        self.started.append(Fork(command, keep=True))
+        return self.started[-1]
+
+    def finish(self, *options: str, name: str = "run", before: Callable = lambda: None) -> tuple[int, str]:
+        process = self.start(*options, name=name, before=before)
+        text = process.text()
         return process.returncode, text
 
     def states(self) -> dict[str, str]:
@@ -99,12 +87,7 @@ class Here:
         return {folder: {key: record[key] for key in ("results", "items")} for folder, record in records.items()}
 
 
-def said(process: subprocess.Popen) -> str:
-    """What it printed, when it is over. On a busy machine that may be long."""
-    return process.communicate(timeout=PATIENCE)[0]
-
-
-def wait_for(condition, process: subprocess.Popen, over: bool = False) -> None:
+def wait_for(condition, process: Fork, over: bool = False) -> None:
     """over: the process may have ended by then."""
     end = time.monotonic() + PATIENCE
     while not condition():
@@ -117,7 +100,5 @@ def nothing_stays():
     """Whatever a test started and did not wait for ends with it. To be imported by test files that start processes."""
     yield
     for process in Here.started:
-        with suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
+        process.close()
     Here.started.clear()

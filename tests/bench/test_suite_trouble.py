@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import re
 import resource
-import shlex
 import shutil
 import subprocess
-import sys
 import time
 
 import pytest
 import torch
+from processes import Fork, forked
 from suite_files import B2N, Here, nothing_stays  # noqa: F401  the fixture
 
 from bench.__main__ import main
@@ -71,20 +71,19 @@ def test_clocks_do_not_matter(b2n):
         with claim(coop) as mine:
             assert mine
             os.utime(coop.home / f"{coop.id}.lock", (when, when))
-            text = (
-                f"from bench.suite import read_suite; from bench.state import state; from bench.work import work; "
-                f"r = read_suite({str(b2n.file)!r}, root={str(b2n.tiny.root)!r}).runs[1]; print(state(r), work(r).how)"
-            )
-            found = subprocess.run([sys.executable, "-c", text], capture_output=True, text=True)
-            assert found.stdout.split() == ["running", "elsewhere"], found.stderr
+            run = read_suite(b2n.file, root=str(b2n.tiny.root)).runs[1]
+            assert forked(lambda: (state(run), work(run).how) != ("running", "elsewhere")) == 0  # noqa: B023
     assert work(coop).how == "done"
 
 
 @pytest.mark.parametrize("name", ["run", "work"])
 def test_a_full_disk_stops_and_blames_no_run(b2n, name):
     """A limit on the size of files, which the resolved config does not fit into."""
-    full = {"preexec_fn": lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (3_000, 3_000))}
-    code, text = b2n.finish(*(("--jobs", "1") if name == "run" else ()), name=name, **full)
+
+    def small_files() -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (3_000, 3_000))
+
+    code, text = b2n.finish(*(("--jobs", "1") if name == "run" else ()), name=name, before=small_files)
     assert (
         code == 1
         and "halted" in text
@@ -111,18 +110,30 @@ def test_a_full_disk_is_named(b2n, monkeypatch):
     assert state(zero) == "pending" and work(zero).how == "done"
 
 
+def own_mounts() -> None:
+    """What this process mounts from now on is its own, and ends with it."""
+    new_mounts = 0x00020000  # CLONE_NEWNS
+    if ctypes.CDLL(None, use_errno=True).unshare(new_mounts):
+        raise OSError(ctypes.get_errno(), "unshare")
+    subprocess.run(["mount", "--make-rprivate", "/"], check=True)
+
+
 @pytest.mark.parametrize("size", [40, 90])
 def test_a_disk_that_is_really_full(b2n, size):
-    """A file system of so many kB, in a mount namespace that ends with the commands; then it is made larger."""
-    out, name = b2n.out, f"size={size}k"
-    mount = f"mkdir -p {out} && mount -t tmpfs -o {name} tmpfs {out}"
-    if subprocess.run(["unshare", "-m", "sh", "-c", mount], capture_output=True).returncode:
+    """A file system of so many kB, which is made larger after a first try."""
+    out = b2n.out
+    out.mkdir()
+    if subprocess.run(["unshare", "-m", "true"], capture_output=True).returncode:
         pytest.skip("mounting a small file system needs root")
-    work = shlex.join(b2n.command("work"))
-    script = f"{mount} && {work}; echo first $?; mount -o remount,size=20m {out}; {work}; echo second $?"
-    script += f"; ls {out}/.bench; find {out} -name '*.tmp'"
-    found = subprocess.run(["unshare", "-m", "sh", "-c", script], capture_output=True, text=True)
-    text = found.stdout + found.stderr
+
+    def twice() -> None:
+        own_mounts()
+        for name, options in (("first", f"size={size}k"), ("second", "remount,size=20m")):
+            subprocess.run(["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(out)], check=True)
+            code = main(b2n.arguments("work"))
+            print(name, code, *(file.name for file in out.rglob("*")))  # noqa: T201
+
+    text = Fork(twice, keep=True).text()
     assert "first 1" in text and "second 0" in text, text
     assert "the disk is full; make room" in text or "the disk may be full; make room" in text, text
     assert ".failed.json" not in text and ".tmp" not in text and "Traceback" not in text, text

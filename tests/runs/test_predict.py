@@ -6,14 +6,13 @@ import csv
 import json
 import re
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 import torch
 from helpers import METHODS, NAMES, make_clip, make_tiny
 from PIL import Image
+from processes import forked
 
 import predict
 from clipkit import InputError as BackboneInputError
@@ -340,21 +339,21 @@ def test_a_backbone_of_other_weights_is_refused(runs, tmp_path):
         load_predictor(runs("CoOp"), backbone_path=other)
 
 
-def test_a_plugin_s_run(tiny, tmp_path, capsys):
-    """In a process of its own, which has not met the plugin."""
+def test_a_plugin_s_run(tiny, tmp_path, capfd):
+    """It is trained in a process of its own: this one has not met the plugin."""
     file = tmp_path / "plain.py"
     file.write_text(
         "from dassl.engine import TRAINER_REGISTRY\nfrom trainers.coop import CoOp\n\n\n"
         "@TRAINER_REGISTRY.register()\nclass PluginCoOp(CoOp):\n    node = 'TRAINER.PLUGINCOOP'\n"
         "    config_defaults = {k.replace('COOP', 'PLUGINCOOP'): v for k, v in CoOp.config_defaults.items()}\n"
     )
-    assert tiny.run(tmp_path / "run", "PluginCoOp", ("--plugin", file)) == 0
+    assert forked(lambda: tiny.run(tmp_path / "run", "PluginCoOp", ("--plugin", file))) == 0
     image = next((tiny.root / "tiny" / "images").glob("0_test*"))
-    command = [sys.executable, "predict.py", "--model-dir", tmp_path / "run", "--format", "csv", image]
-    without = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
-    assert without.returncode == 2 and "--plugin" in without.stderr
-    found = subprocess.run([*command, "--plugin", file], cwd=ROOT, capture_output=True, text=True)
-    assert found.returncode == 0 and found.stdout.startswith("image,rank,class,probability\n"), found.stderr
+    command = ["--model-dir", str(tmp_path / "run"), "--format", "csv", str(image)]
+    capfd.readouterr()
+    assert predict.run(command) == 2 and "--plugin" in capfd.readouterr().err
+    assert forked(lambda: predict.run([*command, "--plugin", str(file)])) == 0
+    assert capfd.readouterr().out.startswith("image,rank,class,probability\n")
 
 
 def test_the_notebook_example_of_the_documentation(runs):
