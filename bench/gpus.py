@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+from collections.abc import Sequence
 
 from dassl.utils import InputError
 
@@ -27,11 +28,38 @@ def gpus_of(text: str) -> list[str]:
     return names
 
 
+def check_gpus(names: Sequence[str]) -> None:
+    """Raises InputError for a GPU that this machine has not: the runs would go to the CPU without a word."""
+    wanted = [name for name in names if name]
+    if not wanted:
+        return
+    listed = _listed()
+    if listed is None:  # no nvidia-smi: torch knows how many there are
+        from torch import cuda
+
+        there = [str(i) for i in range(cuda.device_count())]
+        missing = [name for name in wanted if name.isdecimal() and name not in there]
+        missing += wanted[:1] if not there and not missing else []
+    else:
+        there = _count()
+        text = "\n".join(listed)
+        missing = [name for name in wanted if name not in there and (name.isdecimal() or name not in text)]
+    if missing:
+        has = f"has {', '.join(there)}" if there else "has no GPU"
+        raise InputError(f"--gpus names {missing[0]}, but this machine {has}; name others, or give --gpus none.")
+
+
 def _count() -> list[str]:
+    gpus = [line for line in _listed() or [] if line.startswith("GPU ")]
+    return [str(i) for i in range(len(gpus))]
+
+
+def _listed() -> list[str] | None:
+    """What nvidia-smi lists, GPUs and their parts, a line each; None where there is none, [] where it finds nothing."""
     if not shutil.which("nvidia-smi"):
-        return []
+        return None
     try:
         found = subprocess.run(["nvidia-smi", "-L"], capture_output=True, text=True, timeout=20, check=True).stdout
     except (OSError, subprocess.SubprocessError):
         return []
-    return [str(i) for i, line in enumerate(line for line in found.splitlines() if line.startswith("GPU "))]
+    return found.splitlines()

@@ -34,8 +34,10 @@ def run(args: argparse.Namespace) -> int:
         return slurm.submit(suite, args)
     if unused := list(slurm_options.given(args)):
         raise InputError(f"--{unused[0]} is for --launcher slurm; leave it out, or give that.")
-    from .gpus import gpus_of
+    from .gpus import check_gpus, gpus_of
     from .local import default_jobs, run_suite
 
     gpus = gpus_of(args.gpus)
+    if args.gpus != "all":
+        check_gpus(gpus)
     return run_suite(suite, default_jobs(gpus) if args.jobs is None else args.jobs, gpus)

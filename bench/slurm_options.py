@@ -9,8 +9,9 @@ import argparse
 import difflib
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 
 from dassl.utils import InputError
 
@@ -67,20 +68,22 @@ def given(args: argparse.Namespace) -> dict[str, object]:
 
 def read_options(block: Mapping[str, object], command_line: Mapping[str, object], file: object) -> SlurmOptions:
     """block: of the suite in `file`. Raises InputError that names the option and where it was given."""
-    known = ("time", *TEXTS, *COUNTS, "setup")
-    for name in block:
-        if name not in known:
-            near = difflib.get_close_matches(str(name), known, 1)
-            guess = f"did you mean {near[0]}?" if near else f"there are {', '.join(known)}."
-            raise InputError(f"{file}, slurm: {name} is no option; {guess}")
-    found = {name: (value, f"{file}, slurm, {name}") for name, value in block.items()}
-    found |= {name: (value, f"--{name}") for name, value in command_line.items()}
+    found = check_block(block, file) | {name: READ[name](value, f"--{name}") for name, value in command_line.items()}
     if "time" not in found:
         raise InputError(f"Slurm has to know how long a task may take: --time 04:00:00, or time in {file}, slurm.")
-    texts = {name: _text(name, *found[name]) for name in TEXTS if name in found}
-    counts = {name: _count(*found[name]) for name in COUNTS if name in found}
-    setup = _lines(*found["setup"]) if "setup" in found else ()
-    return SlurmOptions(_minutes(*found["time"]), texts, **counts, setup=setup)
+    texts = {name: found[name] for name in TEXTS if name in found}
+    counts = {name: found[name] for name in COUNTS if name in found}
+    return SlurmOptions(found["time"], texts, **counts, setup=found.get("setup", ()))
+
+
+def check_block(block: Mapping[str, object], file: object) -> dict[str, object]:
+    """{option: what it means} of a suite's `slurm:` block. Raises InputError as `read_options` does."""
+    for name in block:
+        if name not in READ:
+            near = difflib.get_close_matches(str(name), READ, 1)
+            guess = f"did you mean {near[0]}?" if near else f"there are {', '.join(READ)}."
+            raise InputError(f"{file}, slurm: {name} is no option; {guess}")
+    return {name: READ[name](value, f"{file}, slurm, {name}") for name, value in block.items()}
 
 
 def _minutes(value: object, place: str) -> int:
@@ -123,3 +126,10 @@ def _lines(value: object, place: str) -> tuple[str, ...]:
     if not isinstance(lines, list) or not all(isinstance(line, str) and line.strip() for line in lines):
         raise InputError(f"{place}: must be shell lines, a text or a list of texts.")
     return tuple(lines)
+
+
+# {option: what reads its value}
+READ: dict[str, Callable] = {
+    "time": _minutes, **{name: partial(_text, name) for name in TEXTS}, **dict.fromkeys(COUNTS, _count),
+    "setup": _lines,
+}  # fmt: skip

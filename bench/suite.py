@@ -13,6 +13,7 @@ from pathlib import Path
 
 from dassl.utils import InputError
 from runs.config_names import UNTRAINED
+from runs.words import check_folder, check_keys
 
 from . import suite_yaml
 from .known import known as get_known
@@ -102,9 +103,12 @@ def read_suite(
     resolver = Resolver(known)
     if len(pairs) % 2:
         raise InputError(f"Config pairs come as KEY VALUE, but {pairs[-1]!r} has no value after it.")
+    check_keys(pairs[::2], "the command line")
     resolver.pairs(pairs, "the command line")
     given = dict(zip(pairs[::2], pairs[1::2], strict=True))
     spec = suite_yaml.read(file, tree, known, resolver, seeds, given)
+    check_folder(root, "--root")
+    check_folder(output or spec.output, "--output" if output else f"{file}, output")
     where = Path(output or spec.output)
     drafts = merge(expand(spec.blocks, resolver, str(where), root, plugins, plugin_cfg))
     known.save()

@@ -53,7 +53,11 @@ def load(file: Path) -> dict:
         raise InputError(f"There is no suite {file}{'; there are ' + ', '.join(there) if there else ''}.")
     try:
         tree = yaml.load(file.read_text(encoding="utf-8"), _Loader)
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except RecursionError:
+        raise InputError(f"{file} is nested too deeply to be a suite; mend it.") from None
+    except UnicodeDecodeError:
+        raise InputError(f"{file} is not UTF-8 text; save it as such.") from None
+    except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         problem = getattr(error, "problem", None) or str(error).splitlines()[0]
         raise InputError(f"{file}{f', line {mark.line + 1}' if mark else ''}: {problem}; mend it.") from error

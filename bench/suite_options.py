@@ -6,6 +6,7 @@ import argparse
 import os
 
 from dassl.utils import InputError
+from runs.words import check_folder, is_whole, seed_of
 
 from .suite import Run, Suite, read_suite
 
@@ -13,7 +14,7 @@ from .suite import Run, Suite, read_suite
 def add_suite_options(parser: argparse.ArgumentParser, ids: str = "") -> None:
     """ids: help of --ids, where the command takes that."""
     parser.add_argument("suite", metavar="SUITE.yaml", help="such as configs/suites/embedded.yaml")
-    parser.add_argument("--output", default="", help="folder of the runs (default: the suite's, or output/NAME)")
+    parser.add_argument("--output", help="folder of the runs (default: the suite's, or output/NAME)")
     parser.add_argument("--root", default=os.environ.get("DATA", "data"), help="folder of the datasets (default: data)")
     parser.add_argument("--seeds", nargs="+", default=[], help="in place of the suite's")
     if ids:
@@ -23,11 +24,13 @@ def add_suite_options(parser: argparse.ArgumentParser, ids: str = "") -> None:
 
 def open_suite(args: argparse.Namespace) -> Suite:
     """Raises InputError for whatever is wrong in the file or the options."""
+    if args.output is not None:
+        check_folder(args.output, "--output")
     words = list(args.seeds)  # config pairs that follow --seeds are among them
-    seeds = [int(words.pop(0)) for _ in args.seeds if words and words[0].isdecimal()]
+    seeds = [seed_of(words.pop(0)) for _ in args.seeds if words and is_whole(words[0])]
     if args.seeds and not seeds:
         raise InputError(f"--seeds must be whole numbers such as 1 2 3, not {args.seeds[0]!r}.")
-    return read_suite(args.suite, args.output, args.root, tuple(dict.fromkeys(seeds)), (*words, *args.opts))
+    return read_suite(args.suite, args.output or "", args.root, tuple(dict.fromkeys(seeds)), (*words, *args.opts))
 
 
 def chosen_runs(suite: Suite, args: argparse.Namespace) -> list[Run]:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterable, Sequence
 
 from dassl.utils import InputError
+from runs.words import LARGEST_SEED
+from runs.words import check_keys as check_config_keys
 
 from .resolved import Resolver
 
@@ -15,6 +18,7 @@ NAMES = {dict: "KEY: VALUE lines", list: "a list", str: "a text", type(None): "m
 def pairs_of(tree: object, place: str, resolver: Resolver) -> dict[str, str]:
     """{KEY: VALUE} as texts, checked."""
     check_type(tree, dict, place)
+    check_config_keys(map(str, tree), place)
     for key, value in tree.items():
         resolver.value(str(key), value, place)
     return {str(key): text_of(value) for key, value in tree.items()}
@@ -42,9 +46,10 @@ def numbers(values: object, place: str, least: float, whole: bool = False) -> tu
         raise InputError(f"{place}: is empty; name at least one.")
     for value in values:
         fits = isinstance(value, int if whole else (int, float)) and not isinstance(value, bool)
-        if not fits or value < least:
+        if not fits or not least <= value <= LARGEST_SEED:
             what = "whole number" if whole else "number"
-            raise InputError(f"{place}: {value!r} must be a {what} of at least {least}.")
+            most = ", below 2**63" if fits and value > LARGEST_SEED else ""
+            raise InputError(f"{place}: {value!r} must be a {what} of at least {least}{most}.")
     return once(values, place)
 
 
@@ -72,6 +77,14 @@ def check_keys(tree: dict, known: Sequence[str], place: str) -> None:
     for key in tree:
         if key not in known:
             raise InputError(f"{place}: {unknown('key', key, known)}")
+
+
+def check_name(value: object, place: str) -> str:
+    """A text that can be a folder's name, no way to another folder."""
+    check_type(value, str, place)
+    if not re.fullmatch(r"[^/\\\x00-\x1f]{1,100}", value) or value.strip(". ") == "":
+        raise InputError(f"{place}: {value[:60]!r} names a folder, so it must be 1 to 100 characters without / or \\.")
+    return value
 
 
 def check_type(value: object, wanted: type, place: str) -> None:

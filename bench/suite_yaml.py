@@ -11,13 +11,17 @@ from dassl.utils import InputError
 from runs.arguments import is_file
 from runs.config_names import method_name
 from runs.robust_protocol import MODES
+from runs.words import check_folder
 
 from .generalization import check_methods
 from .known import Known
 from .resolved import Resolver
+from .slurm_options import check_block
 from .suite_blocks import PROTOCOLS, Block, Protocol, datasets_of
 from .suite_values import (
+    check_config_keys,
     check_keys,
+    check_name,
     check_type,
     listed,
     numbers,
@@ -51,11 +55,13 @@ def read(file: Path, tree: dict, known: Known, resolver: Resolver, seeds: Sequen
     place = str(file)
     check_keys(tree, TOP, place)
     name = tree.get("name", file.stem)
-    check_type(name, str, f"{place}, name")
+    check_name(name, f"{place}, name")
     output = tree.get("output", f"output/{name}")
     check_type(output, str, f"{place}, output")
+    check_folder(output, f"{place}, output")
     slurm = tree.get("slurm", {})
     check_type(slurm, dict, f"{place}, slurm")
+    check_block(slurm, place)
     blocks = tree.get("blocks")
     check_type(blocks, list, f"{place}, blocks")
     if not blocks:
@@ -86,17 +92,20 @@ class _Reader:
     def block(self, tree: object, place: str) -> Block:
         check_type(tree, dict, place)
         protocol_name = tree.get("protocol")
-        if protocol_name not in PROTOCOLS:
+        if not isinstance(protocol_name, str) or protocol_name not in PROTOCOLS:
             raise InputError(f"{place}, protocol: {unknown('protocol', protocol_name, PROTOCOLS)}")
         protocol = PROTOCOLS[protocol_name]
-        place = f"{place} ({tree.get('name', protocol_name)})"
+        name = tree.get("name", protocol_name)
+        check_type(name, str, f"{place}, name")
+        place = f"{place} ({name})"
         check_keys(tree, (*COMMON, *protocol.keys), place)
         for key in ("methods", *protocol.needs, *(() if protocol.default else ("datasets",))):
             if key not in tree:
                 raise InputError(f"{place}: `{key}` is missing; a block of {protocol_name} needs it.")
         source = self._source(tree, protocol, place)
         variant = tree.get("variant", "")
-        check_type(variant, str, f"{place}, variant")
+        if variant != "":
+            check_name(variant, f"{place}, variant")
         cfg = tree.get("cfg", "")
         check_type(cfg, str, f"{place}, cfg")
         if is_file(cfg):
@@ -112,7 +121,7 @@ class _Reader:
         }
         own |= self._noise(tree, place) if "types" in protocol.keys else {}
         own |= self._attack(tree, protocol, place) if "eps" in protocol.keys else {}
-        found = Block(place, str(tree.get("name", protocol_name)), protocol_name, source=source, cfg=cfg,
+        found = Block(place, name, protocol_name, source=source, cfg=cfg,
                       variant=variant, **own)  # fmt: skip
         self._check_given(found)
         return found
@@ -180,6 +189,7 @@ class _Reader:
             check_type(values, list, f"{place}, {key}")
             if not values:
                 raise InputError(f"{place}, {key}: is empty; name at least one value.")
+            check_config_keys([str(key)], f"{place}, {key}")
             for value in values:
                 self.resolver.value(str(key), value, f"{place}, {key}")
             texts = [text_of(value) for value in values]
@@ -197,7 +207,10 @@ class _Reader:
             if rates is None:
                 raise InputError(f"{place}: `rates` is missing; a list of types needs it.")
             each = rate_list(rates, f"{place}, rates")
-            found = dict.fromkeys(once(listed(tree, "types", place), f"{place}, types"), each)
+            names = once(listed(tree, "types", place), f"{place}, types")
+            for name in names:
+                check_type(name, str, f"{place}, types")
+            found = dict.fromkeys(names, each)
         for name in found:
             if name not in self.known.noise_types:
                 raise InputError(f"{place}, types: {unknown('noise type', name, self.known.noise_types)}")

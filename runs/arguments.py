@@ -12,7 +12,7 @@ from plugins.places import config_of
 
 from .config_names import CONFIG_FOLDER, UNTRAINED, config_name
 from .targets import dataset_config
-from .words import check_folder, is_whole
+from .words import check_folder, check_keys, is_whole
 
 
 @dataclass(frozen=True)
@@ -42,6 +42,7 @@ class Settings:
         folders = {"DATA": env.get("DATA", "data"), "OUTPUT": env.get("OUTPUT", "output")}
         for name, folder in folders.items():
             check_folder(folder, name)
+        check_keys(pairs, "the command line")
         return cls(
             data=folders["DATA"],
             cfg=env.get("CFG", ""),

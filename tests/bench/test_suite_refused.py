@@ -1,0 +1,113 @@
+"""What a suite and the commands on it refuse, in one sentence and before anything is written."""
+
+from __future__ import annotations
+
+import pytest
+
+from bench.__main__ import main
+from runs.targets import ROOT
+
+GOOD = """name: mine
+output: @OUT
+blocks:
+- protocol: few_shot
+  methods: [CoOp]
+  datasets: [digits]
+  seeds: [1]
+"""
+NAME, SEEDS, ATTACK = "name: mine\noutput: @OUT\n", "seeds: [1]", "  eps: [1]\n  steps: [3]\n"
+
+
+def of(old: str, new: str) -> str:
+    assert old in GOOD
+    return GOOD.replace(old, new)
+
+
+def noise(lines: str) -> str:
+    return of("few_shot", "noise") + lines
+
+
+def attacked(lines: str) -> str:
+    return of("few_shot", "adversarial") + lines
+
+
+CASES = {
+    "name ../x": (of(NAME, "name: ../x\n"), "'../x' names a folder"),
+    "name absolute": (of(NAME, "name: /tmp/abs\n"), "names a folder"),
+    "name ..": (of(NAME, "name: ..\n"), "names a folder"),
+    "name empty": (of(NAME, "name: ''\n"), "names a folder"),
+    "name of two lines": (of("mine", '"a\\nb"'), "names a folder"),
+    "name long": (of("mine", "x" * 300), "names a folder"),
+    "variant ..": (GOOD + "  variant: ..\n", "variant: '..' names a folder"),
+    "variant a/b": (GOOD + "  variant: ../../x\n", "names a folder"),
+    "block name": (GOOD + "  name: [1]\n", "block 1, name: must be a text"),
+    "output a file": (of("@OUT", "README.md"), "README.md is a file"),
+    "output below a file": (of("@OUT", "README.md/x"), "README.md is a file"),
+    "output empty": (of("@OUT", "''"), "output is empty"),
+    "slurm option": (GOOD + "slurm: {foo: 1}\n", "foo is no option"),
+    "slurm number": (GOOD + "slurm: {5: 1}\n", "5 is no option"),
+    "slurm time x": (GOOD + "slurm: {time: x}\n", "'x' is no time"),
+    "slurm time number": (GOOD + "slurm: {time: 240}\n", "in quotes"),
+    "slurm mem": (GOOD + "slurm: {mem: x}\n", "'x' is no size"),
+    "slurm cpus": (GOOD + "slurm: {cpus: 0}\n", "0 is no count"),
+    "slurm setup": (GOOD + "slurm: {setup: 5}\n", "must be shell lines"),
+    "seed too large": (of(SEEDS, f"seeds: [{2**70}]"), "below 2**63"),
+    "seed NaN": (of(SEEDS, "seeds: [.nan]"), "nan must be a whole number"),
+    "shots too many": (GOOD + f"  shots: {10**30}\n", "below 2**63"),
+    "empty dataset": (of("[digits]", "'digits,,letters'"), "nothing between two commas"),
+    "SEED": (GOOD + "  overrides: {SEED: 3}\n", "SEED in"),
+    "OUTPUT_DIR": (GOOD + "  overrides: {OUTPUT_DIR: abc}\n", "OUTPUT_DIR in"),
+    "NUM_SHOTS": (GOOD + "  sweep: {DATASET.NUM_SHOTS: [1, 2]}\n", "DATASET.NUM_SHOTS in"),
+    "protocol a list": (of("few_shot", "[a]"), "there is no protocol"),
+    "rate NaN": (noise("  types: {sym_other: [.nan]}\n"), "nan must be a number"),
+    "type a list": (noise("  types: [[sym_other]]\n  rates: [0.5]\n"), "types: must be a text"),
+    "eps NaN": (attacked("  eps: [.nan]\n  steps: [3]\n"), "nan must be a number"),
+    "eps infinite": (attacked("  eps: [.inf]\n  steps: [3]\n"), "inf must be a number"),
+    "steps too many": (attacked(f"  eps: [1]\n  steps: [{10**30}]\n"), "below 2**63"),
+    "attack a list": (attacked(ATTACK + "  attacks: [[1]]\n"), "there is no attack"),
+    "not UTF-8": (b"\xff\xfe\x00", "not UTF-8"),
+    "nested": ("a: " + "[" * 5000, "mend it"),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_a_suite_is_refused_with_its_place(case, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(ROOT)
+    text, says = CASES[case]
+    file = tmp_path / "suite.yaml"
+    file.write_bytes(text if isinstance(text, bytes) else text.replace("@OUT", str(tmp_path / "out")).encode())
+    for command in (["plan"], ["run", "--gpus", "none"], ["status"]):
+        assert main([command[0], str(file), *command[1:]]) == 2
+        error = capsys.readouterr().err
+        assert error.startswith("error: ") and says in error and str(file) in error and error.count("\n") == 1, error
+    assert [path.name for path in tmp_path.iterdir()] == ["suite.yaml"]
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["--output", "README.md"], "--output is README.md"),
+        (["--output", ""], "--output is empty"),
+        (["--output", "x" * 300], "cannot be a folder"),
+        (["--root", "README.md"], "--root is README.md"),
+        (["--seeds", str(2**70)], "below 2**63"),
+        (["--seeds", "²"], "whole numbers"),
+        (["SEED", "3"], "SEED in the command line"),
+    ],
+)
+@pytest.mark.parametrize("command", ["plan", "run", "work", "status", "retry", "clean"])
+def test_words_are_refused_by_every_command(command, words, says, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(ROOT)
+    file = tmp_path / "suite.yaml"
+    file.write_text(GOOD.replace("@OUT", str(tmp_path / "out")))
+    more = ["--all", "--yes"] if command == "clean" else []
+    assert main([command, str(file), *more, *words]) == 2
+    assert says in capsys.readouterr().err and not (tmp_path / "out").exists()
+
+
+def test_a_gpu_that_is_not_there_is_refused(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("PATH", str(tmp_path))  # no nvidia-smi
+    file = tmp_path / "suite.yaml"
+    file.write_text(GOOD.replace("@OUT", str(tmp_path / "out")))
+    assert main(["run", str(file), "--gpus", "977"]) == 2
+    assert "--gpus names 977, but this machine has" in capsys.readouterr().err and not (tmp_path / "out").exists()
