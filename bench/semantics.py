@@ -62,7 +62,7 @@ def read_semantics(folder: str | Path, new_names: list[str] | None = None, ensem
     folder without a trained run, and a method without text features of its own (CoCoOp: they depend on the image).
     """
     run = read_run(folder)
-    base = run.classnames()
+    base = run.classnames().names
     names = [*base, *(n for n in (new_names if new_names is not None else _all_names(run.cfg)) if n not in base)]
     predictor = load_predictor(folder, names)
     trainer = predictor.trainer

@@ -100,10 +100,12 @@ class Cache:
             return list(sentences)
         if fallback:
             return [fallback.format(clean(name))]
+        way_out = "add it, or let CLIP's templates stand in (LANGUAGE.MISSING stand_in)"
         if found is not None:
-            raise InputError(f"language cache {self.origin}: class {name!r} has no sentence from source {source!r}.")
+            text = f"language cache {self.origin}: class {name!r} has no sentence from source {source!r}; {way_out}."
+            raise InputError(text)
         near = difflib.get_close_matches(clean(name), list(self.classes), 3, 0.0)
-        raise InputError(f"language cache {self.origin} has no class {name!r}; nearest: {', '.join(near)}.")
+        raise InputError(f"language cache {self.origin} has no class {name!r}; nearest: {', '.join(near)}; {way_out}.")
 
     def draw(
         self,

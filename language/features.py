@@ -18,11 +18,14 @@ from clipkit import FeatureBank, TextEncoder, frozen_text, long_key, normalize, 
 from clipkit.tokens import TOO_LONG, check_length
 
 from .cache import TemplateCache
-from .source import Source
+from .source import MISSING, Source
 
-# How methods that read sentences treat those that CLIP cannot read whole.
-CONFIG_DEFAULTS = {"LANGUAGE.TOO_LONG": "refuse"}  # refuse | truncate: the first 75 tokens, as published code has it
-CHOICES = {"TOO_LONG": TOO_LONG}
+# How methods that read sentences treat those that CLIP cannot read whole, and classes for which there are none.
+CONFIG_DEFAULTS = {
+    "LANGUAGE.TOO_LONG": "refuse",  # refuse | truncate: the first 75 tokens, as published code has it
+    "LANGUAGE.MISSING": "refuse",  # refuse | stand_in: CLIP's templates, with a warning; they change the numbers
+}
+CHOICES = {"TOO_LONG": TOO_LONG, "MISSING": MISSING}
 REMEDY = "shorten it (python -m language check lists all such), or let it be cut: LANGUAGE.TOO_LONG truncate"
 
 

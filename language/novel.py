@@ -46,6 +46,7 @@ def load_novel(
     new_names: Iterable[str] | None = None,
     count: int = 200,
     seed: int = 1,
+    missing: str = "refuse",
 ) -> NovelNames:
     """`count` novel names for a dataset (registry name or YAML stem).
 
@@ -54,6 +55,7 @@ def load_novel(
     list; "file" as source says so too (see `read_names`).
     base_names: names that must not be among them, compared cleaned and regardless of case. Of a longer list `count`
     names are chosen at random by (seed, dataset) alone and stay in their order; a smaller choice is part of a larger.
+    missing: "stand_in" takes ImageNet's list for a dataset without one, with a warning line.
     Errors: InputError if the list is missing, unreadable or too short. Length in tokens is left to the caller.
     """
     if source not in SOURCES:
@@ -72,7 +74,7 @@ def load_novel(
     elif source == "wordnet":
         names, origin = _nouns()
     else:
-        file = file if source == "file" else str(_own_list(dataset))
+        file = file if source == "file" else str(_own_list(dataset, missing))
         if not file:
             raise InputError("source file needs the path of a list of names: set TRAINER.SAR.NOVEL_FILE.")
         names, source = read_names(file, stem)
@@ -112,15 +114,19 @@ def read_names(path: str | Path, stem: str = "") -> tuple[list[str], str]:
     return data, source
 
 
-def _own_list(dataset: str) -> Path:
+def _own_list(dataset: str, missing: str) -> Path:
     for stem in dict.fromkeys((dataset_stem(dataset), cache_stem(dataset))):
         file = NOVEL_CLASSES / f"{stem}.json"
         if file.is_file():
             return file
+    if missing == "stand_in":
+        logger.warning("Warning: there is no list of novel names for %s; ImageNet's stands in", dataset)
+        return NOVEL_CLASSES / "imagenet.json"
     known = ", ".join(sorted(file.stem for file in NOVEL_CLASSES.glob("*.json")))
     raise InputError(
         f"there is no list of novel names for {dataset}, only for {known}; set TRAINER.SAR.NOVEL_SOURCE file and "
-        "TRAINER.SAR.NOVEL_FILE to a list of yours, or TRAINER.SAR.NOVEL_SOURCE wordnet."
+        "TRAINER.SAR.NOVEL_FILE to a list of yours, or TRAINER.SAR.NOVEL_SOURCE wordnet, or let ImageNet's stand in "
+        "(LANGUAGE.MISSING stand_in)."
     )
 
 

@@ -11,6 +11,7 @@ from .readers import load_cache, template_cache
 
 logger = logging.getLogger(__name__)
 
+MISSING = ("refuse", "stand_in")  # what may become of a class without sentences
 # The embedded caches call "main" and "noise" what ANPrompt takes from CoPrompt's and from HPT's files.
 _ALIASES = {"main": "coprompt", "noise": "hpt", "coprompt": "main", "hpt": "noise"}
 
@@ -39,6 +40,17 @@ class Source:
 
     def same_as(self, other: Source) -> bool:
         return self.name == other.name and self.sha256 == other.sha256
+
+
+def source_for(cfg, which: str, role: str, names: Iterable[str]) -> Source:
+    """`load_source` for the run of `cfg`, whose classes are `names`: LANGUAGE.MISSING says what becomes of those that
+    the source lacks."""
+    source = load_source(cfg.DATASET.NAME, which, role)
+    if cfg.LANGUAGE.MISSING != "stand_in":
+        return source
+    from .standing_in import with_templates
+
+    return with_templates(source, names, cfg.DATASET.NAME)
 
 
 def load_source(dataset: str, which: str, role: str = "") -> Source:

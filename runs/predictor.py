@@ -27,7 +27,7 @@ from dassl.utils.progress import progress
 from language import clean, read_classlist
 from plugins.hosting import hosted
 
-from .class_list import ClassList, descriptions_for
+from .class_list import ClassList
 from .trained_run import ClassNames, TrainedRun, read_run
 
 logger = logging.getLogger(__name__)
@@ -108,11 +108,9 @@ def _build(run: TrainedRun, names: list[str]):
             self.num_classes, self.lab2cname, self.num_source_domains = dm.num_classes, dm.lab2cname, 0
 
     OnClassNames.__name__ = kind.__name__  # messages name it
-    node = run.cfg
-    for part in getattr(kind, "node", "TRAINER").split("."):
-        node = node[part]
-    with descriptions_for(run.cfg, node, names):
-        return OnClassNames(run.cfg)
+    if "LANGUAGE" in run.cfg:
+        run.cfg.LANGUAGE.MISSING = "stand_in"
+    return OnClassNames(run.cfg)
 
 
 class Predictor:

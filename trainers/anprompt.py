@@ -114,14 +114,18 @@ class ANPrompt(InsertedTokens):
         cfg = self.method_cfg()
         names, f_w = self.classnames, self.f_w
         if cfg.KMEANS_SET == "all":
-            every = getattr(self.dm.dataset, "all_classnames", None)
-            if every is None:
-                raise InputError(f"{self.node}.KMEANS_SET all needs a dataset with all_classnames; take base.")
-            names = [n.replace("_", " ") for n in every]
+            names = self.every_name()
             f_w = self.weak_noise.features(names)
         seed = self.cfg.SEED if cfg.KMEANS_SEED < 0 else cfg.KMEANS_SEED
         made = noise_prompts(self.weak_noise, f_w, names, cfg, max(seed, 0))
         self.model.noise_ctx.copy_(made)
+
+    def every_name(self) -> list[str]:
+        """Of all classes of the dataset, those that this run leaves out too."""
+        every = getattr(self.dm.dataset, "all_classnames", None)
+        if every is None:
+            raise InputError(f"{self.node}.KMEANS_SET all needs a dataset with all_classnames; take base.")
+        return [name.replace("_", " ") for name in every]
 
     def nrvpp(self, tokens: Tensor) -> Tensor:
         """f_N [B, d]: the noise-resistant visual prompt prototype (Eq. 4), in the joint space."""

@@ -10,7 +10,7 @@ from torch.nn import functional as F
 
 from clipkit import ContextPrompts, InputError, derive_seed, normalize
 from dassl.engine import TRAINER_REGISTRY
-from language import load_source
+from language import source_for
 from language.features import CHOICES as LANGUAGE_CHOICES
 from language.features import CONFIG_DEFAULTS as LANGUAGE_DEFAULTS
 from language.features import SentenceFeatures
@@ -100,7 +100,7 @@ class CoPrompt(MaPLe):
 
     def build_descriptions(self) -> None:
         """The sentences of every class and their frozen features, when training begins: a test needs neither."""
-        source = load_source(self.cfg.DATASET.NAME, self.method_cfg().CACHE, "main")
+        source = source_for(self.cfg, self.method_cfg().CACHE, "main", self.classnames)
         self.descriptions = {name: source.get(name) for name in self.classnames}
         self.record["language"] = {"main": {"source": source.name, "file": source.file, "sha256": source.sha256}}
         clip = (self.text_encoder, self.bank, self.precision)

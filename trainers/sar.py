@@ -13,6 +13,8 @@ from torch import Tensor
 from clipkit import InputError, derive_seed, normalize
 from dassl.engine import TRAINER_REGISTRY
 from datasets.templates import template_set
+from language.features import CHOICES as LANGUAGE_CHOICES
+from language.features import CONFIG_DEFAULTS as LANGUAGE_DEFAULTS
 from language.features import name_similarities
 from language.novel import load_novel, overlap
 
@@ -29,7 +31,7 @@ from .similarity_alignment import SimilarityAlignment
 from .tcp import TCP
 
 N = "TRAINER.SAR."
-DEFAULTS = {
+DEFAULTS = LANGUAGE_DEFAULTS | {
     N + "ENABLED": False,  # True on a host is another way to write <Host>SAR
     N + "LAMBDA": 0.1,  # of Eq. 6; the published value of a host and dataset where there is one
     N + "NOVEL_SOURCE": "llm",  # llm: our list | file | wordnet | oracle
@@ -77,6 +79,7 @@ class SAR(PromptTrainer):
         super().check_cfg(cfg)
         sar = cfg.TRAINER.SAR
         check_choices("TRAINER.SAR", sar, CHOICES)
+        check_choices("LANGUAGE", cfg.LANGUAGE, LANGUAGE_CHOICES)
         if sar.LAMBDA < 0 or sar.NUM_NOVEL < 0 or sar.CHUNK < 0 or sar.SAMPLE_SIZE < 1:
             raise InputError("TRAINER.SAR.LAMBDA, NUM_NOVEL and CHUNK must not be negative, SAMPLE_SIZE at least 1.")
         if sar.CHUNK and self.host.backward is not PromptTrainer.backward:
@@ -116,6 +119,7 @@ class SAR(PromptTrainer):
         every = [name.replace("_", " ") for name in getattr(self.dm.dataset, "all_classnames", self.classnames)]
         new = [name for name in every if name not in self.classnames]
         names = {"base_names": self.classnames, "new_names": new, "count": cfg.NUM_NOVEL, "seed": self.sar_seed()}
+        names["missing"] = self.cfg.LANGUAGE.MISSING
         novel = load_novel(self.cfg.DATASET.NAME, cfg.NOVEL_SOURCE, cfg.NOVEL_FILE, **names)
         self.record["novel_names"] = {
             "source": novel.source,

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from clipkit import InputError, derive_seed, normalize
-from language import draw_pairs, load_source
+from language import draw_pairs, source_for
 from language.features import SentenceFeatures
 
 
@@ -21,8 +21,9 @@ class WeakNoiseText:
     def __init__(self, trainer, cfg) -> None:
         self.trainer, self.cfg = trainer, cfg
         self.dataset, self.seed = trainer.cfg.DATASET.NAME, max(trainer.cfg.SEED, 0)
-        self.main = load_source(self.dataset, cfg.CACHE_MAIN, "main")
-        self.noise = load_source(self.dataset, cfg.CACHE_NOISE, "noise")
+        names = [*trainer.classnames, *(trainer.every_name() if cfg.KMEANS_SET == "all" else ())]
+        self.main = source_for(trainer.cfg, cfg.CACHE_MAIN, "main", names)
+        self.noise = source_for(trainer.cfg, cfg.CACHE_NOISE, "noise", names)
         clip = (trainer.text_encoder, trainer.bank, trainer.precision, trainer.cfg.LANGUAGE.TOO_LONG)
         self.encode_main, self.encode_noise = SentenceFeatures(self.main, *clip), SentenceFeatures(self.noise, *clip)
         self.alpha = cfg.ALPHA if cfg.TEXT_NOISE else 0.0
