@@ -76,7 +76,8 @@ def _state(found: object, key: str, path: Path) -> dict[str, Tensor]:
     try:
         return _plain_names(state_dict_in(found, path))
     except InputError as error:
-        raise InputError(f"{SETTING}: {error}; say where it is with {SETTING}_KEY.") from error
+        where = f"; say where it is with {SETTING}_KEY" if isinstance(found, Mapping) else ""
+        raise InputError(f"{SETTING}: {error}{where}.") from error
 
 
 def _is_state(found: Mapping) -> bool:
