@@ -154,7 +154,7 @@ def known(plugins: Sequence[str] = (), plugin_cfg: Sequence[str] = ()) -> Known:
 @functools.lru_cache(maxsize=1)
 def _known(file: Path, plugins: tuple[str, ...], plugin_cfg: tuple[str, ...]) -> Known:
     with suppress(OSError, ValueError, KeyError, TypeError):
-        return Known(json.loads(file.read_text(encoding="utf-8")), file)
+        return Known(json.loads(file.read_text(encoding="utf-8-sig")), file)
     found = Known(_ask(plugins, plugin_cfg), file)
     if not found.broken:  # what is missing may be there next time
         found._new = True

@@ -52,7 +52,7 @@ def load(file: Path) -> dict:
         there = sorted(str(p) for p in file.parent.glob("*.yaml")) if file.parent.is_dir() else []
         raise InputError(f"There is no suite {file}{'; there are ' + ', '.join(there) if there else ''}.")
     try:
-        tree = yaml.load(file.read_text(encoding="utf-8"), _Loader)
+        tree = yaml.load(file.read_text(encoding="utf-8-sig"), _Loader)
     except RecursionError:
         raise InputError(f"{file} is nested too deeply to be a suite; mend it.") from None
     except UnicodeDecodeError:

@@ -173,6 +173,8 @@ def _what_it_is(path: Path) -> str:
             return f"is {what}: {advice}"
     if size and _is_text(head):
         return f"is a text file (it begins with {head[:30].decode('utf-8', 'replace')!r}): give a file of weights"
+    if head[257:262] == b"ustar":
+        return "is a tar archive: unpack it and give the file in it"
     if zipfile.is_zipfile(path):
         with zipfile.ZipFile(path) as archive:
             names = archive.namelist()

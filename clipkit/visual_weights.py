@@ -17,7 +17,7 @@ from .load import load_clip
 from .torch_file import read_torch_file, state_dict_in, unusable
 
 SETTING = "MODEL.BACKBONE.VISUAL_WEIGHTS"
-USUAL_KEYS = ("vision_encoder_state_dict", "state_dict")
+USUAL_KEY = "vision_encoder_state_dict"  # beside "state_dict"
 PREFIX = "visual."
 
 
@@ -72,7 +72,7 @@ def _state(found: object, key: str, path: Path) -> dict[str, Tensor]:
             keys = ", ".join(map(str, list(found)[:6]))
             raise InputError(f"{path} ({SETTING}) has no {key!r} ({SETTING}_KEY); its keys are {keys}.")
         elif not _is_state(found):
-            found = next((found[usual] for usual in USUAL_KEYS if usual in found), found)
+            found = found.get(USUAL_KEY, found)
     try:
         return _plain_names(state_dict_in(found, path))
     except InputError as error:

@@ -123,7 +123,7 @@ class Manifest:
 def read_manifest(file: str | Path) -> Manifest:
     """Raises InputError for a missing or damaged file, another format, labels out of range, and a wrong hash."""
     try:
-        data = json.loads(Path(file).read_text(encoding="utf-8"))
+        data = json.loads(Path(file).read_text(encoding="utf-8-sig"))
         if data["format"] != FORMAT:
             raise ValueError(f"its format is {data['format']!r}, not {FORMAT}")
         items, val = (

@@ -76,7 +76,7 @@ def leaves(tree: Mapping, prefix: str = "") -> dict[str, object]:
 @functools.lru_cache
 def _of_yaml(path: Path, stamp: tuple[int, ...]) -> dict[str, object]:
     try:
-        tree = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+        tree = yaml.safe_load(path.read_text(encoding="utf-8-sig")) or {}
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise InputError(f"--plugin-cfg {path} is not valid YAML: {str(error).splitlines()[0]}.") from error
     if not isinstance(tree, dict):
@@ -94,7 +94,7 @@ def _read(value: object) -> object:
 @functools.lru_cache
 def _of_script(path: Path, stamp: tuple[int, ...]) -> dict[str, object]:
     try:
-        needed = _needed(ast.parse(path.read_text(encoding="utf-8"), str(path)), "extend_cfg")
+        needed = _needed(ast.parse(path.read_text(encoding="utf-8-sig"), str(path)), "extend_cfg")
         if not needed:
             raise InputError(f"--plugin-cfg {path} has no function extend_cfg; give the train.py that adds the keys.")
         names = {"__name__": "extend_cfg", "__builtins__": scope_of(place_of(path).root).builtins}

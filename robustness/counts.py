@@ -45,7 +45,7 @@ def compare(first: Path, second: Path, column: str = "survived") -> Paired:
     found = []
     for file in (first, second):
         try:
-            with open(file, newline="", encoding="utf-8") as stream:
+            with open(file, newline="", encoding="utf-8-sig") as stream:
                 found.append({row["path"]: row[column] == "1" for row in csv.DictReader(stream)})
         except (OSError, KeyError) as error:
             raise InputError(f"{file} is not the outputs.csv of an evaluation under attack ({error}).") from error

@@ -42,7 +42,7 @@ def merge_file(cfg: CfgNode, path: str) -> None:
         hint = f"; {folder} has {', '.join(near)}" if near else ""
         raise InputError(f"There is no config file {path}{hint}.")
     try:
-        tree = yaml.safe_load(Path(path).read_text()) or {}
+        tree = yaml.safe_load(Path(path).read_text(encoding="utf-8-sig")) or {}
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise InputError(f"{path} is not valid YAML: {str(error).splitlines()[0]}.") from error
     if not isinstance(tree, dict):

@@ -34,7 +34,7 @@ def mkdir_if_missing(dirname: str | Path) -> None:
 
 def read_json(fpath: str | Path):
     """Parse a JSON file (UTF-8)."""
-    with open(fpath, encoding="utf-8") as f:
+    with open(fpath, encoding="utf-8-sig") as f:  # a byte order mark is no part of the text
         return json.load(f)
 
 
