@@ -107,7 +107,6 @@ def warnings_on_stderr() -> Iterator[None]:
 def run(argv: list[str] | None = None) -> int:
     """The command line: bad input ends with one sentence and exit code 2."""
     args = build_parser().parse_args(argv)
-    tolerant_console()
     try:
         with warnings_on_stderr():
             main(args)
@@ -120,4 +119,5 @@ def run(argv: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
+    tolerant_console()
     sys.exit(run())

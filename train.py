@@ -20,6 +20,7 @@ from dassl.config import get_cfg_default
 from dassl.engine import build_trainer
 from dassl.engine.preemption import stopping_in_good_order
 from dassl.utils import attach_logger, set_random_seed, setup_logger
+from dassl.utils.console import tolerant_console
 from datasets.adversarial import add_adversarial_defaults, leave_out_unused
 from datasets.noisy import add_noise_defaults, take_aliases
 from plugins.config_keys import add_plugin_keys
@@ -204,4 +205,5 @@ def run(argv: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
+    tolerant_console()
     sys.exit(run())

@@ -12,6 +12,7 @@ import os
 import sys
 
 from dassl.utils import InputError
+from dassl.utils.console import tolerant_console
 
 # Each is a module bench/NAME_command.py with add_parser(subparsers); only the one that is asked for is imported.
 COMMANDS = {
@@ -64,4 +65,5 @@ def main(argv: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
+    tolerant_console()
     sys.exit(main())

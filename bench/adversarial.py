@@ -16,6 +16,7 @@ import sys
 from pathlib import Path
 
 from dassl.utils import InputError
+from dassl.utils.console import tolerant_console
 from runs.targets import expand
 
 from . import adversarial_plots, go_ahead, launch, variants
@@ -83,4 +84,5 @@ def main(argv: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
+    tolerant_console()
     sys.exit(main())

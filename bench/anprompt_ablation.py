@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import sys
 
+from dassl.utils.console import tolerant_console
+
 from . import go_ahead
 from .variants import Variant, parser, run
 
@@ -34,4 +36,5 @@ def main(argv: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
+    tolerant_console()
     sys.exit(main())

@@ -15,6 +15,7 @@ import time
 from pathlib import Path
 
 from dassl.utils import InputError
+from dassl.utils.console import tolerant_console
 from runs.config_names import method_name
 from runs.protocols import UNTRAINED, Settings
 from runs.targets import dataset_config
@@ -73,4 +74,5 @@ def main(argv: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
+    tolerant_console()
     sys.exit(main())

@@ -13,6 +13,7 @@ import sys
 from pathlib import Path
 
 from dassl.utils import InputError
+from dassl.utils.console import tolerant_console
 
 from . import go_ahead, noise, variants
 from .variants import Variant
@@ -57,4 +58,5 @@ def main(argv: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
+    tolerant_console()
     sys.exit(main())

@@ -20,6 +20,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from dassl.utils import InputError
+from dassl.utils.console import tolerant_console
 from runs.config_names import CONFIG_FOLDER, METHODS, PUBLISHED, UNTRAINED
 from runs.protocols import Settings
 from runs.targets import EMBEDDED_SETS, ROOT, SHIFTS, TARGETS, dataset_config, expand
@@ -144,4 +145,5 @@ def main(argv: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
+    tolerant_console()
     sys.exit(main())

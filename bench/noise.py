@@ -18,6 +18,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from dassl.utils import InputError
+from dassl.utils.console import tolerant_console
 from runs.targets import expand
 
 from . import go_ahead, launch, noise_plots, variants
@@ -81,4 +82,5 @@ def main(argv: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
+    tolerant_console()
     sys.exit(main())

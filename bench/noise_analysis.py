@@ -19,6 +19,7 @@ from tabulate import tabulate
 
 from clipkit import InputError as BackboneInputError
 from dassl.utils import InputError, atomic_path, input_error_sentence
+from dassl.utils.console import tolerant_console
 from dassl.utils.progress import progress
 from datasets.catalog import quiet
 
@@ -99,4 +100,5 @@ def main(argv: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
+    tolerant_console()
     sys.exit(main())

@@ -18,6 +18,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from dassl.utils import InputError
+from dassl.utils.console import tolerant_console
 from runs.noise_protocols import NOISE_TARGETS, noise_xd_folder, take_noise
 from runs.protocols import UNTRAINED, Settings
 from runs.targets import dataset_config
@@ -166,4 +167,5 @@ def main(argv: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
+    tolerant_console()
     sys.exit(main())

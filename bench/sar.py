@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import sys
 
+from dassl.utils.console import tolerant_console
 from runs.targets import EMBEDDED_SETS
 
 from . import go_ahead
@@ -78,4 +79,5 @@ def main(argv: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
+    tolerant_console()
     sys.exit(main())

@@ -22,6 +22,7 @@ from clipkit import InputError as BackboneInputError
 from clipkit import normalize
 from dassl.data.datasets import build_dataset
 from dassl.utils import InputError, atomic_path, input_error_sentence
+from dassl.utils.console import tolerant_console
 from datasets.catalog import quiet
 from datasets.templates import SELECTED, custom_template
 from language import read_classlist
@@ -150,4 +151,5 @@ def main(argv: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
+    tolerant_console()
     sys.exit(main())

@@ -17,6 +17,7 @@ from pathlib import Path
 from tabulate import tabulate
 
 from dassl.utils import InputError, atomic_path
+from dassl.utils.console import tolerant_console
 
 from .results import read as read_results
 
@@ -141,4 +142,5 @@ def main(argv: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
+    tolerant_console()
     sys.exit(main())

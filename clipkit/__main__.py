@@ -85,4 +85,6 @@ def run(argv: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
+    for stream in (sys.stdout, sys.stderr):  # what the terminal cannot show comes out as an escape
+        stream.reconfigure(errors="backslashreplace")
     sys.exit(run())

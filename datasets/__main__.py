@@ -7,6 +7,7 @@ import sys
 
 from clipkit import InputError as BackboneInputError
 from dassl.utils import InputError, attach_logger, input_error_sentence
+from dassl.utils.console import tolerant_console
 
 from . import attack_command, doctor, items, noise_command
 from .console import complain
@@ -32,4 +33,5 @@ def main(argv: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
+    tolerant_console()
     sys.exit(main())

@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 import sys
 
+from dassl.utils.console import tolerant_console
+
 from .cache import InputError
 from .check import check_file, own_files
 from .names import class_names
@@ -95,4 +97,5 @@ def _say(text: str) -> None:
 
 
 if __name__ == "__main__":
+    tolerant_console()
     sys.exit(main())

@@ -17,6 +17,7 @@ from pathlib import Path
 import train
 from clipkit import InputError as BackboneInputError
 from dassl.utils import InputError, input_error_sentence
+from dassl.utils.console import tolerant_console
 from runs.config_names import method_name
 from runs.protocols import Settings
 from runs.robust_protocol import robust
@@ -99,4 +100,5 @@ def run(argv: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
+    tolerant_console()
     sys.exit(run())

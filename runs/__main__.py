@@ -6,6 +6,8 @@ import os
 import sys
 import traceback
 
+from dassl.utils.console import tolerant_console
+
 USAGE = "usage: scripts/METHOD/PROTOCOL.sh DATASET SEED [KEY VALUE ...], for example: base2new_train.sh eurosat 1"
 
 
@@ -52,4 +54,5 @@ def _one_after_another(runs: list[list[str]], run) -> int:
 
 
 if __name__ == "__main__":
+    tolerant_console()
     sys.exit(main(sys.argv[1:]))

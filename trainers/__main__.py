@@ -12,6 +12,7 @@ import sys
 from clipkit import InputError as BackboneInputError
 from dassl.engine import TRAINER_REGISTRY
 from dassl.utils import InputError, input_error_sentence
+from dassl.utils.console import tolerant_console
 from method_tools import export, new
 
 
@@ -40,4 +41,5 @@ def main(argv: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
+    tolerant_console()
     sys.exit(main())

@@ -50,7 +50,7 @@ class Logger:
         self.file = None
         if fpath is not None:
             os.makedirs(os.path.dirname(fpath) or ".", exist_ok=True)
-            self.file = open(fpath, "w", encoding="utf-8")  # noqa: SIM115 (open as long as the process runs)
+            self.file = open(fpath, "w", encoding="utf-8", errors="backslashreplace")  # noqa: SIM115 (open as long as the process runs)
 
     def __getattr__(self, name: str):
         if name in ("console", "file"):  # not initialised (copying, unpickling)

@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 
 from dassl.utils import InputError
+from dassl.utils.console import tolerant_console
 from dassl.utils.logger import attach_logger
 
 from .make import ensure
@@ -34,4 +35,5 @@ def main(argv: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
+    tolerant_console()
     sys.exit(main())

@@ -10,6 +10,7 @@ from pathlib import Path
 from tabulate import tabulate
 
 from clipkit import load_clip
+from dassl.utils.console import tolerant_console
 
 from .probes import Bench
 from .suite import SPECS
@@ -79,4 +80,5 @@ def main(argv: list[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
+    tolerant_console()
     main()

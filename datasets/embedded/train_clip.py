@@ -20,6 +20,8 @@ import torch
 from clip.clip import _tokenizer as bpe
 from safetensors.torch import save_file
 
+from dassl.utils.console import tolerant_console
+
 from .captions import Captioner, load_descriptions
 from .clip_trainer import ARCHITECTURE, Recipe, Trainer
 
@@ -126,4 +128,5 @@ def main(argv: list[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
+    tolerant_console()
     main()
