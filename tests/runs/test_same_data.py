@@ -1,0 +1,117 @@
+"""Another --root in the same folder: moved data is the same run, other data is another."""
+
+from __future__ import annotations
+
+import json
+import shutil
+
+import pytest
+from PIL import Image
+
+
+@pytest.fixture(scope="module")
+def trained(tiny, tmp_path_factory):
+    """(root, run): a finished run on a copy of the dataset as a folder of class folders."""
+    root = tmp_path_factory.mktemp("data") / "a"
+    for file in sorted((tiny.root / "tiny" / "images").glob("*_train_*.png")):
+        label, _, number = file.stem.split("_")
+        target = root / "images" / f"class {label}" / f"{number}.png"
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(file, target)
+    run = root.parent / "run"
+    assert start(tiny, root, run) == 0
+    return root, run
+
+
+def start(tiny, root, run, **pairs) -> int:
+    settings = {"DATASET.NAME": "Folder", "DATASET.FOLDER.PATH": "images", "OPTIM.MAX_EPOCH": 1}
+    return tiny.run(run, flags=("--root", root), pairs=settings | pairs)
+
+
+def renamed(root):
+    (root / "images" / "class 1").rename(root / "images" / "class 9")
+    (root / "images" / "split_folder.json").unlink()
+
+
+def one_less(root):
+    (root / "images" / "class 0" / "3.png").unlink()
+    (root / "images" / "split_folder.json").unlink()
+
+
+def other_pictures(root):
+    for file in (root / "images").glob("*/*.png"):
+        with Image.open(file) as image:
+            flipped = image.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
+        flipped.save(file)
+
+
+@pytest.mark.parametrize("change", [renamed, one_less, other_pictures])
+def test_other_data_is_refused(tiny, trained, tmp_path, capsys, change):
+    root, run = trained
+    shutil.copytree(root, tmp_path / "b")
+    change(tmp_path / "b")
+    before = (run / "results.json").read_bytes()
+    assert start(tiny, tmp_path / "b", run) == 2
+    error = capsys.readouterr().err
+    assert "on other data" in error and str(tmp_path / "b") in error
+    assert (run / "results.json").read_bytes() == before
+
+
+def test_moved_data_is_the_same(tiny, trained, tmp_path, capsys):
+    root, run = trained
+    shutil.copytree(root, tmp_path / "moved")
+    assert start(tiny, tmp_path / "moved", run) == 0
+    assert "Finished already" in capsys.readouterr().out
+    assert start(tiny, tmp_path / "nowhere", run) == 0
+    assert "could not be compared" in capsys.readouterr().out and not (tmp_path / "nowhere").exists()
+
+
+def test_a_run_of_an_older_version_is_compared_by_its_lists(tiny, trained, tmp_path, capsys):
+    root, run = trained
+    old = tmp_path / "run"
+    shutil.copytree(run, old)
+    lines = (old / "config.yaml").read_text().splitlines()
+    (old / "config.yaml").write_text("\n".join(lines[:1] + lines[2:]))
+    record = json.loads((old / "results.json").read_text())
+    del record["data"]
+    (old / "results.json").write_text(json.dumps(record))
+    assert start(tiny, root, old) == 0
+    shutil.copytree(root, tmp_path / "b")
+    renamed(tmp_path / "b")
+    one_less_of = tmp_path / "b" / "images" / "class 0" / "0.png"
+    one_less_of.unlink()
+    assert start(tiny, tmp_path / "b", old) == 2
+    assert "on other data" in capsys.readouterr().err
+
+
+def test_an_unfinished_run_does_not_go_on_with_other_data(tiny, trained, tmp_path, capsys):
+    root, run = trained
+    unfinished = tmp_path / "run"
+    shutil.copytree(run, unfinished)
+    (unfinished / "results.json").unlink()
+    shutil.copytree(root, tmp_path / "b")
+    other_pictures(tmp_path / "b")
+    assert start(tiny, tmp_path / "b", unfinished) == 2
+    assert "cannot be resumed: the data has changed since" in capsys.readouterr().err
+
+
+def test_a_run_does_not_go_on_over_other_wrong_labels(tiny, tmp_path, capsys):
+    """Noise manifest of the same name, other labels in it."""
+    from datasets.noise_manifest import read_manifest
+
+    pairs = {"DATASET.NOISE.TYPE": "sym_other", "DATASET.NOISE.RATE": 0.5, "OPTIM.MAX_EPOCH": 1}
+    data = tmp_path / "data"
+    shutil.copytree(tiny.root / "tiny", data / "tiny")
+    flags = ("--root", data)
+    assert tiny.run(tmp_path / "first", flags=flags, pairs=pairs) == 0
+    (file,) = data.glob("**/*sym_other*.json")
+    manifest = {"DATASET.NOISE.MANIFEST": file, "OPTIM.MAX_EPOCH": 1}
+    assert tiny.run(tmp_path / "run", flags=flags, pairs=manifest) == 0
+    (tmp_path / "run" / "results.json").unlink()
+    assert tiny.run(tmp_path / "other", flags=flags, pairs={**pairs, "DATASET.NOISE.SEED": 7}) == 0
+    other = next(f for f in data.glob("**/*sym_other*.json") if f != file)
+    assert read_manifest(other).sha256 != read_manifest(file).sha256
+    shutil.copy(other, file)
+    capsys.readouterr()
+    assert tiny.run(tmp_path / "run", flags=flags, pairs=manifest) == 2
+    assert "the training list (other images or labels)" in capsys.readouterr().err
