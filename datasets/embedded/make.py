@@ -42,6 +42,8 @@ def ensure(stem: str, folder: str | Path) -> None:
     folder = Path(folder)
     if is_current(folder):
         return
+    if not folder.parent.exists():
+        logger.info("There was no folder %s: it is made, for the embedded set %s", folder.parent, stem)
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(folder.parent / f".{folder.name}.lock"):
