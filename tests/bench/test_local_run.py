@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from suite_files import B2N, Here, nothing_stays, wait_for  # noqa: F401  the fixture
+from suite_files import B2N, PATIENCE, Here, nothing_stays, wait_for  # noqa: F401  the fixture
 
 from bench.__main__ import main
 from bench.state import state
@@ -160,7 +160,7 @@ def test_killed_at_random_moments(long_suite):
 
 def wait_until_dead(here: Here) -> None:
     """The workers are in the killed group, but the kernel may need a moment."""
-    end = time.monotonic() + 10
+    end = time.monotonic() + PATIENCE
     while "running" in here.states().values() and time.monotonic() < end:
         time.sleep(0.1)
 

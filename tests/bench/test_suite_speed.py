@@ -1,82 +1,94 @@
-"""A plan and a status of ten thousand runs, unfinished and finished, each in under five seconds."""
+"""The work of a plan and a status grows with the number of runs alone: counted from a thousand to ten thousand.
+
+Seconds are measured by `python -m benchmarks.many_runs`.
+"""
 
 from __future__ import annotations
 
-import functools
 import json
-import os
-import resource
-import shutil
-import subprocess
 import sys
-import tempfile
+from collections import Counter
 from pathlib import Path
 
 import pytest
 import yaml
 
+from bench import resolved
+from bench.estimate import seconds_of
+from bench.state import survey
 from bench.suite import read_suite
 from runs.config_names import METHODS as ALL
 
-ROOT = Path(__file__).resolve().parent.parent.parent
 METHODS = [name for name in ALL if name != "ZeroshotCLIP"]
-LIMIT = 5.0
+
+
+def write(folder: Path, runs: int) -> Path:
+    block = {
+        "protocol": "few_shot", "methods": METHODS, "datasets": "embedded", "seeds": list(range(1, 9)),
+        "sweep": {"OPTIM.LR": [round(0.001 * i, 3) for i in range(1, runs // 480 + 1)]},
+    }  # fmt: skip
+    file = folder / f"many_{runs}.yaml"
+    file.write_text(yaml.safe_dump({"output": str(folder / "out"), "blocks": [block]}))
+    return file
+
+
+def calls(work) -> tuple[int, object]:
+    """(how many functions it called, what it returned)."""
+    count = 0
+
+    def event(frame, kind, argument):
+        nonlocal count
+        count += kind in ("call", "c_call")
+
+    sys.setprofile(event)
+    try:
+        found = work()
+    finally:
+        sys.setprofile(None)
+    return count, found
 
 
 @pytest.fixture(scope="module")
-def many():
-    """In memory where that is possible: ten thousand folders take a disk long to remove."""
-    shared = Path("/dev/shm")
-    roomy = shared.is_dir() and os.access(shared, os.W_OK) and shutil.disk_usage(shared).free > 2**30
-    folder = Path(tempfile.mkdtemp(dir=shared if roomy else None))
-    block = {
-        "protocol": "few_shot", "methods": METHODS, "datasets": "embedded", "seeds": list(range(1, 9)),
-        "sweep": {"OPTIM.LR": [round(0.001 * i, 3) for i in range(1, 22)]},
-    }  # fmt: skip
-    file = folder / "many.yaml"
-    file.write_text(yaml.safe_dump({"output": str(folder / "out"), "blocks": [block]}))
-    yield file, read_suite(file).runs  # also asks the methods for their settings, once for all
-    shutil.rmtree(folder)
+def suites(tmp_path_factory):
+    """{runs: (calls that reading it took, the suite)}, from 960 to 9,600 runs."""
+    folder = tmp_path_factory.mktemp("many")
+    read_suite(write(folder, 480))  # asks the methods for their settings, once for all
+    found = {}
+    for number in (960, 9600):
+        count, suite = calls(lambda n=number: read_suite(write(folder, n)))
+        assert len(suite.runs) == len({run.id for run in suite.runs}) == number
+        found[number] = count, suite
+    return found
 
 
-@functools.cache
-def record(resolved) -> str:
-    """A results.json as large as real ones, 20 kB; the hash is open."""
-    classes = {f"class {i}": {"accuracy": 50.0, "correct": 50, "total": 100} for i in range(100)}
-    found = {
-        "results": {"accuracy": 50.0, "per_class": classes},
-        "config": json.loads(resolved.text),
-        "model_dir": None,
-    }
-    return json.dumps(found | {"settings_hash": "HASH", "wall_seconds": 30.0}, indent=4)
+def test_reading_a_suite(suites, monkeypatch):
+    (few, _), (many, suite) = suites.values()
+    assert many < 10.5 * few
+    files = Counter()
+    load = yaml.load
+    monkeypatch.setattr(resolved.yaml, "load", lambda text, loader: files.update([text]) or load(text, loader))
+    read_suite(suite.file)
+    assert len(files) < 40 and set(files.values()) == {1}  # a config is read once, however many runs take it
 
 
-def finish(run) -> None:
-    run.folders[0].mkdir(parents=True)
-    text = record(run.resolved[0]).replace("HASH", run.resolved[0].hash(run.seed))
-    (run.folders[0] / "results.json").write_text(text)
-
-
-def timed(command: str, file: Path) -> tuple[float, str]:
-    """(seconds of a core, what it printed). By the clock it is the same where no other work is done."""
-    before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    found = subprocess.run(
-        [sys.executable, "-m", "bench", command, str(file)], cwd=ROOT, capture_output=True, text=True, env=os.environ
-    )
-    assert found.returncode == 0, found.stderr
-    after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime, found.stdout
-
-
-def test_ten_thousand_runs(many):
-    file, runs = many
-    assert len(runs) == 10_080 and len({run.id for run in runs}) == 10_080
-    for command, says in (("plan", "unknown"), ("status", "10080 pending")):
-        seconds, text = timed(command, file)
-        assert says in text and seconds < LIMIT, (command, seconds)
-    for run in runs[:10_000]:
-        finish(run)
-    for command, says in (("plan", "10000"), ("status", "10000 done")):
-        seconds, text = timed(command, file)
-        assert says in text and seconds < LIMIT, (command, seconds)
-    assert "40:00" in timed("plan", file)[1]  # 80 left, 30 s each
+def test_where_ten_thousand_runs_stand(suites, monkeypatch):
+    reads = []
+    read_bytes = Path.read_bytes
+    monkeypatch.setattr(Path, "read_bytes", lambda file: reads.append(file) or read_bytes(file))
+    pending, done = {}, {}
+    for number, (_, suite) in suites.items():
+        pending[number], found = calls(lambda runs=suite.runs: survey(runs))
+        assert {each.state for each in found.values()} == {"pending"}
+    for number, (_, suite) in suites.items():
+        for run in suite.runs:
+            file = run.folders[0] / "results.json"
+            if not file.exists():
+                file.parent.mkdir(parents=True)
+                record = {"settings_hash": run.resolved[0].hash(run.seed), "wall_seconds": 30.0, "model_dir": None}
+                file.write_text(json.dumps(record | {"results": {"accuracy": 50.0}}))
+        reads.clear()
+        done[number], found = calls(lambda runs=suite.runs: survey(runs))
+        assert {each.state for each in found.values()} == {"done"} and len(reads) == len(set(reads)) == number
+        assert sum(map(len, seconds_of(suite.runs, found).values())) == number
+    for work in (pending, done):
+        assert work[9600] < 10.5 * work[960], work

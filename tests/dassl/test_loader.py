@@ -4,7 +4,6 @@ import gc
 import os
 import pickle
 import random
-import time
 from types import SimpleNamespace
 
 import numpy as np
@@ -259,10 +258,8 @@ def test_workers_end_with_their_loader(make_cfg):
     cycle = SimpleNamespace(loader=loader)
     cycle.self = cycle
     del loader, cycle
-    start = time.monotonic()
     gc.collect()
-    assert not any(worker.is_alive() for worker in workers)
-    assert time.monotonic() - start < 4.5
+    assert [worker.exitcode for worker in workers] == [0]  # told to end; after torch's time-out it would be terminated
 
 
 def test_batches_have_the_keys_of_forks_for_noisy_labels(make_cfg):
