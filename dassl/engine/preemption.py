@@ -64,9 +64,10 @@ class _Watch:
         raise KeyboardInterrupt(self.asked)
 
     def wait(self) -> None:
+        """Until the signal is here; meanwhile workers of other loaders may be found dead as well."""
         end = time.monotonic() + NOTICE
-        with suppress(KeyboardInterrupt):
-            while not self.asked and time.monotonic() < end:
+        while not self.asked and time.monotonic() < end:
+            with suppress(KeyboardInterrupt, RuntimeError):
                 time.sleep(0.05)
 
 

@@ -7,7 +7,6 @@ import os
 import signal
 import subprocess
 import threading
-import time
 from pathlib import Path
 
 import pytest
@@ -114,22 +113,27 @@ def test_nothing_is_lost_before_the_first_epoch_ends(tiny, tmp_path, whole, monk
 def test_the_signal_reaches_a_loaders_worker_first(tiny, tmp_path, whole, monkeypatch):
     """Schedulers send it to every process of a job; a dead worker is then no failure of the run."""
     reference, pairs = whole("CoOp"), PAIRS | {"DATALOADER.NUM_WORKERS": 1, "TRAIN.ROLLING_SECONDS": 0}
-    threads = []
+    kills, timers, wait = [], [], preemption._Watch.wait
 
     def action() -> None:
         workers = Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()
         assert workers
-        subprocess.run(["kill", "-TERM", *workers], check=True)  # not from their parent, whom they would obey quietly
-        threads.append(threading.Timer(0.3, send(signal.SIGTERM)))
-        threads[0].start()
-        while True:  # until the loader notices, or the signal comes
+        kills.append(subprocess.Popen(["kill", "-TERM", *workers]))  # their parent they would obey quietly
+        while True:  # until the loader notices
             threading.Event().wait(0.01)
 
+    def noticed(watch) -> None:
+        timers.append(threading.Timer(0.01, send(signal.SIGTERM)))
+        timers[0].start()
+        wait(watch)
+
     with monkeypatch.context() as patch:
-        patch.setitem(preemption.PATIENCE, "SIGTERM", -1.0)
+        patch.setattr(preemption, "NOTICE", 60.0)  # seconds, on a busy machine; the signal ends it
+        patch.setattr(preemption._Watch, "wait", noticed)
         call_at(patch, "CoOp", 2, 1, action)
         assert tiny.run(tmp_path / "run", pairs=pairs) == 130
-    threads[0].join()
+    timers[0].join()
+    assert kills[0].wait() == 0
     assert "SIGTERM: it ended a data loader's worker, too" in (tmp_path / "run" / "log.txt").read_text()
     assert saved(tmp_path / "run") == ["model.pth.tar-2"]
     assert tiny.run(tmp_path / "run", pairs=pairs) == 0
@@ -140,7 +144,8 @@ def test_a_worker_that_dies_by_itself_is_a_failure(tiny, tmp_path, monkeypatch):
     def action() -> None:
         for pid in Path(f"/proc/self/task/{os.getpid()}/children").read_text().split():
             os.kill(int(pid), signal.SIGKILL)
-        time.sleep(2)
+        while True:  # until the loader notices
+            threading.Event().wait(0.01)
 
     call_at(monkeypatch, "CoOp", 1, 0, action)
     with pytest.raises(RuntimeError, match="DataLoader worker"):
