@@ -152,7 +152,7 @@ def main(args: argparse.Namespace) -> None:
     require(broken, cfg.TRAINER.NAME, cfg.DATASET.NAME)
     with RunFolder(cfg, args) as folder:
         if folder.finished:
-            print(finished_already(folder, cfg))  # noqa: T201
+            print(finished_already(folder, cfg, args))  # noqa: T201
             return
         if cfg.SEED >= 0:
             set_random_seed(cfg.SEED)

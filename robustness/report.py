@@ -21,6 +21,7 @@ from runs.folder import RunFolder
 from runs.record import git_revision, versions
 from runs.robust_protocol import MODES
 from runs.settings import settings_hash
+from runs.tested_model import weights_hash
 from trainers.test_time_outputs import calibration_error
 
 from .checks import Check, label
@@ -104,6 +105,7 @@ def record(e: Evaluation, identity: str, args: Namespace) -> dict:
         "parameters": e.settings.parameters(),
         "expectation": e.eot or None,
         "model_dir": args.model_dir or None,
+        "model_sha256": weights_hash(args.model_dir, args.load_epoch),
         "images": len(e.label),
         "clean_accuracy_ordinary_path": share(e.ordinary.right(e.label)),
         "figures": e.figures(),

@@ -92,7 +92,7 @@ def main(args: Namespace, options: Options) -> None:
     folder.settings |= {"evaluation": MODES[mode], "checks": options.checks, "check_images": options.check_images}
     with folder:
         if folder.finished:
-            print(finished_already(folder, cfg))  # noqa: T201
+            print(finished_already(folder, cfg, args))  # noqa: T201
             return
         if cfg.SEED >= 0:
             set_random_seed(cfg.SEED)
@@ -131,7 +131,7 @@ def evaluate(trainer, mode: str, options: Options) -> Evaluation:
     speed = len(rows) / (time.time() - started)
     clean, untuned = Answers.of(logits), deployed.untuned
     found = Evaluation(cfg, mode, settings, deployed.keys, images.label, Answers.of(ordinary), clean, items.adversarial)
-    found.facts = {"backbone": backbone(trainer), **hardware(trainer)}
+    found.facts = {"backbone": backbone(trainer), "data": trainer.data_met(), **hardware(trainer)}
     found.undefended = None if untuned is None else Answers.of(untuned)
     found.images_per_second, found.gflop = speed, gflop(deployed, images)
     found.transfer = run_attack(Stored(items.adversarial), deployed, settings, images, clean, rows)

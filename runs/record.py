@@ -24,6 +24,7 @@ from dassl.utils import write_json
 from plugins.origin import provenance
 
 from .settings import settings, settings_hash
+from .tested_model import weights_hash
 
 PACKAGES = ("torch", "torchvision", "clip-anytorch", "numpy", "pillow", "scikit-learn", "safetensors", "torchattacks")
 
@@ -45,6 +46,7 @@ def write_record(
         "task": cfg.TASK,
         "mode": found["mode"],
         "model_dir": args.model_dir or None,
+        "model_sha256": weights_hash(args.model_dir, args.load_epoch) if args.eval_only else None,
         "split": cfg.TEST.SPLIT,
         "subsample_classes": cfg.DATASET.SUBSAMPLE_CLASSES,
         "shots": cfg.DATASET.NUM_SHOTS,

@@ -1,7 +1,8 @@
-"""Has a finished run met the data that this command means? Asked where --root is another one than the run's."""
+"""Has a finished run met what this command means: the same data under another --root, the same trained weights?"""
 
 from __future__ import annotations
 
+from argparse import Namespace
 from pathlib import Path
 
 from yacs.config import CfgNode
@@ -12,13 +13,26 @@ from dassl.utils import InputError, MissingFileError, read_json, set_random_seed
 from plugins.hosting import is_hosted
 
 from .folder import RunFolder
+from .tested_model import weights_hash
 
 
-def finished_already(folder: RunFolder, cfg: CfgNode) -> str:
-    """What to say of a finished run. Raises InputError where it is one on other data than `cfg` means."""
+def finished_already(folder: RunFolder, cfg: CfgNode, args: Namespace) -> str:
+    """What to say of a finished run. Raises InputError where it is one on other data than `cfg` means, or a test of
+    other weights than those that are in --model-dir now."""
+    check_same_weights(folder.results, args)
     unknown = check_same_data(folder.results, cfg) if folder.moved() else ""
     note = f"; {unknown}" if unknown else ""
     return f"Finished already, nothing to do: {folder.results} (remove the folder to run it again){note}"
+
+
+def check_same_weights(results: Path, args: Namespace) -> None:
+    """Raises InputError where the model was trained anew since its test. Weights that are gone are not compared."""
+    then, now = read_json(results).get("model_sha256"), weights_hash(args.model_dir, args.load_epoch)
+    if args.eval_only and then and now and then != now:
+        raise InputError(
+            f"{results.parent} holds a test of other weights than {args.model_dir} has now, where a model was trained "
+            "anew since; remove the folder to test again, or give another --output-dir."
+        )
 
 
 def check_same_data(results: Path, cfg: CfgNode) -> str:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from argparse import Namespace
+from pathlib import Path
 
 from dassl.engine.class_rows import check_classes
 from dassl.engine.guards import learns
@@ -21,6 +23,18 @@ def check_model_given(trainer, args: Namespace) -> None:
             "--model-dir FOLDER and --load-epoch EPOCH (or weights to start from, MODEL.INIT_WEIGHTS); train it by "
             "leaving --eval-only out."
         )
+
+
+def weights_hash(directory: str, epoch: int | None) -> str | None:
+    """16 hex digits over the checkpoint files of a trained run's folder that a test of this epoch loads; None without
+    any."""
+    name = BEST_NAME if epoch is None else f"model.pth.tar-{epoch}"
+    files = sorted(Path(directory).glob(f"*/{name}")) if directory else []
+    digest = hashlib.sha256()
+    for file in files:
+        with file.open("rb") as stream:
+            digest.update(f"{file.parent.name} {hashlib.file_digest(stream, 'sha256').hexdigest()}\n".encode())
+    return digest.hexdigest()[:16] if files else None
 
 
 def check_loaded(trainer, directory: str, epoch: int | None) -> None:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import logging
 import sys
 import time
+from collections import deque
 from collections.abc import Iterator, Sized
 from datetime import timedelta
 
 logger = logging.getLogger(__name__)
 LINE_SECONDS = 30  # a log without a bar gets a line about this often
+RECENT = 3  # lines whose rate tells the time left: other work on the machine comes and goes
 
 
 def on_terminal() -> bool:
@@ -23,12 +25,14 @@ def progress(iterable: Sized, desc: str = "", lines: bool = True) -> Iterator:
 
         yield from tqdm(iterable, desc=desc, leave=False, dynamic_ncols=True)
         return
-    start = last = time.monotonic()
-    total = len(iterable)
+    last = time.monotonic()
+    total, seen = len(iterable), deque([(last, 0)], maxlen=RECENT)
     for done, item in enumerate(iterable):
         now = time.monotonic()
         if lines and done and now - last >= LINE_SECONDS:
             last = now
-            eta = timedelta(seconds=int((now - start) / done * (total - done)))
+            before, then = seen[0]
+            seen.append((now, done))
+            eta = timedelta(seconds=int((now - before) / (done - then) * (total - done)))
             logger.info("%s [%d/%d] eta %s", desc, done, total, eta)
         yield item

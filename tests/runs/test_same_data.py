@@ -115,3 +115,18 @@ def test_a_run_does_not_go_on_over_other_wrong_labels(tiny, tmp_path, capsys):
     capsys.readouterr()
     assert tiny.run(tmp_path / "run", flags=flags, pairs=manifest) == 2
     assert "the training list (other images or labels)" in capsys.readouterr().err
+
+
+def test_a_test_of_weights_that_were_trained_anew_is_not_finished(tiny, tmp_path, capsys):
+    short = {"OPTIM.MAX_EPOCH": 1}
+    assert tiny.run(tmp_path / "model", pairs=short) == 0
+    flags = ("--eval-only", "--model-dir", tmp_path / "model", "--load-epoch", 1)
+    assert tiny.run(tmp_path / "test", flags=flags, pairs=short) == 0
+    assert tiny.run(tmp_path / "test", flags=flags, pairs=short) == 0
+    assert "Finished already" in capsys.readouterr().out
+    shutil.rmtree(tmp_path / "model")
+    assert tiny.run(tmp_path / "test", flags=flags, pairs=short) == 0  # the result stays where the weights are gone
+    assert tiny.run(tmp_path / "model", pairs={**short, "OPTIM.WARMUP_EPOCH": -1}) == 0
+    capsys.readouterr()
+    assert tiny.run(tmp_path / "test", flags=flags, pairs=short) == 2
+    assert "a test of other weights" in capsys.readouterr().err

@@ -114,3 +114,69 @@ def test_all_sets_for_testing_say_what_to_train_on():
     only = {kind.__name__: kind.train_on for kind in kinds if getattr(kind, "test_only", False)}
     shifted = {"ImageNetV2", "ImageNetSketch", "ImageNetA", "ImageNetR"}
     assert set(only) == shifted | {"ShapesSketch", "ShapesClutter", "ShapesInverted"} and all(only.values())
+
+
+PLUGIN = """
+import torch
+from torch import nn
+from dassl.engine import TRAINER_REGISTRY, TrainerX
+from dassl.metrics import compute_accuracy
+from dassl.optim import build_lr_scheduler, build_optimizer
+from dassl.utils import load_checkpoint
+
+
+class Learner(nn.Module):
+    def __init__(self, classes):
+        super().__init__()
+        self.ctx = nn.Parameter(torch.randn(classes, 3, 1))
+
+    def forward(self, image):
+        return image.mean((2, 3)) @ self.ctx[:, :, 0].t()
+
+
+@TRAINER_REGISTRY.register()
+class PluginPerClass(TrainerX):
+    def build_model(self):
+        self.model = Learner(self.num_classes)
+        self.optim = build_optimizer(self.model, self.cfg.OPTIM)
+        self.sched = build_lr_scheduler(self.optim, self.cfg.OPTIM)
+        self.register_model("prompt_learner", self.model, self.optim, self.sched)
+
+    def parse_batch_train(self, batch):
+        return batch["img"].to(self.device), batch["label"].to(self.device)
+
+    def forward_backward(self, batch):
+        image, label = self.parse_batch_train(batch)
+        loss = nn.functional.cross_entropy(self.model(image), label)
+        self.model_backward_and_update(loss)
+        return {"loss": loss.item()}
+
+    def load_model(self, directory, epoch=None):
+        if directory:
+            file = f"{directory}/prompt_learner/model.pth.tar-{epoch}"
+            self.model.load_state_dict(load_checkpoint(file)["state_dict"], strict=False)
+"""
+
+
+def test_a_plugin_is_held_to_the_same(tiny, even, tmp_path, capsys):
+    """Which loads, and perhaps tests, in its own way."""
+    (tmp_path / "per_class.py").write_text(PLUGIN)
+    flags = ("--root", even, "--plugin", tmp_path / "per_class.py")
+    pairs = {"OPTIM.MAX_EPOCH": 1}
+
+    def refused(says: str, *more, **changed) -> None:
+        capsys.readouterr()
+        assert tiny.run(tmp_path / "no", "PluginPerClass", (*flags, *more), {**pairs, **changed}) == 2
+        assert says in capsys.readouterr().err and not (tmp_path / "no").exists()
+
+    assert tiny.run(tmp_path / "base", "PluginPerClass", flags, pairs) == 0
+    test = evaluation(tmp_path / "base")
+    assert tiny.run(tmp_path / "again", "PluginPerClass", (*flags, *test), pairs) == 0
+    refused("has a row for each class", *test, **{"DATASET.SUBSAMPLE_CLASSES": "new"})
+    refused("needs the folder of a trained run", "--eval-only")
+    file = tmp_path / "base" / "prompt_learner" / "model.pth.tar-1"
+    checkpoint = torch.load(file, weights_only=True)
+    checkpoint["state_dict"]["ctx"][0, 0] = float("nan")
+    torch.save(checkpoint, file)
+    refused("infinite or NaN", *test)
+    refused("NaN", **{"OPTIM.LR": 1e38, "OPTIM.MAX_EPOCH": 9, "OPTIM.WARMUP_EPOCH": -1})
