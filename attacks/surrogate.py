@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from clipkit import ImageEncoder, TextEncoder, fingerprint, normalize
-from dassl.utils import InputError
+from dassl.utils import check_template
 
 CLIP_MEAN, CLIP_STD = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)
 
@@ -26,8 +26,7 @@ class Surrogate:
         mean: Sequence[float] = CLIP_MEAN,
         std: Sequence[float] = CLIP_STD,
     ) -> None:
-        if "{}" not in prompt:
-            raise InputError(f"ATTACK.PROMPT is {prompt!r}, but needs {{}} where the class name goes.")
+        check_template(prompt, "ATTACK.PROMPT")
         device = clip_model.logit_scale.device
         self.clip, self.prompt = clip_model, prompt
         self.encoder = ImageEncoder(clip_model)

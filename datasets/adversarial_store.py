@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import csv
 import hashlib
-import json
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -18,7 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from dassl.utils import InputError, atomic_path, read_image, write_json
+from dassl.utils import InputError, atomic_path, read_image, read_json, write_json
 
 from .adversarial_manifest import key_of
 from .adversarial_pictures import to_image, to_uint8
@@ -48,7 +47,7 @@ def write_shard(folder: Path, number: int, pictures: Tensor, rows: list[dict], s
 def read_shard(folder: Path, number: int, count: int) -> dict | None:
     """What `write_shard` noted, if it has `count` rows and its pictures are the ones that were written; else None."""
     try:
-        part = json.loads((folder / f"shard-{number:04d}.json").read_text(encoding="utf-8"))
+        part = read_json(folder / f"shard-{number:04d}.json")
         whole = len(part["rows"]) == count and part["sha256"] == _checksum(folder, number, count, part["store"])
     except (OSError, ValueError, KeyError, TypeError):
         return None
@@ -73,7 +72,7 @@ def finish(folder: Path, manifest: dict, totals: dict, made: dict, parts: list[d
 def images_of(folder: Path) -> str:
     """The hash of the image files that a finished set was made from; "" where none is noted."""
     try:
-        return json.loads((folder / MANIFEST).read_text(encoding="utf-8"))["made"].get("images", "")
+        return read_json(folder / MANIFEST)["made"].get("images", "")
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return ""
 
@@ -110,7 +109,7 @@ class AdversarialSet:
                 else f"There is no adversarial set in {self.folder}; make one with python -m datasets attack."
             )
         try:
-            whole = json.loads(file.read_text(encoding="utf-8"))
+            whole = read_json(file)
             extra = ("key", "content", "shards", "totals", "made")
             self.key, self.content, self.sizes, self.totals, self.made = (whole.pop(name) for name in extra)
             self.manifest = whole

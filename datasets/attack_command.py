@@ -11,6 +11,7 @@ from tabulate import tabulate
 
 from attacks.settings import NAMES, add_attack_defaults
 from attacks.surrogate import CLIP_MEAN, CLIP_STD
+from dassl.utils import InputError
 
 from .adversarial_make import attacked_backbone, make_set
 from .adversarial_store import AdversarialSet
@@ -83,6 +84,8 @@ def run(args: argparse.Namespace) -> int:
 
 def attack_cfg(entry: Entry, args: argparse.Namespace):
     """The config of the set that the arguments describe."""
+    if args.visual_weights_key and not args.visual_weights:
+        raise InputError("--visual-weights-key says where in a file the tower is; give --visual-weights FILE too.")
     cfg = make_cfg(entry, args.root, args.shots, half=args.subsample)
     cfg.defrost()
     add_attack_defaults(cfg)

@@ -16,6 +16,7 @@ from dassl.config import get_cfg_default
 from dassl.data.datasets import DATASET_REGISTRY
 from dassl.utils import InputError
 
+LARGEST_SEED = 2**63  # what torch takes
 CONFIGS = Path(__file__).resolve().parent.parent / "configs" / "datasets"
 
 
@@ -73,7 +74,11 @@ def find(name: str) -> Entry:
 
 
 def make_cfg(entry: Entry, root: str | Path, shots: int = -1, seed: int = 1, half: str = "all") -> CfgNode:
-    """The config a run would load this dataset with."""
+    """The config a run would load this dataset with. InputError for numbers that no sample can be drawn by."""
+    if shots < 1 and shots != -1:
+        raise InputError(f"--shots is {shots}, but must be 1 or more, or -1 for all images.")
+    if not 0 <= seed < LARGEST_SEED:
+        raise InputError(f"--seed is {seed}, but must be from 0 (a negative one draws anew each time) to below 2**63.")
     cfg = get_cfg_default()
     cfg.set_new_allowed(True)
     cfg.merge_from_other_cfg(CfgNode({"DATASET": dict(entry.settings)}))

@@ -90,6 +90,11 @@ def load_sample(
                 ("val", dict(zip(relative_paths(val, path_prefix), val, strict=True))),
             )
         )
+        for items, drawn, most in ((train, sample[0], shots), (val, sample[1], min(shots, 4))):
+            there, kept_of = (Counter(item.label for item in part) for part in (items, drawn))
+            whole = {label: min(count, most) for label, count in there.items()}
+            if kept_of != whole or len({item.impath for item in drawn}) < len(drawn):
+                raise ValueError("it does not hold so many images of each class")
     except (OSError, ValueError, KeyError, TypeError) as error:
         logger.info("Few-shot sample %s is drawn anew: %s", file, error)
         return None

@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dassl.utils import InputError, read_image
 from dassl.utils.progress import progress
 
+MOST_WORKERS = 64  # more threads than that only wait for each other
 BLOCK = 64  # images a task: keeps the queue of a million images short
 
 
@@ -21,7 +22,7 @@ class _Results:
     """The outcome of each image, in order: "" or what is wrong."""
 
     def __init__(self, paths: Sequence[str], workers: int) -> None:
-        self.paths, self.workers = paths, workers
+        self.paths, self.workers = paths, min(workers, MOST_WORKERS)
 
     def __len__(self) -> int:
         return len(self.paths)

@@ -47,10 +47,6 @@ def collect(entry: Entry, root: str | Path, shots: list[int], seeds: list[int], 
     `{dataset, name, subsample, classnames, test: [[path, label, class name], ...], samples: [{shots, seed, train,
     val}, ...]}`; paths are relative to `root`, order and labels are the run's own. `test` depends on neither.
     """
-    if min(seeds) < 0:
-        raise InputError(f"--seed is {min(seeds)}, but must be 0 or more: a negative seed is drawn anew each time.")
-    if 0 in shots or min(shots) < -1:
-        raise InputError("--shots must be 1 or more, or -1 for all images.")
     result = {"dataset": entry.stem, "name": entry.name, "subsample": half, "classnames": [], "test": [], "samples": []}
     base = os.path.abspath(os.path.expanduser(root))
     for count in shots:

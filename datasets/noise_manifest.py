@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from dassl.data.datasets import Datum
-from dassl.utils import InputError, write_json
+from dassl.utils import InputError, read_json, write_json
 
 FORMAT = 1
 REAL = "real"  # the type of noise that nobody made
@@ -123,7 +123,7 @@ class Manifest:
 def read_manifest(file: str | Path) -> Manifest:
     """Raises InputError for a missing or damaged file, another format, labels out of range, and a wrong hash."""
     try:
-        data = json.loads(Path(file).read_text(encoding="utf-8-sig"))
+        data = read_json(file)
         if data["format"] != FORMAT:
             raise ValueError(f"its format is {data['format']!r}, not {FORMAT}")
         items, val = (

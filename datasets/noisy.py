@@ -107,6 +107,8 @@ def make_manifest(cfg, dataset, folder: str) -> Manifest:
         raise InputError(f"DATASET.NOISE.TYPE is {noise.TYPE!r}, but must be one of {', '.join(TYPES)}.")
     if not 0 <= noise.RATE < 1:
         raise InputError(f"DATASET.NOISE.RATE is {noise.RATE}, but must be at least 0 and below 1.")
+    if getattr(dataset, "test_only", False):
+        raise InputError(f"{cfg.DATASET.NAME} is for testing only: it has no training labels that noise could change.")
     if classes < 2:
         raise InputError("Label noise needs at least two classes: with one, no label can be wrong.")
     about = _about(cfg, dataset)

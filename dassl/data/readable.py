@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from dassl.utils.errors import InputError
 from dassl.utils.progress import progress
-from dassl.utils.tools import read_image
+from dassl.utils.images import is_deep, read_image
 
 logger = logging.getLogger(__name__)
 
@@ -43,7 +43,7 @@ def _plain_and_whole(path: str) -> bool:
 
     try:
         with open(path, "rb") as file, Image.open(file) as image:
-            end, plain = ENDS.get(image.format), image.mode in ("RGB", "L")
+            end, plain = ENDS.get(image.format), image.mode in ("RGB", "L") and not is_deep(image)
             size = file.seek(0, os.SEEK_END)
             file.seek(max(0, size - TAIL))
             return bool(end and plain and end in file.read())

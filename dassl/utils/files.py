@@ -33,9 +33,12 @@ def mkdir_if_missing(dirname: str | Path) -> None:
 
 
 def read_json(fpath: str | Path):
-    """Parse a JSON file (UTF-8)."""
+    """Parse a JSON file (UTF-8). ValueError for what is none, or nested too deeply."""
     with open(fpath, encoding="utf-8-sig") as f:  # a byte order mark is no part of the text
-        return json.load(f)
+        try:
+            return json.load(f)
+        except RecursionError as error:
+            raise ValueError("it is nested too deeply") from error
 
 
 def write_json(obj, fpath: str | Path) -> None:

@@ -35,42 +35,20 @@ def read_image(path: str | os.PathLike[str]) -> Image.Image:
 
     Raises MissingFileError, or InputError if the file is damaged, no image, or of values that no rule covers.
     """
-    return _opened(path, to_rgb)
-
-
-read_image.rules = 2  # for the keys of cached features: another number where an image comes to be shown otherwise
-
-
-def check_image(path: str | os.PathLike[str]) -> str:
-    """What is wrong with an image file, in one sentence, or "". Only the head is read, which finds files that are
-    missing, empty or no images; pixels only where it depends on them whether a rule covers them (greys of 16 bits)."""
-
-    def look(image: Image.Image, where: str) -> None:
-        if image.mode not in (*PLAIN, *ALPHA) or _is_deep(image):
-            to_rgb(image, where)
-        else:
-            _warn_of_metadata(image, where)
-
-    try:
-        _opened(path, look)
-    except InputError as error:
-        return str(error)
-    return ""
-
-
-def _opened(path: str | os.PathLike[str], use):
-    """`use(image, its name)` on the opened file; whatever goes wrong is one sentence."""
     path = os.fspath(path)
     if not os.path.isfile(path):
         raise MissingFileError(f"image file {path} does not exist: fetch the data set again, or mend the split file")
     try:
         with Image.open(path) as image:
-            return use(image, f"image file {path}")
+            return to_rgb(image, f"image file {path}")
     except InputError:
         raise
     except Exception as exc:  # Pillow raises nearly anything on a damaged file
         reason = "it is empty" if os.path.getsize(path) == 0 else " ".join(str(exc).split()) or type(exc).__name__
         raise InputError(f"image file {path} cannot be read ({reason}): replace it by an intact copy") from exc
+
+
+read_image.rules = 2  # for the keys of cached features: another number where an image comes to be shown otherwise
 
 
 def to_rgb(image: Image.Image, where: str = "the image") -> Image.Image:
@@ -83,7 +61,7 @@ def to_rgb(image: Image.Image, where: str = "the image") -> Image.Image:
 
 
 def _converted(image: Image.Image, where: str) -> Image.Image:
-    deep = _is_deep(image)
+    deep = is_deep(image)
     _warn_of_metadata(image, where)
     if image.mode in WHOLE or image.mode == "F":
         image = _with_key(image, _fractions(image) if image.mode == "F" else _whole_numbers(image, where))
@@ -158,7 +136,7 @@ def _raw_modes(image: Image.Image) -> str:
     return " ".join(str(tile[3]) for tile in getattr(image, "tile", None) or ())
 
 
-def _is_deep(image: Image.Image) -> bool:
+def is_deep(image: Image.Image) -> bool:
     """Colour of 16 bits a channel, of which Pillow gives the upper 8."""
     return image.mode not in WHOLE and ";16" in _raw_modes(image)
 

@@ -70,7 +70,9 @@ def test_the_cache_is_read_back_and_moves_with_the_data(toy, root, make_cfg, tmp
     assert [p.replace(str(moved), str(root)) for p in paths(again.train_x)] == paths(first.train_x)[::-1]
 
 
-@pytest.mark.parametrize("damage", ["changed split", "half a file", "foreign path", "wrong form"])
+@pytest.mark.parametrize(
+    "damage", ["changed split", "half a file", "foreign path", "wrong form", "deep", "an image short", "an image twice"]
+)
 def test_a_stale_cache_is_discarded(toy, root, make_cfg, damage):
     first = paths(toy(make_cfg(root, shots=2)).train_x)
     file, split_file = cache_file(root, 2, 1), root / "toy" / "split_zhou_Toy.json"
@@ -82,6 +84,12 @@ def test_a_stale_cache_is_discarded(toy, root, make_cfg, damage):
         file.write_text(file.read_text()[:50])
     elif damage == "foreign path":
         file.write_text(file.read_text().replace("c0/train_", "gone/train_"))
+    elif damage in ("an image short", "an image twice"):
+        kept = json.loads(file.read_text())
+        kept["train"] = kept["train"][1:] + kept["train"][1:2] * (damage == "an image twice")
+        file.write_text(json.dumps(kept))
+    elif damage == "deep":
+        file.write_text("[" * 100_000)
     else:
         file.write_text("[]")
     again = paths(toy(make_cfg(root, shots=2)).train_x)
