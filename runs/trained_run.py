@@ -49,7 +49,7 @@ class TrainedRun:
         """
         recorded, why = self._recorded()
         saved, file = self._saved()
-        if recorded and saved and recorded != saved:
+        if recorded and saved and sorted(recorded) != sorted(saved):  # older checkpoints may have another order
             text = f"{self.folder / 'results.json'} names other classes than the checkpoint {file} was trained on"
             return ClassNames(saved, contradiction=text)
         if recorded or not saved:

@@ -112,6 +112,11 @@ class TrainerBase(ModelKeeper):
                 if checkpoint.get("best_result") is not None:
                     self.best_result = checkpoint["best_result"]
                 self._take_extra(checkpoint.get("extra") or {}, path)
+            if start_epoch > getattr(self, "max_epoch", start_epoch):
+                raise InputError(
+                    f"{path} was trained for {start_epoch} epochs, but OPTIM.MAX_EPOCH is {self.max_epoch}: "
+                    "use another output folder for fewer epochs, or raise OPTIM.MAX_EPOCH"
+                )
         return start_epoch
 
     def _take_extra(self, extra: dict, path: str) -> None:

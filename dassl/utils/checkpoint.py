@@ -145,6 +145,7 @@ def resume_state(fpath: str, model, optimizer=None, scheduler=None) -> dict:
 PROGRESS = {
     "run": (Mapping, "a dict"),
     "extra": (Mapping, "a dict"),
+    "data": (Mapping, "a dict"),
     "best_result": ((int, float, np.number), "a number"),
     "rolling_file": (str, "a file name"),
 }
