@@ -16,6 +16,7 @@ from dassl.config import add_keys, get_cfg_default
 from dassl.engine import TRAINER_REGISTRY
 from dassl.utils import InputError, load_checkpoint
 from dassl.utils.torch_file import entry
+from language import clean
 from plugins.config_keys import leaves
 from plugins.origin import is_plugin
 
@@ -49,7 +50,7 @@ class TrainedRun:
         """
         recorded, why = self._recorded()
         saved, file = self._saved()
-        if recorded and saved and sorted(recorded) != sorted(saved):  # older checkpoints may have another order
+        if recorded and saved and sorted(map(clean, recorded)) != sorted(map(clean, saved)):  # older ones: other order
             text = f"{self.folder / 'results.json'} names other classes than the checkpoint {file} was trained on"
             return ClassNames(saved, contradiction=text)
         if recorded or not saved:

@@ -323,6 +323,134 @@ def test_without_class_names_they_are_asked_for(runs, tmp_path):
         load_predictor(folder, classes=["a", " "])
 
 
+BROKEN_RECORDS = {
+    "missing": (None, "is missing"),
+    "empty": ("", "is empty or damaged"),
+    "cut off": ('{"classnames": ["stri', "is empty or damaged"),
+    "null": ("null", "holds no class names"),
+    "list": ("[]", "holds no class names"),
+    "string": ('"x"', "holds no class names"),
+    "number": ('{"classnames": 3}', "holds no class names"),
+    "no names": ('{"classnames": []}', "holds no class names"),
+    "wrong names": ('{"classnames": [1, null]}', "holds no class names"),
+    "nested": ("[" * 100_000, "is empty or damaged"),
+}
+
+
+@pytest.fixture
+def copied(runs, tmp_path) -> Path:
+    return Path(shutil.copytree(runs("CoOp"), tmp_path / "copy"))
+
+
+@pytest.mark.parametrize("which", BROKEN_RECORDS)
+def test_it_is_said_what_the_classes_are_taken_from(which, copied, runs, caplog):
+    """results.json is unusable: the names are the checkpoint's; a method without one asks for them."""
+    text, why = BROKEN_RECORDS[which]
+    for folder in (copied, Path(shutil.copytree(runs("ZeroshotCLIP"), copied.parent / "zero"))):
+        (folder / "results.json").unlink()
+        if text is not None:
+            (folder / "results.json").write_text(text)
+    assert load_predictor(copied).classnames == BASE
+    assert why in caplog.text and "taken from the checkpoint" in caplog.text and "model.pth.tar-2" in caplog.text
+    with pytest.raises(InputError, match="does not say its class names.*--classes"):
+        load_predictor(folder)
+
+
+def test_a_record_of_other_classes_than_the_checkpoint_s_is_refused(copied, caplog):
+    (copied / "results.json").write_text(json.dumps({"classnames": ["a", "b", "c"]}), encoding="utf-8-sig")
+    with pytest.raises(InputError, match="results.json names other classes than the checkpoint .*model.pth.tar-2"):
+        load_predictor(copied)
+    assert load_predictor(copied, classes=BASE).classnames == BASE
+    assert "names other classes" in caplog.text
+
+
+@pytest.mark.parametrize("damage", ["", "null", "[1]", "TRAINER: 3", "TRAINER: {NAME: [1]}", "a: [", "\xff"])
+def test_a_config_that_is_none_is_one_sentence(damage, copied):
+    (copied / "config.yaml").write_bytes(damage.encode("latin-1"))
+    with pytest.raises(InputError, match="config.yaml"):
+        load_predictor(copied)
+
+
+def test_a_checkpoint_of_another_method_or_dataset_in_the_folder(copied, runs):
+    file = copied / "prompt_learner" / "model.pth.tar-2"
+    checkpoint = torch.load(file, weights_only=True)
+    for key, value, words in (("TRAINER.NAME", "KgCoOp", "another method"), ("backbone", "0", "another backbone")):
+        torch.save({**checkpoint, "run": {**checkpoint["run"], key: value}}, file)
+        with pytest.raises((InputError, BackboneInputError), match=words):
+            load_predictor(copied)
+    torch.save({**checkpoint, "classnames": ["cat", "dog", "cow"]}, file)
+    with pytest.raises(InputError, match="names other classes"):
+        load_predictor(copied)
+
+
+@pytest.mark.parametrize("factor", [float("nan"), 1e38])
+def test_logits_that_are_no_numbers_are_an_error(factor, copied, runs, tmp_path, capsys):
+    """In whatever form; what is written is valid JSON, or nothing is."""
+    file = copied / "prompt_learner" / "model.pth.tar-2"
+    checkpoint = torch.load(file, weights_only=True)
+    checkpoint["state_dict"]["ctx"] *= factor
+    torch.save(checkpoint, file)
+    image = next(iter(photos(runs("CoOp"))))
+    assert call("--model-dir", copied, "--output", tmp_path / "found.json", image) == 2
+    shown = capsys.readouterr().err
+    assert "not finite" in shown and shown.count("\n") == 1 and not (tmp_path / "found.json").exists()
+
+
+def test_a_name_given_twice_is_said(runs, tmp_path, capsys):
+    (tmp_path / "names.txt").write_text("\ufefflighthouse\ntall_ship\nlighthouse\ntall ship\n", encoding="utf-8")
+    folder = runs("CoOp")
+    image = next(iter(photos(folder)))
+    assert call("--model-dir", folder, "--classes", tmp_path / "names.txt", "--format", "csv", image) == 0
+    shown = capsys.readouterr()
+    assert "lighthouse, tall ship are named more than once" in shown.err
+    assert {line.split(",")[2] for line in shown.out.splitlines()[1:]} == {"lighthouse", "tall_ship", "tall ship"}
+
+
+def test_files_that_are_no_images_are_counted(runs, tmp_path, capsys):
+    folder, photo = runs("CoOp"), Path(next(iter(photos(runs("CoOp")))))
+    (tmp_path / "in" / "deep").mkdir(parents=True)
+    for name in ("a.heic", "b.txt", "deep/c.TXT", "deep/none", ".hidden"):
+        (tmp_path / "in" / name).touch()
+    shutil.copy(photo, tmp_path / "in" / "good.png")
+    assert call("--model-dir", folder, "--format", "csv", tmp_path / "in") == 0
+    assert "4 files in the folders are left out, they are no images (.heic, .txt, no ending)" in capsys.readouterr().err
+    (tmp_path / "in" / "torn.png").write_bytes(photo.read_bytes()[:60])
+    assert call("--model-dir", folder, tmp_path / "in") == 2
+    assert "--skip-bad" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("form", ["json", "csv", "table"])
+def test_names_that_no_terminal_shows(form, runs, tmp_path, capsysbinary):
+    """File names need not be text; JSON stays valid, and says the name as Python has it."""
+    folder = runs("CoOp")
+    image = tmp_path / "im\udcff.png"
+    shutil.copy(next(iter(photos(folder))), image)
+    names = tmp_path / "names.txt"
+    names.write_text("日本\nnaïve\n", encoding="utf-8")
+    target = tmp_path / f"found.{form}"
+    assert call("--model-dir", folder, "--classes", names, "--format", form, "--output", target, image) == 0
+    text = target.read_text(encoding="utf-8")
+    if form == "json":
+        found = json.loads(text)["predictions"][0]
+        assert found["image"] == str(image) and {x["class"] for x in found["top"]} == {"日本", "naïve"}
+    else:
+        assert "im\\udcff.png" in text and "日本" in text
+
+
+@pytest.mark.parametrize("place", ["a folder", "under a file", "a pipe"])
+def test_a_place_that_cannot_be_written_is_said_before_the_work(place, runs, tmp_path, capsys, monkeypatch):
+    import os
+
+    (tmp_path / "file").touch()
+    os.mkfifo(tmp_path / "pipe")
+    target = {"a folder": tmp_path, "under a file": tmp_path / "file" / "x", "a pipe": tmp_path / "pipe"}[place]
+    monkeypatch.setattr(predict, "load_predictor", None)  # not reached
+    assert call("--model-dir", runs("CoOp"), "--output", target, "x.png") == 2
+    shown = capsys.readouterr().err
+    assert shown.startswith("error: --output") and shown.count("\n") == 1
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["file", "pipe"]
+
+
 def test_class_names_come_from_the_checkpoint_where_there_is_no_record(runs, tmp_path):
     folder = shutil.copytree(runs("CoOp"), tmp_path / "interrupted")
     (folder / "results.json").unlink()
