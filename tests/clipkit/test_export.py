@@ -251,3 +251,21 @@ def test_the_command_line_refuses_in_one_sentence(arguments, tmp_path, capsys):
     shown = capsys.readouterr()
     assert shown.err.startswith("error: ") and shown.err.count("\n") == 1 and not shown.out
     assert slim.read_bytes() == before and [p.name for p in tmp_path.iterdir()] == ["slim"]
+
+
+@pytest.mark.parametrize("place", ["a folder", "under a file", "a pipe", "no file system's"])
+def test_a_place_that_cannot_be_written_is_said_before_the_work(place, tmp_path, capsys, monkeypatch):
+    slim = ours(tmp_path / "slim", "CoOp")
+    os.mkfifo(tmp_path / "pipe")
+    target = {"a folder": tmp_path, "under a file": slim / "x", "a pipe": tmp_path / "pipe"}.get(place, "/proc/x.tar")
+    monkeypatch.setattr("clipkit.export.learnable_checkpoint", None)  # not reached
+    assert run(["export", str(slim), "--learnable", "--output", str(target)]) == 2
+    shown = capsys.readouterr().err
+    assert shown.startswith(f"error: --output {target} cannot be written") and shown.count("\n") == 1
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["pipe", "slim"]
+
+
+def test_a_backbone_file_that_is_missing_is_said_to_be(tmp_path):
+    for file in ("/missing.pt", "weights/clip", "x.safetensors"):
+        with pytest.raises(InputError, match="There is no CLIP file"):
+            full_checkpoint(ours(tmp_path / "slim", "CoOp"), file, NAMES)

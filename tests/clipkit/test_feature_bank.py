@@ -8,7 +8,7 @@ import pytest
 import safetensors.torch
 import torch
 
-from clipkit import FeatureBank
+from clipkit import FeatureBank, InputError
 
 KEY = {"backbone": "ViT-B/16", "split": "test", "sizes": [224, 224]}
 
@@ -127,3 +127,12 @@ def test_what_is_read_is_as_aligned_as_what_was_computed(tmp_path, compute):
         FeatureBank(tmp_path).get(key, compute)
         found = FeatureBank(tmp_path).get(key, compute)
         assert all(value.data_ptr() % 64 == 0 for value in found.values())
+
+
+def test_a_bank_that_cannot_be_filled_is_said_by_commands_that_fill_it(tmp_path):
+    (tmp_path / "file").touch()
+    for root in (tmp_path / "file", tmp_path / "file" / "x", "/proc/x"):
+        with pytest.raises(InputError, match="ROBUSTPROMPT_CACHE"):
+            FeatureBank(root).check_writable()
+    FeatureBank(tmp_path / "new" / "folder").check_writable()
+    assert [p.name for p in tmp_path.iterdir()] == ["file"]

@@ -12,7 +12,9 @@ from foreign_files import ADVICE_OF_TORCH, CONTENT, NO_STATE, beside_the_tensors
 from torch import nn
 
 import clipkit
+import predict
 from clipkit import ImageEncoder, InputError, load_clip, load_visual_weights
+from clipkit.__main__ import run as clipkit_command
 from clipkit.load import EMBEDDED_FILE
 from clipkit.structure import check_structure
 
@@ -227,3 +229,29 @@ def test_weights_under_other_names_are_recognised(key, words, tmp_path):
 def test_a_file_in_the_place_of_a_name(name):
     with pytest.raises(InputError, match="MODEL.BACKBONE.PATH"):
         load_clip(name)
+
+
+def test_a_statement_is_no_part_of_what_identifies_a_run(tiny, tmp_path, capsys):
+    """So that runs made without it go on with it; and every way to give a backbone's file has it."""
+    flags, stated = ("--eval-only",), {"MODEL.BACKBONE.SPEC": "openai"}
+    assert tiny.run(tmp_path / "run", "ZeroshotCLIP", flags) == 0
+    assert tiny.run(tmp_path / "run", "ZeroshotCLIP", flags, stated) == 0
+    assert "Finished already" in capsys.readouterr().out
+    unsaid = tmp_path / "unsaid.safetensors"
+    safetensors.torch.save_file(safetensors.torch.load_file(tiny.backbone), unsaid)
+    pairs = {"MODEL.BACKBONE.PATH": unsaid}
+    assert tiny.run(tmp_path / "other", "ZeroshotCLIP", flags, pairs) == 2
+    assert "MODEL.BACKBONE.SPEC" in capsys.readouterr().err and not (tmp_path / "other").exists()
+    assert tiny.run(tmp_path / "other", "ZeroshotCLIP", flags, pairs | stated) == 0
+    own, other = (json.loads((tmp_path / name / "results.json").read_text()) for name in ("run", "other"))
+    assert own["backbone"]["sha256"] == other["backbone"]["sha256"] and own["results"] == other["results"]
+    ctx = tmp_path / "ctx"
+    torch.save({"state_dict": {"ctx": torch.zeros(4, 64)}}, ctx)
+    export = ["export", str(ctx), "--full", "--backbone", str(unsaid), "--classes", str(tmp_path / "names.txt")]
+    (tmp_path / "names.txt").write_text("a\nb\n")
+    assert clipkit_command([*export, "--output", str(tmp_path / "full")]) == 2
+    assert clipkit_command([*export, "--output", str(tmp_path / "full"), "--backbone-spec", "openai"]) == 0
+    image = next((tiny.root / "tiny" / "images").glob("*.png"))
+    ask = ["--model-dir", str(tmp_path / "run"), "--backbone-path", str(unsaid), str(image)]
+    assert predict.run(ask) == 2
+    assert predict.run([*ask, "--backbone-spec", "openai"]) == 0

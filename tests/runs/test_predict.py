@@ -20,6 +20,7 @@ from dassl.evaluation import Classification
 from dassl.utils import InputError
 from runs.image_files import find_images
 from runs.predictor import load_predictor
+from runs.trained_run import read_run
 
 ROOT = Path(__file__).resolve().parents[2]
 ALL = ("ZeroshotCLIP", *METHODS)
@@ -343,17 +344,27 @@ def copied(runs, tmp_path) -> Path:
 
 
 @pytest.mark.parametrize("which", BROKEN_RECORDS)
-def test_it_is_said_what_the_classes_are_taken_from(which, copied, runs, caplog):
-    """results.json is unusable: the names are the checkpoint's; a method without one asks for them."""
+def test_it_is_said_what_the_classes_are_taken_from(which, copied):
+    """results.json is unusable: the names are the checkpoint's, with a remark."""
     text, why = BROKEN_RECORDS[which]
-    for folder in (copied, Path(shutil.copytree(runs("ZeroshotCLIP"), copied.parent / "zero"))):
-        (folder / "results.json").unlink()
-        if text is not None:
-            (folder / "results.json").write_text(text)
+    (copied / "results.json").unlink()
+    if text is not None:
+        (copied / "results.json").write_text(text)
+    found = read_run(copied).classnames()
+    assert found.names == BASE and not found.contradiction
+    assert why in found.remark and "taken from the checkpoint" in found.remark and "model.pth.tar-2" in found.remark
+    shutil.rmtree(copied / "prompt_learner")
+    assert read_run(copied).classnames() == ([], "", "")
+
+
+def test_the_remark_is_a_warning_and_no_names_are_an_error(copied, runs, caplog):
+    (copied / "results.json").unlink()
     assert load_predictor(copied).classnames == BASE
-    assert why in caplog.text and "taken from the checkpoint" in caplog.text and "model.pth.tar-2" in caplog.text
+    assert "results.json is missing" in caplog.text
+    zero = Path(shutil.copytree(runs("ZeroshotCLIP"), copied.parent / "zero"))
+    (zero / "results.json").write_text("null")
     with pytest.raises(InputError, match="does not say its class names.*--classes"):
-        load_predictor(folder)
+        load_predictor(zero)
 
 
 def test_a_record_of_other_classes_than_the_checkpoint_s_is_refused(copied, caplog):
