@@ -9,8 +9,7 @@ from torch import Tensor, nn
 def gaussian_weights(epochs: int, mean: float, std: float) -> Tensor:
     """[E], summing to 1: w_e proportional to exp(-(e - mean)^2 / (2 std^2)) for e = 1 .. E."""
     epoch = torch.arange(1, epochs + 1, dtype=torch.float64)
-    weights = torch.exp(-((epoch - mean) ** 2) / (2 * std**2))
-    return weights / weights.sum()
+    return torch.softmax(-((epoch - mean) ** 2) / (2 * std**2), dim=0)  # also where all of them underflow
 
 
 class GaussianAggregation:

@@ -85,6 +85,9 @@ class PromptTrainer(TrainerX):
         self.record: dict = {}  # what a method adds to results.json
         if backbone.get("VISUAL_WEIGHTS", ""):
             self.record["visual_weights"] = {"path": backbone.VISUAL_WEIGHTS, "sha256": self.clip.visual_weights}
+        if len(self.classnames) == 1:
+            text = "Warning: there is one class (%s), so every answer is right: an accuracy of 100 %% says nothing"
+            logger.warning(text, self.classnames[0])
         self._kept: dict = {}  # see `once`
         self._counted: OtherAccuracies | None = None  # while a test is under way
         self._coincide = False  # do all classes have the same feature? said once

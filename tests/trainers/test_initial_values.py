@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import json
+import math
+
 import pytest
 import torch
+from helpers import make_tiny
 
 from clipkit import tokenize
 from datasets import templates
+from trainers.aggregation import gaussian_weights
 
 T = "TRAINER."
 SHALLOW = {
@@ -104,3 +109,30 @@ def test_mmrls_projection_is_not_clips(tiny, tmp_path):
     found, own = trainer.model.state_dict()["image_encoder.proj_rep"], trainer.clip.visual.proj
     assert found.shape == own.shape and not torch.allclose(found, own, atol=1e-3)
     assert found.std() == pytest.approx(own.shape[0] ** -0.5, rel=0.1)
+
+
+def test_words_that_cannot_start_the_context_are_said_to(started, caplog):
+    """Words are counted in tokens: "photomicrograph" is several."""
+    state, words = started("MaPLe", {T + "MAPLE.N_CTX": 5, T + "MAPLE.CTX_INIT": "a photomicrograph of a"})
+    assert (
+        torch.equal(state["prompt_learner.ctx"], words("a photomicrograph of a")[:5]) and "at random" not in caplog.text
+    )
+    state, words = started("MaPLe", {T + "MAPLE.N_CTX": 5})
+    assert not torch.equal(state["prompt_learner.ctx"][:4], words("a photo of a"))
+    assert "CTX_INIT 'a photo of a' has 4 tokens and cannot start 5 context tokens" in caplog.text
+
+
+def test_weights_of_epochs_far_from_the_mean():
+    """Of a run much shorter than the published one the last epoch counts; nothing becomes NaN."""
+    assert gaussian_weights(2, 45.0, 0.5).tolist() == pytest.approx([0.0, 1.0])
+    by_hand = torch.tensor([math.exp(-((e - 3) ** 2) / 8) for e in range(1, 6)])
+    torch.testing.assert_close(gaussian_weights(5, 3.0, 2.0).float(), by_hand / by_hand.sum())
+
+
+def test_a_test_of_one_class_says_that_it_says_nothing(tiny, tmp_path, caplog):
+    name = tmp_path / "one"
+    file = make_tiny(name) / "split_zhou_Tiny.json"
+    one = {part: [item for item in items if item[1] == 0] for part, items in json.loads(file.read_text()).items()}
+    file.write_text(json.dumps(one))
+    tiny.trainer(tmp_path, "CoOp", {"DATASET.ROOT": name, "DATASET.SUBSAMPLE_CLASSES": "all"})
+    assert "there is one class (striped circle), so every answer is right" in caplog.text

@@ -240,6 +240,31 @@ def test_context_from_a_trained_coop(tiny, tmp_path):
         built(tiny, tmp_path / "t", pairs={N + "CTX_FROM": tmp_path / "nowhere"})
 
 
+@pytest.mark.parametrize("words", ["a photomicrograph of a", "a photo of a", "crop"])
+def test_the_start_is_the_prompt_with_these_words(tiny, tmp_path, words):
+    """A word may be several tokens."""
+    trainer = built(tiny, tmp_path, "TPT", {N + "CTX_INIT": words})
+    expected = trainer.text_encoder.encode_texts([f"{words} {name}." for name in trainer.classnames])
+    torch.testing.assert_close(trainer.encode_text(), expected, atol=1e-5, rtol=0)
+
+
+def test_a_context_that_is_not_all_of_a_prompt_is_refused(tiny, tmp_path):
+    short = {"OPTIM.MAX_EPOCH": 1, "DATASET.SUBSAMPLE_CLASSES": "all"}
+    for method, pairs, says in (
+        ("MaPLe", {}, "holds more than a context"),
+        ("CoCoOp", {}, "holds more than a context"),
+        ("PTNL", {"TRAINER.PTNL.CLASS_TOKEN_POSITION": "front", "TRAINER.PTNL.N_CTX": 2}, "name in the front"),
+        ("CoOp", {C + "CTX_INIT": "a photomicrograph of a"}, "4 learned tokens in front of fixed ones"),
+    ):
+        folder = tmp_path / f"{method}{len(pairs)}"
+        assert tiny.run(folder, method, pairs=short | pairs) == 0
+        given = folder / "MultiModalPromptLearner" / "model.pth.tar-1" if method == "MaPLe" else folder
+        with pytest.raises(InputError, match=says):
+            built(tiny, tmp_path / "t", pairs={N + "CTX_FROM": given})
+    assert tiny.run(tmp_path / "good", "PTNL", pairs=short | {"TRAINER.PTNL.N_CTX": 2}) == 0
+    assert len(built(tiny, tmp_path / "t", pairs={N + "CTX_FROM": tmp_path / "good"}).ctx0) == 2
+
+
 @pytest.mark.parametrize(
     ("pairs", "sentence"),
     [
