@@ -23,10 +23,12 @@ from dassl.utils import attach_logger, set_random_seed, setup_logger
 from dassl.utils.console import tolerant_console
 from datasets.adversarial import add_adversarial_defaults, leave_out_unused
 from datasets.noisy import add_noise_defaults, take_aliases
+from plugins.checkout_settings import take_over
 from plugins.config_keys import add_plugin_keys
-from plugins.hosting import hosted, is_hosted, watch
+from plugins.failures import told_kindly, unknown_key_hint
+from plugins.hosting import check_stand_in, files_of, hosted, watch
 from plugins.listing import listing
-from plugins.loading import load_plugins, require
+from plugins.loading import load_plugins, require, take_names
 from runs.config import merge_file, merge_pairs
 from runs.ends import TOLD, error_sentence
 from runs.folder import RunFolder
@@ -75,6 +77,7 @@ def build_parser() -> argparse.ArgumentParser:
 def extend_cfg(cfg: CfgNode) -> None:
     """Adds the keys that are ours and those of every registered dataset and trainer."""
     cfg.DATASET.SUBSAMPLE_CLASSES = "all"  # all | base | new
+    cfg.DATASET.STAND_IN = ""  # the dataset whose templates and settings a method takes, in place of this one's
     cfg.TASK = "B2N"  # B2N base-to-new | CD cross-dataset and domain generalisation | FS few-shot
     cfg.TRAINER.FP16_LOSS = False  # with PREC fp16: logits and loss in fp16, for comparison with the published code
     cfg.MODEL.BACKBONE.PATH = ""  # a local CLIP file, in place of a download
@@ -120,16 +123,23 @@ def setup_cfg(args: argparse.Namespace) -> CfgNode:
     """
     cfg = default_cfg()
     cfg.TRAINER.NAME = args.trainer
-    add_plugin_keys(cfg, args.plugin_cfg, is_hosted(cfg))
-    for file in (args.dataset_config_file, args.config_file):
-        if file:
-            merge_file(cfg, file)
-    reset_cfg(cfg, args)
-    merge_pairs(cfg, args.opts, "the command line")  # once before, since the next line looks at dataset and task
+    take_names(cfg, args.plugin)
+    own = files_of(cfg, args)
+    add_plugin_keys(cfg, args.plugin_cfg, own)
+    default = cfg.clone()
+    with unknown_key_hint(args.plugin, args.plugin_cfg):
+        for file in (args.dataset_config_file, args.config_file):
+            if file:
+                merge_file(cfg, file)
+        reset_cfg(cfg, args)
+        merge_pairs(cfg, args.opts, "the command line")  # once before, since the next line looks at dataset and task
+    names = take_names(cfg, args.plugin)
     take_spelling(cfg)
     merge_pairs(cfg, dataset_overrides(cfg), f"{cfg.TRAINER.NAME}'s dataset settings")
     merge_pairs(cfg, args.opts, "the command line")
+    merge_pairs(cfg, [x for key, name in names.items() if key in args.opts for x in (key, name)], "the command line")
     take_spelling(cfg)
+    args.taken_over = take_over(cfg, default, own, args)
     take_aliases(cfg)
     if args.eval_only and args.model_dir:
         found = saved_architecture(cfg, args.model_dir, args.load_epoch)
@@ -137,6 +147,9 @@ def setup_cfg(args: argparse.Namespace) -> CfgNode:
         merge_pairs(cfg, [x for pair in found.items() for x in pair], args.model_dir)
     leave_out_unused(cfg)
     leave_out_unused_tower(cfg)
+    check_stand_in(cfg)
+    if not cfg.DATASET.STAND_IN:
+        del cfg.DATASET["STAND_IN"]
     cfg.freeze()
     return cfg
 
@@ -148,7 +161,8 @@ def main(args: argparse.Namespace) -> None:
     if args.list:
         print(listing(broken))  # noqa: T201
         return
-    cfg = setup_cfg(args)
+    with told_kindly():
+        cfg = setup_cfg(args)
     require(broken, cfg.TRAINER.NAME, cfg.DATASET.NAME)
     with RunFolder(cfg, args) as folder:
         if folder.finished:
@@ -163,12 +177,14 @@ def main(args: argparse.Namespace) -> None:
             logger.info("Setting fixed seed: %d", cfg.SEED)
         torch.backends.cudnn.benchmark = torch.cuda.is_available() and cfg.USE_CUDA
         logger.info("** Arguments **\n%s", shown_arguments(args))
-        logger.info("** Config **\n%s", shown_config(cfg, default_cfg(), args.plugin_cfg))
+        for taken in args.taken_over:
+            logger.info("%s", "\n".join(taken.lines()))
+        logger.info("** Config **\n%s", shown_config(cfg, default_cfg(), files_of(cfg, args)))
         logger.info("** System **\n%s", environment())
         for note in folder.notes:
             logger.warning("Warning: %s", note)
         folder.write_config()
-        with hosted(cfg):
+        with hosted(cfg, model_dir=args.model_dir):
             trainer = build_trainer(cfg)
             tested = watch(trainer)
             if args.eval_only:

@@ -13,6 +13,7 @@ from pathlib import Path
 import pandas as pd
 
 from dassl.utils import InputError
+from plugins.names import plain
 from runs.targets import ROOT
 
 from .doubles import part
@@ -136,7 +137,7 @@ def _elsewhere(below: str, record: dict) -> Place:
         protocol="other",
         part=str(record.get("subsample_classes") or "all"),
         method=str(record["trainer"]),
-        dataset=config_names().get(name, name),
+        dataset=config_names().get(plain(name), plain(name)) + name[len(plain(name)) :],
         source="",
         shots=whole(record, "shots", needed=False) or 0,
         cfg="",

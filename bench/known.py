@@ -16,11 +16,12 @@ from pathlib import Path
 
 from dassl.utils import write_json
 from plugins.entry_points import stamp
+from plugins.names import take_label
 
 ROOT = Path(__file__).resolve().parent.parent
 # What the data comes from; anything else of the code may change without it.
 SOURCES = (
-    "train.py", "runs/folder.py", "bench/known.py", "bench/noise_plan.py", "attacks/settings.py",
+    "train.py", "runs/settings.py", "bench/known.py", "bench/noise_plan.py", "attacks/settings.py",
     "dassl/config/*.py", "datasets/*.py", "plugins/*.py", "trainers/*.py",
 )  # fmt: skip
 
@@ -70,7 +71,8 @@ class Known:
 
     plugins: files. from_plugins: methods of theirs, and of installed packages. foreign: {method: keys of plugins that
     say nothing about its runs}. dataset_keys: {dataset of a plugin: the keys that it declares}. plugin_values: config
-    values of --plugin-cfg, for methods of plugins. broken: [sentence, classes that it should have brought].
+    values of --plugin-cfg, by method of a plugin; scripts: its train.py. doubles: names of ours that plugins have too.
+    broken: [sentence, classes that it should have brought].
     """
 
     def __init__(self, data: dict, file: Path) -> None:
@@ -85,7 +87,9 @@ class Known:
         self.from_plugins = frozenset(data["from_plugins"])
         self.foreign: dict[str, list[str]] = data["foreign"]
         self.dataset_keys: dict[str, list[str]] = data["dataset_keys"]
-        self.plugin_values: dict[str, object] = data["plugin_values"]
+        self.plugin_values: dict[str, dict[str, object]] = data["plugin_values"]
+        self.scripts: dict[str, list[str]] = data["scripts"]
+        self.doubles: tuple[str, ...] = tuple(data["doubles"])
         self.broken: list[tuple[str, list[str]]] = data["broken"]
         self.nodes = frozenset(
             key[:i] for key in self.defaults for i, letter in enumerate(key) if letter == "."
@@ -134,7 +138,8 @@ def source_hash(plugins: Sequence[str] = (), plugin_cfg: Sequence[str] = ()) -> 
     for pattern in SOURCES:
         for file in sorted(ROOT.glob(pattern)):
             found.update(f"{file.relative_to(ROOT)}\n".encode() + file.read_bytes())
-    theirs = {file for plugin in plugins for file in Path(plugin).parent.glob("*.py")} | set(map(Path, plugin_cfg))
+    files = [Path(take_label(plugin)[1]) for plugin in plugins]
+    theirs = {file for plugin in files for file in plugin.parent.glob("*.py")} | set(map(Path, plugin_cfg))
     for file in sorted(file for file in theirs if file.is_file()):
         found.update(f"{file}\n".encode() + file.read_bytes())
     found.update(json.dumps([stamp(), *plugins, *plugin_cfg]).encode())
@@ -169,9 +174,10 @@ def _ask(plugins: Sequence[str], plugin_cfg: Sequence[str]) -> dict:
     from dassl.data.datasets import DATASET_REGISTRY
     from dassl.engine import TRAINER_REGISTRY
     from datasets.noisy import SWAPS, TYPES
-    from plugins.config_keys import METHODS, add_plugin_keys, leaves, plugin_keys
+    from plugins.config_keys import add_plugin_keys, files_for, leaves, plugin_keys
     from plugins.loading import load_plugins
-    from plugins.origin import brought_by, is_plugin
+    from plugins.names import plain
+    from plugins.origin import brought_by, is_plugin, root_of
     from runs.settings import NO_EFFECT, foreign_keys
 
     from .noise_plan import NAMED
@@ -179,7 +185,7 @@ def _ask(plugins: Sequence[str], plugin_cfg: Sequence[str]) -> dict:
     broken = load_plugins(plugins)
     cfg = get_cfg_default()
     train.extend_cfg(cfg)
-    add_plugin_keys(cfg, plugin_cfg, for_plugin=False)
+    add_plugin_keys(cfg, plugin_cfg)
     methods, datasets = (
         {name: registry.get(name) for name in registry.registered_names()}
         for registry in (TRAINER_REGISTRY, DATASET_REGISTRY)
@@ -187,11 +193,19 @@ def _ask(plugins: Sequence[str], plugin_cfg: Sequence[str]) -> dict:
     from_plugins = [name for name, method in methods.items() if brought_by(method, plugins)]
     methods = {n: m for n, m in methods.items() if m.__module__.startswith("trainers.") or n in from_plugins}
     own = {name: getattr(method, "config_defaults", None) for name, method in methods.items()}
-    foreign = {}
+    foreign, theirs = {}, {}
     for name in methods:
         cfg.TRAINER.NAME = name
-        foreign[name] = sorted(foreign_keys(cfg, plugin_cfg))
+        theirs[name] = files_for(plugin_cfg, root_of(methods[name]), plugins) if is_plugin(methods[name]) else []
+        foreign[name] = sorted(foreign_keys(cfg, theirs[name]))
     cfg.TRAINER.NAME = ""
+    labelled = {plain(name) for name in (*methods, *datasets) if plain(name) != name}
+    doubles = [
+        name
+        for kinds in (methods, datasets)
+        for name, kind in kinds.items()
+        if name in labelled and not is_plugin(kind)
+    ]
     found = {
         "defaults": leaves(cfg),
         "own": {name: None if keys is None else list(keys) for name, keys in own.items()},
@@ -210,7 +224,11 @@ def _ask(plugins: Sequence[str], plugin_cfg: Sequence[str]) -> dict:
             for name, dataset in datasets.items()
             if is_plugin(dataset)
         },
-        "plugin_values": {k: v for k, v in plugin_keys(plugin_cfg).items() if k.startswith(METHODS)},
+        "plugin_values": {
+            name: {k: v for k, v in plugin_keys(files).items() if k in leaves(cfg)} for name, files in theirs.items()
+        },
+        "scripts": {name: files for name, files in theirs.items() if files},
+        "doubles": doubles,
         "broken": [[each.sentence, list(each.classes())] for each in broken],
     }
     return json.loads(json.dumps(found))

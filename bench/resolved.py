@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import json
+from argparse import Namespace
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -17,6 +18,7 @@ from yacs.config import CfgNode
 
 from dassl.config import add_keys
 from dassl.utils import InputError
+from plugins.names import OURS, plain
 from runs.config import merge_file, merge_pairs
 
 from .known import ROOT, Known
@@ -51,8 +53,9 @@ class Arguments:
             else:
                 found[argv[i]] = argv[i + 1]
                 i += 2
+        trainer = found["--trainer"].removesuffix(f"@{OURS}")
         own = cls(
-            found["--trainer"], found["--dataset-config-file"], found["--config-file"], tuple(argv[i:]),
+            trainer, found["--dataset-config-file"], found["--config-file"], tuple(argv[i:]),
             "--eval-only" in found, "--model-dir" in found,
         )  # fmt: skip
         return own, int(found["--seed"]), found["--output-dir"]
@@ -121,16 +124,20 @@ class Resolver:
         return self._files[path]
 
     def _resolve(self, a: Arguments, trained: Resolved | None, evaluation: str, where: str) -> Resolved:
-        values = self.known.defaults | (self.known.plugin_values if a.trainer in self.known.from_plugins else {})
+        default = values = self.known.defaults | self.known.plugin_values.get(a.trainer, {})
         values |= {**self.file(a.dataset_file), **self.file(a.config_file)}
         given = self.pairs(a.opts, where)
         values["TRAINER.NAME"] = a.trainer
         values |= given
+        values["DATASET.NAME"] = values["DATASET.NAME"].removesuffix(f"@{OURS}")
         self._take_spelling(values)
-        own = self.known.overrides(values["TRAINER.NAME"], values)
+        shown = values["DATASET.STAND_IN"] or plain(values["DATASET.NAME"])
+        own = self.known.overrides(values["TRAINER.NAME"], values | {"DATASET.NAME": shown})
         values |= {key: self.value(key, value, f"{a.trainer}'s dataset settings") for key, value in own.items()}
         values |= given
+        values["DATASET.NAME"] = values["DATASET.NAME"].removesuffix(f"@{OURS}")
         self._take_spelling(values)
+        values |= self._taken_over(a, values, default)
         if older := [key for key in OLDER if values[key] != self.known.defaults[key]]:
             raise InputError(f"{older[0]} in {where} is an older spelling; give DATASET.NOISE.TYPE and RATE.")
         if trained:
@@ -149,6 +156,23 @@ class Resolver:
         architecture = {key: values[key] for key in self.known.architecture.get(values["TRAINER.NAME"], ())}
         return Resolved(json.dumps(found, sort_keys=True), architecture, int(values["OPTIM.MAX_EPOCH"]))
 
+    def _taken_over(self, a: Arguments, values: dict[str, object], default: dict[str, object]) -> dict[str, object]:
+        """What the train.py of a plugin's checkout sets for this run."""
+        files = self.known.scripts.get(a.trainer)
+        if not files:
+            return {}
+        from plugins.checkout_settings import take_over  # imported here: few suites have plugins
+
+        cfg, before = CfgNode(), CfgNode()
+        add_keys(cfg, values)
+        add_keys(before, default)
+        given = Namespace(
+            trainer=a.trainer, dataset_config_file=str(ROOT / a.dataset_file), config_file=str(ROOT / a.config_file),
+            opts=list(a.opts), eval_only=a.test,
+        )  # fmt: skip
+        found = {key: value for taken in take_over(cfg, before, files, given) for key, value in taken.values.items()}
+        return json.loads(json.dumps(found))
+
     def _take_spelling(self, values: dict[str, object]) -> None:
         """As `trainers.sar.take_spelling`: <Host>SAR and TRAINER.SAR.ENABLED on the host are one run."""
         name = values["TRAINER.NAME"]
@@ -161,6 +185,7 @@ class Resolver:
     def _unused(self, values: dict[str, object], where: str) -> set[str]:
         """Keys that the config of a run without an attack, or without another image tower, does not have."""
         left_out = set() if values[TOWER[0]] else set(TOWER)
+        left_out |= set() if values["DATASET.STAND_IN"] else {"DATASET.STAND_IN"}
         if values["TEST.ADV_SET"]:
             return left_out
         attack = {key for key in values if key.startswith("ATTACK.")}

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from dassl.utils import InputError
+from plugins.names import plain
 from runs.config_names import PUBLISHED, UNTRAINED
 
 from .files import DAMAGE, damaged, find, percent, read_record
@@ -67,8 +68,8 @@ def read(folder: Path) -> list[Result]:
 def method_order(method: str) -> tuple:
     """Sorting key of methods."""
     known = list(PUBLISHED)
-    plain = method.partition(" (")[0]
-    return plain not in UNTRAINED, known.index(plain) if plain in known else len(known), method
+    name = plain(method.partition(" (")[0])  # a checkout's own version stands beside ours
+    return name not in UNTRAINED, known.index(name) if name in known else len(known), method
 
 
 def _result(path: Path, where: Place) -> Result | None:

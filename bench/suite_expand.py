@@ -42,7 +42,18 @@ def expand(
                     flat = tuple(x for pair in settings.items() for x in pair)
                     folder = f"{output}/variants/{label}" if label else output
                     for shots in block.shots[:1] if method in UNTRAINED else block.shots:
-                        own = Settings(root, block.cfg, shots, folder, "", flat, block.source, plugins, cfgs)
+                        own = Settings(
+                            root,
+                            block.cfg,
+                            shots,
+                            folder,
+                            "",
+                            flat,
+                            block.source,
+                            plugins,
+                            cfgs,
+                            resolver.known.doubles,
+                        )
                         yield from _block_drafts(block, method, seed, own, label, resolver)
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import yaml
 
 from dassl.utils import InputError
+from plugins.names import from_folder
 
 from .resolved import LOADER
 from .suite_values import kind
@@ -42,7 +43,7 @@ def plugins_of(tree: dict, file: Path) -> tuple[tuple[str, ...], tuple[str, ...]
         names = [names] if isinstance(names, str) else names
         if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
             raise InputError(f"{file}, {key}: must be a list of files, but is {kind(names)}.")
-        found.append(tuple(str((file.parent / Path(name).expanduser()).resolve()) for name in names))
+        found.append(tuple(from_folder(name, file.parent) for name in names))
     return found[0], found[1]
 
 

@@ -6,6 +6,8 @@ import logging
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from dassl.config.shown import data_name
+
 from .cache import Cache, TemplateCache
 from .readers import load_cache, template_cache
 
@@ -45,12 +47,12 @@ class Source:
 def source_for(cfg, which: str, role: str, names: Iterable[str]) -> Source:
     """`load_source` for the run of `cfg`, whose classes are `names`: LANGUAGE.MISSING says what becomes of those that
     the source lacks."""
-    source = load_source(cfg.DATASET.NAME, which, role)
+    source = load_source(data_name(cfg), which, role)
     if cfg.LANGUAGE.MISSING != "stand_in":
         return source
     from .standing_in import with_templates
 
-    return with_templates(source, names, cfg.DATASET.NAME)
+    return with_templates(source, names, data_name(cfg))
 
 
 def load_source(dataset: str, which: str, role: str = "") -> Source:

@@ -1,13 +1,16 @@
-"""`--plugin-cfg`: config keys that another checkout's train.py adds, or a small YAML file.
+"""`--plugin-cfg`: config keys and defaults that another checkout's train.py adds, or a small YAML file.
 
-Of a train.py its function `extend_cfg` is run, with what it needs of that file; the script itself is not.
+Of a train.py its functions extend_cfg, reset_cfg and setup_cfg are run (train_py.py); the script itself is not. What
+setup_cfg does with a run's own files and options is in checkout_settings.py.
 """
 
 from __future__ import annotations
 
 import ast
 import contextlib
+import copy
 import functools
+from argparse import Namespace
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
@@ -17,28 +20,60 @@ from yacs.config import CfgNode
 from dassl.config import add_keys, get_cfg_default
 from dassl.utils import InputError
 
-from .loading import location
+from . import train_py
+from .failures import location, pip_line, said
 from .places import place_of
-from .scope import scope_of
 
 ADDED: set[str] = set()  # keys that these files alone have brought into a config of this process
-METHODS = "TRAINER."
 
 
-def add_plugin_keys(cfg: CfgNode, files: Iterable[str], for_plugin: bool) -> None:
-    """Adds the files' keys with their values as defaults, in place.
+def add_plugin_keys(cfg: CfgNode, files: Iterable[str], own: Iterable[str] = ()) -> None:
+    """Adds the files' keys with their values as defaults, in place: YAML files and KEY VALUE pairs win over them.
 
-    for_plugin: the run's trainer is a plugin, so that in nodes of methods its values win over ours; another key that is
-    there already stays as it is.
+    own: those of the files that are about the run's trainer, a plugin. Their values win over our defaults, whatever
+    the key; of the others a key that is there already stays as it is.
     """
-    for key, value in plugin_keys(files).items():
-        known = has_key(cfg, key)
-        if known and for_plugin and key.startswith(METHODS):
-            *path, leaf = key.split(".")
-            functools.reduce(lambda node, part: node[part], path, cfg)[leaf] = value
-        elif not known:
-            add_keys(cfg, {key: value})
+    for key, value in plugin_keys(own).items():
+        if has_key(cfg, key) and not isinstance(at(cfg, key), CfgNode):
+            put(cfg, key, copy.deepcopy(value))
+    for key, value in plugin_keys([*own, *(file for file in files if file not in own)]).items():
+        if not has_key(cfg, key) and fits(cfg, key):
+            add_keys(cfg, {key: copy.deepcopy(value)})
             ADDED.add(key)
+
+
+def put(cfg: CfgNode, key: str, value: object) -> None:
+    """Sets the value at a dotted key, in place."""
+    *path, leaf = key.split(".")
+    functools.reduce(lambda node, part: node[part], path, cfg)[leaf] = value
+
+
+def at(cfg: CfgNode, key: str) -> object:
+    """The value at a dotted key that is there."""
+    return functools.reduce(lambda node, part: node[part], key.split("."), cfg)
+
+
+def fits(cfg: CfgNode, key: str) -> bool:
+    """May the key be added: is none of its parts a value already?"""
+    node = cfg
+    for part in key.split(".")[:-1]:
+        if part in node and not isinstance(node[part], CfgNode):
+            return False
+        node = node.get(part, CfgNode())
+    return True
+
+
+def files_for(files: Iterable[str], root: Path | None, plugins: Iterable[str]) -> list[str]:
+    """Those of the --plugin-cfg files that are about a plugin of the checkout at `root`: not those that lie in the
+    checkout of another of these plugins. root None: of an installed package."""
+    others = [place_of(plugin).root for plugin in plugins]
+    return [file for file in files if not (owners := _owners(file, [*others, root])) or root in owners]
+
+
+def _owners(file: str, roots: Iterable[Path | None]) -> set[Path]:
+    """Checkouts that it lies in, or whose parts lie beside it."""
+    folder = Path(file).expanduser().resolve().parent
+    return {root for root in roots if root and (root == folder or root in folder.parents or folder in root.parents)}
 
 
 def has_key(cfg: CfgNode, key: str) -> bool:
@@ -60,8 +95,7 @@ def plugin_keys(files: Iterable[str]) -> dict[str, object]:
             what = "is neither a train.py nor a YAML file" if path.is_file() else "does not exist"
             raise InputError(f"--plugin-cfg {file}: {path} {what}; give the train.py whose extend_cfg adds the keys.")
         read = _of_script if path.suffix == ".py" else _of_yaml
-        status = path.stat()
-        found = {**read(path, (status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)), **found}
+        found = {**read(path, train_py.stamp_of(path)), **found}
     return found
 
 
@@ -93,46 +127,45 @@ def _read(value: object) -> object:
 
 @functools.lru_cache
 def _of_script(path: Path, stamp: tuple[int, ...]) -> dict[str, object]:
+    default = get_cfg_default()
+    before, cfg = leaves(default), default.clone()
     try:
-        needed = _needed(ast.parse(path.read_text(encoding="utf-8-sig"), str(path)), "extend_cfg")
-        if not needed:
+        script = train_py.read(path, stamp)
+        if "extend_cfg" not in script.functions:
             raise InputError(f"--plugin-cfg {path} has no function extend_cfg; give the train.py that adds the keys.")
-        names = {"__name__": "extend_cfg", "__builtins__": scope_of(place_of(path).root).builtins}
-        exec(compile(ast.Module(needed, []), str(path), "exec"), names)  # the user's own file, as --plugin is
-        before, cfg = leaves(get_cfg_default()), get_cfg_default()
-        names["extend_cfg"](cfg)
+        args = script.namespace(Namespace(**NO_OPTIONS))
+        returned = script.call("extend_cfg", default, cfg, args)
+        cfg = returned if isinstance(returned, CfgNode) else cfg
     except InputError:
         raise
     except Exception as error:
-        where, line = location(error) or (path, 0)
-        raise InputError(
-            f"--plugin-cfg {path}: extend_cfg cannot be used: {where}, line {line}: {type(error).__name__}: {error}."
-        ) from error
-    return {key: value for key, value in leaves(cfg).items() if key not in before or before[key] != value}
+        raise InputError(f"--plugin-cfg {path}: extend_cfg cannot be used: {told(path, error)}.") from error
+    found = {key: value for key, value in leaves(cfg).items() if key not in before or before[key] != value}
+    for key, value in _made_later(script, cfg, args).items():
+        found.setdefault(key, value)
+    return found
 
 
-def _needed(tree: ast.Module, name: str) -> list[ast.stmt]:
-    """The statements at the top of a file that define `name`, and what these use, in their order."""
-    defined: dict[str, list[ast.stmt]] = {}
-    for statement in tree.body:
-        for each in _defines(statement):
-            defined.setdefault(each, []).append(statement)
-    wanted, found = [name], []
-    seen: set[str] = set()
-    while wanted:
-        if (each := wanted.pop()) in seen:
-            continue
-        seen.add(each)
-        for statement in defined.get(each, ()):
-            found.append(statement)
-            wanted += [node.id for node in ast.walk(statement) if isinstance(node, ast.Name)]
-    return [statement for statement in tree.body if statement in found]
+# What a train.py of the field has on its command line, where nothing is given.
+NO_OPTIONS = {
+    "root": "", "output_dir": "", "resume": "", "seed": -1, "source_domains": None, "target_domains": None,
+    "transforms": None, "config_file": "", "dataset_config_file": "", "trainer": "", "backbone": "", "head": "",
+    "eval_only": False, "model_dir": "", "load_epoch": None, "no_train": False, "opts": [],
+}  # fmt: skip
 
 
-def _defines(statement: ast.stmt) -> list[str]:
-    if isinstance(statement, (ast.FunctionDef, ast.ClassDef)):
-        return [statement.name]
-    if isinstance(statement, (ast.Import, ast.ImportFrom)):
-        return [alias.asname or alias.name.partition(".")[0] for alias in statement.names]
-    targets = statement.targets if isinstance(statement, ast.Assign) else [getattr(statement, "target", None)]
-    return [node.id for target in targets if target for node in ast.walk(target) if isinstance(node, ast.Name)]
+def _made_later(script: train_py.TrainPy, cfg: CfgNode, args: Namespace) -> dict[str, object]:
+    """Keys that reset_cfg or setup_cfg makes: there has to be a key before YAML and command line may set it."""
+    known = leaves(cfg)
+    for name, given in (("reset_cfg", (cfg.clone(), args)), ("setup_cfg", (args,))):
+        with contextlib.suppress(Exception):  # without a run's options it may well fail; with them it is told
+            returned = script.call(name, get_cfg_default(), *given)
+            made = returned if isinstance(returned, CfgNode) else given[0]
+            known = {**leaves(made), **known} if isinstance(made, CfgNode) else known
+    return {key: value for key, value in known.items() if not has_key(cfg, key)}
+
+
+def told(path: Path, error: Exception) -> str:
+    """File, line and text of an error of a train.py, without a full stop."""
+    where, line = location(error) or (path, 0)
+    return f"{where}, line {line}: {said(error)}{pip_line(error)}"

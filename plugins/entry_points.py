@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 from importlib.metadata import EntryPoint, entry_points
 
+from .names import as_label
 from .scope import add_package
 
 GROUP = "robustprompt.plugins"
@@ -29,5 +30,5 @@ def import_point(point: EntryPoint) -> object:
     """The module that the entry point names. Raises whatever its import raises."""
     top = point.module.partition(".")[0]
     PACKAGES[top] = package_of(point)
-    add_package(top)
+    add_package(top, as_label(point.dist.name if point.dist else top))
     return importlib.import_module(point.module)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import difflib
 import io
 import logging
-import traceback
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, redirect_stdout
@@ -13,39 +13,79 @@ from pathlib import Path
 import torch
 
 from clipkit.attention import twice_differentiable
+from dassl.config.shown import of_run, trainer_name
+from dassl.data.datasets import DATASET_REGISTRY
 from dassl.engine import TRAINER_REGISTRY
+from dassl.evaluation import EVALUATOR_REGISTRY
 from dassl.utils import InputError
 from datasets.adversarial import AdversarialWrapper
 
+from .checkout_files import reading_from_checkouts
 from .clip_names import serving
+from .config_keys import files_for
 from .cuda_free import OnCpu
-from .loading import location
-from .origin import is_plugin
+from .failures import told_kindly
+from .origin import is_plugin, root_of
 
 logger = logging.getLogger("plugins")
 
 
 def is_hosted(cfg) -> bool:
     """Is the trainer that `cfg` names a plugin's?"""
-    name = cfg.TRAINER.NAME
+    name = trainer_name(cfg)
     return name in TRAINER_REGISTRY and is_plugin(TRAINER_REGISTRY.get(name))
 
 
-@contextmanager
-def hosted(cfg, quiet: bool = False) -> Iterator[None]:
-    """Nothing, for a trainer of ours. A plugin's finds the run's backbone in `clip`, and one GPU at most; without one a
-    CPU that takes `.cuda()` and `.half()`. It may take second derivatives. Its usual complaints become InputErrors.
+def plugins_of(cfg) -> list[type]:
+    """The classes of trainer, dataset and evaluator that are plugins'."""
+    named = ((TRAINER_REGISTRY, trainer_name(cfg)), (DATASET_REGISTRY, of_run(cfg).DATASET.NAME),
+             (EVALUATOR_REGISTRY, cfg.TEST.EVALUATOR))  # fmt: skip
+    kinds = [registry.get(name) for registry, name in named if name in registry]
+    return [kind for kind in kinds if is_plugin(kind)]
 
-    quiet: without what it prints.
-    """
+
+def check_stand_in(cfg) -> None:
+    """Raises InputError for a DATASET.STAND_IN that is no dataset. A plugin's tables may have names of their own."""
+    name = cfg.DATASET.STAND_IN
+    if name and name not in DATASET_REGISTRY and not is_hosted(cfg):
+        near = difflib.get_close_matches(name, DATASET_REGISTRY.registered_names(), n=3, cutoff=0.4)
+        hint = f" such as {', '.join(near)}" if near else ""
+        raise InputError(f"DATASET.STAND_IN is {name!r}, but must be the registered name of a dataset{hint}.")
+
+
+def files_of(cfg, args) -> list[str]:
+    """Of --plugin-cfg, those that are about the run's trainer; none where it is not a plugin."""
     if not is_hosted(cfg):
+        return []
+    return files_for(args.plugin_cfg, root_of(TRAINER_REGISTRY.get(trainer_name(cfg))), args.plugin)
+
+
+@contextmanager
+def hosted(cfg, quiet: bool = False, model_dir: str = "") -> Iterator[None]:
+    """Around whatever a run does with its trainer. Nothing, where no part of it is a plugin's.
+
+    What a plugin reads by a relative path is looked for in its checkout too, but not what belongs to the run (its
+    output, `model_dir`). Its errors become sentences, InputErrors all. A plugin's trainer finds the run's backbone in
+    `clip`, and one GPU at most; without one a CPU that takes `.cuda()` and `.half()`. quiet: without what it prints.
+    """
+    if not plugins_of(cfg):
         yield
         return
+    log = Path(cfg.OUTPUT_DIR) / "log.txt" if cfg.OUTPUT_DIR and not quiet else None
+    with told_kindly(cfg, log), reading_from_checkouts([cfg.OUTPUT_DIR, cfg.RESUME, model_dir, cfg.DATASET.ROOT]):
+        if is_hosted(cfg):
+            with _trainer_hosted(cfg, quiet):
+                yield
+        else:
+            yield
+
+
+@contextmanager
+def _trainer_hosted(cfg, quiet: bool) -> Iterator[None]:
     on_cpu = not (torch.cuda.is_available() and cfg.USE_CUDA)
     if on_cpu and not quiet:
-        logger.info("No GPU: what %s sends to one stays on the CPU, and its fp16 is fp32", cfg.TRAINER.NAME)
+        logger.info("No GPU: what %s sends to one stays on the CPU, and its fp16 is fp32", trainer_name(cfg))
     with ExitStack() as stack:
-        stack.enter_context(_told_kindly(cfg))
         if quiet:
             stack.enter_context(redirect_stdout(io.StringIO()))
         stack.enter_context(serving(cfg.MODEL.BACKBONE))
@@ -66,32 +106,6 @@ def _stand_in(stack: ExitStack, name: str, function: Callable) -> None:
     setattr(torch.cuda, name, function)
 
 
-@contextmanager
-def _told_kindly(cfg) -> Iterator[None]:
-    """A config key that is missing, a refused config, a missing checkpoint: one sentence, as from our own trainers."""
-    try:
-        yield
-    except InputError:
-        raise
-    except (AttributeError, AssertionError, FileNotFoundError) as error:
-        frames = [frame.f_code for frame, _ in traceback.walk_tb(error.__traceback__)]
-        found, name = location(error), cfg.TRAINER.NAME
-        if found is None:
-            raise
-        where, last = f"{found[0]}, line {found[1]}", frames[-1]
-        if isinstance(error, AttributeError) and Path(last.co_filename).parts[-2:] == ("yacs", "config.py"):
-            raise InputError(
-                f"{where}: {name} reads a config key {error} that there is not; give the keys of its checkout with "
-                "--plugin-cfg train.py, or a YAML file that has them."
-            ) from error
-        if isinstance(error, AssertionError) and last.co_name == "check_cfg":
-            line = Path(found[0]).read_text(encoding="utf-8").splitlines()[found[1] - 1].strip()
-            raise InputError(f"{where}: {name} refuses this config: {str(error) or line}.") from error
-        if isinstance(error, FileNotFoundError) and last.co_name == "load_model":
-            raise InputError(f"{where}: {error}; mend --model-dir or --load-epoch.") from error
-        raise
-
-
 def watch(trainer) -> dict[str, float]:
     """For a plugin's trainer that has just been built. {"accuracy": what its last `test()` gave}, filled as it tests.
 
@@ -105,6 +119,7 @@ def watch(trainer) -> dict[str, float]:
         raise InputError(
             f"{trainer.cfg.TRAINER.NAME} has no self.dm, whose dataset the record of a run is about; set it."
         )
+    _check_data(trainer)
     _check_noise(trainer)
     _check_attack(trainer)
     test = trainer.test
@@ -118,6 +133,16 @@ def watch(trainer) -> dict[str, float]:
 
     trainer.test = noting
     return found
+
+
+def _check_data(trainer) -> None:
+    """A stand-in names tables, not images: what is loaded is the run's dataset."""
+    name, cfg = of_run(trainer.cfg).DATASET.NAME, trainer.cfg
+    if name != cfg.DATASET.NAME and not isinstance(trainer.dm.dataset, DATASET_REGISTRY.get(name)):
+        raise InputError(
+            f"{trainer_name(cfg)} looks its dataset up by itself, and found {cfg.DATASET.NAME} in place of {name}; "
+            "it can be used with neither DATASET.STAND_IN nor a labelled dataset."
+        )
 
 
 def _check_noise(trainer) -> None:

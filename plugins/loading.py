@@ -6,21 +6,27 @@ import importlib
 import importlib.util
 import logging
 import sys
-import traceback
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from types import ModuleType
 from typing import NamedTuple
 
+from yacs.config import CfgNode
+
 from dassl.data.datasets import DATASET_REGISTRY
 from dassl.engine import TRAINER_REGISTRY
+from dassl.evaluation import EVALUATOR_REGISTRY
 from dassl.utils import InputError
 
 from . import clip_names, entry_points, registration
-from .places import is_ours, place_of
-from .scope import AROUND, SCOPES, Loader, scope_of
+from .checkout_files import reading_from_checkouts
+from .failures import location, pip_line, said
+from .names import plain
+from .places import Place, is_ours, place_of
+from .scope import AROUND, LABELS, SCOPES, Loader, scope_of
 
 logger = logging.getLogger("plugins")
+NAMES = {"TRAINER.NAME": TRAINER_REGISTRY, "DATASET.NAME": DATASET_REGISTRY, "TEST.EVALUATOR": EVALUATOR_REGISTRY}
 AROUND[:] = [registration.registering, clip_names.adopting]
 
 
@@ -47,8 +53,9 @@ def load_plugins(files: Iterable[str] = (), trainer: str = "") -> list[Broken]:
     global _broken_packages
     if _broken_packages is None:
         _broken_packages = _load_all(_load_package, entry_points.found())
-    for file in files:
-        place_of(file)
+    asked = {module_of(place_of(file)) for file in files}
+    for module in [module for module, label in registration.NAMED.items() if label and module not in asked]:
+        del registration.NAMED[module]  # of an earlier run in this process
     broken = [*_broken_packages, *_load_all(load_plugin, files)]
     require(broken, trainer)
     for each in broken:
@@ -72,7 +79,8 @@ def require(broken: Iterable[Broken], trainer: str = "", dataset: str = "") -> N
         for each in broken:
             classes = each.classes()
             # also where a class of that name is registered: the plugin's is meant
-            if name in classes or (name and name not in registry and not classes):
+            missing = name and name not in registry and not classes
+            if name in classes or missing or (name not in registry and plain(name) in classes):
                 raise InputError(f"{each.sentence}.")
 
 
@@ -92,16 +100,32 @@ def load_plugin(path: str | Path) -> ModuleType:
     place = place_of(path)
     if is_ours(place.root, place.module):
         return importlib.import_module(place.module)
-    scope = scope_of(place.root)
-    name = f"{scope.name}.{place.module}"
-    registration.NAMED.add(name)
+    scope, name = scope_of(place.root), module_of(place)
+    registration.NAMED[name] = LABELS[scope.name] = place.label
     return _guarded(f"--plugin {path}", place.file, scope.name, lambda: _import(name, place.file))
+
+
+def module_of(place: Place) -> str:
+    """The name of a plugin file's module in `sys.modules`."""
+    return place.module if is_ours(place.root, place.module) else f"{scope_of(place.root).name}.{place.module}"
+
+
+def take_names(cfg: CfgNode, plugins: Iterable[str]) -> dict[str, str]:
+    """Puts the registered names of trainer, dataset and evaluator in place of those that are given, and returns them.
+
+    plugins: the files of this run. Raises InputError where a plain name may mean two of them.
+    """
+    modules = {module_of(place_of(plugin)) for plugin in plugins}
+    found = {}
+    for key, registry in NAMES.items():
+        node, leaf = key.split(".")
+        found[key] = cfg[node][leaf] = registration.chosen(registry, cfg[node][leaf], modules)
+    return found
 
 
 def _import(name: str, file: Path) -> ModuleType:
     if name in sys.modules:
-        for refused in registration.PASSED_OVER[name]:  # when another plugin imported it
-            raise refused
+        registration.name_again(name)
         return sys.modules[name]
     if name.endswith(f".{file.stem}"):
         return importlib.import_module(name)
@@ -113,7 +137,7 @@ def _import(name: str, file: Path) -> ModuleType:
 
 def _load_package(point) -> object:
     top = point.module.partition(".")[0]
-    registration.NAMED.add(point.module)
+    registration.NAMED[point.module] = ""
     what = f"The plugin {point.name} of {entry_points.package_of(point)}"
     return _guarded(what, None, top, lambda: entry_points.import_point(point))
 
@@ -122,36 +146,26 @@ def _guarded(what: str, file: Path | None, scope: str, load: Callable[[], Module
     """`load()`; where that fails, nothing of it stays: no module, no registered class."""
     modules, registered = set(sys.modules), registration.snapshot()
     try:
-        module = load()
+        with reading_from_checkouts():
+            module = load()
         registration.check_kinds(registered)
         return module
     except Exception as error:
         for name in set(sys.modules) - modules:
             if name.partition(".")[0] in SCOPES and name != scope:
                 del sys.modules[name]
-                registration.PASSED_OVER.pop(name, None)
+                registration.BROUGHT.pop(name, None)
         registration.restore(registered)
         raise BrokenPlugin(_told(what, file, error)) from error
 
 
 def _told(what: str, file: Path | None, error: Exception) -> Broken:
     where, line = location(error) or (file, 0)
-    said = f"{type(error).__name__}: {str(error).splitlines()[0]}" if str(error) else type(error).__name__
+    sentence = said(error) + pip_line(error)
     if isinstance(error, registration.Refused):
-        said = str(error)
+        sentence = str(error)
         line = line or (registration.classes_in(where).get(error.name, 0) if where else 0)
     elif isinstance(error, SyntaxError):
-        said = f"{error.msg} (SyntaxError)"
+        sentence = f"{error.msg} (SyntaxError)"
     place = f"{where}, line {line}: " if line else f"{where}: " if where else ""
-    return Broken(f"{what} cannot be used: {place}{said.rstrip('.')}", file or where)
-
-
-def location(error: BaseException) -> tuple[Path, int] | None:
-    """(file, line) of the plugins' code that an error came from, the innermost; None if it came from elsewhere."""
-    if isinstance(error, SyntaxError) and error.filename:
-        return Path(error.filename), error.lineno or 0
-    theirs = {id(scope.builtins) for scope in SCOPES.values()}
-    for frame, line in reversed(list(traceback.walk_tb(error.__traceback__))):
-        if id(frame.f_globals.get("__builtins__")) in theirs:
-            return Path(frame.f_code.co_filename), line
-    return None
+    return Broken(f"{what} cannot be used: {place}{sentence.rstrip('.')}", file or where)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from .entry_points import PACKAGES
 from .places import PROJECT, place_of
-from .scope import is_private, scope_of
+from .scope import SCOPES, is_private, scope_of
 
 
 def is_plugin(kind: type) -> bool:
@@ -27,6 +27,12 @@ def file_of(kind: type) -> Path | None:
     """The file that the class is written in."""
     file = getattr(sys.modules.get(kind.__module__), "__file__", None)
     return Path(file) if file else None
+
+
+def root_of(kind: type) -> Path | None:
+    """The checkout of a plugin's class; None for one of an installed package, or of ours."""
+    scope = SCOPES.get(kind.__module__.partition(".")[0])
+    return scope.root if scope else None
 
 
 def origin(kind: type) -> str:

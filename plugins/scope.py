@@ -17,6 +17,7 @@ from importlib.machinery import ModuleSpec, PathFinder, SourceFileLoader
 from pathlib import Path
 from types import ModuleType
 
+from .names import as_label
 from .places import PROJECT, USUAL, is_ours
 
 STOCK_CLIP = "plugin_clip"  # a second copy of the package `clip`, for plugins that bring none
@@ -28,7 +29,7 @@ class Scope:
 
     def __init__(self, name: str, root: Path | None) -> None:
         self.name, self.root = name, root
-        self.builtins = {**vars(builtins), "__import__": self._import}
+        self.builtins = {**vars(builtins), "__import__": self._import, "open": _open}
 
     def private(self, name: str) -> str | None:
         """The module in `sys.modules` that `import name` means here; None: the one that it means everywhere."""
@@ -66,7 +67,13 @@ class Scope:
             raise
 
 
+def _open(*args, **kwargs):
+    """`open` as it is while a plugin is at work (checkout_files.py), which is not when its modules were imported."""
+    return builtins.open(*args, **kwargs)
+
+
 SCOPES: dict[str, Scope] = {}  # by the first part of the module names that they serve
+LABELS: dict[str, str] = {}  # by the same: whose the classes of its modules are called
 
 
 def scope_of(root: Path) -> Scope:
@@ -76,13 +83,15 @@ def scope_of(root: Path) -> Scope:
         module = ModuleType(name, f"The modules of the checkout {root}.")
         module.__path__ = [str(root)]
         SCOPES[name], sys.modules[name] = Scope(name, root), module
+        LABELS[name] = as_label(root.name)
         _add_finder()
     return SCOPES[name]
 
 
-def add_package(top: str) -> None:
+def add_package(top: str, label: str) -> None:
     """Lets the modules of an installed package run as a plugin's. Harmless if they are imported already."""
     SCOPES.setdefault(top, Scope(top, None))
+    LABELS[top] = label
     _add_finder()
 
 
@@ -135,5 +144,6 @@ def _stock_clip() -> ModuleSpec:
 
 def _add_finder() -> None:
     SCOPES.setdefault(STOCK_CLIP, Scope(STOCK_CLIP, None))
+    LABELS.setdefault(STOCK_CLIP, "clip")
     if Finder not in sys.meta_path:
         sys.meta_path.insert(0, Finder)

@@ -9,6 +9,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from attacks import PixelModel
+from dassl.config.shown import data_name
 from dassl.data.data_manager import build_data_loader
 from dassl.data.transforms import build_transform
 from dassl.data.workers import usable_workers
@@ -77,7 +78,7 @@ class Deployed:
 
     def view_seeds(self, rows: Sequence[int]) -> list[int]:
         """What a test-time method draws by for these images, as `views.view_loader` has it."""
-        stream = base_seed(self.trainer.cfg), "views", self.trainer.cfg.DATASET.NAME, self.split
+        stream = base_seed(self.trainer.cfg), "views", data_name(self.trainer.cfg), self.split
         return [derive_seed(*stream, self.keys[row]) for row in rows]
 
     def _views(self, pictures: Tensor, rows: Sequence[int]) -> DataLoader:

@@ -14,6 +14,7 @@ from yacs.config import CfgNode
 import train
 from attacks import AttackSettings, PixelModel
 from attacks.adaptive import Eot, check_names
+from dassl.config.shown import data_name, of_run
 from dassl.engine import build_trainer
 from dassl.utils import InputError, attach_logger, derive_seed, set_random_seed, setup_logger
 from datasets.adversarial_manifest import stratified
@@ -112,14 +113,14 @@ def main(args: Namespace, options: Options) -> None:
 
 def evaluate(trainer, mode: str, options: Options) -> Evaluation:
     """mode: T, W or A. trainer: built and loaded, with `TEST.ADV_SET make`."""
-    cfg, data = trainer.cfg, trainer.dm.dataset
+    cfg, data = of_run(trainer.cfg), trainer.dm.dataset
     split = "val" if cfg.TEST.SPLIT == "val" and data.val else "test"
     items = data.val if split == "val" else data.test
     settings = replace(AttackSettings.from_cfg(cfg, len(data.classnames)), only_correct=False)
     deployed = Deployed(trainer, items, split)
     attacker = attacker_of(trainer, Eot.from_cfg(cfg), deployed.view_seeds)
     # as when the set was made, an image's draws depend on itself alone
-    seeds = [derive_seed(settings.seed, cfg.DATASET.NAME, split, key, "attack") for key in deployed.keys]
+    seeds = [derive_seed(settings.seed, data_name(cfg), split, key, "attack") for key in deployed.keys]
     images = Images(base_pictures(items, picture_transform(cfg)), deployed.label, seeds)
     rows = list(range(len(items)))
     if mode == "W" and is_hosted(cfg):

@@ -8,10 +8,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from dassl.utils import InputError
-from plugins.places import config_of
+from plugins.names import OURS, label_of, plain
+from plugins.places import PROJECT, config_of
 
 from .config_names import CONFIG_FOLDER, UNTRAINED, config_name
-from .targets import dataset_config
+from .targets import dataset_config, name_in
 from .words import check_folder, check_keys, is_whole
 
 
@@ -28,6 +29,7 @@ class Settings:
     source: str = ""
     plugins: tuple[str, ...] = ()  # files of trainers and datasets from outside
     plugin_cfg: tuple[str, ...] = ()  # files that add their config keys
+    doubles: tuple[str, ...] = ()  # registered names that plugins have too, and that mean ours in this plan
 
     @classmethod
     def from_environment(cls, env: Mapping[str, str], pairs: list[str], whole: bool = False) -> Settings:
@@ -101,11 +103,28 @@ def arguments(
     if is_file(settings.cfg):
         config = Path(settings.cfg)
     else:
-        config = config_of("trainers", f"{CONFIG_FOLDER.get(trainer, trainer)}/{cfg}.yaml", settings.plugins)
+        own = plain(trainer)
+        name = f"{CONFIG_FOLDER.get(own, own)}/{cfg}.yaml"
+        config = config_of("trainers", name, settings.plugins, label_of(trainer))
     plugins = [x for file in settings.plugins for x in ("--plugin", file)]
     plugins += [x for file in settings.plugin_cfg for x in ("--plugin-cfg", file)]
+    dataset_file = dataset_config(dataset, settings.plugins)
     return [
-        "--root", settings.data, "--seed", str(seed), "--trainer", trainer, *plugins,
-        "--dataset-config-file", str(dataset_config(dataset, settings.plugins)), "--config-file", str(config),
-        "--output-dir", str(folder), *mode, *pairs, *settings.pairs,
+        "--root", settings.data, "--seed", str(seed), "--trainer", spelled(trainer, settings), *plugins,
+        "--dataset-config-file", str(dataset_file), "--config-file", str(config),
+        "--output-dir", str(folder), *mode, *_whose(dataset, dataset_file, settings), *pairs, *settings.pairs,
     ]  # fmt: skip
+
+
+def spelled(name: str, settings: Settings) -> str:
+    """A trainer's or a dataset's registered name as train.py takes it without a doubt."""
+    return f"{name}@{OURS}" if name in settings.doubles else name
+
+
+def _whose(dataset: str, file: Path, settings: Settings) -> list[str]:
+    """The pair that says whose dataset is meant, where its config names one that several have."""
+    if "@" not in dataset and not settings.doubles:
+        return []
+    named = name_in(PROJECT / file)
+    name = f"{named}@{label_of(dataset)}" if label_of(dataset) else spelled(named, settings)
+    return [] if name == named else ["DATASET.NAME", name]

@@ -8,8 +8,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 
+from plugins.names import plain
+
+
+class Methods(tuple):
+    """Names of methods; a checkout's own version (`ZeroshotCLIP@CoOp`) counts as one of them."""
+
+    def __contains__(self, name: object) -> bool:
+        return super().__contains__(plain(name) if isinstance(name, str) else name)
+
+
 TEST_TIME = ("TPT", "RTPT", "CTPT", "MTA", "TTC")  # adapt to each test image, and are not trained either
-UNTRAINED = ("ZeroshotCLIP", "ZeroshotCLIP2", *TEST_TIME)
+UNTRAINED = Methods(("ZeroshotCLIP", "ZeroshotCLIP2", *TEST_TIME))
 CONFIG_FOLDER = {"ZeroshotCLIP2": "ZeroshotCLIP"}  # methods that share another's configs
 EMBEDDED = ("digits", "shapes", "shapes_sketch", "shapes_clutter", "shapes_inverted", "textures", "letters", "objects")
 
@@ -76,9 +86,10 @@ def config_name(trainer: str, dataset: str, task: str = "B2N", shots: int = 16) 
 
     `dataset` is the one that is trained on; `task` is B2N (base-to-new), CD (for other datasets) or FS (few-shot).
     """
+    dataset = plain(dataset)
     if dataset in EMBEDDED:
         return "embedded"
-    names = PUBLISHED.get(trainer, Names())
+    names = PUBLISHED.get(plain(trainer), Names())
     if task == "CD":
         return names.cross_dataset or names.base2new
     if task == "FS":

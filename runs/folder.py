@@ -16,6 +16,7 @@ from yacs.config import CfgNode
 
 from clipkit import InputError as BackboneInputError
 from dassl.utils import DivergedError, InputError, atomic_path, read_json
+from plugins.failures import PluginFailed
 
 from .settings import settings
 
@@ -78,7 +79,7 @@ class RunFolder:
 
     def __exit__(self, kind, error, traceback) -> None:
         failed = kind is not None and issubclass(kind, Exception)  # a run that was stopped from outside is no failure
-        bad_input = failed and issubclass(kind, (InputError, BackboneInputError))
+        bad_input = failed and issubclass(kind, (InputError, BackboneInputError)) and kind is not PluginFailed
         if failed and not self._worth_keeping(error):
             self._undo(keep=set() if bad_input else {self.path / "log.txt"})
         self._release()
@@ -160,7 +161,8 @@ class RunFolder:
         return self.results.is_file() or self._checkpoints()
 
     def _difference(self, theirs: dict) -> str:
-        keys = sorted(k for k in theirs.keys() | self.settings.keys() if theirs.get(k) != self.settings.get(k))
+        differing = (k for k in theirs.keys() | self.settings.keys() if theirs.get(k) != self.settings.get(k))
+        keys = sorted(differing, key=lambda k: (k not in ("TRAINER.NAME", "DATASET.NAME"), k))
         shown = ", ".join(f"{k} {theirs.get(k)!r} there, {self.settings.get(k)!r} here" for k in keys[:3])
         more = ", ..." if len(keys) > 3 else ""
         return f"{self.path} holds a run with other settings ({shown}{more}); give another --output-dir, or remove it."

@@ -19,6 +19,7 @@ from PIL.Image import Image
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
+from dassl.config.shown import for_method, of_run
 from dassl.data.transforms import build_transform
 from dassl.data.workers import usable_workers
 from dassl.engine import TRAINER_REGISTRY
@@ -110,7 +111,7 @@ def _build(run: TrainedRun, names: list[str]):
     OnClassNames.__name__ = kind.__name__  # messages name it
     if "LANGUAGE" in run.cfg:
         run.cfg.LANGUAGE.MISSING = "stand_in"
-    return OnClassNames(run.cfg)
+    return OnClassNames(for_method(run.cfg))
 
 
 class Predictor:
@@ -122,7 +123,7 @@ class Predictor:
 
     def __init__(self, trainer, classnames: list[str], epoch: int | None) -> None:
         self.trainer, self.classnames, self.epoch = trainer, classnames, epoch
-        self.cfg = trainer.cfg
+        self.cfg = of_run(trainer.cfg)
         self.transform = build_transform(self.cfg, is_train=False)
 
     def __call__(

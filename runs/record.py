@@ -10,7 +10,7 @@ import subprocess
 import sys
 import time
 from argparse import Namespace
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from importlib import metadata
 from pathlib import Path
 
@@ -52,7 +52,7 @@ def write_record(
         "shots": cfg.DATASET.NUM_SHOTS,
         "backbone": backbone(trainer),
         "results": _results(trainer, tested or {}),
-        "plugins": _plugins(cfg),
+        "plugins": _plugins(cfg, getattr(args, "taken_over", ())),
         **getattr(trainer, "record", {}),
         "learnable_numbers": sum(
             p.numel() for m in trainer._models.values() for p in m.parameters() if p.requires_grad
@@ -81,10 +81,13 @@ def _results(trainer, tested: Mapping) -> dict | None:
     return (found if same else dict(tested)) or None
 
 
-def _plugins(cfg: CfgNode) -> dict | None:
-    """Where trainer and dataset come from, if not from here."""
+def _plugins(cfg: CfgNode, taken_over: Iterable = ()) -> dict | None:
+    """Where trainer and dataset come from, if not from here, and what the checkout's train.py sets for this run."""
     kinds = {"trainer": TRAINER_REGISTRY.get(cfg.TRAINER.NAME), "dataset": DATASET_REGISTRY.get(cfg.DATASET.NAME)}
-    return {what: about for what, kind in kinds.items() if (about := provenance(kind))} or None
+    found = {what: about for what, kind in kinds.items() if (about := provenance(kind))}
+    if found and taken_over:
+        found["train_py"] = [each.record() for each in taken_over]
+    return found or None
 
 
 def backbone(trainer) -> dict:

@@ -12,6 +12,7 @@ from yacs.config import CfgNode
 from dassl.data.datasets import DATASET_REGISTRY
 from dassl.engine import TRAINER_REGISTRY
 from plugins.config_keys import ADDED, plugin_keys
+from plugins.hosting import files_of
 from plugins.origin import is_plugin
 
 from .config import all_keys
@@ -31,7 +32,7 @@ def settings(cfg: CfgNode, args: Namespace) -> dict[str, object]:
 
     Plain JSON values. Settings of other methods are left out.
     """
-    foreign = foreign_keys(cfg, getattr(args, "plugin_cfg", ()))
+    foreign = foreign_keys(cfg, files_of(cfg, args) if getattr(args, "plugin_cfg", ()) else ())
     found = {"mode": "test" if args.eval_only else "build" if args.no_train else "train"}
     if args.eval_only and args.model_dir:
         found["model"] = f"{args.model_dir}@{args.load_epoch}"
@@ -56,8 +57,8 @@ def value_at(cfg: CfgNode, key: str) -> object:
 def foreign_keys(cfg: CfgNode, plugin_cfg: Iterable[str] = ()) -> set[str]:
     """Keys that say nothing about a run: those that only other methods declare, or plugins that it does not use.
 
-    plugin_cfg: the files of --plugin-cfg; they declare keys of a plugin's trainer. Of a trainer without any declared
-    keys all are its own, but those of other plugins.
+    plugin_cfg: those files of --plugin-cfg that are about the run's trainer, a plugin; they declare its keys. Of a
+    trainer without any declared keys all are its own, but those of other plugins.
     """
     if cfg.TRAINER.NAME not in TRAINER_REGISTRY:
         return set()
@@ -70,10 +71,11 @@ def foreign_keys(cfg: CfgNode, plugin_cfg: Iterable[str] = ()) -> set[str]:
     strangers = [kind for kind in (*trainers, *datasets) if is_plugin(kind) and kind not in used]
     others = _declared(strangers) - _declared(kind for kind in (*trainers, *datasets) if kind not in strangers)
     own = getattr(method, "config_defaults", None)
-    if not is_plugin(method):
-        others |= ADDED
-    elif theirs := plugin_keys(plugin_cfg):
-        own = {*(own or ()), *theirs}
+    theirs = plugin_keys(plugin_cfg) if is_plugin(method) else {}
+    if theirs:  # and what their train.py makes for this run in the same nodes
+        nodes = {key.rpartition(".")[0] for key in theirs} - {"", "TRAINER"}
+        own = {*(own or ()), *theirs, *(key for key in all_keys(cfg) if key.rpartition(".")[0] in nodes)}
+    others |= ADDED - {*(own or ())}
     if own is None:
         return others
     unused = {key for key in all_keys(cfg) if key.startswith("TRAINER.") and key.count(".") > 1}

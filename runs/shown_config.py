@@ -32,5 +32,7 @@ def shown_config(cfg: CfgNode, default: CfgNode, plugin_cfg: list[str]) -> str:
 def shown_arguments(args: Namespace) -> str:
     """One line for each option that was given."""
     return "\n".join(
-        f"{key}: {value}" for key, value in sorted(vars(args).items()) if value not in ("", None, False, [])
+        f"{key}: {value}"
+        for key, value in sorted(vars(args).items())
+        if value not in ("", None, False, []) and key != "taken_over"
     )

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterable
 from pathlib import Path
 
 from dassl.utils import InputError
+from plugins.names import label_of, plain
 from plugins.places import config_of
 
 from .config_names import EMBEDDED
@@ -32,7 +34,7 @@ def dataset_config(name: str, plugins: Iterable[str] = ()) -> Path:
 
     Raises InputError for an unknown one.
     """
-    file = config_of("datasets", f"{name}.yaml", plugins)
+    file = config_of("datasets", f"{plain(name)}.yaml", plugins, label_of(name))
     if not (ROOT / file).is_file():
         known = sorted(p.stem for p in (ROOT / file).parent.glob("*.yaml"))
         near = difflib.get_close_matches(name, known, n=3, cutoff=0.4)
@@ -42,9 +44,15 @@ def dataset_config(name: str, plugins: Iterable[str] = ()) -> Path:
     return file
 
 
+def name_in(file: Path) -> str:
+    """The registered name in a dataset's config file; "" where it has none."""
+    match = re.search(r"^\s*NAME:\s*[\"']?([\w@.+-]+)", file.read_text(encoding="utf-8"), re.MULTILINE)
+    return plain(match[1]) if match else ""
+
+
 def default_source(target: str) -> str:
     """The dataset that a method is trained on before it is tested on `target`."""
-    return "shapes" if target in EMBEDDED else "imagenet"
+    return "shapes" if plain(target) in EMBEDDED else "imagenet"
 
 
 def parts_of(where: str) -> list[str]:

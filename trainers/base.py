@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from clipkit import FeatureBank, ImageEncoder, TextEncoder, derive_seed, fingerprint, frozen_text, normalize
+from dassl.config.shown import trainer_name
 from dassl.engine import TrainerX
 from dassl.engine.asked_split import check_split
 from dassl.metrics import compute_accuracy
@@ -300,7 +301,7 @@ class PromptTrainer(TrainerX):
         inherited = getattr(super(), "run_identity", dict)()
         backbone = self.cfg.MODEL.BACKBONE
         return inherited | {
-            "TRAINER.NAME": self.cfg.TRAINER.NAME,
+            "TRAINER.NAME": trainer_name(self.cfg),
             "MODEL.BACKBONE": backbone.get("PATH", "") or backbone.NAME,
             "backbone": fingerprint(self.clip),
             "architecture": {key: config_value(self.cfg, key) for key in self.architecture},

@@ -9,6 +9,7 @@ from pathlib import Path
 from yacs.config import CfgNode
 
 from dassl.config import add_keys
+from dassl.config.shown import for_method
 from dassl.data.datasets import DATASET_REGISTRY
 from dassl.engine import TRAINER_REGISTRY
 from dassl.utils import Registry
@@ -46,5 +47,5 @@ def dataset_overrides(cfg: CfgNode) -> list:
     """The trainer's settings for this dataset, as a flat [key, value, ...] list; empty for a plain Dassl trainer."""
     if cfg.TRAINER.NAME not in TRAINER_REGISTRY.registered_names():
         return []
-    settings = getattr(TRAINER_REGISTRY.get(cfg.TRAINER.NAME), "dataset_overrides", lambda cfg: {})(cfg)
+    settings = getattr(TRAINER_REGISTRY.get(cfg.TRAINER.NAME), "dataset_overrides", lambda cfg: {})(for_method(cfg))
     return [x for pair in settings.items() for x in pair]

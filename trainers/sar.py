@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from clipkit import InputError, derive_seed, normalize
+from dassl.config.shown import data_name
 from dassl.engine import TRAINER_REGISTRY
 from datasets.templates import template_set
 from language.features import CHOICES as LANGUAGE_CHOICES
@@ -120,7 +121,7 @@ class SAR(PromptTrainer):
         new = [name for name in every if name not in self.classnames]
         names = {"base_names": self.classnames, "new_names": new, "count": cfg.NUM_NOVEL, "seed": self.sar_seed()}
         names["missing"] = self.cfg.LANGUAGE.MISSING
-        novel = load_novel(self.cfg.DATASET.NAME, cfg.NOVEL_SOURCE, cfg.NOVEL_FILE, **names)
+        novel = load_novel(data_name(self.cfg), cfg.NOVEL_SOURCE, cfg.NOVEL_FILE, **names)
         self.record["novel_names"] = {
             "source": novel.source,
             "file": novel.file,

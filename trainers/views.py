@@ -15,6 +15,7 @@ from PIL import Image
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
+from dassl.config.shown import data_name
 from dassl.data.workers import usable_workers
 from dassl.utils import InputError, base_seed, derive_seed, read_image
 from datasets.adversarial_pictures import square_picture, to_image, to_uint8
@@ -124,7 +125,7 @@ def view_loader(cfg, maker: ViewMaker, loader, data, split: str) -> DataLoader:
     """`ViewedImage`s in the order of `loader`, a test loader of the data set `data`."""
     items = loader.dataset.data_source
     keys = relative_paths(items, image_folder(data, list(items)))
-    dataset = ViewDataset(maker, loader, keys, (base_seed(cfg), "views", cfg.DATASET.NAME, split))
+    dataset = ViewDataset(maker, loader, keys, (base_seed(cfg), "views", data_name(cfg), split))
     workers = usable_workers(cfg.DATALOADER.NUM_WORKERS)
     # The generator: so that starting workers does not draw from the global one.
     return DataLoader(dataset, batch_size=None, num_workers=workers, generator=torch.Generator())

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from clipkit import InputError, derive_seed, normalize
+from dassl.config.shown import data_name
 from language import draw_pairs, source_for
 from language.features import SentenceFeatures
 
@@ -20,7 +21,7 @@ class WeakNoiseText:
 
     def __init__(self, trainer, cfg) -> None:
         self.trainer, self.cfg = trainer, cfg
-        self.dataset, self.seed = trainer.cfg.DATASET.NAME, max(trainer.cfg.SEED, 0)
+        self.dataset, self.seed = data_name(trainer.cfg), max(trainer.cfg.SEED, 0)
         names = [*trainer.classnames, *(trainer.every_name() if cfg.KMEANS_SET == "all" else ())]
         self.main = source_for(trainer.cfg, cfg.CACHE_MAIN, "main", names)
         self.noise = source_for(trainer.cfg, cfg.CACHE_NOISE, "noise", names)

@@ -8,6 +8,7 @@ import torch
 from tabulate import tabulate
 from torch.utils.data import DataLoader
 
+from dassl.config.shown import of_run
 from dassl.utils.errors import CheckError
 from dassl.utils.randomness import base_seed
 from dassl.utils.tools import read_image
@@ -169,7 +170,7 @@ class DataManager:
     def show_dataset_summary(self, cfg) -> None:
         """Log a table with the sizes."""
         dataset = self.dataset
-        table = [["Dataset", cfg.DATASET.NAME]]
+        table = [["Dataset", of_run(cfg).DATASET.NAME]]
         if cfg.DATASET.SOURCE_DOMAINS:
             table.append(["Source", cfg.DATASET.SOURCE_DOMAINS])
         if cfg.DATASET.TARGET_DOMAINS:

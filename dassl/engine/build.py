@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 
+from dassl.config.shown import for_method, trainer_name
 from dassl.utils.registry import Registry, check_availability
 
 logger = logging.getLogger(__name__)
@@ -12,7 +13,8 @@ TRAINER_REGISTRY = Registry("TRAINER")
 
 def build_trainer(cfg):
     """The trainer called `cfg.TRAINER.NAME`, made with `cfg`."""
-    check_availability(cfg.TRAINER.NAME, TRAINER_REGISTRY.registered_names(), "trainer")
+    name = trainer_name(cfg)
+    check_availability(name, TRAINER_REGISTRY.registered_names(), "trainer")
     if cfg.VERBOSE:
-        logger.info("Loading trainer: %s", cfg.TRAINER.NAME)
-    return TRAINER_REGISTRY.get(cfg.TRAINER.NAME)(cfg)
+        logger.info("Loading trainer: %s", name)
+    return TRAINER_REGISTRY.get(name)(for_method(cfg))

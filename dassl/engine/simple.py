@@ -11,6 +11,7 @@ from datetime import timedelta
 import torch
 from torch import Tensor, nn
 
+from dassl.config.shown import of_run
 from dassl.data import DataManager
 from dassl.evaluation import build_evaluator
 from dassl.modeling import build_backbone, build_head
@@ -122,7 +123,7 @@ class SimpleTrainer(TrainerBase):
         self.register_model("model", self.model, self.optim, self.sched)
 
     def run_identity(self) -> dict:
-        cfg = self.cfg
+        cfg = of_run(self.cfg)
         names = list(self.lab2cname.values())
         return {
             "TRAINER.NAME": cfg.TRAINER.NAME,

@@ -22,15 +22,15 @@ class Registry:
         """
         if obj is None:
             return lambda member: self.register(member, force=force)
+        return self.admit(obj, force)
+
+    def admit(self, obj: Callable, force: bool) -> Callable:
+        """What `register` does with a member; a place for other behaviour."""
         name = obj.__name__
         if name in self._members and not force:
-            return self.when_taken(obj)
+            raise KeyError(f"{name} is registered already in the {self._name} registry (force=True replaces it)")
         self._members[name] = obj
         return obj
-
-    def when_taken(self, obj: Callable) -> Callable:
-        """What `register` does where the name of `obj` is taken; a place for other behaviour."""
-        raise KeyError(f"{obj.__name__} is registered already in the {self._name} registry (force=True replaces it)")
 
     def get(self, name: str) -> Callable:
         if name not in self._members:

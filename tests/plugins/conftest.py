@@ -15,6 +15,6 @@ def nothing_stays():
     before = registration.snapshot()
     yield
     registration.restore(before)
-    registration.PASSED_OVER.clear()
+    registration.BROUGHT.clear()
     for name in [name for name in sys.modules if "." in name and name.partition(".")[0] in SCOPES]:
         del sys.modules[name]

@@ -6,9 +6,13 @@ import json
 
 import pytest
 import yaml
+from forks import PETS, TRAIN_PY, make_fork
+from forks import write as write_file
 from plugin_files import COOP, TRAINERS, cfg_file, record, trainer_file, write_pets
 
 from bench.__main__ import main
+from bench.collect import collect
+from bench.results import read as read_results
 from bench.state import survey
 from bench.suite import read_suite
 from bench.work import work
@@ -117,3 +121,38 @@ def test_scripts_take_plugins_from_the_environment(folder):
     )
     own = Settings.from_environment(env | {"CFG": str(folder / "short.yaml")}, [])
     assert own.config("FieldCoOp", "digits") == "short"
+
+
+def test_a_forks_own_names_beside_ours(tiny, folder, tmp_path):
+    """Planned, run, found finished, and in tables: the fork's CoOp and data, with what its train.py sets."""
+    script = TRAIN_PY.replace('"Tiny"', '"OxfordPets"')
+    fork = make_fork(tmp_path / "SRC", script, CoOp="assert cfg.TRAINER.FIELDCOOP.REP_DIM == 2048")
+    write_file(fork / "configs" / "datasets" / "oxford_pets.yaml", 'DATASET:\n  NAME: "OxfordPets"\n')
+    data = write_file(fork / "datasets" / "pets.py", PETS)
+    blocks = [{"protocol": "base2new", "methods": ["CoOp", "CoOp@Fork"], "datasets": ["oxford_pets@Fork"]}]
+    blocks += [{"protocol": "few_shot", "methods": ["CoOp@Fork"], "datasets": ["oxford_pets@Fork"]}]
+    files = {"plugins": [f"Fork={fork / 'trainers' / 'coop.py'}", f"Fork={data}"], "plugin_cfg": str(fork / "train.py")}
+    suite = read_suite(write(folder, tiny, "names", blocks, ["FieldCoOp"], **files), root=str(folder))
+    outcomes = {str(run): work(run) for run in suite.runs}
+    assert {outcome.how for outcome in outcomes.values()} == {"done"}, outcomes
+    assert {found.state for found in survey(suite.runs).values()} == {"done"}
+    rows = collect(folder / "names").set_index(["protocol", "part", "method"]).sort_index()
+    assert set(rows.index) == {
+        ("base2new", "base", "CoOp"), ("base2new", "new", "CoOp"),
+        ("base2new", "base", "CoOp@Fork"), ("base2new", "new", "CoOp@Fork"), ("few_shot", "all", "CoOp@Fork"),
+    }  # fmt: skip
+    assert set(rows.dataset) == {"oxford_pets@Fork"} and rows.settings_hash.nunique() == 5
+    assert {r.method for r in read_results(folder / "names")} == {"CoOp", "CoOp@Fork"}
+    (run, *_) = [run for run in suite.runs if run.method == "CoOp"]
+    assert "--trainer CoOp@RobustPrompt" in run.command()
+    assert read_suite(folder / "names.yaml", root=str(folder)).runs[0].id == suite.runs[0].id
+
+
+def test_a_forks_own_zero_shot_is_not_trained(tmp_path):
+    fork = make_fork(tmp_path / "SRC", ZeroshotCLIP="")
+    env = {"PLUGIN": f"{fork / 'trainers' / 'zeroshotclip.py'}", "CFG": "tiny", "SHOTS": "4"}
+    write_file(fork / "configs" / "trainers" / "ZeroshotCLIP" / "tiny.yaml", "OPTIM: {LR: 0.1}\n")
+    ((*arguments,),) = plan("few_shot", "ZeroshotCLIP@SRC", "digits", 1, env, [])
+    assert "--eval-only" in arguments and "/shots_0/ZeroshotCLIP@SRC/" in arguments[arguments.index("--output-dir") + 1]
+    config = arguments[arguments.index("--config-file") + 1]
+    assert config == str(fork / "configs" / "trainers" / "ZeroshotCLIP" / "tiny.yaml")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 
+from dassl.config.shown import for_dataset, of_run
 from dassl.utils.registry import Registry, check_availability
 
 logger = logging.getLogger(__name__)
@@ -15,10 +16,12 @@ WRAPPERS: list[Callable] = []
 
 def build_dataset(cfg):
     """The data set called `cfg.DATASET.NAME`, made with `cfg`."""
+    cfg = of_run(cfg)  # a method may know the data set under another name
     check_availability(cfg.DATASET.NAME, DATASET_REGISTRY.registered_names(), "dataset")
     if cfg.VERBOSE:
         logger.info("Loading dataset: %s", cfg.DATASET.NAME)
-    dataset = DATASET_REGISTRY.get(cfg.DATASET.NAME)(cfg)
+    kind, cfg = DATASET_REGISTRY.get(cfg.DATASET.NAME), for_dataset(cfg)
+    dataset = kind(cfg)
     for wrap in WRAPPERS:
         dataset = wrap(cfg, dataset)
     return dataset
