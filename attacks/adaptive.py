@@ -24,6 +24,7 @@ from .losses import cross_entropy, dlr
 from .pgd import Found, fgsm, noise, pgd, project
 from .quantise import quantise
 from .settings import AttackSettings
+from .told import Told
 
 NAMES = ("pgd", "fgsm", "noise", "square", "none")
 MAJORITY = 3  # draws that a query of square is answered by
@@ -155,22 +156,24 @@ def total_loss(logits: Tensor, label: Tensor, loss: Callable[[Tensor, Tensor], T
 
 def attack_way(
     way: Way, settings: AttackSettings, eot: Eot, clean: Tensor, label: Tensor, seeds: Sequence[int],
-    own: Sequence[int] = (),
+    own: Sequence[int] = (), what: str = "",
 ) -> tuple[Tensor, Tensor]:  # fmt: skip
     """(uint8 pictures, [B] without gradient at the start) of uint8 pictures `clean` [B, 3, H, W], attacked that way.
 
     `settings` name one attack of `NAMES`, in batches such that BATCH views are held at once. seeds: of the attacker,
-    one an image; own: those that the defence draws by, for a way that is told them. Raises InputError for other
-    attacks: those of AutoAttack take a model to be deterministic.
+    one an image; own: those that the defence draws by, for a way that is told them. what: how lines on its
+    progress call it. Raises InputError for other attacks: those of AutoAttack take a model to be deterministic.
     """
     check_names(settings.names)
     size = max(1, settings.batch // way.views)
-    parts = []
-    for rows in torch.arange(len(clean)).split(size):
+    parts, batches = [], torch.arange(len(clean)).split(size)
+    steps = settings.steps + 1 if settings.names[0] in ("pgd", "square") else 1
+    told = Told(what or way.name, len(batches) * steps * max(1, settings.restarts))
+    for rows in batches:
         u8, y = clean[rows], label[rows]
         x = u8.float() / 255
-        given, told = ([some[i] for i in rows.tolist()] for some in (seeds, own if way.known else seeds))
-        found = _run(way, settings, eot, x, y, given, told)
+        given, images = ([some[i] for i in rows.tolist()] for some in (seeds, own if way.known else seeds))
+        found = _run(way, settings, eot, x, y, given, images, told)
         adv = project(found.x, x, settings.eps / 255)
         parts.append((quantise(adv, u8, settings.eps, settings.quant), found.zero_gradient))
     return torch.cat([p for p, _ in parts]), torch.cat([z for _, z in parts])
@@ -185,9 +188,11 @@ def check_names(names: Sequence[str]) -> None:
         )
 
 
-def _run(way: Way, s: AttackSettings, eot: Eot, x: Tensor, label: Tensor, seeds: list[int], images: list[int]) -> Found:
+def _run(
+    way: Way, s: AttackSettings, eot: Eot, x: Tensor, label: Tensor, seeds: list[int], images: list[int], told: Told
+) -> Found:
     eps, name = s.eps / 255, s.names[0]
-    evaluate = objective(way, label, eot, s.seed, images)
+    evaluate = told.evaluations(objective(way, label, eot, s.seed, images))
     if name == "none":
         return Found(x, torch.zeros(len(x), dtype=torch.bool, device=x.device))
     if name == "fgsm":
@@ -195,11 +200,11 @@ def _run(way: Way, s: AttackSettings, eot: Eot, x: Tensor, label: Tensor, seeds:
     if name == "noise":
         return noise(evaluate, x, eps, seeds, s.restarts)
     if name == "square":
-        return _square(way, s, x, label, seeds)
+        return _square(way, s, x, label, seeds, told)
     return pgd(evaluate, x, eps, s.alpha / 255, s.steps, seeds, s.random_start, s.restarts, s.keep)
 
 
-def _square(way: Way, s: AttackSettings, x: Tensor, label: Tensor, seeds: list[int]) -> Found:
+def _square(way: Way, s: AttackSettings, x: Tensor, label: Tensor, seeds: list[int], told: Told) -> Found:
     """Without gradients. A query is answered by the mean of `MAJORITY` draws, which depend on its place in a batch."""
     number = itertools.count()
 
@@ -211,6 +216,7 @@ def _square(way: Way, s: AttackSettings, x: Tensor, label: Tensor, seeds: list[i
         query = next(number)
         found = [draw(picture, "query", query, k) for k in range(MAJORITY)]
         mean = torch.stack(found).mean(dim=0)
+        told.tick()
         return mean.mean(dim=1) if mean.dim() == 3 else mean
 
     classes = logits(x[:1]).shape[1]

@@ -16,6 +16,7 @@ from torch import Tensor
 from attacks import AttackSettings, PixelModel, attack_pictures, evaluation
 from attacks.adaptive import Eot, Way, attack_way, objective, ways
 from attacks.evaluation import Logits
+from dassl.utils.progress import progress
 from trainers.test_time import TestTimeTrainer
 
 
@@ -61,7 +62,7 @@ class WhiteBox:
         def attacked(batch: Batch) -> Tensor:
             found = []
             with self.opened() as logits:
-                for i in torch.arange(len(batch.rows)).split(settings.batch):
+                for i in progress(torch.arange(len(batch.rows)).split(settings.batch), desc=f"{settings.title}, batch"):
                     u8, y = batch.clean[i].to(self.device), batch.label[i].to(self.device)
                     seeds = [batch.seeds[k] for k in i.tolist()]
                     found.append(attack_pictures(settings, logits, u8, y, seeds).picture.cpu())
@@ -109,14 +110,15 @@ class Adaptive:
             chosen = [way for way in self.ways if way.name.removesuffix(" dlr") in quickest]
         if settings.names == ("square",):
             chosen = [way for way in chosen if not way.known]  # it asks with draws of its own
-        return {way.name: self._part(way, settings) for way in chosen}
+        return {way.name: self._part(way, settings, f"{i} of {len(chosen)}") for i, way in enumerate(chosen, start=1)}
 
-    def _part(self, way: Way, settings: AttackSettings) -> Part:
+    def _part(self, way: Way, settings: AttackSettings, which: str) -> Part:
         def attacked(batch: Batch) -> Tensor:
             with PixelModel(self.trainer):
                 u8, y = batch.clean.to(self.device), batch.label.to(self.device)
                 own = self.draws(batch.rows)
-                return attack_way(way, settings, self.eot, u8, y, batch.seeds, own)[0].cpu()
+                what = f"adaptive attack, way {which} ({way.name}) on {len(batch.rows)} images"
+                return attack_way(way, settings, self.eot, u8, y, batch.seeds, own, what)[0].cpu()
 
         return attacked
 
