@@ -22,8 +22,9 @@ from runs.targets import expand
 from . import adversarial_plots, go_ahead, launch, variants
 from .adversarial_plan import Sweep
 from .adversarial_tables import read, sections
+from .files import write_text
 from .generalization import check_methods
-from .report import render, write_text
+from .report import render
 
 METHODS = ("ZeroshotCLIP", "CoOp", "ANPrompt", "TPT", "RTPT")
 

@@ -71,7 +71,7 @@ def _narrow(found: list, args: argparse.Namespace) -> list:
 
 
 def _write(file: Path, text: str) -> None:
-    from .report import write_text
+    from .files import write_text
 
     try:
         write_text(file, text)

@@ -8,7 +8,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from dassl.utils import InputError
+from dassl.utils import InputError, atomic_path
 
 # What a table never needs, and nine tenths of a file of many classes: (where it starts, where it ends). JSON has no
 # line breaks within strings, so that in files as `write_json` indents them these are found exactly.
@@ -142,3 +142,10 @@ def _is_wanted(entry: os.DirEntry) -> bool:
         return True
     target = os.path.realpath(entry.path)
     return os.path.commonpath([target, os.path.realpath(os.path.dirname(entry.path))]) != target
+
+
+def write_text(file: Path, text: str) -> None:
+    """Writes it whole or not at all, with the folders that it needs."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with atomic_path(file) as temporary:
+        Path(temporary).write_text(text, encoding="utf-8")

@@ -26,9 +26,10 @@ from runs.protocols import Settings
 from runs.targets import EMBEDDED_SETS, ROOT, SHIFTS, TARGETS, dataset_config, expand
 
 from . import base2new, go_ahead
+from .files import write_text
 from .launch import Job, Step, run_all
 from .plots import plot_all
-from .report import render, sections, write_text
+from .report import render, sections
 from .results import read
 from .summary import Scope, summarize
 

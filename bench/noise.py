@@ -22,9 +22,10 @@ from dassl.utils.console import tolerant_console
 from runs.targets import expand
 
 from . import go_ahead, launch, noise_plots, variants
+from .files import write_text
 from .noise_plan import Sweep, jobs, read_types, read_variants
 from .noise_tables import NOTE, tables
-from .report import render, write_text
+from .report import render
 
 METHODS = ("ZeroshotCLIP", "CoOp", "PTNL", "PTNL-GCE", "DPSEP", "VisPrompt", "NLPrompt", "JoAPR")
 TYPES = ("sym_other:0,0.125,0.25,0.5,0.65,0.8", "idn:0.2,0.4,0.6,0.8", "pair_next:0.125,0.25,0.375,0.5")

@@ -22,9 +22,12 @@ from dassl.utils import InputError, atomic_path, input_error_sentence
 from dassl.utils.console import tolerant_console
 from dassl.utils.progress import progress
 from datasets.catalog import quiet
+from plugins.loading import load_plugins
+from runs.words import check_folder
 
 from . import confusion, roc, text_map, training_curves
 from .noise_evidence import Evidence, grouped, read_evidence, tell_apart
+from .trouble import check_output
 
 FIGURES = ("loss", "memorisation", "confusion", "text_map", "roc")
 
@@ -80,8 +83,13 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--figures", nargs="+", choices=FIGURES, default=list(FIGURES), help="default: all")
     parser.add_argument("--root", default="", help="folder of the datasets, where they have moved since the runs")
     parser.add_argument("--map-seed", type=int, default=0, help="of the maps of text features")
+    parser.add_argument("--plugin", action="append", default=[], metavar="FILE", help="a trainer file from outside")
     args = parser.parse_args(argv)
     try:
+        check_output(args.output, "--output", folder=True)
+        if args.root:
+            check_folder(args.root, "--root")
+        load_plugins(args.plugin)
         folders = list(dict.fromkeys(args.folders))
         with quiet():
             found = [read_evidence(folder, args.root) for folder in progress(folders, desc="runs")]

@@ -24,9 +24,10 @@ from runs.protocols import UNTRAINED, Settings
 from runs.targets import dataset_config
 
 from . import go_ahead, launch, variants
+from .files import write_text
 from .noise_plan import CLEAN, NoiseStep, read_types, read_variants
 from .noise_tables import Run, mean_deviation, other_labels, read_run
-from .report import Section, render, write_text
+from .report import Section, render
 from .variants import Variant
 
 METHODS = ("ZeroshotCLIP", "CoOp", "PTNL", "DPSEP")

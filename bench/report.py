@@ -4,11 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from tabulate import tabulate
-
-from dassl.utils import atomic_path
 
 from . import table
 from .results import Result
@@ -46,13 +43,6 @@ def render(found: Sequence[Section], form: str) -> str:
         if s.note:
             parts.append(s.note)
     return "\n\n".join(parts)
-
-
-def write_text(file: Path, text: str) -> None:
-    """Writes it whole or not at all, with the folders that it needs."""
-    file.parent.mkdir(parents=True, exist_ok=True)
-    with atomic_path(file) as temporary:
-        Path(temporary).write_text(text, encoding="utf-8")
 
 
 def _note(summary: Summary, scope: Scope) -> str:

@@ -26,8 +26,8 @@ def add_parser(subparsers) -> None:
 def run(args: argparse.Namespace) -> int:
     """The exit code: 0, or 1 where broken results were left out (the page names them). Raises InputError."""
     from .collect import collect  # pandas, and the page: only when the command runs
+    from .files import write_text
     from .html.page import page
-    from .report import write_text
 
     file = args.output or args.folder / "report.html"
     if file.is_dir():

@@ -26,9 +26,12 @@ from dassl.utils.console import tolerant_console
 from datasets.catalog import quiet
 from datasets.templates import SELECTED, custom_template
 from language import read_classlist
+from plugins.loading import load_plugins
 from runs.predictor import load_predictor
 from runs.trained_run import read_run
 from trainers.similarity_alignment import similarity_distribution
+
+from .trouble import check_output
 
 HEADERS = ["run", "mean KL", "of base classes", "of new classes"]
 
@@ -134,8 +137,11 @@ def main(argv: list[str] | None = None) -> int:
     )
     parser.add_argument("--ensemble", action="store_true", help="hand-written side: the mean over 8 prompts")
     parser.add_argument("--plot", type=Path, metavar="FILE", help="draw heat maps here (PNG, PDF or SVG)")
+    parser.add_argument("--plugin", action="append", default=[], metavar="FILE", help="a trainer file from outside")
     args = parser.parse_args(argv)
     try:
+        check_output(args.plot, "--plot", picture=True)
+        load_plugins(args.plugin)
         new = read_classlist(args.new_classes) if args.new_classes else None
         with quiet():
             found = [read_semantics(folder, new, args.ensemble) for folder in args.folders]

@@ -16,10 +16,12 @@ from pathlib import Path
 
 from tabulate import tabulate
 
-from dassl.utils import InputError, atomic_path
+from dassl.utils import InputError
 from dassl.utils.console import tolerant_console
 
+from .files import write_text
 from .results import read as read_results
+from .trouble import check_output
 
 Accuracies = dict[tuple[str, str], dict[str, list[float]]]  # (dataset, method) -> {"base": [...], "new": [...]}
 
@@ -107,6 +109,7 @@ def plot(found: Accuracies, file: Path) -> None:
     axes.set_ylim(0, 100)
     axes.spines[["top", "right"]].set_visible(False)
     figure.legend(loc="outside upper center", ncols=3, frameon=False, fontsize=8)
+    file.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(file, dpi=150)
     plt.close(figure)
 
@@ -127,6 +130,8 @@ def main(argv: list[str] | None = None) -> int:
         print(f"error: there is no folder {args.folder}; give the OUTPUT folder of the runs.", file=sys.stderr)  # noqa: T201
         return 2
     try:
+        check_output(args.markdown, "--markdown")
+        check_output(args.plot, "--plot", picture=True)
         found = read(args.folder)
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)  # noqa: T201
@@ -134,8 +139,7 @@ def main(argv: list[str] | None = None) -> int:
     print_tables(args.folder)
     if args.markdown:
         text = tabulate(rows(found), HEADERS, tablefmt="github", disable_numparse=True)
-        with atomic_path(args.markdown) as temporary:
-            Path(temporary).write_text(text + "\n")
+        write_text(args.markdown, text + "\n")
     if args.plot and found:
         plot(found, args.plot)
     return 0

@@ -16,6 +16,9 @@ WHY = {
 }
 
 
+PICTURES = (".png", ".pdf", ".svg")
+
+
 class CannotWrite(Exception):
     """The text is one sentence. folder: where it was tried, if the error itself does not say it."""
 
@@ -37,13 +40,16 @@ def cannot_write(error: BaseException) -> bool:
     return isinstance(error, RuntimeError) and written
 
 
-def check_output(path: Path | None, name: str, folder: bool = False) -> None:
-    """Raises InputError where no file, or no folder, can be written at this path. Nothing is made."""
+def check_output(path: Path | None, name: str, folder: bool = False, picture: bool = False) -> None:
+    """Raises InputError where no file (a picture, of a kind that can be drawn), or no folder, can be written at this
+    path. Nothing is made."""
     if path is None:
         return
     check_folder(str(path if folder else path.parent), name)
     if not folder and path.is_dir():
         raise InputError(f"{name} {path} is a folder; give the name of a file.")
+    if picture and path.suffix.lower() not in PICTURES:
+        raise InputError(f"{name} {path} must end in one of {', '.join(PICTURES)}.")
 
 
 def check_writable(folder: Path) -> None:

@@ -21,7 +21,7 @@ from runs.protocols import UNTRAINED, Settings
 from runs.targets import dataset_config
 
 from . import base2new, go_ahead, launch
-from .report import write_text
+from .files import write_text
 from .results import read as read_results
 from .summary import hm_of_means
 from .table import mean_spread
