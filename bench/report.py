@@ -48,6 +48,6 @@ def render(found: Sequence[Section], form: str) -> str:
 def _note(summary: Summary, scope: Scope) -> str:
     """What the numbers are averages of."""
     over = [f"{name}: {', '.join(sets)}" for name, sets in summary.datasets.items()]
-    note = f"Accuracy in %, mean over {'; '.join(over)}. XD and DG: trained on {scope.source}. ± is the standard"
-    note += " deviation over seeds of that mean; HM is the harmonic mean of the means of base and new."
+    note = f"Accuracy in %, mean over {'; '.join(over)}. XD and DG: trained on {scope.source}. ± is the population"
+    note += " standard deviation over seeds of that mean; HM is the harmonic mean of the means of base and new."
     return f"{note} {MISSING}: not finished on all of them."

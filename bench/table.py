@@ -2,8 +2,8 @@
 
 python -m bench.table output/demo --markdown table.md --plot table.png
 
-HM is the harmonic mean of the two means over seeds, as the field reports it; the spread is the standard deviation over
-seeds (population, as CoOp's parser prints it).
+HM is the harmonic mean of the two means over seeds, as the field reports it; the spread is the population
+standard deviation over seeds, as CoOp's parser prints it.
 """
 
 from __future__ import annotations
@@ -103,7 +103,7 @@ def plot(found: Accuracies, file: Path) -> None:
                 mean, spread = statistics.fmean(parts[part]), statistics.pstdev(parts[part])
                 axes.errorbar(x, mean, spread, color="black", marker=marker, markersize=4, linewidth=1, capsize=2)
     for marker, what in (("^", "base classes"), ("v", "new classes")):
-        axes.plot([], [], marker, color="black", markersize=4, label=f"{what}, ± one standard deviation")
+        axes.plot([], [], marker, color="black", markersize=4, label=f"{what}, ± one population standard deviation")
     axes.set_xticks(range(len(datasets)), datasets)
     axes.set_ylabel("accuracy, %; bars: harmonic mean")
     axes.set_ylim(0, 100)

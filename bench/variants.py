@@ -110,7 +110,8 @@ def run(variants: Sequence[Variant], headers: Sequence[str], title: str, args: a
         print(f"error: {error}", file=sys.stderr)  # noqa: T201
         return 2
     columns = [*headers, "Base", "New", "HM", "seeds"]
-    print(f"\n{title}, mean over {', '.join(args.datasets)}\n\n{tabulate(rows, columns, disable_numparse=True)}")  # noqa: T201
+    heading = f"{title}, mean over {', '.join(args.datasets)}, ± population standard deviation over seeds"
+    print(f"\n{heading}\n\n{tabulate(rows, columns, disable_numparse=True)}")  # noqa: T201
     if args.markdown:
         write_text(args.markdown, tabulate(rows, columns, tablefmt="github", disable_numparse=True) + "\n")
     for failure in failures:

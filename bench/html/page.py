@@ -32,7 +32,7 @@ EXPLAINED = {
     "of the rows that are compared. An average is over all datasets of its table; what has not finished on all of them "
     "has none, and its spread is that of the seeds' own averages.",
     "A number's runs": "Choose a number to see its runs, with log, config, results, environment and revision.",
-    "Curves": "Bands are one standard deviation; where there are many lines, that of the line under the pointer.",
+    "Curves": "Bands are one sample standard deviation; of many lines, that of the line under the pointer.",
     "Revisions": "A plus sign marks code that differed from the commit.",
 }
 
