@@ -13,7 +13,7 @@ from dassl.engine import TRAINER_REGISTRY
 
 from .adaptive_views import attack_seeds, differentiable_views
 from .test_time import TestTimeTrainer
-from .test_time_config import DEFAULTS
+from .test_time_config import DEFAULTS, TUNING
 
 M = "TRAINER.MTA."
 ROUNDS, UPDATES, TOLERANCE = 5, 5, 1e-6
@@ -23,6 +23,7 @@ ROUNDS, UPDATES, TOLERANCE = 5, 5, 1e-6
 class MTA(TestTimeTrainer):
     """Mean shift over the views' features, with an inlierness score for each view; the prompt is not tuned."""
 
+    unread = TUNING
     config_defaults = {**DEFAULTS, M + "LAMBDA_Q": 4.0, M + "LAMBDA_Y": 0.2}
 
     @classmethod

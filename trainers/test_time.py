@@ -21,7 +21,7 @@ from .base import PromptTrainer
 from .context import context_words, start_context
 from .precision import autocast
 from .start_context import context_from
-from .test_time_config import DEFAULTS, check_tta, compat_keys
+from .test_time_config import DEFAULTS, N, check_tta, compat_keys
 from .test_time_outputs import Outputs
 from .views import ViewedImage, ViewMaker, groups, view_loader
 
@@ -42,6 +42,7 @@ class TestTimeTrainer(PromptTrainer):
     frozen_image_encoder = False  # no single feature stands for an image
     own = {"LOSS": "marginal", "ENSEMBLE": "none"}  # what `auto` means
     tunes = False  # whether the context is tuned on each image
+    unread: tuple[str, ...] = ()  # keys of TRAINER.TTA that say nothing to this method
     prompts_per_pass = 1024  # of texts with a gradient; images beyond that go in a further pass
 
     @classmethod
@@ -51,6 +52,8 @@ class TestTimeTrainer(PromptTrainer):
     def check_cfg(self, cfg) -> None:
         super().check_cfg(cfg)
         check_tta(cfg)
+        if said := [N + key for key in self.unread if cfg.TRAINER.TTA[key] != DEFAULTS[N + key]]:
+            logger.warning("Warning: %s has no effect on %s", ", ".join(said), cfg.TRAINER.NAME)
 
     def choice(self, key: str) -> str:
         """TRAINER.TTA.<key>, `auto` replaced by the method's own."""
@@ -88,8 +91,8 @@ class TestTimeTrainer(PromptTrainer):
             "views": self.views.n,
             "augmix": self.views.augmix,
             "template": f"{words} {{}}." if given is None else f"context of {cfg.CTX_FROM}",
-            "loss": self.choice("LOSS"),
-            "ensemble": self.choice("ENSEMBLE"),
+            "loss": self.choice("LOSS") if self.tunes else None,
+            "ensemble": self.choice("ENSEMBLE") if self.tunes else None,
             "tuned_numbers": self.ctx0.numel() if self.tunes else 0,
         }
 

@@ -29,6 +29,9 @@ DEFAULTS = {
     N + "GRAD_PATH": "batched",  # batched | vjp | jacobian | loop: the same gradient
     N + "COMPAT": "none",  # none | tpt | rtpt | ttc: the published code's choices, see `compat_keys`
 }
+# Of these, what methods that tune no prompt do not read, and what methods without views do not read either.
+TUNING = ("SELECTION_P", "STEPS", "LR", "WD", "LOSS", "ENSEMBLE", "ENS_TOPK", "ENS_TEMP", "ENS_SELF_MASK", "GRAD_PATH")
+VIEWS = ("N_VIEWS", "AUGMIX", "AUG_BACKEND")
 CHOICES = {
     "LOSS": ("auto", "pointwise", "marginal"),
     "ENSEMBLE": ("auto", "none", "reliability", "mean", "selected_mean"),

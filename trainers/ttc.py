@@ -16,7 +16,7 @@ from dassl.utils import derive_seed
 from .adaptive_views import attack_seeds
 from .checks import check_choices
 from .test_time import TestTimeTrainer
-from .test_time_config import DEFAULTS
+from .test_time_config import DEFAULTS, TUNING, VIEWS
 
 T = "TRAINER.TTC."
 
@@ -33,6 +33,7 @@ class TTC(TestTimeTrainer):
     as in the published code: a robust tower hardly moves under noise, on clean pictures neither.
     """
 
+    unread = (*TUNING, *VIEWS)
     config_defaults = {
         **DEFAULTS,
         T + "EPS": 4.0,  # in 1/255

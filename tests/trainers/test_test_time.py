@@ -240,6 +240,16 @@ def test_context_from_a_trained_coop(tiny, tmp_path):
         built(tiny, tmp_path / "t", pairs={N + "CTX_FROM": tmp_path / "nowhere"})
 
 
+@pytest.mark.parametrize(
+    ("method", "unread"), [("TPT", ""), ("MTA", "TRAINER.TTA.STEPS"), ("TTC", "TRAINER.TTA.STEPS, TRAINER.TTA.N_VIEWS")]
+)
+def test_settings_that_say_nothing_to_a_method_are_named(tiny, tmp_path, caplog, method, unread):
+    trainer = tiny.trainer(tmp_path, method, {N + "STEPS": 2, N + "N_VIEWS": 5, N + "CTX_INIT": "a photo of a"})
+    found = [r.getMessage() for r in caplog.records if "has no effect" in r.getMessage()]
+    assert found == ([f"Warning: {unread} has no effect on {method}"] if unread else [])
+    assert (trainer.record["test_time"]["loss"] is None) == (method != "TPT")
+
+
 @pytest.mark.parametrize("words", ["a photomicrograph of a", "a photo of a", "crop"])
 def test_the_start_is_the_prompt_with_these_words(tiny, tmp_path, words):
     """A word may be several tokens."""
