@@ -5,6 +5,7 @@ import logging
 import os
 import random
 import sys
+from datetime import timedelta
 from pathlib import Path
 
 import numpy as np
@@ -141,6 +142,17 @@ def test_progress_lines(monkeypatch, capsys):
     monkeypatch.setattr("dassl.utils.progress.LINE_SECONDS", 0)
     assert list(progress([1, 2, 3], desc="evaluate test")) == [1, 2, 3]
     assert capsys.readouterr().out.startswith("evaluate test [1/3] eta 0:00:0")
+
+
+def test_progress_tells_the_time_left_by_the_last_lines(monkeypatch, capsys):
+    now = [0.0]
+    monkeypatch.setattr("dassl.utils.progress.time.monotonic", lambda: now[0])
+    for done, _ in enumerate(progress(range(200)), 1):
+        now[0] += 60.0 if done == 1 else 10.0 if done < 50 else 1.0  # a slow start, then other work that ends
+    lines = capsys.readouterr().out.splitlines()
+    found = {int(line.split("[")[1].split("/")[0]): line.rpartition(" ")[2] for line in lines}
+    later = next(done for done in sorted(found) if done > 150)
+    assert found[later] == str(timedelta(seconds=200 - later))  # over the whole time it would be five times that
 
 
 def test_progress_bar_on_terminal(monkeypatch, capsys):

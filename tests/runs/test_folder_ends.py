@@ -137,18 +137,6 @@ def test_the_log_shows_what_concerns_the_run(tiny, tmp_path):
     assert "GB_K" in written and "MAPLE" in written  # all of it
 
 
-def test_an_image_name_that_is_no_utf8_does_not_cost_the_result(tiny, tmp_path):
-    images = tmp_path / "images"
-    for label in (b"one", b"two"):
-        os.makedirs(os.fsencode(images) + b"/" + label)
-        for i in range(6):
-            source = tiny.root / "tiny" / "images" / f"{int(label == b'two')}_train_{i}.png"
-            Path(os.fsdecode(os.fsencode(images) + b"/%s/im\xff%d.png" % (label, i))).write_bytes(source.read_bytes())
-    pairs = {"DATASET.NAME": "Folder", "DATASET.FOLDER.PATH": images, "DATASET.SUBSAMPLE_CLASSES": "all", **SHORT}
-    assert tiny.run(tmp_path / "run", pairs=pairs) == 0
-    assert json.loads((tmp_path / "run" / "results.json").read_text())["items"]["test"]["count"] > 0
-
-
 def test_a_full_disk_and_a_full_gpu_are_told(tiny, tmp_path, capsys, monkeypatch):
     import errno
 
