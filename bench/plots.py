@@ -32,7 +32,7 @@ def styles(methods: Sequence[str]) -> dict[str, dict]:
 
 
 def plot_few_shot(summary: Summary, file: Path) -> None:
-    """A line a method: mean over datasets against shots, the band is one standard deviation over seeds."""
+    """A line a method: mean over datasets against shots, the band is one population standard deviation over seeds."""
     plt = _pyplot()
     shots = list(summary.few_shot)
     methods = sorted({m for column in summary.few_shot.values() for m in column}, key=method_order)

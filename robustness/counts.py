@@ -42,13 +42,27 @@ def mcnemar(first: Sequence[bool], second: Sequence[bool]) -> Paired:
 
 def compare(first: Path, second: Path, column: str = "survived") -> Paired:
     """`mcnemar` of two runs' outputs.csv, by a column of 0 and 1. Raises InputError unless both saw the same images."""
-    found = []
-    for file in (first, second):
-        try:
-            with open(file, newline="", encoding="utf-8-sig") as stream:
-                found.append({row["path"]: row[column] == "1" for row in csv.DictReader(stream)})
-        except (OSError, KeyError) as error:
-            raise InputError(f"{file} is not the outputs.csv of an evaluation under attack ({error}).") from error
+    found = [_read(file, column) for file in (first, second)]
     if found[0].keys() != found[1].keys():
         raise InputError(f"{first} and {second} are about different images; compare runs on one set.")
     return mcnemar(list(found[0].values()), [found[1][path] for path in found[0]])
+
+
+def _read(file: Path, column: str) -> dict[str, bool]:
+    """{image: whether the column says 1}."""
+    found: dict[str, bool] = {}
+    try:
+        with open(file, newline="", encoding="utf-8-sig") as stream:
+            for row in csv.DictReader(stream):
+                path, value = row["path"], row[column]
+                if not path or path in found or value not in ("0", "1"):
+                    raise ValueError(f"line {len(found) + 2}: {path!r} with {column} {value!r}")
+                found[path] = value == "1"
+        if not found:
+            raise ValueError("it has no images")
+    except (OSError, KeyError, ValueError, csv.Error) as error:
+        why = getattr(error, "strerror", None) or (
+            f"it has no column {error}" if isinstance(error, KeyError) else error
+        )
+        raise InputError(f"{file} is not the outputs.csv of an evaluation under attack ({why}).") from error
+    return found

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,6 +13,8 @@ from .config_names import TEST_TIME, UNTRAINED
 from .protocols import few_shot_folder
 from .words import number, take_eps
 
+# What the folder's name is made of, and how it is written.
+NAMED = {"ATTACK.NAME": r"[a-z0-9, -]+", "ATTACK.SUBSET": r"\d+", "ATTACK.STEPS": r"\d+", "ATTACK.EPS": r"[\d.e+-]+"}
 MODES = {"T": "transfer", "W": "white-box", "A": "adaptive"}
 
 
@@ -39,6 +42,12 @@ def take_attack(trainer: str, settings: Settings) -> tuple[str, list[str], Setti
     check_mode(trainer, mode)
     pairs = [*own, "ATTACK.MODE", mode]
     found = dict(zip(pairs[::2], pairs[1::2], strict=True)) | dict(zip(rest[::2], rest[1::2], strict=True))
+    check_mode(trainer, found["ATTACK.MODE"])
+    for key, form in NAMED.items():
+        if not re.fullmatch(form, found.get(key, "0")):
+            raise InputError(
+                f"{key} is {found[key]!r}, which names no folder; docs/adversarial.md says what it may be."
+            )
     name = found.get("ATTACK.NAME", "pgd").replace(",", "+")
     size = f"-n{found['ATTACK.SUBSET']}" if found.get("ATTACK.SUBSET", "0") != "0" else ""
     eps = found.get("ATTACK.EPS", "4")

@@ -6,6 +6,7 @@ import pytest
 from scipy.stats import binomtest
 
 from dassl.utils import InputError
+from robustness.__main__ import run
 from robustness.counts import compare, mcnemar, wilson
 
 
@@ -41,3 +42,50 @@ def test_compare_pairs_by_path(tmp_path):
     other.write_text("path,label\nx,1\n")
     with pytest.raises(InputError, match="survived"):
         compare(one, other)
+
+
+DAMAGED = {
+    "empty": b"",
+    "no rows": b"path,survived\n",
+    "another column": b"path,label\nx,1\n",
+    "no value": b"path,survived\nx\n",
+    "no number": b"path,survived\nx,yes\n",
+    "an image twice": b"path,survived\nx,1\nx,0\n",
+    "not UTF-8": b"path,survived\n\xff,1\n",
+    "a null": b"path,survived\nx\x00,1\n\x00",
+    "a large field": b"path,survived\n" + b"x" * 200_000 + b",1\n",
+}
+
+
+@pytest.mark.parametrize("name", DAMAGED)
+def test_a_damaged_file_is_named(name, tmp_path):
+    good, bad = tmp_path / "good.csv", tmp_path / "bad.csv"
+    good.write_text("path,survived\nx,1\n")
+    bad.write_bytes(DAMAGED[name])
+    for pair in ((good, bad), (bad, good), (bad, bad)):
+        with pytest.raises(InputError, match=r"bad\.csv is not the outputs\.csv"):
+            compare(*pair)
+
+
+@pytest.mark.parametrize("missing", ["nowhere.csv", "."])
+def test_a_missing_file_is_named(missing, tmp_path):
+    with pytest.raises(InputError, match=r"is not the outputs\.csv"):
+        compare(tmp_path / missing, tmp_path / missing)
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["Foo", "digits", "1"], "There is no method 'Foo'"),
+        (["CoOp", "digits", "1", "x"], "EPS is 'x'"),
+        (["CoOp", "digits", "1,2"], "SEED is '1,2'"),
+        (["CoOp", "digits,,letters", "1"], "nothing between two commas"),
+        (["CoOp", "digits"], "SEED are needed"),
+        (["--checks", "x", "CoOp", "digits", "1"], "--checks must be"),
+        (["compare", "a"], "two folders"),
+    ],
+)
+def test_wrong_words_are_one_sentence(words, says, capsys):
+    assert run(words) == 2
+    error = capsys.readouterr().err
+    assert says in error and error.startswith("error: ") and error.count("\n") == 1

@@ -46,6 +46,10 @@ def test_eps_steps_and_mode_come_first(trainer, pairs, title, mode):
         ("CoOp", ("nan", "100"), "EPS is 'nan'"),
         ("CoOp", ("1e3", "100"), "EPS is '1e3'"),
         ("CoOp", ("4", "0"), "STEPS"),
+        ("CoOp", ("ATTACK.MODE", "zzz"), "'zzz'"),
+        ("CoOp", ("ATTACK.NAME", "../x"), "names no folder"),
+        ("CoOp", ("ATTACK.SUBSET", "-3"), "names no folder"),
+        ("CoOp", ("ATTACK.EPS", "nan"), "names no folder"),
     ],
 )
 def test_what_does_not_fit_is_refused(trainer, pairs, words):
