@@ -7,6 +7,7 @@ import os
 from argparse import Namespace
 from pathlib import Path
 
+from clipkit.files import sha256
 from dassl.engine.class_rows import check_classes
 from dassl.engine.guards import learns
 from dassl.utils import InputError, load_checkpoint
@@ -32,8 +33,7 @@ def weights_hash(directory: str, epoch: int | None) -> str | None:
     files = sorted(Path(directory).glob(f"*/{name}")) if directory else []
     digest = hashlib.sha256()
     for file in files:
-        with file.open("rb") as stream:
-            digest.update(f"{file.parent.name} {hashlib.file_digest(stream, 'sha256').hexdigest()}\n".encode())
+        digest.update(f"{file.parent.name} {sha256(file)}\n".encode())
     return digest.hexdigest()[:16] if files else None
 
 
