@@ -5,9 +5,12 @@ from __future__ import annotations
 import pytest
 import torch
 from PIL import Image
+from processes import forked
 from torch.nn import functional as F
 
+from bench import noise_analysis
 from bench.semantics import main, read_semantics
+from runs.targets import ROOT
 
 
 @pytest.fixture(scope="module")
@@ -52,3 +55,35 @@ def test_a_method_whose_text_depends_on_the_image_is_refused(tiny, tmp_path, cap
     assert main([str(tmp_path / "run")]) == 2
     assert "depend on the image" in capsys.readouterr().err
     assert main([str(tmp_path / "nowhere")]) == 2
+
+
+def test_a_plugins_run_takes_its_file(tiny, tmp_path, capfd):
+    """By both commands on finished runs; trained in a process of its own, as this one has not met the plugin."""
+    file = tmp_path / "plain.py"
+    file.write_text(
+        "from dassl.engine import TRAINER_REGISTRY\nfrom trainers.coop import CoOp\n\n\n"
+        "@TRAINER_REGISTRY.register()\nclass MapCoOp(CoOp):\n    node = 'TRAINER.MAPCOOP'\n"
+        "    config_defaults = {k.replace('COOP', 'MAPCOOP'): v for k, v in CoOp.config_defaults.items()}\n"
+    )
+    folder = tmp_path / "run"
+    assert forked(lambda: tiny.run(folder, "MapCoOp", ("--plugin", file), {"OPTIM.MAX_EPOCH": 2})) == 0
+    commands = (main, [str(folder)]), (noise_analysis.main, [str(folder), "--output", str(tmp_path / "analysis")])
+    for command, words in commands:
+        assert command(words) == 2 and "--plugin" in capfd.readouterr().err
+        assert command([*words, "--plugin", str(tmp_path / "nope.py")]) == 2
+        assert "no Python file" in capfd.readouterr().err
+        assert forked(lambda call=command, given=words: call([*given, "--plugin", str(file)])) == 0
+        capfd.readouterr()
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["--plot", "README.md/x.png"], "README.md is a file"),
+        (["--plot", "map.txt"], "must end in one of .png"),
+        (["--new-classes", "nowhere.txt"], "nowhere.txt cannot be read"),
+    ],
+)
+def test_wrong_words_are_told_before_the_work(words, says, run, monkeypatch, capsys):
+    monkeypatch.chdir(ROOT)
+    assert main([str(run), *words]) == 2 and says in capsys.readouterr().err

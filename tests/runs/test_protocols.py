@@ -313,3 +313,12 @@ def test_noise_train_takes_type_and_rate():
     for pairs, says in ((["sym_other"], "TYPE and RATE"), (["sym_other", "half"], "RATE is 'half'")):
         with pytest.raises(InputError, match=says):
             plan("noise_train", "PTNL", "digits", 1, {}, pairs)
+
+
+@pytest.mark.parametrize("pairs", [["SEED", "3"], ["OUTPUT_DIR", "x"], ["OPTIM.LR", "0.1", "DATASET.NUM_SHOTS", "4"]])
+@pytest.mark.parametrize("protocol", ["base2new_train", "few_shot", "xd_train"])
+def test_a_run_is_what_its_folder_says(protocol, pairs):
+    with pytest.raises(InputError, match=f"{pairs[-2]} in the command line contradicts the folder"):
+        plan(protocol, "CoOp", "shapes", 1, {}, pairs)
+    with pytest.raises(InputError, match="SUBSAMPLE_CLASSES"):
+        plan("base2new_test", "CoOp", "digits", 1, {"LOADEP": "1"}, ["DATASET.SUBSAMPLE_CLASSES", "base"])
