@@ -74,3 +74,14 @@ def test_resume_on_a_plugins_dataset(tiny, pets, tmp_path, monkeypatch):
         assert tiny.run(tmp_path / "halted", "CoOp", flags, pairs) == 130
     assert tiny.run(tmp_path / "halted", "CoOp", flags, pairs) == 0
     assert record(tmp_path / "halted")["results"] == record(tmp_path / "whole")["results"]
+
+
+def test_one_name_for_two_classes_is_said_of_a_plugin_s_set_too(caplog):
+    from yacs.config import CfgNode
+
+    from dassl.data.datasets import DatasetBase
+    from datasets.base import _check_foreign
+
+    items = [Datum(__file__, label, classname=name) for label, name in enumerate(("old_dog", "Old dog", "cat"))]
+    _check_foreign(CfgNode({"DATASET": {"NAME": "Theirs"}}), DatasetBase(train_x=items, test=items))
+    assert "Theirs: 1 names stand for several classes each, 'old dog' for labels 0, 1" in caplog.text
