@@ -76,7 +76,7 @@ REFUSED = {
     "a negative label": (edited({1: -1}), "label -1"),
     "a gap": (edited({1: 2}), r"\(label 1\) has no training image"),
     "a date as label": (edited({1: 20240101}), "here up to 20240101"),
-    "an ID as label": (edited({1: 10**30}), "must run from 0 without gaps"),
+    "an ID as label": (edited({1: 10**7}), "must run from 0 without gaps"),
     "a name that is null": (edited({2: None}), "the class name is None"),
     "an empty name": (edited({2: ""}), "the class name is ''"),
     "a name of spaces": (edited({2: "_ "}), "the class name is '_ '"),
