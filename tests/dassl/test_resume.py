@@ -207,3 +207,23 @@ def test_upstream_rng(make_cfg, tmp_path):
         results.append(weights(trainer))
     assert same(results[0], results[1])
     assert not same(results[0], results[2])
+
+
+def test_a_run_is_not_resumed_beyond_its_epochs(make_cfg, tmp_path):
+    run(make_cfg("OPTIM.MAX_EPOCH", 3, "OUTPUT_DIR", str(tmp_path / "three")))
+    with pytest.raises(InputError, match="was trained for 3 epochs, but OPTIM.MAX_EPOCH is 2"):
+        run(make_cfg("OPTIM.MAX_EPOCH", 2, "RESUME", str(tmp_path / "three")))
+
+
+def test_a_state_that_the_method_cannot_take_up_is_one_sentence(make_cfg, monkeypatch):
+    cfg = make_cfg("OPTIM.MAX_EPOCH", 3, "TRAIN.ROLLING_SECONDS", 0)
+    run(cfg, stop_in_epoch=2)
+    trainer = build_trainer(cfg)
+    for error in (KeyError("mean"), TypeError("x"), RuntimeError("sizes"), AttributeError("get")):
+
+        def refuse(state, error=error):
+            raise error
+
+        monkeypatch.setattr(trainer, "load_extra_state", refuse)
+        with pytest.raises(InputError, match="its extra state does not fit this run"):
+            trainer.train()

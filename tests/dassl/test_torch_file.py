@@ -13,7 +13,7 @@ from foreign_files import ADVICE_OF_TORCH, CONTENT, NO_STATE, beside_the_tensors
 from safetensors.torch import save_file
 
 from dassl.utils import InputError
-from dassl.utils.inert import Inert
+from dassl.utils.inert import LET_IN, PICKLE_MODULE, Inert
 from dassl.utils.torch_file import entry, read_torch_file, state_dict_in, unusable
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -71,19 +71,17 @@ def test_nothing_in_a_file_runs(which, form, tmp_path, monkeypatch):
     assert sorted(p.name for p in tmp_path.iterdir()) == ["file", "other"]
 
 
-def test_a_file_cannot_change_what_others_are_given(tmp_path):
-    """Attributes that it sets on the functions and classes it names stay its own."""
-    before = torch._utils._rebuild_tensor_v2, torch.nn.Parameter.__new__
-    # GLOBAL torch._utils _rebuild_tensor_v2, BUILD with a state of slots: {"__defaults__": (1,)}
+def test_a_file_cannot_change_what_others_are_given():
+    """Attributes that it sets on the functions that it names stay its own."""
+    # GLOBAL torch._utils _rebuild_tensor_v2, BUILD with a state of slots: {"__defaults__": 1-tuple}
     text = b"ctorch._utils\n_rebuild_tensor_v2\n(N}X\x0c\x00\x00\x00__defaults__(K\x01tstb."
-    assert read_pickle(text) is not None
-    assert (torch._utils._rebuild_tensor_v2, torch.nn.Parameter.__new__) == before
-    assert torch._utils._rebuild_tensor_v2.__defaults__ != (1,)
+    assert read_pickle(text).__defaults__ == (1,)
+    for function in (LET_IN["torch._utils._rebuild_tensor_v2"], torch._utils._rebuild_tensor_v2):
+        assert function.__defaults__ != (1,)
+    assert read_pickle(text.split(b"(N")[0] + b".").__defaults__ is None
 
 
 def read_pickle(text: bytes) -> object:
-    from dassl.utils.inert import PICKLE_MODULE
-
     return PICKLE_MODULE.load(io.BytesIO(text))
 
 
