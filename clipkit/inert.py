@@ -43,8 +43,12 @@ class Inert:
     __call__ = __setitem__ = append = extend = add = update = _nothing
 
 
-class InertUnpickler(pickle.Unpickler):
-    """Finds the functions of `LET_IN`, and an `Inert` class for every other name."""
+class InertUnpickler(pickle._Unpickler):
+    """Finds the functions of `LET_IN`, and an `Inert` class for every other name.
+
+    The interpreter's unpickler in Python, whose memo is a dict: the one in C makes room for the largest index that a
+    file names, and a damaged byte there would take all memory of the machine.
+    """
 
     def __init__(self, *args: object, **kwargs: object) -> None:
         super().__init__(*args, **kwargs)

@@ -156,10 +156,16 @@ def is_safetensors(path: Path) -> bool:
 
 
 def _is_torchscript(path: Path) -> bool:
-    if not zipfile.is_zipfile(path):
-        return False
-    with zipfile.ZipFile(path) as archive:
-        return any(name.endswith("/constants.pkl") for name in archive.namelist())
+    return any(name.endswith("/constants.pkl") for name in _names_in_zip(path))
+
+
+def _names_in_zip(path: Path) -> list[str]:
+    """Empty for what is no zip archive, or a damaged one."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return archive.namelist()
+    except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError):  # a name may be no text: a ValueError
+        return []
 
 
 def _what_it_is(path: Path) -> str:
@@ -175,11 +181,9 @@ def _what_it_is(path: Path) -> str:
         return f"is a text file (it begins with {head[:30].decode('utf-8', 'replace')!r}): give a file of weights"
     if head[257:262] == b"ustar":
         return "is a tar archive: unpack it and give the file in it"
-    if zipfile.is_zipfile(path):
-        with zipfile.ZipFile(path) as archive:
-            names = archive.namelist()
-        if not any(name.endswith("data.pkl") for name in names):
-            return f"is a zip archive of other files ({', '.join(names[:3])}): unpack it and give the file in it"
+    names = _names_in_zip(path)
+    if names and not any(name.endswith("data.pkl") for name in names):
+        return f"is a zip archive of other files ({', '.join(map(repr, names[:3]))}): unpack it and give the file in it"
     return (
         f"is damaged, cut short or no file of weights (it has {size:,} bytes; an interrupted copy?): "
         "delete it or put an intact copy there"

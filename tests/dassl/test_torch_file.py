@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import io
+import os
+import random
 import tarfile
+import tracemalloc
 import zipfile
 from pathlib import Path
 
@@ -79,6 +82,15 @@ def test_a_file_cannot_change_what_others_are_given():
     for function in (LET_IN["torch._utils._rebuild_tensor_v2"], torch._utils._rebuild_tensor_v2):
         assert function.__defaults__ != (1,)
     assert read_pickle(text.split(b"(N")[0] + b".").__defaults__ is None
+
+
+def test_a_damaged_index_takes_no_memory():
+    text = b"\x80\x02}r\x00\x00\x80\x00."  # an empty dict, kept under the index 2 ** 23
+    tracemalloc.start()
+    assert read_pickle(text) == {}
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 2**20
 
 
 def read_pickle(text: bytes) -> object:
@@ -158,3 +170,39 @@ def test_which_values_can_be_taken(value, words):
 def test_an_entry_that_is_no_dict_counts_as_none():
     assert entry({"run": {"a": 1}}, "run") == {"a": 1}
     assert all(entry({"run": value}, "run") == {} for value in (None, [1], "x", Inert())) and entry({}, "run") == {}
+
+
+def mutated(content: bytes, random: random.Random) -> bytes:
+    """One to twenty bytes or runs of bytes changed, taken out, put in, or the end cut off."""
+    found = bytearray(content)
+    for _ in range(random.choice((1, 1, 2, 5, 20))):
+        place, change = random.randrange(len(found)), random.random()
+        if change < 0.6:
+            found[place] = random.randrange(256)
+        elif change < 0.75:
+            del found[place : place + random.choice((1, 4, 100))]
+        elif change < 0.9:
+            found[place:place] = random.randbytes(random.choice((1, 4, 50)))
+        else:
+            del found[place + 1 :]
+        found = found or bytearray(b"x")
+    return bytes(found)
+
+
+def test_damaged_files_are_read_or_refused_in_one_sentence(tmp_path, monkeypatch):
+    """DAMAGED_FILES=5000 in the environment tries more."""
+    monkeypatch.chdir(tmp_path)
+    state = {"state_dict": {"ctx": torch.randn(4, 8), "b": torch.ones(3).half()}, "epoch": 3}
+    whole = [write(state | beside_the_tensors() | payloads(tmp_path / "exploded"), tmp_path / "x", form).read_bytes()
+             for form in FORMATS] + [write(state, tmp_path / "x", form).read_bytes() for form in FORMATS]  # fmt: skip
+    save_file(state["state_dict"], tmp_path / "x")
+    whole.append((tmp_path / "x").read_bytes())
+    draws, refused, count = random.Random(0), 0, int(os.environ.get("DAMAGED_FILES", "120"))
+    for _ in range(count):
+        (tmp_path / "x").write_bytes(mutated(draws.choice(whole), draws))
+        try:
+            state_dict_in(read_torch_file(tmp_path / "x"), "x")
+        except InputError as error:
+            refused += 1
+            assert "\n" not in str(error) and not any(word in str(error) for word in ADVICE_OF_TORCH)
+    assert 0 < refused < count and [p.name for p in tmp_path.iterdir()] == ["x"]

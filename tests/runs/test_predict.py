@@ -19,6 +19,7 @@ from clipkit import InputError as BackboneInputError
 from dassl.evaluation import Classification
 from dassl.utils import InputError
 from runs.image_files import find_images
+from runs.predictions import Prediction, render
 from runs.predictor import load_predictor
 from runs.trained_run import read_run
 
@@ -446,6 +447,14 @@ def test_names_that_no_terminal_shows(form, runs, tmp_path, capsysbinary):
         assert found["image"] == str(image) and {x["class"] for x in found["top"]} == {"日本", "naïve"}
     else:
         assert "im\\udcff.png" in text and "日本" in text
+
+
+def test_json_is_json_in_every_encoding():
+    found, facts = [Prediction("im\udcff.png", [("\U0001f600 日本", 1.0)])], {"model_dir": "x"}
+    for encoding in ("ascii", "latin-1", "utf-8"):
+        text = render(found, facts, "json", encoding).encode(encoding).decode(encoding)
+        read = json.loads(text)["predictions"][0]
+        assert (read["image"], read["top"][0]["class"]) == ("im\udcff.png", "\U0001f600 日本")
 
 
 @pytest.mark.parametrize("place", ["a folder", "under a file", "a pipe"])
