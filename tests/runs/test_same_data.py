@@ -101,7 +101,7 @@ def test_a_run_does_not_go_on_over_other_wrong_labels(tiny, tmp_path, capsys):
 
     pairs = {"DATASET.NOISE.TYPE": "sym_other", "DATASET.NOISE.RATE": 0.5, "OPTIM.MAX_EPOCH": 1}
     data = tmp_path / "data"
-    shutil.copytree(tiny.root / "tiny", data / "tiny")
+    shutil.copytree(tiny.root / "tiny", data / "tiny", ignore=shutil.ignore_patterns("noise", "split_fewshot"))
     flags = ("--root", data)
     assert tiny.run(tmp_path / "first", flags=flags, pairs=pairs) == 0
     (file,) = data.glob("**/*sym_other*.json")
