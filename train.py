@@ -10,6 +10,7 @@ import argparse
 import logging
 import sys
 import time
+from collections.abc import Mapping
 
 import torch
 from yacs.config import CfgNode
@@ -17,6 +18,7 @@ from yacs.config import CfgNode
 import datasets  # noqa: F401  registers the datasets
 import trainers  # noqa: F401  registers the methods
 from dassl.config import get_cfg_default
+from dassl.config.domains import Domain, check_config
 from dassl.engine import build_trainer
 from dassl.engine.preemption import stopping_in_good_order
 from dassl.utils import attach_logger, set_random_seed, setup_logger
@@ -30,8 +32,11 @@ from plugins.hosting import check_stand_in, files_of, hosted, watch
 from plugins.listing import listing
 from plugins.loading import load_plugins, require, take_names
 from runs.config import merge_file, merge_pairs
+from runs.config_domains import domains_of
 from runs.ends import TOLD, error_sentence
+from runs.flags import check_flags, check_training
 from runs.folder import RunFolder
+from runs.noise_check import check_noise
 from runs.record import environment, write_record
 from runs.same_data import finished_already
 from runs.shown_config import shown_arguments, shown_config
@@ -91,7 +96,7 @@ def extend_cfg(cfg: CfgNode) -> None:
     add_trainer_defaults(cfg)
 
 
-def reset_cfg(cfg: CfgNode, args: argparse.Namespace) -> None:
+def reset_cfg(cfg: CfgNode, args: argparse.Namespace, domains: Mapping[str, Domain]) -> None:
     """Named options win over the YAML files."""
     named = {
         "DATASET.ROOT": args.root,
@@ -104,7 +109,7 @@ def reset_cfg(cfg: CfgNode, args: argparse.Namespace) -> None:
         "MODEL.BACKBONE.NAME": args.backbone,
         "MODEL.HEAD.NAME": args.head,
     }
-    merge_pairs(cfg, [x for key, value in named.items() if value for x in (key, value)], "the command line")
+    merge_pairs(cfg, [x for key, value in named.items() if value for x in (key, value)], "the command line", domains)
     if args.seed >= 0:
         cfg.SEED = args.seed
 
@@ -114,6 +119,11 @@ def default_cfg() -> CfgNode:
     cfg = get_cfg_default()
     extend_cfg(cfg)
     return cfg
+
+
+def named_trainer(cfg: CfgNode, args: argparse.Namespace) -> str:
+    """The method that the command line names, by its option or as a config pair."""
+    return dict(zip(args.opts[::2], args.opts[1::2], strict=False)).get("TRAINER.NAME", cfg.TRAINER.NAME)
 
 
 def setup_cfg(args: argparse.Namespace) -> CfgNode:
@@ -127,24 +137,30 @@ def setup_cfg(args: argparse.Namespace) -> CfgNode:
     own = files_of(cfg, args)
     add_plugin_keys(cfg, args.plugin_cfg, own)
     default = cfg.clone()
+    check_flags(cfg, args)
+    domains = domains_of(named_trainer(cfg, args))
+    given = set(args.opts[::2])
     with unknown_key_hint(args.plugin, args.plugin_cfg):
         for file in (args.dataset_config_file, args.config_file):
             if file:
-                merge_file(cfg, file)
-        reset_cfg(cfg, args)
-        merge_pairs(cfg, args.opts, "the command line")  # once before, since the next line looks at dataset and task
+                given.update(merge_file(cfg, file, domains))
+        reset_cfg(cfg, args, domains)
+        merge_pairs(cfg, args.opts, "the command line", domains)  # before, too: the next line looks at it
     names = take_names(cfg, args.plugin)
     take_spelling(cfg)
     merge_pairs(cfg, dataset_overrides(cfg), f"{cfg.TRAINER.NAME}'s dataset settings")
-    merge_pairs(cfg, args.opts, "the command line")
+    merge_pairs(cfg, args.opts, "the command line", domains)
     merge_pairs(cfg, [x for key, name in names.items() if key in args.opts for x in (key, name)], "the command line")
     take_spelling(cfg)
     args.taken_over = take_over(cfg, default, own, args)
     take_aliases(cfg)
+    check_noise(cfg.DATASET.NOISE, given)
     if args.eval_only and args.model_dir:
         found = saved_architecture(cfg, args.model_dir, args.load_epoch)
         contradictions(found, cfg, args.opts, args.model_dir)
         merge_pairs(cfg, [x for pair in found.items() for x in pair], args.model_dir)
+    check_config(cfg, domains_of(cfg.TRAINER.NAME))
+    check_training(cfg, args)
     leave_out_unused(cfg)
     leave_out_unused_tower(cfg)
     check_stand_in(cfg)

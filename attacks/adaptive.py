@@ -46,8 +46,6 @@ class Eot:
     @classmethod
     def from_cfg(cls, cfg) -> Eot:
         node = cfg.ATTACK.EOT
-        if node.VIEWS < 1:
-            raise InputError(f"ATTACK.EOT.VIEWS is {node.VIEWS}, but must be at least 1.")
         return cls(node.DRAWS, node.VIEWS, node.STEP_GRAD, node.BPDA, node.LOSS, node.KNOWN_DRAWS)
 
     @property

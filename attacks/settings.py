@@ -1,4 +1,4 @@
-"""The config keys ATTACK.*: their defaults, their checks, and the attack that they describe as one value."""
+"""The config keys ATTACK.*: their defaults, their domains, and the attack that they describe as one value."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 from dassl.config import add_keys
+from dassl.config.domains import FILLED, FLAG, OPTIONAL, SEED, Domain, check_config, choice, whole
 from dassl.utils import InputError
 
 from .quantise import RULES
@@ -43,16 +44,36 @@ CONFIG_DEFAULTS = {
     A + "DIR": "",  # where adversarial sets lie; empty: <data root>/adv
 }
 PRESETS = {"rtpt-rn50": (1.0, 0.25, 7), "vit": (4.0, 1.0, 100), "ttc": (1.0, 1.0, 10)}  # eps, alpha, steps
-CHOICES = {
-    "MODE": ("T", "W", "A", "X"),
-    "CLASSNAMES_SOURCE": ("coop",),
-    "KEEP": ("best_loss", "last"),
-    "PREC": ("fp32",),
-    "QUANT": RULES,
-    "STORE": ("raw", "png"),
-    "PRESET": ("", *PRESETS),
-    "EOT.STEP_GRAD": ("stop", "unroll", "both"),
-    "EOT.LOSS": ("ce", "dlr", "both"),
+LEVELS = Domain("number", least=0, most=255, words="a number from 0 to 255 (in 1/255 of the range)")
+CONFIG_DOMAINS = {
+    A + "NAME": FILLED,  # see `_names`
+    A + "PRESET": choice("", *PRESETS),
+    A + "MODE": choice("T", "W", "A", "X"),
+    A + "SURROGATE": OPTIONAL,
+    A + "PROMPT": FILLED,
+    A + "CLASSNAMES_SOURCE": choice("coop"),
+    A + "EPS": LEVELS,
+    A + "ALPHA": LEVELS,
+    A + "STEPS": whole(1),
+    A + "RANDOM_START": FLAG,
+    A + "RESTARTS": whole(1),
+    A + "KEEP": choice("best_loss", "last"),
+    A + "ONLY_CORRECT": FLAG,
+    A + "PREC": choice("fp32"),
+    A + "BATCH": whole(1),
+    A + "SEED": SEED,
+    A + "QUANT": choice(*RULES),
+    A + "SUBSET": whole(0),
+    A + "EOT.DRAWS": whole(1),
+    A + "EOT.VIEWS": whole(1),
+    A + "EOT.STEP_GRAD": choice("stop", "unroll", "both"),
+    A + "EOT.BPDA": FLAG,
+    A + "EOT.LOSS": choice("ce", "dlr", "both"),
+    A + "EOT.KNOWN_DRAWS": FLAG,
+    A + "SQUARE.QUERIES": whole(1),
+    A + "TARGETS": whole(1),
+    A + "STORE": choice("raw", "png"),
+    A + "DIR": OPTIONAL,
 }
 AUTOATTACK = ("apgd-ce", "apgd-dlr-t", "fab-t", "square")  # each on what the ones before left correct
 # What each attack depends on. Nothing else of ATTACK.* changes its pictures.
@@ -108,17 +129,10 @@ class AttackSettings:
     def from_cfg(cls, cfg, classes: int) -> AttackSettings:
         """The attack of `cfg.ATTACK` on a model of so many classes. Raises InputError for what cannot be."""
         node = cfg.ATTACK
-        for key, allowed in CHOICES.items():
-            value = _value(cfg, A + key)
-            if value not in allowed:
-                raise InputError(f"{A}{key} is {value!r}, but must be one of {', '.join(filter(None, allowed))}.")
+        check_config(cfg, CONFIG_DOMAINS)
         wanted = [name.strip() for name in node.NAME.split(",")]
         names = _names(wanted)
         eps, alpha, steps = _sizes(node)
-        numbers = {"RESTARTS": 1, "BATCH": 1, "TARGETS": 1, "SUBSET": 0, "EOT.DRAWS": 1, "SQUARE.QUERIES": 1}
-        for key, least in numbers.items():
-            if _value(cfg, A + key) < least:
-                raise InputError(f"{A}{key} is {_value(cfg, A + key)}, but must be at least {least}.")
         if eps == 0:
             names = tuple(name for name in names if name == "cw-l2") or ("none",)
         for name in wanted if names != ("none",) else ():
@@ -181,16 +195,12 @@ def _sizes(node) -> tuple[float, float, int]:
                     f"{A}PRESET {node.PRESET} has {key} {value:g}, but {A}{key} is {node[key]}; leave one out."
                 )
         eps, alpha, steps = PRESETS[node.PRESET]
-    if not 0 <= eps <= 255:
-        raise InputError(f"{A}EPS is {eps:g}, but is in 1/255 of the range and must be between 0 and 255.")
     alpha = alpha or eps / 4
     if not 0 <= alpha <= 2 * eps:
         raise InputError(
             f"{A}ALPHA is {alpha:g}, but must be above 0 and at most twice {A}EPS ({eps:g}): a longer step leaves the "
             "ball from any point of it."
         )
-    if steps < 1:
-        raise InputError(f"{A}STEPS is {steps}, but must be at least 1.")
     return eps, alpha, steps
 
 

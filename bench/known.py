@@ -14,6 +14,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
+from dassl.config.domains import Domain
 from dassl.utils import write_json
 from plugins.entry_points import stamp
 from plugins.names import take_label
@@ -21,7 +22,8 @@ from plugins.names import take_label
 ROOT = Path(__file__).resolve().parent.parent
 # What the data comes from; anything else of the code may change without it.
 SOURCES = (
-    "train.py", "runs/settings.py", "bench/known.py", "bench/noise_plan.py", "attacks/settings.py",
+    "train.py", "runs/settings.py", "runs/config_domains.py", "bench/known.py",
+    "bench/noise_plan.py", "attacks/settings.py", "language/features.py",
     "dassl/config/*.py", "datasets/*.py", "plugins/*.py", "trainers/*.py",
 )  # fmt: skip
 
@@ -64,7 +66,8 @@ class View:
 
 
 class Known:
-    """defaults: {dotted key: default}. own: {method: the keys that it declares; None: a plain Dassl trainer}.
+    """defaults: {dotted key: default}. domains: {dotted key: what it may hold}. own: {method: the keys that it
+    declares; None: a plain Dassl trainer}.
 
     architecture: {method: keys that a test takes from the checkpoint}. no_effect: keys that change no number.
     variants: {name: [method, config pairs]}, such as PTNL-GCE. noise_types, swaps, attacks: names.
@@ -78,6 +81,7 @@ class Known:
     def __init__(self, data: dict, file: Path) -> None:
         self._data, self._file, self._new = data, file, False
         self.defaults: dict[str, object] = data["defaults"]
+        self.domains = {key: Domain.from_data(each) for key, each in data["domains"].items()}
         self.own: dict[str, list[str] | None] = data["own"]
         self.architecture: dict[str, list[str]] = data["architecture"]
         self.no_effect = frozenset(data["no_effect"])
@@ -178,6 +182,7 @@ def _ask(plugins: Sequence[str], plugin_cfg: Sequence[str]) -> dict:
     from plugins.loading import load_plugins
     from plugins.names import plain
     from plugins.origin import brought_by, is_plugin, root_of
+    from runs.config_domains import domains_of
     from runs.settings import NO_EFFECT, foreign_keys
 
     from .noise_plan import NAMED
@@ -208,6 +213,7 @@ def _ask(plugins: Sequence[str], plugin_cfg: Sequence[str]) -> dict:
     ]
     found = {
         "defaults": leaves(cfg),
+        "domains": {key: domain.to_data() for key, domain in domains_of("CoOp").items()},
         "own": {name: None if keys is None else list(keys) for name, keys in own.items()},
         "architecture": {name: list(getattr(method, "architecture", ())) for name, method in methods.items()},
         "no_effect": sorted(NO_EFFECT),

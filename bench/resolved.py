@@ -13,17 +13,18 @@ from argparse import Namespace
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-import yaml
 from yacs.config import CfgNode
 
 from dassl.config import add_keys
+from dassl.config.allowed import OPEN
 from dassl.utils import InputError
 from plugins.names import OURS, plain
-from runs.config import merge_file, merge_pairs
+from runs.config import merge_pairs
+from runs.noise_check import check_noise
+from runs.yaml_file import read_leaves
 
-from .known import ROOT, Known
+from .known import ROOT, Known, View
 
-LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # the same, quicker
 SEED, MODEL = "\x01seed\x01", "\x01model\x01"  # stand for what differs between runs of one kind
 _SEED, _MODEL = json.dumps(SEED), json.dumps(MODEL)
 OLDER = ("DATASET.NOISE_TYPE", "DATASET.NOISE_RATE", "DATASET.NOISE_LABEL", "DATASET.NUM_FP")
@@ -85,6 +86,12 @@ class Resolver:
         self.known = known
         self._scratch = CfgNode()
         add_keys(self._scratch, known.defaults)
+        # Methods of plugins may read keys of ours in their own way; train.py knows which method a value is for.
+        self._domains = {
+            key: domain
+            for key, domain in known.domains.items()
+            if not known.from_plugins or not (key.startswith("TRAINER.") or key in OPEN or key == "TASK")
+        }
         self._values: dict[tuple[str, str], object] = {}
         self._files: dict[str, dict[str, object]] = {}
         self._resolved: dict[tuple, Resolved] = {}
@@ -102,7 +109,7 @@ class Resolver:
     def value(self, key: str, value: object, where: str) -> object:
         """As the key's type has it. Raises InputError for unknown keys and other types."""
         if (place := (key, repr(value))) not in self._values:
-            merge_pairs(self._scratch, [key, value], where)
+            merge_pairs(self._scratch, [key, value], where, self._domains)
             *path, leaf = key.split(".")
             node = functools.reduce(lambda node, part: node[part], path, self._scratch)
             self._values[place] = json.loads(json.dumps(node[leaf]))
@@ -115,17 +122,14 @@ class Resolver:
     def file(self, path: str) -> dict[str, object]:
         """{dotted key: value} of a YAML file, seen from the project's folder."""
         if path not in self._files:
-            try:
-                leaves = _leaves(yaml.load((ROOT / path).read_text(encoding="utf-8"), LOADER) or {})
-            except (OSError, ValueError, AttributeError, yaml.YAMLError):
-                merge_file(self._scratch.clone(), str(ROOT / path))  # says what is wrong
-                raise
+            leaves = read_leaves(ROOT / path)
             self._files[path] = {key: self.value(key, value, path) for key, value in leaves}
         return self._files[path]
 
     def _resolve(self, a: Arguments, trained: Resolved | None, evaluation: str, where: str) -> Resolved:
         default = values = self.known.defaults | self.known.plugin_values.get(a.trainer, {})
-        values |= {**self.file(a.dataset_file), **self.file(a.config_file)}
+        files = {**self.file(a.dataset_file), **self.file(a.config_file)}
+        values |= files
         given = self.pairs(a.opts, where)
         values["TRAINER.NAME"] = a.trainer
         values |= given
@@ -140,6 +144,7 @@ class Resolver:
         values |= self._taken_over(a, values, default)
         if older := [key for key in OLDER if values[key] != self.known.defaults[key]]:
             raise InputError(f"{older[0]} in {where} is an older spelling; give DATASET.NOISE.TYPE and RATE.")
+        check_noise(View(values, self.known.nodes).DATASET.NOISE, files.keys() | given.keys())
         if trained:
             values |= trained.architecture
         left_out = self._unused(values, where)
@@ -198,11 +203,3 @@ class Resolver:
         """The keys that identify a run of the method on a dataset (its registered name)."""
         foreign = {*self.known.foreign.get(method, ())} - {*self.known.dataset_keys.get(dataset, ())}
         return tuple(key for key in self.known.defaults if key not in self.known.no_effect and key not in foreign)
-
-
-def _leaves(tree: dict, prefix: str = "") -> list[tuple[str, object]]:
-    found = []
-    for name, value in tree.items():
-        key = f"{prefix}{name}"
-        found += _leaves(value, f"{key}.") if isinstance(value, dict) else [(key, value)]
-    return found

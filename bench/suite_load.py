@@ -8,8 +8,8 @@ import yaml
 
 from dassl.utils import InputError
 from plugins.names import from_folder
+from runs.yaml_file import LOADER
 
-from .resolved import LOADER
 from .suite_values import kind
 
 

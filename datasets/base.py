@@ -7,6 +7,7 @@ import os
 from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
+from dassl.config.domains import Domain
 from dassl.data.datasets import DatasetBase, Datum
 from dassl.data.datasets.build import WRAPPERS
 from dassl.utils import InputError, MissingFileError, seeded
@@ -76,6 +77,7 @@ class SplitDataset(DatasetBase):
     # made wrong); NUM_SHOTS and SUBSAMPLE_CLASSES are ignored. `train_on` says what to train on.
     test_only: bool = False
     config_defaults: ClassVar[Mapping[str, object]] = {}  # the dataset's own config keys: dotted name -> default
+    config_domains: ClassVar[Mapping[str, Domain]] = {}  # what they may hold
 
     def __init__(self, cfg) -> None:
         self.cfg = cfg

@@ -6,6 +6,7 @@ import logging
 import os
 from collections.abc import Mapping
 
+from dassl.config.domains import OPTIONAL
 from dassl.data.datasets import DATASET_REGISTRY, Datum
 from dassl.utils import InputError, MissingFileError, seeded
 
@@ -36,6 +37,7 @@ class Folder(SplitDataset):
         "DATASET.FOLDER.SPLIT_FILE": "",  # under PATH, or absolute; as split_zhou_*.json
         "DATASET.FOLDER.CLASSNAMES": "",  # under PATH, or absolute; lines "folder class name"
     }
+    config_domains = dict.fromkeys(config_defaults, OPTIONAL)
 
     def locate(self, cfg) -> str:
         root = os.path.abspath(os.path.expanduser(cfg.DATASET.ROOT))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 
+from dassl.config.domains import choice
 from dassl.data.datasets import DATASET_REGISTRY, Datum
 from dassl.utils import InputError
 
@@ -37,6 +38,7 @@ class Food101N(SplitDataset):
     sizes = (101, 310009, 0, 30300)
     real_noise = True  # see datasets/real_noise.py
     config_defaults = {"DATASET.FOOD101N.TEST": "coop"}
+    config_domains = {"DATASET.FOOD101N.TEST": choice("coop", "official")}
 
     def load_items(self) -> tuple[list[Datum], list[Datum], list[Datum]]:
         self.require_images()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 
 from dassl.config import add_keys
+from dassl.config.domains import FLAG, OPTIONAL, POSITIVE, SEED, choice, number, whole
 from dassl.utils import InputError
 
 from .noise_models import LABEL_MODELS
@@ -32,7 +33,33 @@ CONFIG_DEFAULTS = {
     "TRAIN.WATCH_EVERY": -1,  # epochs between points of the memorisation curves; 0: none; negative: the method's, or 1
     "TRAINER.FILTER": "",  # cleanlab: items whose labels look wrong to zero-shot CLIP are not trained on
 }
-ALIASES = {"sym": "sym_other", "symmetric": "sym_other", "asym": "pair_next", "pair": "pair_next", "idn": "idn"}
+ALIASES = {
+    "sym": "sym_other",
+    "symmetric": "sym_other",
+    "asym": "pair_next",
+    "pair": "pair_next",
+    "pairflip": "pair_next",
+    "idn": "idn",
+}
+
+
+RATE = number(0, below=1)
+CONFIG_DOMAINS = {
+    N + "TYPE": choice("", *TYPES),
+    N + "RATE": RATE,
+    N + "SEED": SEED,
+    N + "MANIFEST": OPTIONAL,
+    N + "VAL": FLAG,
+    N + "IDN.FEATURE": choice("pixel64", "clip_vitb32"),
+    N + "IDN.STD": POSITIVE,
+    N + "IDN.TEMP": POSITIVE,
+    "DATASET.NOISE_LABEL": FLAG,
+    "DATASET.NOISE_TYPE": choice("", *ALIASES, *TYPES),
+    "DATASET.NOISE_RATE": RATE,
+    "DATASET.NUM_FP": whole(0),
+    "TRAIN.WATCH_EVERY": whole(),
+    "TRAINER.FILTER": choice("", "cleanlab"),
+}
 
 
 def add_noise_defaults(cfg) -> None:
@@ -43,19 +70,31 @@ def add_noise_defaults(cfg) -> None:
 def take_aliases(cfg) -> None:
     """NOISE_TYPE, NOISE_RATE, NOISE_LABEL and NUM_FP become DATASET.NOISE.*, with a line that says to what.
 
-    Raises InputError where both spellings are given, and for an unknown type.
+    Raises InputError where noise is given twice, or asked for and forbidden, and for a count of wrong images that is
+    none of the shots.
     """
     dataset, noise = cfg.DATASET, cfg.DATASET.NOISE
     given = dataset.NOISE_TYPE or dataset.NOISE_RATE or dataset.NUM_FP
+    made = noise.TYPE or noise.RATE or noise.MANIFEST
+    if made and not dataset.NOISE_LABEL:
+        raise InputError(
+            "DATASET.NOISE_LABEL is False, which stands for clean labels, but DATASET.NOISE.* asks for wrong ones; "
+            "leave one of the two out."
+        )
     if not given or not dataset.NOISE_LABEL:
         dataset.NOISE_TYPE, dataset.NOISE_RATE, dataset.NUM_FP, dataset.NOISE_LABEL = "", 0.0, 0, True
         return
-    if noise.TYPE or noise.RATE or noise.MANIFEST:
+    if made:
         raise InputError("Label noise is given twice, as DATASET.NOISE.* and in the older spelling; leave one out.")
     if dataset.NUM_FP:
-        if dataset.NUM_SHOTS < 1:
-            raise InputError("DATASET.NUM_FP counts wrong images among DATASET.NUM_SHOTS; give that too.")
-        pair = dataset.NOISE_TYPE in ("asym", "pair", "pairflip")
+        if dataset.NOISE_RATE:
+            raise InputError("DATASET.NUM_FP and DATASET.NOISE_RATE both say how many labels are wrong; leave one out.")
+        if not dataset.NUM_FP < dataset.NUM_SHOTS:
+            raise InputError(
+                f"DATASET.NUM_FP is {dataset.NUM_FP}, but counts wrong images among the DATASET.NUM_SHOTS of a class, "
+                f"here {dataset.NUM_SHOTS}, of which some must be right; set both."
+            )
+        pair = ALIASES.get(dataset.NOISE_TYPE, "") == "pair_next"
         noise.TYPE, noise.RATE = SWAPS[pair], dataset.NUM_FP / dataset.NUM_SHOTS
     else:
         kind = dataset.NOISE_TYPE or "sym"

@@ -15,11 +15,12 @@ from functools import partial
 
 import numpy as np
 
+from dassl.config.domains import check_value
 from dassl.data.datasets import Datum
 from dassl.data.datasets.build import WRAPPERS
 from dassl.utils import InputError, base_seed
 
-from .noise_config import SWAPS, TYPES, add_noise_defaults, take_aliases
+from .noise_config import CONFIG_DEFAULTS, CONFIG_DOMAINS, SWAPS, TYPES, N, add_noise_defaults, take_aliases
 from .noise_features import class_similarity, image_features
 from .noise_manifest import REAL, Manifest, NoisyItem, check_fits, read_manifest
 from .noise_models import LABEL_MODELS, noise_generator, repeating_swap_plan, swap_plan
@@ -43,6 +44,7 @@ def add_noise(cfg, dataset):
     made = bool(noise.TYPE or noise.MANIFEST)
     if noise.get("VAL", False) and not made:
         raise InputError("DATASET.NOISE.VAL is True, but there is no noise; set DATASET.NOISE.TYPE and RATE too.")
+    warn_of_idle(noise)
     if not made and not has_real_noise(dataset):
         return dataset
     folder = getattr(dataset, "image_dir", "") or os.path.commonpath([i.impath for i in dataset.train_x])
@@ -69,6 +71,16 @@ def add_noise(cfg, dataset):
     dataset.noise = {**manifest.noise, "sha256": manifest.sha256, **{k: stats[k] for k in ("flipped", "realised_rate")}}
     _log(manifest, stats)
     return dataset
+
+
+def warn_of_idle(noise) -> None:
+    """A warning for settings that do not reach the noise: a seed without a type, IDN.* of another type."""
+    idle = [] if noise.TYPE else [N + "SEED"]
+    idle += [] if noise.TYPE == "idn" else [key for key in CONFIG_DEFAULTS if key.startswith(N + "IDN.")]
+    for key in idle:
+        node = noise.get("IDN", {}) if ".IDN." in key else noise
+        if node.get(key.rpartition(".")[2], CONFIG_DEFAULTS[key]) != CONFIG_DEFAULTS[key]:
+            logger.warning("Warning: %s has no effect here; DATASET.NOISE.TYPE is %r", key, noise.TYPE)
 
 
 def _log(manifest: Manifest, stats: dict) -> None:
@@ -103,10 +115,8 @@ def make_manifest(cfg, dataset, folder: str) -> Manifest:
     """The noise of `cfg` on the dataset's clean training list; `folder`: what paths are relative to."""
     check_trainable(cfg.DATASET.NAME, dataset)
     noise, classes = cfg.DATASET.NOISE, len(dataset.classnames)
-    if noise.TYPE not in TYPES:
-        raise InputError(f"DATASET.NOISE.TYPE is {noise.TYPE!r}, but must be one of {', '.join(TYPES)}.")
-    if not 0 <= noise.RATE < 1:
-        raise InputError(f"DATASET.NOISE.RATE is {noise.RATE}, but must be at least 0 and below 1.")
+    for key in ("TYPE", "RATE"):
+        check_value(N + key, noise[key], CONFIG_DOMAINS[N + key])
     if getattr(dataset, "test_only", False):
         raise InputError(f"{cfg.DATASET.NAME} is for testing only: it has no training labels that noise could change.")
     if classes < 2:

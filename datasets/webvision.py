@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 
+from dassl.config.domains import choice
 from dassl.data.datasets import DATASET_REGISTRY, Datum
 from dassl.utils import InputError
 
@@ -36,6 +37,7 @@ class WebVisionMini(SplitDataset):
     sizes = (CLASSES, 65944, 0, 2500)
     real_noise = True  # see datasets/real_noise.py
     config_defaults = {"DATASET.WEBVISION.TEST": "webvision_val"}
+    config_domains = {"DATASET.WEBVISION.TEST": choice(*TESTS)}
 
     def load_items(self) -> tuple[list[Datum], list[Datum], list[Datum]]:
         kind = self.setting("DATASET.WEBVISION.TEST")

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from clipkit import FeatureBank, TextEncoder, frozen_text, long_key, normalize, text_key
 from clipkit.tokens import TOO_LONG, check_length
+from dassl.config.domains import choice
 
 from .cache import TemplateCache
 from .source import MISSING, Source
@@ -25,7 +26,7 @@ CONFIG_DEFAULTS = {
     "LANGUAGE.TOO_LONG": "refuse",  # refuse | truncate: the first 75 tokens, as published code has it
     "LANGUAGE.MISSING": "refuse",  # refuse | stand_in: CLIP's templates, with a warning; they change the numbers
 }
-CHOICES = {"TOO_LONG": TOO_LONG, "MISSING": MISSING}
+CONFIG_DOMAINS = {"LANGUAGE.TOO_LONG": choice(*TOO_LONG), "LANGUAGE.MISSING": choice(*MISSING)}
 REMEDY = "shorten it (python -m language check lists all such), or let it be cut: LANGUAGE.TOO_LONG truncate"
 
 

@@ -13,10 +13,8 @@ from torch.nn import functional as F
 
 from clipkit import InputError, normalize
 from dassl.engine import TRAINER_REGISTRY
-from language.features import CHOICES as LANGUAGE_CHOICES
 
-from .anprompt_config import CHOICES, CONFIG_DEFAULTS, SIM_W_CROSS_DATASET, SIM_W_OF_DATASET
-from .checks import check_choices
+from .anprompt_config import CONFIG_DEFAULTS, CONFIG_DOMAINS, SIM_W_CROSS_DATASET, SIM_W_OF_DATASET
 from .inserted_tokens import InsertedTokens
 from .losses import cosine_distance, kl_divergence, variance_weight
 from .situation import situation
@@ -73,16 +71,13 @@ class ANPrompt(InsertedTokens):
 
     node = "TRAINER.ANPROMPT"
     config_defaults = CONFIG_DEFAULTS
+    config_domains = CONFIG_DOMAINS
     architecture = tuple(f"TRAINER.ANPROMPT.{key}" for key in ("N_TOKENS", "IN_LAYERS", "PROJ_PER_LAYER"))
 
     @classmethod
     def dataset_overrides(cls, cfg) -> dict:
         weight = SIM_W_CROSS_DATASET if cfg.TASK == "CD" else SIM_W_OF_DATASET.get(cfg.DATASET.NAME)
         return {} if weight is None else {f"{cls.node}.SIM_W": weight}
-
-    def check_cfg(self, cfg) -> None:
-        super().check_cfg(cfg)
-        check_choices("LANGUAGE", cfg.LANGUAGE, LANGUAGE_CHOICES)
 
     def build_learner(self) -> PromptLearner:
         cfg = self.method_cfg()
@@ -172,7 +167,6 @@ class ANPrompt(InsertedTokens):
         return self.method_cfg().TEST_LOGITS[situation(self.cfg)]
 
     def _check(self, cfg) -> None:
-        check_choices(self.node, cfg, CHOICES)
         joint = self.text_encoder.embed_dim
         if cfg.NOISE_DIM not in (0, joint):
             raise InputError(

@@ -1,10 +1,14 @@
 """ANPrompt's config keys, and lambda for each dataset. "A1" to "A26" are the entries of docs/anprompt.md."""
 
+from dassl.config.domains import FILLED, NOT_NEGATIVE, SEED, SHARE, choice, list_of, whole
 from language.features import CONFIG_DEFAULTS as LANGUAGE_DEFAULTS
+from language.features import CONFIG_DOMAINS as LANGUAGE_DOMAINS
 
+from .domains import declare
 from .inserted_tokens import REG_WEIGHT_OF_DATASET
 
 N = "TRAINER.ANPROMPT."
+CASES = ("base", "new", "cd_source", "cd_target", "fs")  # see situation.py
 
 CONFIG_DEFAULTS = {
     N + "PREC": "amp",
@@ -43,17 +47,34 @@ CONFIG_DEFAULTS = {
     **LANGUAGE_DEFAULTS,
 }
 
-CHOICES = {
-    "ROBUST_LOGITS": ("fv_fw", "rep", "none"),
-    "CE_MODE": ("fused", "separate"),
-    "NRVPP_PROJ": ("clip", "learned_from_clip", "learned_random"),
-    "WA_REF": ("align", "robust"),
-    "WA_DIRECTION": ("ref_to_w", "w_to_ref"),
-    "GAMMA_POWER": (1, 2),
-    "KMEANS_SET": ("base", "all"),
-    "SAMPLE_MODE": ("per_class", "shared_index"),
-    "RESAMPLE": ("once", "epoch", "step"),
-}
+CONFIG_DOMAINS = declare(
+    CONFIG_DEFAULTS,
+    {
+        "N_TOKENS": whole(1),
+        "NOISE_DIM": whole(0),
+        "IN_LAYERS": list_of(whole(1), fewest=1),
+        "THETA": SHARE,
+        "ALPHA": NOT_NEGATIVE,
+        "EPS": NOT_NEGATIVE,
+        "SIM_W": NOT_NEGATIVE,
+        "WA_W": NOT_NEGATIVE,
+        "WA_REF": choice("align", "robust"),
+        "WA_DIRECTION": choice("ref_to_w", "w_to_ref"),
+        "GAMMA_POWER": choice(1, 2),
+        "EPS0": NOT_NEGATIVE,
+        "ROBUST_LOGITS": choice("fv_fw", "rep", "none"),
+        "CE_MODE": choice("fused", "separate"),
+        "NRVPP_PROJ": choice("clip", "learned_from_clip", "learned_random"),
+        "KMEANS_SET": choice("base", "all"),
+        "KMEANS_SEED": SEED,
+        "CACHE_MAIN": FILLED,
+        "CACHE_NOISE": FILLED,
+        "SAMPLE_MODE": choice("per_class", "shared_index"),
+        "RESAMPLE": choice("once", "epoch", "step"),
+        **{f"TEST_LOGITS.{case}": choice("final", "align", "robust") for case in CASES},
+        **LANGUAGE_DOMAINS,
+    },
+)
 
 # lambda of Eq. 3 (A20)
 SIM_W_OF_DATASET = REG_WEIGHT_OF_DATASET | {"EuroSAT": 0.001}

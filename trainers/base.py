@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import functools
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import torch
 from torch import Tensor, nn
 
-from clipkit import FeatureBank, ImageEncoder, TextEncoder, derive_seed, fingerprint, frozen_text, normalize
+from clipkit import FeatureBank, ImageEncoder, InputError, TextEncoder, derive_seed, fingerprint, frozen_text, normalize
+from dassl.config.domains import Domain, check_config
 from dassl.config.shown import trainer_name
 from dassl.engine import TrainerX
 from dassl.engine.asked_split import check_split
@@ -44,6 +45,7 @@ class PromptTrainer(TrainerX):
 
     A method gives:
         config_defaults   {dotted key: default}, its config keys; `PREC` is found at `<node>.PREC`
+        config_domains    {dotted key: Domain}, what they may hold, see `domains.declare`
         node              its config node, such as "TRAINER.COOP"
         build_learner()   a module with the learnable tensors only (or None: nothing is trained)
         encode_text()     [C, d] normalised text features of `self.classnames` under the current prompts
@@ -54,6 +56,7 @@ class PromptTrainer(TrainerX):
     node = "TRAINER"
     registered_name = "prompt_learner"  # folder of the checkpoints
     config_defaults: dict = {}
+    config_domains: Mapping[str, Domain] = {}  # what these keys may hold
     frozen_image_encoder = True  # True: test image features are shared through the feature bank
     # Config keys that shape the learner: they travel in the checkpoint, and a test takes them from there.
     architecture: tuple[str, ...] = ()
@@ -67,6 +70,11 @@ class PromptTrainer(TrainerX):
     def dataset_overrides(cls, cfg) -> dict:
         """{dotted key: value} for this dataset; they come after the YAML files, before the command line's pairs."""
         return {}
+
+    def check_cfg(self, cfg) -> None:
+        check_config(cfg, self.config_domains)
+        if cfg.INPUT.NO_TRANSFORM:
+            raise InputError("INPUT.NO_TRANSFORM is True, but CLIP reads tensors, not pictures; leave it False.")
 
     # ------------------------------------------------------------------ building
 

@@ -2,16 +2,7 @@
 
 from __future__ import annotations
 
-from yacs.config import CfgNode
-
 from clipkit import InputError
-
-
-def check_choices(node: str, cfg: CfgNode, choices: dict[str, tuple]) -> None:
-    """Raises InputError when a key of the config node `cfg`, called `node`, is none of its choices."""
-    for key, allowed in choices.items():
-        if cfg[key] not in allowed:
-            raise InputError(f"{node}.{key} is {cfg[key]!r}, but must be one of {', '.join(map(str, allowed))}.")
 
 
 def check_blocks(key: str, blocks: list[int], depth: int, backbone: str) -> None:

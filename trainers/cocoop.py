@@ -8,11 +8,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from clipkit import ContextPrompts, InputError, SplitText, normalize
+from clipkit import ContextPrompts, SplitText, normalize
+from dassl.config.domains import whole
 from dassl.engine import TRAINER_REGISTRY
 
 from .base import PromptTrainer
 from .context import context_words, start_context
+from .domains import declare
 
 
 class PromptLearner(nn.Module):
@@ -46,14 +48,13 @@ class CoCoOp(PromptTrainer):
         "TRAINER.COCOOP.PREC": "fp16",
         "TRAINER.COCOOP.TOKEN_BUDGET": 16384,
     }
+    config_domains = declare(config_defaults, {"TOKEN_BUDGET": whole(1)})
     architecture = ("TRAINER.COCOOP.N_CTX", "TRAINER.COCOOP.CTX_INIT")
 
     def build_learner(self) -> PromptLearner:
         cfg = self.method_cfg()
         words = context_words(cfg.CTX_INIT)
         n_ctx = len(words.split()) if words else cfg.N_CTX
-        if n_ctx < 1 or cfg.TOKEN_BUDGET < 1:
-            raise InputError(f"{self.node}.N_CTX and {self.node}.TOKEN_BUDGET must be 1 or more.")
         prompts, ctx = start_context(self.clip, self.classnames, n_ctx, words)
         return PromptLearner(ctx, prompts, self.image_encoder.embed_dim)
 

@@ -5,13 +5,15 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from clipkit import ContextPrompts, InputError, normalize
+from clipkit import ContextPrompts, normalize
+from dassl.config.domains import check_value, choice
 from dassl.engine import TRAINER_REGISTRY
 
 from .base import PromptTrainer
-from .checks import check_choices
 from .context import context_words, start_context
+from .domains import declare
 from .robust_losses import DEFAULTS as LOSS_DEFAULTS
+from .robust_losses import DOMAINS as LOSS_DOMAINS
 from .robust_losses import LOSSES, robust_loss
 
 
@@ -41,19 +43,18 @@ class CoOp(PromptTrainer):
         "TRAINER.COOP.CLASS_TOKEN_POSITION": "end",
         **LOSS_DEFAULTS,
     }
+    config_domains = declare(config_defaults, LOSS_DOMAINS)
     losses = LOSSES  # what LOSS.NAME may say
     architecture = tuple(f"TRAINER.COOP.{key}" for key in ("N_CTX", "CSC", "CTX_INIT", "CLASS_TOKEN_POSITION"))
 
     def check_cfg(self, cfg) -> None:
         super().check_cfg(cfg)
-        check_choices("LOSS", cfg.LOSS, {"NAME": ("", *self.losses)})
+        check_value("LOSS.NAME", cfg.LOSS.NAME, choice("", *self.losses))
 
     def build_learner(self) -> PromptLearner:
         cfg = self.method_cfg()
         words = self.words()
         n_ctx = len(words.split()) if words else cfg.N_CTX
-        if n_ctx < 1:
-            raise InputError(f"{self.node}.N_CTX is {n_ctx}, but a prompt needs at least one context token.")
         position, n_cls = cfg.CLASS_TOKEN_POSITION, len(self.classnames)
         prompts, ctx = start_context(self.clip, self.classnames, n_ctx, words, position=position)
         if cfg.CSC:

@@ -9,13 +9,14 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from clipkit import ContextPrompts, InputError, derive_seed, normalize
+from dassl.config.domains import FILLED, NOT_NEGATIVE, choice, whole
 from dassl.engine import TRAINER_REGISTRY
 from language import source_for
-from language.features import CHOICES as LANGUAGE_CHOICES
 from language.features import CONFIG_DEFAULTS as LANGUAGE_DEFAULTS
+from language.features import CONFIG_DOMAINS as LANGUAGE_DOMAINS
 from language.features import SentenceFeatures
 
-from .checks import check_choices
+from .domains import declare
 from .losses import cosine_distance
 from .maple import MaPLe, MultiModalPromptLearner, PromptLearner
 
@@ -74,9 +75,19 @@ class CoPrompt(MaPLe):
         "TRAINER.CoPrompt.PROMPT_DEPTH": 9,
         "TRAINER.CoPrompt.CACHE": "coprompt",  # source of the sentences: main/coprompt, noise/hpt, or a file
         "TRAINER.W": 1.0,  # lambda; the published value of a dataset where there is one
-        "TRAINER.DISTILL": "cosine",  # cosine | mse
+        "TRAINER.DISTILL": "cosine",
         **LANGUAGE_DEFAULTS,
     }
+    config_domains = declare(
+        config_defaults,
+        {
+            "PROMPT_DEPTH": whole(1),
+            "CACHE": FILLED,
+            "TRAINER.W": NOT_NEGATIVE,
+            "TRAINER.DISTILL": choice("cosine", "mse"),
+            **LANGUAGE_DOMAINS,
+        },
+    )
     architecture = tuple(f"TRAINER.CoPrompt.{key}" for key in ("N_CTX", "CTX_INIT", "PROMPT_DEPTH"))
 
     @classmethod
@@ -90,10 +101,6 @@ class CoPrompt(MaPLe):
             "TRAINER.W": weight,
             "OPTIM.MAX_EPOCH": epochs,
         }
-
-    def check_cfg(self, cfg) -> None:
-        check_choices("TRAINER", cfg.TRAINER, {"DISTILL": ("cosine", "mse")})
-        check_choices("LANGUAGE", cfg.LANGUAGE, LANGUAGE_CHOICES)
 
     def build_learner(self) -> CoPromptLearner:
         return CoPromptLearner(self.build_prompts(), self.text_encoder.embed_dim)

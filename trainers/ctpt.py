@@ -5,9 +5,10 @@ from __future__ import annotations
 
 from torch import Tensor
 
+from dassl.config.domains import number
 from dassl.engine import TRAINER_REGISTRY
 
-from .test_time_config import DEFAULTS
+from .test_time_config import DEFAULTS, DOMAINS
 from .tpt import TPT
 
 LAMBDA = "TRAINER.CTPT.LAMBDA"
@@ -22,6 +23,7 @@ class CTPT(TPT):
     """
 
     config_defaults = {**DEFAULTS, LAMBDA: 50.0}
+    config_domains = {**DOMAINS, LAMBDA: number()}
 
     @classmethod
     def dataset_overrides(cls, cfg) -> dict:

@@ -10,23 +10,33 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from clipkit import ContextPrompts, InputError, derive_seed, normalize
+from dassl.config.domains import NOT_NEGATIVE, SHARE, choice, number, whole
 from dassl.engine import TRAINER_REGISTRY
 
 from .base import PromptTrainer
-from .checks import check_choices
 from .context import context_words, start_context
 from .derangement import derangement
+from .domains import declare
 
 N = "TRAINER.DPSEP."
-CHOICES = {
-    "SEP_SIGN": ("printed", "intent"),
-    "SEP_FORM": ("dist", "label"),
-    "DELTA_SHAPE": ("elementwise", "scalar"),
-    "PI_MODE": ("iter", "epoch", "fixed", "shift"),
-    "SIM_NORM": ("class", "pair"),
-    "MC_SIM": ("prob", "cosine"),
-    "REDUCTION": ("mean", "sum"),
-    "INFER": ("pos", "pos_minus_neg"),
+OWN = {
+    "N_CTX_NEG": whole(0),
+    "MU_POS": number(),
+    "MU_NEG": number(),
+    "ALPHA_MIN": SHARE,
+    "BETA": NOT_NEGATIVE,
+    "SEP_LAMBDA": NOT_NEGATIVE,
+    "SEP_SIGMA": NOT_NEGATIVE,
+    "SEP_SIGN": choice("printed", "intent"),
+    "SEP_FORM": choice("dist", "label"),
+    "DELTA_SHAPE": choice("elementwise", "scalar"),
+    "PI_MODE": choice("iter", "epoch", "fixed", "shift"),
+    "SIM_SCALE": NOT_NEGATIVE,
+    "SIM_NORM": choice("class", "pair"),
+    "MC_SIM": choice("prob", "cosine"),
+    "REDUCTION": choice("mean", "sum"),
+    "PAR_WEIGHT": NOT_NEGATIVE,
+    "INFER": choice("pos", "pos_minus_neg"),
 }
 LOG_FLOOR = -13.815510558  # log 1e-6: where the perturbation's part of log p is cut
 
@@ -76,10 +86,8 @@ class DPSEP(PromptTrainer):
         N + "USE_SEP": True,
         N + "INFER": "pos",
     }
+    config_domains = declare(config_defaults, OWN)
     architecture = tuple(N + key for key in ("N_CTX", "N_CTX_NEG", "CTX_INIT"))
-
-    def check_cfg(self, cfg) -> None:
-        check_choices("TRAINER.DPSEP", cfg.TRAINER.DPSEP, CHOICES)
 
     def build_learner(self) -> PromptLearner:
         cfg = self.method_cfg()

@@ -5,12 +5,14 @@ from __future__ import annotations
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from clipkit import ContextPrompts, DeepPrompts, InputError, normalize
+from clipkit import ContextPrompts, DeepPrompts, normalize
+from dassl.config.domains import whole
 from dassl.engine import TRAINER_REGISTRY
 
 from .base import PromptTrainer
 from .checks import check_depth, check_vit
 from .context import context_words, start_context
+from .domains import declare
 
 
 class PromptLearner(nn.Module):
@@ -30,6 +32,15 @@ class VLPromptLearner(nn.Module):
         self.prompt_learner, self.image_encoder, self.text_encoder = prompt_learner, image_encoder, text_encoder
 
 
+# Without prompts in the image tower its depth does not count.
+PROMPT_SIZES = {
+    "N_CTX_VISION": whole(0),
+    "N_CTX_TEXT": whole(1),
+    "PROMPT_DEPTH_VISION": whole(0),
+    "PROMPT_DEPTH_TEXT": whole(1),
+}
+
+
 @TRAINER_REGISTRY.register()
 class IVLP(PromptTrainer):
     """Deep prompts in both towers. Language-only: `N_CTX_VISION 0`, which also runs on a ResNet."""
@@ -44,6 +55,7 @@ class IVLP(PromptTrainer):
         "TRAINER.IVLP.PROMPT_DEPTH_VISION": 12,
         "TRAINER.IVLP.PROMPT_DEPTH_TEXT": 12,
     }
+    config_domains = declare(config_defaults, PROMPT_SIZES)
     architecture = tuple(f"TRAINER.IVLP.{key.rpartition('.')[2]}" for key in config_defaults if "PREC" not in key)
 
     @classmethod
@@ -58,8 +70,6 @@ class IVLP(PromptTrainer):
             check_vit(self, "puts tokens into the image tower (N_CTX_VISION 0 is its language-only form)")
             check_depth(f"{self.node}.PROMPT_DEPTH_VISION", visual_depth, self.image_encoder.depth)
         check_depth(f"{self.node}.PROMPT_DEPTH_TEXT", cfg.PROMPT_DEPTH_TEXT, self.text_encoder.depth)
-        if cfg.N_CTX_TEXT < 1:
-            raise InputError(f"{self.node}.N_CTX_TEXT is {cfg.N_CTX_TEXT}, but a prompt needs at least one token.")
         prompts, ctx = start_context(self.clip, self.classnames, cfg.N_CTX_TEXT, context_words(cfg.CTX_INIT))
         return VLPromptLearner(
             PromptLearner(ctx, prompts),

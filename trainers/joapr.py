@@ -13,13 +13,15 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from clipkit import InputError, derive_seed
+from dassl.config.domains import NOT_NEGATIVE, POSITIVE, choice, whole
 from dassl.engine import TRAINER_REGISTRY
 from dassl.utils import base_seed
 
-from .checks import check_choices
 from .clean_noisy import DecidingTrainer, Decision
 from .coop import CoOp
+from .domains import declare
 from .joapr_settings import published
+from .robust_losses import NAME
 from .two_gaussians import clean_threshold, fit_two_gaussians
 
 logger = logging.getLogger(__name__)
@@ -53,6 +55,19 @@ class JoAPR(DecidingTrainer, CoOp):
         N + "MIX_ALPHA": 0.001,
         "LOSS.NAME": "",
     }
+    config_domains = declare(
+        config_defaults,
+        {
+            "W": whole(0),
+            "ALPHA1": NOT_NEGATIVE,
+            "ALPHA2": NOT_NEGATIVE,
+            "WINDOW": whole(1),
+            "SHARPEN": POSITIVE,
+            "MIX_ALPHA": POSITIVE,
+            "COMPAT": choice("none", "released"),
+            "LOSS.NAME": NAME,
+        },
+    )
     losses = ()
     architecture = tuple(N + key for key in ("N_CTX", "CSC", "CTX_INIT", "CLASS_TOKEN_POSITION"))
 
@@ -64,13 +79,6 @@ class JoAPR(DecidingTrainer, CoOp):
     def check_cfg(self, cfg) -> None:
         super().check_cfg(cfg)
         own = cfg.TRAINER.JOAPR
-        check_choices("TRAINER.JOAPR", own, {"COMPAT": ("none", "released")})
-        for key, least in (("W", 0), ("WINDOW", 1)):
-            if own[key] < least:
-                raise InputError(f"{N}{key} is {own[key]}, but must be at least {least}.")
-        for key in ("SHARPEN", "MIX_ALPHA"):
-            if not own[key] > 0:
-                raise InputError(f"{N}{key} is {own[key]}, but must be above 0.")
         if own.W >= cfg.OPTIM.MAX_EPOCH:
             logger.info("All %d epochs are warm-up: %sW is %d", cfg.OPTIM.MAX_EPOCH, N, own.W)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
+from dassl.config.domains import NOT_NEGATIVE
 from dassl.engine import TRAINER_REGISTRY
 from datasets.templates import custom_template
 
@@ -20,6 +21,7 @@ class KgCoOp(CoOp):
     """
 
     config_defaults = {**CoOp.config_defaults, "TRAINER.COOP.W": 1.0}  # lambda; the published scripts give 8.0
+    config_domains = {**CoOp.config_domains, "TRAINER.COOP.W": NOT_NEGATIVE}
 
     def words(self) -> str:
         return "a photo of a" if super().words() else ""

@@ -9,11 +9,13 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from clipkit import ContextPrompts, normalize
+from dassl.config.domains import whole
 from dassl.engine import TRAINER_REGISTRY
 
 from .base import PromptTrainer
 from .checks import check_depth, check_vit
 from .context import context_words, start_context
+from .domains import declare
 
 
 class PromptLearner(nn.Module):
@@ -64,6 +66,7 @@ class MaPLe(PromptTrainer):
         "TRAINER.MAPLE.PREC": "fp16",
         "TRAINER.MAPLE.PROMPT_DEPTH": 9,
     }
+    config_domains = declare(config_defaults, {"PROMPT_DEPTH": whole(1)})
     architecture = tuple(f"TRAINER.MAPLE.{key}" for key in ("N_CTX", "CTX_INIT", "PROMPT_DEPTH"))
     frozen_image_encoder = False
 

@@ -9,8 +9,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from clipkit import normalize
+from dassl.config.domains import NOT_NEGATIVE, SHARE, list_of, whole
 from dassl.engine import TRAINER_REGISTRY
 
+from .domains import declare
 from .inserted_tokens import REG_WEIGHT_OF_DATASET, InsertedTokens
 from .losses import cosine_distance
 from .situation import situation
@@ -71,6 +73,16 @@ class MMRL(InsertedTokens):
         N + "N_REP_TOKENS": 5,  # K
         N + "PREC": "amp",
     }
+    config_domains = declare(
+        config_defaults,
+        {
+            "ALPHA": SHARE,
+            "REG_WEIGHT": NOT_NEGATIVE,
+            "REP_LAYERS": list_of(whole(1), fewest=1),
+            "REP_DIM": whole(1),
+            "N_REP_TOKENS": whole(1),
+        },
+    )
     architecture = tuple(N + key for key in ("REP_LAYERS", "REP_DIM", "N_REP_TOKENS"))
 
     @classmethod

@@ -8,12 +8,13 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from clipkit import InputError, normalize
+from clipkit import normalize
+from dassl.config.domains import NOT_NEGATIVE, POSITIVE
 from dassl.engine import TRAINER_REGISTRY
 
 from .adaptive_views import attack_seeds, differentiable_views
 from .test_time import TestTimeTrainer
-from .test_time_config import DEFAULTS, TUNING
+from .test_time_config import DEFAULTS, DOMAINS, TUNING
 
 M = "TRAINER.MTA."
 ROUNDS, UPDATES, TOLERANCE = 5, 5, 1e-6
@@ -25,15 +26,11 @@ class MTA(TestTimeTrainer):
 
     unread = TUNING
     config_defaults = {**DEFAULTS, M + "LAMBDA_Q": 4.0, M + "LAMBDA_Y": 0.2}
+    config_domains = {**DOMAINS, M + "LAMBDA_Q": NOT_NEGATIVE, M + "LAMBDA_Y": POSITIVE}
 
     @classmethod
     def mixes(cls, dataset: str) -> bool:
         return False  # crops and flips alone, on every data set
-
-    def check_cfg(self, cfg) -> None:
-        super().check_cfg(cfg)
-        if cfg.TRAINER.MTA.LAMBDA_Y <= 0:
-            raise InputError(f"{M}LAMBDA_Y is {cfg.TRAINER.MTA.LAMBDA_Y}, but must be above 0.")
 
     def from_features(self, f: Tensor) -> Tensor:
         t = self.text_features()

@@ -5,18 +5,17 @@ from __future__ import annotations
 from torch import Tensor
 from torch.nn import functional as F
 
-from clipkit import InputError
+from dassl.config.domains import POSITIVE, choice, number, whole
 from dassl.engine import TRAINER_REGISTRY
 
-from .checks import check_choices
 from .clean_noisy import CleanThenNoisy, Decision
 from .coop import CoOp
+from .domains import declare
 from .prompt_ot import COSTS, ot_decision
 from .released_split import released_decision, released_steps
-from .robust_losses import gce
+from .robust_losses import NAME, gce
 
 N = "TRAINER.NLPROMPT."
-COMPAT = ("none", "released")
 
 
 @TRAINER_REGISTRY.register()
@@ -44,17 +43,20 @@ class NLPrompt(CleanThenNoisy, CoOp):
         N + "COMPAT": "none",  # none | released: split and batches as in the released code, see `released_split`
         "LOSS.NAME": "",
     }
+    config_domains = declare(
+        config_defaults,
+        {
+            "OT_COST": choice(*COSTS),
+            "REG_E": POSITIVE,
+            "CURRICULUM_EPOCH": whole(0),
+            "BEGIN_RATE": number(above=0, most=1),
+            "LOSS_ALL": choice("mae", "ce"),
+            "COMPAT": choice("none", "released"),
+            "LOSS.NAME": NAME,
+        },
+    )
     losses = ()
     architecture = tuple(N + key for key in ("N_CTX", "CSC", "CTX_INIT", "CLASS_TOKEN_POSITION"))
-
-    def check_cfg(self, cfg) -> None:
-        super().check_cfg(cfg)
-        own = cfg.TRAINER.NLPROMPT
-        check_choices("TRAINER.NLPROMPT", own, {"OT_COST": COSTS, "LOSS_ALL": ("mae", "ce"), "COMPAT": COMPAT})
-        if not own.REG_E > 0:
-            raise InputError(f"TRAINER.NLPROMPT.REG_E is {own.REG_E}, but must be above 0.")
-        if not 0 < own.BEGIN_RATE <= 1:
-            raise InputError(f"TRAINER.NLPROMPT.BEGIN_RATE is {own.BEGIN_RATE}, but must lie above 0 and be at most 1.")
 
     def decide(self) -> Decision | None:
         """PromptOT. The score of an item is the share of its mass that the plan moves to the observed label."""

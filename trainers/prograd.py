@@ -8,12 +8,15 @@ from torch.nn import functional as F
 
 from clipkit import ContextPrompts, InputError
 from clipkit.tokens import token_count
+from dassl.config.domains import NOT_NEGATIVE, POSITIVE
 from dassl.engine import TRAINER_REGISTRY
 from dassl.engine.gradients import without_conflict
 from datasets.templates import custom_template
 
 from .context import context_words, start_context
 from .coop import CoOp, PromptLearner
+from .domains import declare
+from .robust_losses import NAME
 
 
 @TRAINER_REGISTRY.register()
@@ -40,6 +43,10 @@ class ProGrad(CoOp):
         "LOSS.T": 1.0,
         "LOSS.LAMBDA": 1.0,
     }
+    config_domains = declare(
+        config_defaults,
+        {"T": POSITIVE, "LAMBDA": NOT_NEGATIVE, "LOSS.NAME": NAME, "LOSS.T": POSITIVE, "LOSS.LAMBDA": NOT_NEGATIVE},
+    )
     losses = ("prograd",)
     architecture = tuple(f"TRAINER.PROGRAD.{key}" for key in ("N_CTX", "CTX_INIT", "WORD_COUNT_INIT"))
 
@@ -48,8 +55,6 @@ class ProGrad(CoOp):
         template = custom_template(self.cfg.DATASET.NAME, "prograd")
         self.w = self.frozen_text([template.format(name) for name in self.classnames])
         cfg = self.method_cfg()
-        if cfg.N_CTX < 1:
-            raise InputError(f"{self.node}.N_CTX is {cfg.N_CTX}, but a prompt needs at least one context token.")
         words = template.partition("{}")[0].strip() if context_words(cfg.CTX_INIT) else ""
         prompts, ctx = self._from_template(words) if words else start_context(self.clip, self.classnames, cfg.N_CTX, "")
         return PromptLearner(ctx, prompts)

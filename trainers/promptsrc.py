@@ -6,11 +6,13 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from clipkit import InputError, normalize
+from dassl.config.domains import NOT_NEGATIVE, POSITIVE, number
 from dassl.engine import TRAINER_REGISTRY
 from datasets.templates import FULL80
 
 from .aggregation import GaussianAggregation, gaussian_weights
-from .ivlp import IVLP, VLPromptLearner
+from .domains import declare
+from .ivlp import IVLP, PROMPT_SIZES, VLPromptLearner
 
 N = "TRAINER.PROMPTSRC."
 # (mean, std) of the aggregation for few-shot training; the other datasets have (45, 5)
@@ -39,6 +41,12 @@ class PromptSRC(IVLP):
         N + "GPA_MEAN": 15.0,
         N + "GPA_STD": 1.0,
     }
+    config_domains = declare(
+        config_defaults,
+        PROMPT_SIZES
+        | {"TEXT_LOSS_WEIGHT": NOT_NEGATIVE, "IMAGE_LOSS_WEIGHT": NOT_NEGATIVE}
+        | {"GPA_MEAN": number(), "GPA_STD": POSITIVE},
+    )
     architecture = tuple(N + key.rpartition(".")[2] for key in IVLP.architecture)
 
     @classmethod
@@ -59,8 +67,6 @@ class PromptSRC(IVLP):
     def build_model(self) -> None:
         super().build_model()
         cfg = self.method_cfg()
-        if cfg.GPA_STD <= 0:
-            raise InputError(f"{self.node}.GPA_STD is {cfg.GPA_STD}, but must be above 0.")
         weights = gaussian_weights(self.cfg.OPTIM.MAX_EPOCH, cfg.GPA_MEAN, cfg.GPA_STD)
         self.aggregation = GaussianAggregation(self.model, weights)
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from torch import Tensor
 
+from dassl.config.domains import choice
 from dassl.engine import TRAINER_REGISTRY
 
-from .checks import check_choices
 from .coop import CoOp
-from .robust_losses import gce, robust_loss
+from .domains import declare
+from .robust_losses import NAME, Q, gce, robust_loss
 
 N = "TRAINER.PTNL."
 
@@ -28,12 +29,9 @@ class PTNL(CoOp):
         N + "GCE_Q": 0.5,
         "LOSS.NAME": "",
     }
+    config_domains = declare(config_defaults, {"LOSS": choice("ce", "gce"), "GCE_Q": Q, "LOSS.NAME": NAME})
     losses = ()
     architecture = tuple(N + key for key in ("N_CTX", "CSC", "CTX_INIT", "CLASS_TOKEN_POSITION"))
-
-    def check_cfg(self, cfg) -> None:
-        super().check_cfg(cfg)
-        check_choices("TRAINER.PTNL", cfg.TRAINER.PTNL, {"LOSS": ("ce", "gce")})
 
     def classification_loss(self, logits: Tensor, label: Tensor) -> dict[str, Tensor]:
         cfg = self.method_cfg()

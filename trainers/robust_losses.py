@@ -6,6 +6,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from dassl.config.domains import NOT_NEGATIVE, SHARE, choice, number
+
 LOG_ZERO = -4.0  # stands for log 0 in the reverse cross-entropy (Wang et al., ICCV 2019)
 
 
@@ -51,6 +53,16 @@ DEFAULTS = {
     "LOSS.SCE_BETA": 1.0,
     "LOSS.BOOTSTRAP_BETA": 0.95,
     "LOSS.PENALTY_BETA": 0.1,
+}
+Q = number(above=0, most=1)
+NAME = choice("", *LOSSES, "prograd")  # a method may know fewer: see its `losses`
+DOMAINS = {
+    "LOSS.NAME": NAME,
+    "LOSS.GCE_Q": Q,
+    "LOSS.SCE_ALPHA": NOT_NEGATIVE,
+    "LOSS.SCE_BETA": NOT_NEGATIVE,
+    "LOSS.BOOTSTRAP_BETA": SHARE,
+    "LOSS.PENALTY_BETA": NOT_NEGATIVE,
 }
 
 

@@ -11,19 +11,20 @@ import torch
 from torch import Tensor
 
 from clipkit import InputError, derive_seed, normalize
+from dassl.config.domains import NOT_NEGATIVE, OPTIONAL, SEED, choice, whole
 from dassl.config.shown import data_name
 from dassl.engine import TRAINER_REGISTRY
 from datasets.templates import template_set
-from language.features import CHOICES as LANGUAGE_CHOICES
 from language.features import CONFIG_DEFAULTS as LANGUAGE_DEFAULTS
+from language.features import CONFIG_DOMAINS as LANGUAGE_DOMAINS
 from language.features import name_similarities
 from language.novel import load_novel, overlap
 
 from .anprompt import ANPrompt
 from .base import PromptTrainer
-from .checks import check_choices
 from .coop import CoOp
 from .coprompt import CoPrompt
+from .domains import declare
 from .kgcoop import KgCoOp
 from .maple import MaPLe
 from .precision import autocast
@@ -48,11 +49,22 @@ DEFAULTS = LANGUAGE_DEFAULTS | {
     N + "SEED": -1,  # of novel names and index sets; negative: the run's
     N + "CHUNK": 0,  # novel names whose activations are in memory at a time; 0: all, in one batch with the classes
 }
-CHOICES = {
-    "NOVEL_SOURCE": ("llm", "file", "wordnet", "oracle"),
-    "TEMPLATES": ("select+custom", "select", "full80", "custom"),
-    "DIRECTION": ("target_to_learned", "learned_to_target"),
-}
+DOMAINS = declare(
+    DEFAULTS,
+    {
+        "LAMBDA": NOT_NEGATIVE,
+        "NOVEL_SOURCE": choice("llm", "file", "wordnet", "oracle"),
+        "NOVEL_FILE": OPTIONAL,
+        "NUM_NOVEL": whole(0),
+        "SAMPLE_SIZE": whole(1),
+        "TEMPLATES": choice("select+custom", "select", "full80", "custom"),
+        "TAU": NOT_NEGATIVE,
+        "DIRECTION": choice("target_to_learned", "learned_to_target"),
+        "SEED": SEED,
+        "CHUNK": whole(0),
+        **LANGUAGE_DOMAINS,
+    },
+)
 # lambda where it is not 0.1
 LAMBDA_OF_DATASET = {
     "CoOp": {"DescribableTextures": 0.5, "UCF101": 0.5, "EuroSAT": 0.5, "FGVCAircraft": 0.5},
@@ -79,10 +91,6 @@ class SAR(PromptTrainer):
     def check_cfg(self, cfg) -> None:
         super().check_cfg(cfg)
         sar = cfg.TRAINER.SAR
-        check_choices("TRAINER.SAR", sar, CHOICES)
-        check_choices("LANGUAGE", cfg.LANGUAGE, LANGUAGE_CHOICES)
-        if sar.LAMBDA < 0 or sar.NUM_NOVEL < 0 or sar.CHUNK < 0 or sar.SAMPLE_SIZE < 1:
-            raise InputError("TRAINER.SAR.LAMBDA, NUM_NOVEL and CHUNK must not be negative, SAMPLE_SIZE at least 1.")
         if sar.CHUNK and self.host.backward is not PromptTrainer.backward:
             raise InputError(f"{self.host.__name__} makes its gradient itself, so TRAINER.SAR.CHUNK must be 0 with it.")
         if self.node == "TRAINER.COOP" and cfg.TRAINER.COOP.get("CSC"):
@@ -211,6 +219,7 @@ def with_sar(host: type[PromptTrainer]) -> type[PromptTrainer]:
         "__module__": __name__,
         "host": host,
         "config_defaults": {**host.config_defaults, **DEFAULTS},
+        "config_domains": {**host.config_domains, **DOMAINS},
     }
     return TRAINER_REGISTRY.register()(type(name, (SAR, host), body))
 

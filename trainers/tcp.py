@@ -8,6 +8,7 @@ from clip.model import QuickGELU
 from torch import Tensor, nn
 
 from clipkit import ContextPrompts, normalize
+from dassl.config.domains import NOT_NEGATIVE, SHARE, list_of, whole
 from dassl.engine import TRAINER_REGISTRY
 from datasets.templates import custom_template
 
@@ -53,6 +54,13 @@ class TCP(CoOp):
         "TRAINER.TCP.LAYERS": [9],
         "TRAINER.TCP.WEIGHT": 1.0,
         "TRAINER.TCP.KG_WEIGHT": 8.0,
+    }
+    config_domains = {
+        **CoOp.config_domains,
+        "TRAINER.COOP.W": NOT_NEGATIVE,
+        "TRAINER.TCP.LAYERS": list_of(whole(1), fewest=1),
+        "TRAINER.TCP.WEIGHT": SHARE,
+        "TRAINER.TCP.KG_WEIGHT": NOT_NEGATIVE,
     }
     architecture = (*CoOp.architecture, "TRAINER.TCP.LAYERS", "TRAINER.TCP.WEIGHT")
 

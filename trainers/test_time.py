@@ -21,7 +21,7 @@ from .base import PromptTrainer
 from .context import context_words, start_context
 from .precision import autocast
 from .start_context import context_from
-from .test_time_config import DEFAULTS, N, check_tta, compat_keys
+from .test_time_config import DEFAULTS, DOMAINS, N, compat_keys
 from .test_time_outputs import Outputs
 from .views import ViewedImage, ViewMaker, groups, view_loader
 
@@ -39,6 +39,7 @@ class TestTimeTrainer(PromptTrainer):
     __test__ = False  # for pytest
     node = "TRAINER.TTA"
     config_defaults = DEFAULTS
+    config_domains = DOMAINS
     frozen_image_encoder = False  # no single feature stands for an image
     own = {"LOSS": "marginal", "ENSEMBLE": "none"}  # what `auto` means
     tunes = False  # whether the context is tuned on each image
@@ -51,7 +52,6 @@ class TestTimeTrainer(PromptTrainer):
 
     def check_cfg(self, cfg) -> None:
         super().check_cfg(cfg)
-        check_tta(cfg)
         if said := [N + key for key in self.unread if cfg.TRAINER.TTA[key] != DEFAULTS[N + key]]:
             logger.warning("Warning: %s has no effect on %s", ", ".join(said), cfg.TRAINER.NAME)
 

@@ -1,10 +1,10 @@
-"""The config keys TRAINER.TTA.* of methods that adapt to each test image: defaults, checks, compatibility."""
+"""The config keys TRAINER.TTA.* of methods that adapt to each test image: defaults, domains, compatibility."""
 
 from __future__ import annotations
 
-from clipkit import InputError
+from dassl.config.domains import NOT_NEGATIVE, OPTIONAL, POSITIVE, choice, number, whole
 
-from .checks import check_choices
+from .domains import declare
 
 N = "TRAINER.TTA."
 DEFAULTS = {
@@ -32,31 +32,30 @@ DEFAULTS = {
 # Of these, what methods that tune no prompt do not read, and what methods without views do not read either.
 TUNING = ("SELECTION_P", "STEPS", "LR", "WD", "LOSS", "ENSEMBLE", "ENS_TOPK", "ENS_TEMP", "ENS_SELF_MASK", "GRAD_PATH")
 VIEWS = ("N_VIEWS", "AUGMIX", "AUG_BACKEND")
-CHOICES = {
-    "LOSS": ("auto", "pointwise", "marginal"),
-    "ENSEMBLE": ("auto", "none", "reliability", "mean", "selected_mean"),
-    "ENS_SELF_MASK": ("diagonal", "ge1"),
-    "PREC": ("fp32", "amp", "bf16"),
-    "AUGMIX": ("auto", "on", "off", "True", "False"),  # YAML reads on and off as the last two
-    "AUG_BACKEND": ("pil", "tensor"),
-    "VIEW_SOURCE": ("processed", "original"),
-    "GRAD_PATH": ("batched", "vjp", "jacobian", "loop"),
-    "COMPAT": ("none", "tpt", "rtpt", "ttc"),
-}
-AT_LEAST = {"N_VIEWS": 1, "STEPS": 0, "LR": 0, "WD": 0, "ENS_TOPK": 1, "TEXT_LEN": 0, "SAMPLES_PER_STEP": 1}
-
-
-def check_tta(cfg) -> None:
-    """Raises InputError for a value of TRAINER.TTA.* that cannot be."""
-    tta = cfg.TRAINER.TTA
-    check_choices("TRAINER.TTA", tta, CHOICES)
-    for key, least in AT_LEAST.items():
-        if tta[key] < least:
-            raise InputError(f"{N}{key} is {tta[key]}, but must be at least {least}.")
-    if not 0 < tta.SELECTION_P <= 1:
-        raise InputError(f"{N}SELECTION_P is {tta.SELECTION_P}, but must be above 0 and at most 1.")
-    if tta.ENS_TEMP <= 0:
-        raise InputError(f"{N}ENS_TEMP is {tta.ENS_TEMP}, but must be above 0.")
+DOMAINS = declare(
+    DEFAULTS,
+    {
+        "N_VIEWS": whole(1),
+        "SELECTION_P": number(above=0, most=1),
+        "STEPS": whole(0),
+        "LR": NOT_NEGATIVE,
+        "WD": NOT_NEGATIVE,
+        "CTX_FROM": OPTIONAL,
+        "LOSS": choice("auto", "pointwise", "marginal"),
+        "ENSEMBLE": choice("auto", "none", "reliability", "mean", "selected_mean"),
+        "ENS_TOPK": whole(1),
+        "ENS_TEMP": POSITIVE,
+        "ENS_SELF_MASK": choice("diagonal", "ge1"),
+        "PREC": choice("fp32", "amp", "bf16"),
+        "AUGMIX": choice("auto", "on", "off", "True", "False"),  # scripts say True and False
+        "AUG_BACKEND": choice("pil", "tensor"),
+        "VIEW_SOURCE": choice("processed", "original"),
+        "TEXT_LEN": whole(0),
+        "SAMPLES_PER_STEP": whole(1),
+        "GRAD_PATH": choice("batched", "vjp", "jacobian", "loop"),
+        "COMPAT": choice("none", "tpt", "rtpt", "ttc"),
+    },
+)
 
 
 # What COMPAT stands for, method by method: the published code's choices that are not this project's own.

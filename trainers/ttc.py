@@ -9,14 +9,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from clipkit import ImageEncoder, InputError, load_backbone, normalize
+from clipkit import ImageEncoder, load_backbone, normalize
+from dassl.config.domains import NOT_NEGATIVE, choice, number, whole
 from dassl.engine import TRAINER_REGISTRY
 from dassl.utils import derive_seed
 
 from .adaptive_views import attack_seeds
-from .checks import check_choices
 from .test_time import TestTimeTrainer
-from .test_time_config import DEFAULTS, TUNING, VIEWS
+from .test_time_config import DEFAULTS, DOMAINS, TUNING, VIEWS
 
 T = "TRAINER.TTC."
 
@@ -44,12 +44,15 @@ class TTC(TestTimeTrainer):
         T + "TAU_TOWER": "original",  # original: of the backbone without VISUAL_WEIGHTS | own
     }
 
-    def check_cfg(self, cfg) -> None:
-        super().check_cfg(cfg)
-        for key in ("EPS", "STEPS", "STEP_SIZE", "TAU"):
-            if cfg.TRAINER.TTC[key] < 0:
-                raise InputError(f"{T}{key} is {cfg.TRAINER.TTC[key]}, but must not be negative.")
-        check_choices("TRAINER.TTC", cfg.TRAINER.TTC, {"TAU_TOWER": ("original", "own")})
+    config_domains = {
+        **DOMAINS,
+        T + "EPS": number(0, 255),
+        T + "STEPS": whole(0),
+        T + "STEP_SIZE": number(0, 255),
+        T + "TAU": NOT_NEGATIVE,
+        T + "BETA": number(),
+        T + "TAU_TOWER": choice("original", "own"),
+    }
 
     def build_learner(self) -> None:
         super().build_learner()

@@ -17,25 +17,40 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from clipkit import InputError, derive_seed, normalize
+from dassl.config.domains import NOT_NEGATIVE, POSITIVE, SHARE, choice, number, whole
 from dassl.engine import TRAINER_REGISTRY
 
-from .checks import check_choices
 from .chunked_text import chunked_loss, encode_per_image, images_at_a_time
 from .clean_noisy import CleanThenNoisy, Decision
 from .context import context_words, start_context
+from .domains import declare
 from .prompt_ot import COSTS, ot_decision
-from .robust_losses import gce
+from .robust_losses import Q, gce
 from .visual_guidance import PromptLearner
 from .visual_tokens import TokenList, patch_tokens
 
 N = "TRAINER.VISPROMPT."
-CHOICES = {
-    "VIS_SOURCE": ("patch", "global"),
-    "GATE": ("scalar", "token", "none", "thresh"),
-    "PURIFY": ("ot_global", "ot_batch", "none"),
-    "OT_COST": COSTS,
-    "LOSS_NOISY": ("gce", "sce", "mae"),
-    "LOSS_ALL": ("ce", "gce", "sce", "mae"),
+OWN = {
+    "VIS_SOURCE": choice("patch", "global"),
+    "PROMPT_POOL_SIZE": whole(1),
+    "VISUAL_HIDDEN_DIM": whole(1),
+    "ATTENTION_HEADS": whole(1),
+    "GATE": choice("scalar", "token", "none", "thresh"),
+    "RELIABILITY_THRESHOLD": SHARE,
+    "VISUAL_WEIGHT": NOT_NEGATIVE,
+    "PROMPT_DROPOUT": number(0, below=1),
+    "REG_WEIGHT": NOT_NEGATIVE,
+    "PURIFY": choice("ot_global", "ot_batch", "none"),
+    "OT_EVERY": whole(1),
+    "OT_COST": choice(*COSTS),
+    "REG_E": POSITIVE,
+    "LOSS_NOISY": choice("gce", "sce", "mae"),
+    "LOSS_ALL": choice("ce", "gce", "sce", "mae"),
+    "GCE_Q": Q,
+    "SCE_ALPHA": NOT_NEGATIVE,
+    "SCE_BETA": NOT_NEGATIVE,
+    "TEXT_CHUNK": whole(0),
+    "TOKEN_CACHE_MB": whole(0),
 }
 SMOOTHING = 1e-6  # of the one-hot label in the reverse cross-entropy
 
@@ -88,6 +103,7 @@ class VisPrompt(CleanThenNoisy):
         N + "TOKEN_CACHE_MB": 1024,  # visual tokens of the training list that may stay in memory
         "TRAIN.WATCH_EVERY": 10,  # a look at the test set costs as many text passes as it has images, times C
     }
+    config_domains = declare(config_defaults, OWN)
     architecture = tuple(
         N + key
         for key in (
@@ -101,26 +117,15 @@ class VisPrompt(CleanThenNoisy):
     def check_cfg(self, cfg) -> None:
         super().check_cfg(cfg)
         own = cfg.TRAINER.VISPROMPT
-        check_choices("TRAINER.VISPROMPT", own, CHOICES)
         if own.CSC:
             raise InputError(
                 "TRAINER.VISPROMPT.CSC is True, but VisPrompt has one context for all classes; leave it False."
             )
-        if not 0 <= own.PROMPT_DROPOUT < 1:
-            raise InputError(f"TRAINER.VISPROMPT.PROMPT_DROPOUT is {own.PROMPT_DROPOUT}, but must lie in [0, 1).")
-        if own.OT_EVERY < 1 or own.TEXT_CHUNK < 0 or own.TOKEN_CACHE_MB < 0:
-            raise InputError(
-                "TRAINER.VISPROMPT.OT_EVERY must be 1 or more, TEXT_CHUNK and TOKEN_CACHE_MB must not be negative."
-            )
-        if not own.REG_E > 0 or not 0 < own.GCE_Q <= 1:
-            raise InputError("TRAINER.VISPROMPT.REG_E must be above 0, and GCE_Q above 0 and at most 1.")
 
     def build_learner(self) -> PromptLearner:
         cfg = self.method_cfg()
         words = context_words(cfg.CTX_INIT)
         n_ctx = len(words.split()) if words else cfg.N_CTX
-        if n_ctx < 1:
-            raise InputError(f"{self.node}.N_CTX is {n_ctx}, but a prompt needs at least one context token.")
         self.looks_at_patches = cfg.USE_VISUAL_GUIDANCE and cfg.VIS_SOURCE == "patch"
         self.frozen_image_encoder = not self.looks_at_patches  # the bank holds features, no patches
         position = cfg.CLASS_TOKEN_POSITION

@@ -6,11 +6,13 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from clipkit import DeepPrompts, normalize
+from dassl.config.domains import whole
 from dassl.engine import TRAINER_REGISTRY
 
 from .base import PromptTrainer
 from .checks import check_depth, check_vit
 from .context import context_words
+from .domains import declare
 
 
 class PromptLearner(nn.Module):
@@ -35,6 +37,7 @@ class VPT(PromptTrainer):
         "TRAINER.VPT.PREC": "fp32",
         "TRAINER.VPT.PROMPT_DEPTH_VISION": 12,
     }
+    config_domains = declare(config_defaults, {"N_CTX_VISION": whole(1), "PROMPT_DEPTH_VISION": whole(1)})
     architecture = ("TRAINER.VPT.N_CTX_VISION", "TRAINER.VPT.CTX_INIT", "TRAINER.VPT.PROMPT_DEPTH_VISION")
     frozen_image_encoder = False
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 from torch import Tensor
 
 from clipkit import InputError, normalize
+from dassl.config.domains import choice
 from dassl.engine import TRAINER_REGISTRY
 from datasets.templates import template_set
 
 from .base import PromptTrainer
-from .checks import check_choices
+from .domains import declare
 
 
 @TRAINER_REGISTRY.register()
@@ -22,12 +23,12 @@ class ZeroshotCLIP(PromptTrainer):
 
     node = "TRAINER.ZSCLIP"
     config_defaults = {"TRAINER.ZSCLIP.PREC": "fp16", "TRAINER.ZSCLIP.TEMPLATES": "custom"}
+    config_domains = declare(config_defaults, {"TEMPLATES": choice("custom", "select", "select+custom", "full80")})
 
     def build_learner(self) -> None:
         return None
 
     def templates(self) -> list[str]:
-        check_choices(self.node, self.method_cfg(), {"TEMPLATES": ("custom", "select", "select+custom", "full80")})
         return template_set(self.method_cfg().TEMPLATES, self.cfg.DATASET.NAME)
 
     def encode_text(self) -> Tensor:

@@ -1,0 +1,48 @@
+"""What the config keys of a run may hold: the engine's, the datasets', the wrappers', the methods'."""
+
+from __future__ import annotations
+
+from attacks.settings import CONFIG_DOMAINS as ATTACK
+from dassl.config.allowed import ENGINE, OPEN
+from dassl.config.domains import FLAG, OPTIONAL, Domain, choice
+from dassl.data.datasets import DATASET_REGISTRY
+from dassl.engine import TRAINER_REGISTRY
+from dassl.utils import Registry
+from datasets.noise_config import CONFIG_DOMAINS as NOISE
+from plugins.origin import is_plugin
+
+# Of the keys that `train.extend_cfg` adds.
+OWN = {
+    "DATASET.STAND_IN": OPTIONAL,
+    "TASK": choice("B2N", "CD", "FS"),
+    "TRAINER.FP16_LOSS": FLAG,
+    "MODEL.BACKBONE.PATH": OPTIONAL,
+    "MODEL.BACKBONE.VISUAL_WEIGHTS": OPTIONAL,
+    "MODEL.BACKBONE.VISUAL_WEIGHTS_KEY": OPTIONAL,
+    "TEST.FEATURE_BANK": FLAG,
+    "TEST.ADV_SET": OPTIONAL,
+}
+
+
+def domains_of(trainer: str) -> dict[str, Domain]:
+    """{dotted key: Domain} for a run of this method.
+
+    A plugin's trainer may read our methods' keys in its own way, and know more names than the engine does: of those it
+    has the domains that it declares. A name that is not known yet counts as a plugin's.
+    """
+    found = ENGINE | OWN | NOISE | ATTACK | declared(DATASET_REGISTRY)
+    if any(is_plugin(DATASET_REGISTRY.get(name)) for name in DATASET_REGISTRY.registered_names()):
+        found.pop("DATASET.SUBSAMPLE_CLASSES")  # a plugin's dataset may know further parts
+    method = TRAINER_REGISTRY.get(trainer) if trainer in TRAINER_REGISTRY else None
+    if method is not None and not is_plugin(method):
+        return found | declared(TRAINER_REGISTRY)
+    foreign = {key for key in declared(TRAINER_REGISTRY) if key not in NOISE} | OPEN | {"TASK"}
+    return {key: domain for key, domain in found.items() if key not in foreign} | getattr(method, "config_domains", {})
+
+
+def declared(registry: Registry) -> dict[str, Domain]:
+    """What the registered classes declare in `config_domains`; of two that declare a key, the first."""
+    found: dict[str, Domain] = {}
+    for name in registry.registered_names():
+        found = {**getattr(registry.get(name), "config_domains", {}), **found}
+    return found
