@@ -12,6 +12,7 @@ from .fingerprint import arithmetic, fingerprint
 from .frozen_text import frozen_text, long_key, text_key
 from .image_encoder import ImageEncoder
 from .image_key import image_list_key
+from .input_size import check_input_size
 from .load import load_clip
 from .ops import normalize
 from .prompt_parameters import DeepPrompts
@@ -31,6 +32,7 @@ __all__ = [
     "TextEncoder",
     "arithmetic",
     "available_backbones",
+    "check_input_size",
     "derive_seed",
     "fingerprint",
     "frozen_text",

@@ -14,7 +14,7 @@ import yaml
 from dassl.utils import InputError
 
 LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # the same, quicker
-NULL, MERGE = "tag:yaml.org,2002:null", "tag:yaml.org,2002:merge"
+NULL, MERGE, MAP = (f"tag:yaml.org,2002:{name}" for name in ("null", "merge", "map"))
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ def read_leaves(path: str | Path) -> list[tuple[str, object]]:
         root = loader.get_single_node()
         if root is None or root.tag == NULL:
             return []
-        if not isinstance(root, yaml.MappingNode):
+        if root.tag != MAP:
             kind = type(loader.construct_document(root)).__name__
             raise InputError(f"{path} must hold KEY: VALUE lines, but holds a {kind}.")
         return _leaves(loader, root, "", str(path))
@@ -62,7 +62,7 @@ def _leaves(loader, node: yaml.MappingNode, prefix: str, path: str) -> list[tupl
     found = []
     for key, value in node.value:
         name = f"{prefix}{key.value}"
-        if isinstance(value, yaml.MappingNode):
+        if value.tag == MAP:
             found += _leaves(loader, value, f"{name}.", path)
         else:
             found.append((name, _value(loader, value)))

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import functools
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import torch
 from torch import nn
 
-from clipkit import InputError, load_backbone
+from clipkit import InputError, check_input_size, load_backbone
+from clipkit.architecture import OPENAI, RANDOM, read_architecture
 
 # Another image tower. A run without one leaves these keys out of its config: they do not change which run it is.
 VISUAL_KEYS = ("VISUAL_WEIGHTS", "VISUAL_WEIGHTS_KEY")
@@ -38,3 +39,16 @@ def shared_clip(backbone: Mapping, precision: str, device: torch.device) -> nn.M
 @functools.lru_cache(maxsize=1)
 def _load(asked: tuple[str, ...], stamps: tuple[tuple[int, ...], ...], precision: str, device: str) -> nn.Module:
     return load_backbone(dict(zip(KEYS, asked, strict=True)), precision, device)
+
+
+def check_images(cfg, model: Callable[[], nn.Module]) -> None:
+    """Raises InputError when the backbone of `cfg` does not read images of INPUT.SIZE.
+
+    model: gives the backbone. Of OpenAI's models the name says enough, and nothing is downloaded for it.
+    """
+    backbone = cfg.MODEL.BACKBONE
+    path = backbone.get("PATH", "")
+    architecture = None if path else OPENAI.get(backbone.NAME.removeprefix(RANDOM))
+    if architecture is None:
+        architecture = read_architecture(model().state_dict(), path or backbone.NAME)
+    check_input_size(cfg.INPUT.SIZE, architecture, path or backbone.NAME)

@@ -22,7 +22,7 @@ from dassl.optim import build_lr_scheduler, build_optimizer
 from dassl.utils import load_pretrained_weights
 from dassl.utils.finite import check_loss, check_weights
 
-from .backbone import shared_clip
+from .backbone import check_images, shared_clip
 from .checkpoints import load_learner
 from .coinciding import warn_if_coinciding
 from .label_filter import filter_training_list
@@ -82,11 +82,22 @@ class PromptTrainer(TrainerX):
         """The method's own config node."""
         return config_value(self.cfg, self.node)
 
+    @functools.cached_property
+    def precision(self) -> str:
+        return choose_precision(self.method_cfg().PREC, self.device)
+
+    @functools.cached_property
+    def clip(self) -> nn.Module:
+        """The frozen backbone."""
+        return shared_clip(self.cfg.MODEL.BACKBONE, self.precision, self.device)
+
+    def build_data_loader(self) -> None:
+        check_images(self.cfg, lambda: self.clip)  # before any image is prepared
+        super().build_data_loader()
+
     def build_model(self) -> None:
         cfg = self.cfg
         backbone = cfg.MODEL.BACKBONE
-        self.precision = choose_precision(self.method_cfg().PREC, self.device)
-        self.clip = shared_clip(backbone, self.precision, self.device)
         self.text_encoder, self.image_encoder = TextEncoder(self.clip), ImageEncoder(self.clip)
         self.logit_scale = self.clip.logit_scale.detach().exp().float()
         self.classnames = [name.replace("_", " ") for name in self.dm.dataset.classnames]
@@ -223,6 +234,11 @@ class PromptTrainer(TrainerX):
         super().after_epoch()
 
     def parse_batch_train(self, batch: dict) -> tuple[Tensor, Tensor]:
+        if isinstance(batch["img"], list):
+            raise InputError(
+                f"DATALOADER.K_TRANSFORMS is {len(batch['img'])}, but {self.cfg.TRAINER.NAME} trains on one view of an "
+                "image; set it to 1."
+            )
         return batch["img"].to(self.device), batch["label"].to(self.device)
 
     def set_model_mode(self, mode: str = "train", names=None) -> None:

@@ -63,7 +63,7 @@ class Domain:
 
     def _within(self, value: float) -> bool:
         return (
-            (isinstance(value, int) or math.isfinite(value))
+            (math.isfinite(value) if isinstance(value, float) else abs(value) < 2**1000)
             and (self.least is None or value >= self.least)
             and (self.most is None or value <= self.most)
             and (self.above is None or value > self.above)

@@ -36,6 +36,8 @@ def build_optimizer(model: nn.Module | Iterable, optim_cfg, param_groups: list |
     lr, decay = optim_cfg.LR, optim_cfg.WEIGHT_DECAY
     adam = {"betas": (optim_cfg.ADAM_BETA1, optim_cfg.ADAM_BETA2), "eps": optim_cfg.get("ADAM_EPS", 1e-8)}
     if name == "sgd":
+        if optim_cfg.SGD_NESTEROV and (optim_cfg.MOMENTUM <= 0 or optim_cfg.SGD_DAMPNING != 0):
+            raise InputError("OPTIM.SGD_NESTEROV needs a MOMENTUM above 0 and SGD_DAMPNING 0; change one of the three")
         momentum = {"momentum": optim_cfg.MOMENTUM, "nesterov": optim_cfg.SGD_NESTEROV}
         return SGD(groups, lr=lr, weight_decay=decay, dampening=optim_cfg.SGD_DAMPNING, **momentum)
     if name == "rmsprop":
