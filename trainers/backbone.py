@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from clipkit import InputError, check_input_size, load_backbone
-from clipkit.architecture import OPENAI, RANDOM, read_architecture
+from clipkit.architecture import OPENAI, RANDOM
 
 # Another image tower. A run without one leaves these keys out of its config: they do not change which run it is.
 VISUAL_KEYS = ("VISUAL_WEIGHTS", "VISUAL_WEIGHTS_KEY")
@@ -48,7 +48,10 @@ def check_images(cfg, model: Callable[[], nn.Module]) -> None:
     """
     backbone = cfg.MODEL.BACKBONE
     path = backbone.get("PATH", "")
-    architecture = None if path else OPENAI.get(backbone.NAME.removeprefix(RANDOM))
-    if architecture is None:
-        architecture = read_architecture(model().state_dict(), path or backbone.NAME)
-    check_input_size(cfg.INPUT.SIZE, architecture, path or backbone.NAME)
+    known = None if path else OPENAI.get(backbone.NAME.removeprefix(RANDOM))
+    if known is None:
+        visual = model().visual
+        patch = None if hasattr(visual, "attnpool") else visual.conv1.kernel_size[0]
+        check_input_size(cfg.INPUT.SIZE, visual.input_resolution, patch, path or backbone.NAME)
+    else:
+        check_input_size(cfg.INPUT.SIZE, known.image_size, known.patch, backbone.NAME)
