@@ -32,13 +32,27 @@ SHALLOW = {"TRAINER.PROMPTSRC.PROMPT_DEPTH_VISION": 2, "TRAINER.PROMPTSRC.PROMPT
         ("CoOpp", (), {}, ("CoOpp", "CoOp", "ANPrompt")),
         ("CoOp", (), {"DATASET.NAME": "Tinyy"}, ("Tinyy", "Tiny")),
         ("CoOp", (), {"TRAINER.COOP.N_CTXX": 4}, ("TRAINER.COOP.N_CTXX", "nearest", "TRAINER.COOP.N_CTX")),
-        ("CoOp", (), {"OPTIM.LR": "fast"}, ("OPTIM.LR", "'fast'", "float")),
+        ("CoOp", (), {"OPTIM.LR": "fast"}, ("OPTIM.LR", "'fast'", "number at least 0")),
         ("CoOp", (), {"OPTIM": 3}, ("OPTIM", "group of config keys")),
         ("CoOp", ("--root", "/nowhere"), {}, ("/nowhere/tiny", "does not exist")),
         ("CoOp", ("--config-file", "configs/trainers/CoOp/none.yaml"), {}, ("none.yaml", "vit_b16.yaml")),
         ("CoOp", (), {"MODEL.BACKBONE.PATH": "", "MODEL.BACKBONE.NAME": "ViT-B/61"}, ("ViT-B/61", "ViT-B/16")),
         ("CoOp", (), {"MODEL.BACKBONE.PATH": "/nowhere/clip.pt"}, ("/nowhere/clip.pt",)),
         ("CoOp", ("--eval-only", "--model-dir", "/nowhere", "--load-epoch", 3), {}, ("/nowhere", "does not exist")),
+        *(
+            ("CoOp", (), {"INPUT.SIZE": size}, (f"INPUT.SIZE is {size[0]} x {size[1]}", "(16,16)"))
+            for size in ((224, 224), (7, 7), (8, 32), (15, 16))
+        ),
+        *(
+            ("CoOp", (), {"MODEL.BACKBONE.PATH": "", "MODEL.BACKBONE.NAME": name}, (f"{name} reads images of {side}",))
+            for name, side in (("random:RN50x4", 288), ("ViT-L/14@336px", 336), ("Embedded", 48))
+        ),
+        ("CoOp", (), {"INPUT.NO_TRANSFORM": True}, ("NO_TRANSFORM",)),
+        ("JoAPR", (), {"DATALOADER.K_TRANSFORMS": 2}, ("K_TRANSFORMS is 2", "one view")),
+        ("CoOp", (), {"OPTIM.SGD_NESTEROV": True, "OPTIM.MOMENTUM": 0.0}, ("SGD_NESTEROV", "MOMENTUM")),
+        ("CoOp", ("--seed", 2**70), {}, ("--seed is", "below 2**63")),
+        ("CoOp", (), {"TEST.FINAL_MODEL": "best"}, ("TEST.FINAL_MODEL", "last_step, best_val")),
+        ("CoOp", (), {"DATASET.NOISE.RATE": 0.5}, ("DATASET.NOISE.TYPE",)),
         ("CoOp", (), {"TRAINER.COOP.PREC": "fp8"}, ("fp8", "fp16")),
         ("CoOp", (), {"TRAINER.COOP.CLASS_TOKEN_POSITION": "back"}, ("back", "end")),
         ("CoOp", (), {"TRAINER.COOP.N_CTX": 80}, ("77",)),
@@ -48,14 +62,19 @@ SHALLOW = {"TRAINER.PROMPTSRC.PROMPT_DEPTH_VISION": 2, "TRAINER.PROMPTSRC.PROMPT
         ("ZeroshotCLIP", ("--eval-only",), {"TRAINER.ZSCLIP.TEMPLATES": "all"}, ("TEMPLATES", "full80")),
         ("CoOp", ("--plugin", "/nowhere/method.py"), {}, ("/nowhere/method.py",)),
         ("MaPLe", (), {"TRAINER.MAPLE.PROMPT_DEPTH": 9}, ("MAPLE.PROMPT_DEPTH is 9", "between 1 and 3")),
-        ("VPT", (), {"TRAINER.VPT.PROMPT_DEPTH_VISION": 0}, ("VPT.PROMPT_DEPTH_VISION is 0",)),
+        ("VPT", (), {"TRAINER.VPT.PROMPT_DEPTH_VISION": 0}, ("VPT.PROMPT_DEPTH_VISION in the command line is 0",)),
         (
             "IVLP",
             (),
             {"TRAINER.IVLP.N_CTX_VISION": 0, "TRAINER.IVLP.PROMPT_DEPTH_TEXT": 4},
             ("PROMPT_DEPTH_TEXT is 4",),
         ),
-        ("PromptSRC", (), {**SHALLOW, "TRAINER.PROMPTSRC.GPA_STD": 0.0}, ("GPA_STD is 0.0",)),
+        (
+            "PromptSRC",
+            (),
+            {**SHALLOW, "TRAINER.PROMPTSRC.GPA_STD": 0.0},
+            ("GPA_STD in the command line is 0.0",),
+        ),
         ("TCP", (), {"TRAINER.TCP.LAYERS": [9]}, ("TRAINER.TCP.LAYERS", "1 to 3")),
         ("MMRL", (), {"TRAINER.MMRL.REP_LAYERS": [2, 6]}, ("TRAINER.MMRL.REP_LAYERS", "1 to 3")),
         ("CoPrompt", (), {"DATALOADER.K_TRANSFORMS": 1}, ("K_TRANSFORMS is 1", "two views")),
@@ -85,7 +104,7 @@ def test_no_network_and_no_weights(tiny, tmp_path, capsys, monkeypatch):
 
     monkeypatch.setattr(urllib.request, "urlopen", offline)
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
-    pairs = {"MODEL.BACKBONE.PATH": "", "MODEL.BACKBONE.NAME": "RN50"}
+    pairs = {"MODEL.BACKBONE.PATH": "", "MODEL.BACKBONE.NAME": "RN50", "INPUT.SIZE": (224, 224)}
     refused(tiny, capsys, tmp_path / "run", pairs=pairs, says=("RN50", "MODEL.BACKBONE.PATH"))
 
 
