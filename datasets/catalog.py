@@ -78,7 +78,9 @@ def make_cfg(entry: Entry, root: str | Path, shots: int = -1, seed: int = 1, hal
     if shots < 1 and shots != -1:
         raise InputError(f"--shots is {shots}, but must be 1 or more, or -1 for all images.")
     if not 0 <= seed < LARGEST_SEED:
-        raise InputError(f"--seed is {seed}, but must be from 0 (a negative one draws anew each time) to below 2**63.")
+        raise InputError(
+            f"--seed is {seed}, but must be 0 or more (a negative one draws anew each time) and below 2**63."
+        )
     cfg = get_cfg_default()
     cfg.set_new_allowed(True)
     cfg.merge_from_other_cfg(CfgNode({"DATASET": dict(entry.settings)}))
