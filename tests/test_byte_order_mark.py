@@ -26,7 +26,7 @@ def merged(file) -> object:
 
 def added(file) -> object:
     cfg = CfgNode({"TRAINER": {}}, new_allowed=True)
-    add_plugin_keys(cfg, [str(file)], True)
+    add_plugin_keys(cfg, [str(file)])
     return cfg.TRAINER.MINE.N
 
 
