@@ -75,6 +75,11 @@ def run_step(step: Step) -> str:
             return _last_lines(traceback.format_exc())
     if code == 130:
         raise KeyboardInterrupt
+    if code:
+        from runs.ends import no_room  # it brings torch in
+
+        if error := no_room(errors.getvalue()):
+            raise CannotWrite(error)
     return (_last_lines(errors.getvalue()) or f"exit code {code}") if code else ""
 
 

@@ -90,5 +90,7 @@ def mend(run: Run) -> list[str]:
         for file in lost:
             shutil.rmtree(file.parent)
         (trained / "results.json").unlink(missing_ok=True)
+        for folder in run.folders[1:]:  # tests of weights that are gone
+            shutil.rmtree(folder, ignore_errors=True)
         notes.append(f"{trained} has lost its checkpoint: it is trained again.")
     return notes

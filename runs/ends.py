@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import errno
+import os
+import re
 
 import torch
 
@@ -11,6 +13,14 @@ from dassl.utils import InputError, input_error_sentence
 
 TOLD = (InputError, BackboneInputError, OSError, torch.OutOfMemoryError)
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
+
+
+def no_room(text: str) -> OSError | None:
+    """The error of which `error_sentence` made the last line of `text`, if there was no room to write."""
+    if not (found := re.search(r"error: (.+) cannot be written \((.+)\); make room", text.strip().split("\n")[-1])):
+        return None
+    file, reason = found.groups()
+    return next((OSError(code, reason, file) for code in NO_ROOM if os.strerror(code) == reason), None)
 
 
 def error_sentence(error: Exception) -> str:
