@@ -101,7 +101,7 @@ def main(args: Namespace, options: Options) -> None:
         setup_logger(cfg.OUTPUT_DIR)
         attach_logger(*train.LOGGERS, "attacks", "robustness")
         folder.write_config()
-        with hosted(cfg):
+        with hosted(cfg, model_dir=args.model_dir):
             trainer = build_trainer(cfg)
             watch(trainer)
             check_model_given(trainer, args)

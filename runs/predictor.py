@@ -71,7 +71,7 @@ def load_predictor(
     if backbone_spec:
         cfg.MODEL.BACKBONE.SPEC = backbone_spec
     cfg.VERBOSE, cfg.MODEL.INIT_WEIGHTS = False, ""
-    with hosted(cfg, quiet=True):
+    with hosted(cfg, quiet=True, model_dir=str(model_dir)):
         trainer = _build(run, names)
         if hasattr(trainer, "method_cfg") and trainer.method_cfg().get("CSC") and names != own:
             raise InputError(f"{model_dir} learned a context for each of its own classes (CSC); leave --classes out.")

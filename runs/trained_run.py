@@ -18,6 +18,7 @@ from dassl.utils import InputError, load_checkpoint
 from dassl.utils.torch_file import entry
 from language import clean
 from plugins.config_keys import leaves
+from plugins.names import label_of
 from plugins.origin import is_plugin
 
 from .config import merge_pairs
@@ -118,7 +119,8 @@ def read_run(folder: str | Path) -> TrainedRun:
     except (yaml.YAMLError, OSError, ValueError, TypeError, AttributeError, AssertionError, RecursionError) as error:
         raise InputError(f"{file} is not the config of a run ({type(error).__name__}); restore it.") from error
     if name not in TRAINER_REGISTRY.registered_names():
-        raise InputError(f"{file}: the method {name!r} is not known here; give its file with --plugin.")
+        label = f"{label_of(name)}=FILE" if label_of(name) else "FILE"
+        raise InputError(f"{file}: the method {name!r} is not known here; give its file with --plugin {label}.")
     cfg = get_cfg_default()
     extend_cfg(cfg)
     values = leaves(tree)

@@ -213,7 +213,10 @@ def with_sar(host: type[PromptTrainer]) -> type[PromptTrainer]:
         )
     name = f"{host.__name__}SAR"
     if name in TRAINER_REGISTRY.registered_names():
-        return TRAINER_REGISTRY.get(name)
+        known = TRAINER_REGISTRY.get(name)
+        if not issubclass(known, host):  # of a plugin's host that is called as one of ours
+            raise InputError(f"SAR stands on this project's {host.__name__}, not on that of {host.__module__}.")
+        return known
     body = {
         "__doc__": f"{host.__name__} with similarity alignment regularisation.",
         "__module__": __name__,

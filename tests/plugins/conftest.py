@@ -6,6 +6,7 @@ import sys
 
 import pytest
 
+import train  # noqa: F401  registers what is ours, which stays
 from plugins import registration
 from plugins.scope import SCOPES
 

@@ -143,6 +143,8 @@ def test_a_forks_own_names_beside_ours(tiny, folder, tmp_path):
     }  # fmt: skip
     assert set(rows.dataset) == {"oxford_pets@Fork"} and rows.settings_hash.nunique() == 5
     assert {r.method for r in read_results(folder / "names")} == {"CoOp", "CoOp@Fork"}
+    assert main(["report", str(folder / "names")]) == main(["compare", str(folder / "names")]) == 0
+    assert "CoOp@Fork" in (folder / "names" / "report.html").read_text()
     (run, *_) = [run for run in suite.runs if run.method == "CoOp"]
     assert "--trainer CoOp@RobustPrompt" in run.command()
     assert read_suite(folder / "names.yaml", root=str(folder)).runs[0].id == suite.runs[0].id
