@@ -69,7 +69,8 @@ class Known:
     """defaults: {dotted key: default}. domains: {dotted key: what it may hold}. own: {method: the keys that it
     declares; None: a plain Dassl trainer}.
 
-    architecture: {method: keys that a test takes from the checkpoint}. no_effect: keys that change no number.
+    architecture: {method: keys that a test takes from the checkpoint}. no_effect: keys that change no number. later:
+    {key: value at which a run does not name it}.
     variants: {name: [method, config pairs]}, such as PTNL-GCE. noise_types, swaps, attacks: names.
 
     plugins: files. from_plugins: methods of theirs, and of installed packages. foreign: {method: keys of plugins that
@@ -85,6 +86,7 @@ class Known:
         self.own: dict[str, list[str] | None] = data["own"]
         self.architecture: dict[str, list[str]] = data["architecture"]
         self.no_effect = frozenset(data["no_effect"])
+        self.later: dict[str, object] = data["later"]
         self.variants: dict[str, tuple[str, list[str]]] = data["variants"]
         self.noise_types, self.swaps, self.attacks = data["noise_types"], data["swaps"], data["attacks"]
         self.plugins: list[str] = data["plugins"]
@@ -183,7 +185,7 @@ def _ask(plugins: Sequence[str], plugin_cfg: Sequence[str]) -> dict:
     from plugins.names import plain
     from plugins.origin import brought_by, is_plugin, root_of
     from runs.config_domains import domains_of
-    from runs.settings import NO_EFFECT, foreign_keys
+    from runs.settings import LATER, NO_EFFECT, foreign_keys
 
     from .noise_plan import NAMED
 
@@ -217,6 +219,7 @@ def _ask(plugins: Sequence[str], plugin_cfg: Sequence[str]) -> dict:
         "own": {name: None if keys is None else list(keys) for name, keys in own.items()},
         "architecture": {name: list(getattr(method, "architecture", ())) for name, method in methods.items()},
         "no_effect": sorted(NO_EFFECT),
+        "later": LATER,
         "variants": NAMED,
         "noise_types": list(TYPES),
         "swaps": list(SWAPS),

@@ -188,9 +188,10 @@ class Resolver:
         values["TRAINER.SAR.ENABLED"] = "TRAINER.SAR.ENABLED" in (self.known.own.get(name) or ())
 
     def _unused(self, values: dict[str, object], where: str) -> set[str]:
-        """Keys that the config of a run without an attack, or without another image tower, does not have."""
+        """Keys that do not name a run without an attack, or without another image tower, and those that came later."""
         left_out = set() if values[TOWER[0]] else set(TOWER)
         left_out |= set() if values["DATASET.STAND_IN"] else {"DATASET.STAND_IN"}
+        left_out |= {key for key, value in self.known.later.items() if values[key] == value}
         if values["TEST.ADV_SET"]:
             return left_out
         attack = {key for key in values if key.startswith("ATTACK.")}

@@ -26,6 +26,12 @@ NO_EFFECT = {
     "MODEL.BACKBONE.SPEC",  # a file is read as its statement says, or refused: the numbers are those of the weights
 }  # fmt: skip
 
+# Keys that came when there were runs without them. At this value a run is the one that it was before: it is not named.
+LATER = {
+    "LANGUAGE.MISSING": "refuse", "LANGUAGE.TOO_LONG": "refuse", "TRAINER.JOAPR.COMPAT": "none",
+    "TRAINER.NLPROMPT.COMPAT": "none", "TRAINER.TTC.TAU_TOWER": "original",
+}  # fmt: skip
+
 
 def settings(cfg: CfgNode, args: Namespace) -> dict[str, object]:
     """What identifies a run: the resolved config without keys that change no number, and what is done with it.
@@ -37,8 +43,9 @@ def settings(cfg: CfgNode, args: Namespace) -> dict[str, object]:
     if args.eval_only and args.model_dir:
         found["model"] = f"{args.model_dir}@{args.load_epoch}"
     for key in all_keys(cfg):
-        if key not in NO_EFFECT and key not in foreign:
-            found[key] = value_at(cfg, key)
+        if key in NO_EFFECT or key in foreign or (key in LATER and value_at(cfg, key) == LATER[key]):
+            continue
+        found[key] = value_at(cfg, key)
     return json.loads(json.dumps(found, default=list))
 
 
