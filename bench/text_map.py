@@ -18,6 +18,7 @@ NAMED = 40  # up to so many classes have their names
 
 def project(features: np.ndarray, seed: int = 0) -> np.ndarray:
     """[N, d] normalised -> [N, 2]; the same for the same seed. Cosine distances; two or three points: by PCA."""
+    seed %= 2**32  # what both packages take
     if len(features) < 4:
         from sklearn.decomposition import PCA
 

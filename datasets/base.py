@@ -81,6 +81,7 @@ class SplitDataset(DatasetBase):
 
     def __init__(self, cfg) -> None:
         self.cfg = cfg
+        self.check_input_domains(*(getattr(cfg.DATASET, f"{which}_DOMAINS", ()) for which in ("SOURCE", "TARGET")))
         self.dataset_dir = self.locate(cfg)
         check_text(self.dataset_dir, "DATASET.ROOT")
         self.image_dir = os.path.normpath(os.path.join(self.dataset_dir, self.image_dir))

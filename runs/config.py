@@ -15,6 +15,7 @@ from dassl.utils import InputError
 
 from .yaml_file import Typed, read_leaves
 
+COMMAND_LINE = "the command line"
 NO_DOMAINS: Mapping[str, Domain] = MappingProxyType({})
 
 
@@ -51,7 +52,7 @@ def merge_value(cfg: CfgNode, key: str, value: object, where: str, domain: Domai
     old = node[leaf]
     value = _read(value, old, domain)
     if domain is not None:
-        check_value(key, value, domain, where)
+        check_value(key, value, domain, "" if where == COMMAND_LINE else where)
     if isinstance(value, (list, tuple)) and isinstance(old, (list, tuple)):
         value = type(old)(value)
     if None not in (value, old) and type(value) is not type(old):

@@ -141,13 +141,13 @@ def shown(value: object) -> str:
 
 
 def check_value(key: str, value: object, domain: Domain, where: str = "") -> None:
-    """Raises InputError unless `value` is of the domain. where: the file, or "the command line"."""
+    """Raises InputError unless `value` is of the domain. where: the file that says so; empty: the command line."""
     if domain.fits(value):
         return
     place = f" in {where}" if where else ""
     near = difflib.get_close_matches(str(value), [str(c) for c in domain.choices], n=1)
     hint = f" (do you mean {near[0]}?)" if near else ""
-    raise InputError(f"{key}{place} is {shown(value)}, but must be {domain}{hint}.")
+    raise InputError(f"{key} is {shown(value)}{place}, but must be {domain}{hint}.")
 
 
 def check_config(cfg: Mapping, domains: Mapping[str, Domain]) -> None:

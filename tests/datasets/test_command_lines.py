@@ -19,7 +19,7 @@ CASES = [
     *(((*ATTACK, "--shots", value), "--shots is") for value in ("0", "-5")),
     *(((*ATTACK, "--eps", value), "ATTACK.EPS is") for value in ("nan", "inf", "-1", "1e400")),
     *(((*ATTACK, "--alpha", value), "ATTACK.ALPHA is") for value in ("nan", "inf", "-1")),
-    *(((*ATTACK, flag, "-1"), "must be at least") for flag in ("--steps", "--restarts", "--batch", "--subset")),
+    *(((*ATTACK, flag, "-1"), "whole number at least") for flag in ("--steps", "--restarts", "--batch", "--subset")),
     (("noise", "shapes_sketch", "--no-plot"), "is for testing only"),
     ((*ATTACK, "--subset", HUGE), "ATTACK.SUBSET is"),
     ((*ATTACK, "--visual-weights-key", "k"), "give --visual-weights FILE"),

@@ -175,7 +175,7 @@ def damaged(tiny, tmp_path, change) -> Path:
         ({D + "TYPE": "sym"}, "must be one of sym_other"),
         ({D + "TYPE": "sym_other", D + "RATE": 1.0}, "at least 0 and below 1"),
         ({D + "TYPE": "sym_other", D + "RATE": -0.1}, "at least 0 and below 1"),
-        ({D + "TYPE": "idn", D + "RATE": 0.5, D + "IDN.FEATURE": "pixel32"}, "pixel64 or clip_vitb32"),
+        ({D + "TYPE": "idn", D + "RATE": 0.5, D + "IDN.FEATURE": "pixel32"}, "pixel64, clip_vitb32"),
         ({D + "TYPE": "sym_other", D + "RATE": 0.5, "DATASET.NOISE_RATE": 0.5}, "given twice"),
         ({"DATASET.NUM_FP": 2, "DATASET.NUM_SHOTS": -1}, "NUM_SHOTS"),
         ({D + "TYPE": "fp_swap_sym", D + "RATE": 0.5, "DATASET.NUM_SHOTS": -1}, "NUM_SHOTS"),

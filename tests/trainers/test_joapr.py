@@ -352,9 +352,9 @@ def test_published_settings_of_a_manifest(tiny, tmp_path):
 @pytest.mark.parametrize(
     ("pairs", "says"),
     [
-        ({N + "W": -1}, "JOAPR.W is -1, but must be at least 0"),
-        ({N + "WINDOW": 0}, "WINDOW is 0, but must be at least 1"),
-        ({N + "MIX_ALPHA": 0.0}, "MIX_ALPHA is 0.0, but must be above 0"),
+        ({N + "W": -1}, "JOAPR.W is -1, but must be a whole number at least 0"),
+        ({N + "WINDOW": 0}, "WINDOW is 0, but must be a whole number at least 1"),
+        ({N + "MIX_ALPHA": 0.0}, "MIX_ALPHA is 0.0, but must be a finite number above 0"),
         ({N + "SHARPEN": -1.0}, "SHARPEN is -1.0"),
     ],
 )

@@ -83,7 +83,7 @@ def test_a_run_decides_each_epoch(tiny, tmp_path):
     [
         ({N + "OT_COST": "cosine"}, "OT_COST is 'cosine', but must be one of prob, logp"),
         ({N + "LOSS_ALL": "gce"}, "LOSS_ALL is 'gce'"),
-        ({N + "REG_E": 0.0}, "REG_E is 0.0, but must be above 0"),
+        ({N + "REG_E": 0.0}, "REG_E is 0.0, but must be a finite number above 0"),
         ({N + "BEGIN_RATE": 0.0}, "BEGIN_RATE is 0.0"),
         ({"LOSS.NAME": "gce"}, "LOSS.NAME"),
     ],

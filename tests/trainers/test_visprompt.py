@@ -368,9 +368,9 @@ def test_one_feature_comes_from_the_bank(tiny, tmp_path, monkeypatch):
         ({N + "ATTENTION_HEADS": 7}, "must be a multiple of ATTENTION_HEADS, 7"),
         ({N + "VIS_SOURCE": "global", N + "PROMPT_POOL_SIZE": 5}, "must divide the 32 channels"),
         ({N + "PROMPT_DROPOUT": 1.0}, "PROMPT_DROPOUT is 1.0"),
-        ({N + "OT_EVERY": 0}, "OT_EVERY must be 1 or more"),
-        ({N + "REG_E": 0.0}, "REG_E must be above 0"),
-        ({N + "N_CTX": 0}, "at least one context token"),
+        ({N + "OT_EVERY": 0}, "OT_EVERY is 0, but must be a whole number at least 1"),
+        ({N + "REG_E": 0.0}, "REG_E is 0.0"),
+        ({N + "N_CTX": 0}, "N_CTX is 0"),
     ],
 )
 def test_settings_that_make_no_sense_are_refused(tiny, tmp_path, pairs, says, capsys):

@@ -153,7 +153,10 @@ class DatasetBase:
         """Raise ValueError for a domain that the data set does not have."""
         for domain in input_domains:
             if domain not in self.domains:
-                raise InputError(f"domain {domain!r} is not one of {self.domains}")
+                way_out = f"it has {', '.join(self.domains)}" if self.domains else "it has none, so leave them out"
+                raise InputError(
+                    f"{type(self).__name__} has no domain {domain!r} (DATASET.SOURCE_DOMAINS, TARGET_DOMAINS): {way_out}."
+                )
 
     def download_data(self, url: str, dst: str, from_gdrive: bool = True) -> None:
         """Fetch an archive to `dst` and unpack it beside it."""
