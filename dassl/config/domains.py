@@ -76,8 +76,9 @@ class Domain:
         if self.words:
             return self.words
         if self.choices:
-            named = ", ".join(str(choice) for choice in self.choices if choice != "")
-            return f"one of {named}" + (', or "" for none' if "" in self.choices else "")
+            named = [str(choice) for choice in self.choices if choice != ""]
+            none = ', or "" for none' if "" in self.choices else ""
+            return ("one of " if len(named) > 1 else "") + ", ".join(named) + none
         if self.kind == "list":
             count = f"{' or '.join(map(str, self.lengths))} " if self.lengths else "1 or more " if self.fewest else ""
             return f"a list of {count}{'rising ' if self.rising else ''}values, each {self.item}"

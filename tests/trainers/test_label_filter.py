@@ -87,7 +87,7 @@ def test_nothing_left_is_said(tiny, tmp_path, stand_in, capsys, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("name", "says"), [("cleanlab", "pip install cleanlab"), ("confident", "'confident', but must be \"cleanlab\"")]
+    ("name", "says"), [("cleanlab", "pip install cleanlab"), ("confident", "'confident', but must be cleanlab")]
 )
 def test_a_missing_package_and_an_unknown_filter_are_one_sentence(tiny, tmp_path, capsys, monkeypatch, name, says):
     for module in ("cleanlab", "cleanlab.filter", "cleanlab.rank"):

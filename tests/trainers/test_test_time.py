@@ -403,7 +403,7 @@ def test_tau_is_measured_with_the_original_tower(tiny, tmp_path):
     assert (own_tau < 0.005).all() and (tau > 0.005).all()
     torch.testing.assert_close(original, delta_and_tau(TAU_TOWER="own", STEPS=0)[0])  # the random start stays
     assert not torch.equal(original, own)
-    with pytest.raises(InputError, match="TAU_TOWER is 'other', but must be one of original, own"):
+    with pytest.raises(ValueError, match="TAU_TOWER is 'other', but must be one of original, own"):
         built(tiny, tmp_path, "TTC", {"TRAINER.TTC.TAU_TOWER": "other"})
 
 
