@@ -32,7 +32,7 @@ def runs(tiny, tmp_path_factory):
     for name, method, more in (
         ("coop", "CoOp", {}),
         ("dpsep", "DPSEP", {}),
-        ("clean", "CoOp", {"DATASET.NOISE.TYPE": ""}),
+        ("clean", "CoOp", {"DATASET.NOISE.TYPE": "", "DATASET.NOISE.RATE": 0.0}),
     ):
         assert tiny.run(folder / name, method, pairs=NOISE | more) == 0
     return folder

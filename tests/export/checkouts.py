@@ -72,5 +72,5 @@ def our_methods() -> list[str]:
     from dassl.engine import TRAINER_REGISTRY
 
     known = {name: TRAINER_REGISTRY.get(name) for name in TRAINER_REGISTRY.registered_names()}
-    return [name for name, method in known.items() if vars(sys.modules[method.__module__]).get(name) is method
-            and method.__module__.startswith("trainers.")]  # fmt: skip
+    return [name for name, method in known.items() if method.__module__.startswith("trainers.")
+            and vars(sys.modules[method.__module__]).get(name) is method]  # fmt: skip
