@@ -211,7 +211,9 @@ def defines(statement: ast.stmt) -> list[str]:
             return []
         inner = [each for part in ("body", "orelse", "finalbody") for each in getattr(statement, part, [])]
         inner += [each for handler in getattr(statement, "handlers", []) for each in handler.body]
-        return [name for each in inner for name in defines(each)]
+        heads = [getattr(statement, "target", None), *(each.optional_vars for each in getattr(statement, "items", []))]
+        named = [n.id for head in heads if head for n in ast.walk(head) if isinstance(n, ast.Name)]
+        return [*named, *(name for each in inner for name in defines(each))]
     targets = statement.targets if isinstance(statement, ast.Assign) else [getattr(statement, "target", None)]
     return [node.id for target in targets if target for node in ast.walk(target) if isinstance(node, ast.Name)]
 

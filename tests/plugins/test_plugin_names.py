@@ -15,6 +15,8 @@ from plugins.listing import listing
 from plugins.loading import load_plugin, load_plugins
 from plugins.names import as_label, from_folder, take_label
 from plugins.places import place_of
+from robustness.__main__ import evaluate
+from robustness.run import Options
 from runs.predictor import load_predictor
 from trainers import kgcoop
 
@@ -78,6 +80,30 @@ def test_a_checkpoint_of_theirs_is_none_of_ours(trained, tiny, flags, tmp_path, 
     assert tiny.run(tmp_path / "run", "FieldCoOp", flags, ONE) != 0  # nor to go on from, though its shapes would do
     said = capsys.readouterr().err
     assert "error: " in said and "CoOp@PromptSRC" in said
+
+
+def test_it_is_attacked(trained, tiny, flags, tmp_path):
+    attack = {"ATTACK.MODE": "W", "ATTACK.EPS": 64.0, "ATTACK.STEPS": 1, "ATTACK.DIR": tmp_path / "adv"}
+    test = (*flags, "--eval-only", "--model-dir", trained / "theirs", "--load-epoch", 1)
+    assert evaluate(tiny.arguments(tmp_path / "W", "CoOp@PromptSRC", test, ONE | attack), Options()) == 0
+    found = record(tmp_path / "W")
+    assert found["trainer"] == "CoOp@PromptSRC"
+    assert found["figures"]["clean"]["accuracy"] == pytest.approx(record(trained / "theirs")["results"]["accuracy"])
+
+
+def test_evaluators_and_hosts_of_sar(tmp_path, tiny, capsys):
+    text = (
+        "from dassl.evaluation import EVALUATOR_REGISTRY, EvaluatorBase\n\n@EVALUATOR_REGISTRY.register()\n"
+        "class Classification(EvaluatorBase):\n    pass\n"
+    )
+    file = write(tmp_path / "Eva" / "trainers" / "evaluator.py", text)
+    assert tiny.run(tmp_path / "run", "CoOp", ("--plugin", file), ONE) == 2
+    assert "give TEST.EVALUATOR Classification@Eva" in capsys.readouterr().err
+    own = "from dassl.engine import TRAINER_REGISTRY\nimport trainers.coop as ours\n\n@TRAINER_REGISTRY.register()\n"
+    host = write(tmp_path / "Sar" / "methods" / "host.py", own + "class TCP(ours.CoOp):\n    pass\n")
+    pairs = ONE | {"TRAINER.SAR.ENABLED": True}
+    assert tiny.run(tmp_path / "run", f"TCP@{place_of(host).label}", ("--plugin", host), pairs) == 2
+    assert "SAR stands on this project's TCP" in capsys.readouterr().err
 
 
 def test_it_predicts(trained, tiny):

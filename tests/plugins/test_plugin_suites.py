@@ -136,6 +136,8 @@ def test_a_forks_own_names_beside_ours(tiny, folder, tmp_path):
     outcomes = {str(run): work(run) for run in suite.runs}
     assert {outcome.how for outcome in outcomes.values()} == {"done"}, outcomes
     assert {found.state for found in survey(suite.runs).values()} == {"done"}
+    for run in suite.runs:  # what was planned is what was run
+        assert record(run.folders[0])["settings_hash"] == run.resolved[0].hash(run.seed)
     rows = collect(folder / "names").set_index(["protocol", "part", "method"]).sort_index()
     assert set(rows.index) == {
         ("base2new", "base", "CoOp"), ("base2new", "new", "CoOp"),

@@ -101,6 +101,22 @@ def test_signatures_of_extend_cfg(signature, tmp_path):
 
 
 @pytest.mark.parametrize(
+    "top",
+    [
+        "try:\n    from no_such_package import GAMMA\nexcept ImportError:\n    GAMMA = 0.5\n",
+        "import sys\nif sys.version_info > (3,):\n    GAMMA = 0.5\n",
+        "from beside import *\n",
+        "GAMMA = 0\nGAMMA += 0.5\n",
+        "for GAMMA in (0.1, 0.5):\n    pass\n",
+    ],
+)
+def test_what_extend_cfg_needs_of_its_file(top, tmp_path):
+    write(tmp_path / "beside.py", "GAMMA = 0.5\n")
+    text = top + "main = 1 / 0\n\n\ndef extend_cfg(cfg):\n    cfg.OPTIM.GAMMA = GAMMA\n"
+    assert plugin_keys([write(tmp_path / "train.py", text)]) == {"OPTIM.GAMMA": 0.5}
+
+
+@pytest.mark.parametrize(
     ("text", "said"),
     [
         ("def extend_cfg(cfg, args, clip):\n    pass\n", "it takes (cfg, args, clip)"),
@@ -115,7 +131,8 @@ def test_an_extend_cfg_that_cannot_be_used(text, said, tmp_path):
     assert said in str(error.value)
 
 
-SETUP = "def extend_cfg(cfg):\n    pass\n\n\ndef setup_cfg(args):\n    cfg = get_cfg_default()\n"
+EXTEND = "def extend_cfg(cfg):\n    cfg.TRAIN.CHECKPOINT_FREQ = 7\n\n\n"
+SETUP = EXTEND + "def setup_cfg(args):\n    cfg = get_cfg_default()\n"
 START = "from dassl.config import get_cfg_default\n"
 
 
@@ -142,6 +159,7 @@ def test_a_setup_cfg_that_cannot_be_run_here_is_listed(broken, tiny, fork):
     write(fork / "train.py", START + SETUP + lines)
     cfg, args = config(tiny, fork)
     (taken,) = args.taken_over
+    assert cfg.TRAIN.CHECKPOINT_FREQ == 7  # of extend_cfg, which can
     assert cfg.OPTIM.LR == 0.05 and "setup_cfg cannot be run here" in taken.left[0]
     assert "line 8 is not taken over: cfg.OPTIM.LR = 9.0" in taken.left
 
