@@ -24,7 +24,7 @@ from plugins.loading import load_plugins, require
 from runs.folder import RunFolder
 from runs.record import backbone, hardware
 from runs.robust_protocol import MODES, check_mode
-from runs.same_data import finished_already
+from runs.same_data import data_record, finished_already
 from runs.tested_model import check_loaded, check_model_given
 
 from . import checks, controls
@@ -132,7 +132,7 @@ def evaluate(trainer, mode: str, options: Options) -> Evaluation:
     speed = len(rows) / (time.time() - started)
     clean, untuned = Answers.of(logits), deployed.untuned
     found = Evaluation(cfg, mode, settings, deployed.keys, images.label, Answers.of(ordinary), clean, items.adversarial)
-    found.facts = {"backbone": backbone(trainer), "data": trainer.data_met(), **hardware(trainer)}
+    found.facts = {"backbone": backbone(trainer), "data": data_record(trainer), **hardware(trainer)}
     found.undefended = None if untuned is None else Answers.of(untuned)
     found.images_per_second, found.gflop = speed, gflop(deployed, images)
     found.transfer = run_attack(Stored(items.adversarial), deployed, settings, images, clean, rows)

@@ -20,8 +20,6 @@ from plugins.failures import PluginFailed
 
 from .settings import settings
 
-ROOT = "# root: "  # begins the second line of config.yaml
-
 
 class RunFolder:
     """Context manager around a run's folder; holds a lock on it.
@@ -118,22 +116,12 @@ class RunFolder:
             log.rename(old)
 
     def write_config(self) -> None:
-        """The resolved config; the settings that identify the run and the data's root are in its first two lines."""
+        """The resolved config; the settings that identify the run are in its first line."""
         if self.config.is_file():
             self._before[self.config] = self.config.read_bytes()
-        head = f"# settings: {json.dumps(self.settings, sort_keys=True)}\n{ROOT}{json.dumps(self._root())}\n"
+        head = f"# settings: {json.dumps(self.settings, sort_keys=True)}\n"
         with atomic_path(self.config) as temporary:
             Path(temporary).write_text(head + self.cfg.dump(), encoding="utf-8")
-
-    def moved(self) -> bool:
-        """Has the run that is in the folder met its data under another root than this one's?"""
-        with suppress(OSError, ValueError):
-            second = self.config.read_text(encoding="utf-8").split("\n")[1]
-            return json.loads(second.removeprefix(ROOT)) != self._root()
-        return True  # a run of an older version
-
-    def _root(self) -> str:
-        return os.path.realpath(os.path.expanduser(str(self.cfg.DATASET.ROOT)))
 
     def _recorded(self) -> dict | None:
         with suppress(OSError, ValueError):

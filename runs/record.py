@@ -18,11 +18,12 @@ import torch
 from yacs.config import CfgNode
 
 from dassl.data.datasets import DATASET_REGISTRY
-from dassl.data.facts import data_facts, list_facts
+from dassl.data.facts import list_facts
 from dassl.engine import TRAINER_REGISTRY
 from dassl.utils import write_json
 from plugins.origin import provenance
 
+from .same_data import data_record
 from .settings import settings, settings_hash
 from .tested_model import weights_hash
 
@@ -61,7 +62,7 @@ def write_record(
         "noise": getattr(data, "noise", None),
         "adversarial": getattr(data, "adversarial", None),
         "items": {"train": list_facts(data.train_x), "test": list_facts(data.test)},
-        "data": trainer.data_met() if hasattr(trainer, "data_met") else data_facts(data),
+        "data": data_record(trainer),
         "settings_hash": settings_hash(found),
         "config": _plain(cfg),
         **hardware(trainer),

@@ -1,26 +1,32 @@
-"""Has a finished run met what this command means: the same data under another --root, the same trained weights?"""
+"""Has a finished run met what this command means: the same lists, class names, pictures and trained weights?"""
 
 from __future__ import annotations
 
+import os
 from argparse import Namespace
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 from yacs.config import CfgNode
 
+from clipkit import InputError as BackboneInputError
+from clipkit import image_list_key
 from dassl.data.datasets import build_dataset
-from dassl.data.facts import data_facts, difference
+from dassl.data.facts import data_facts, difference, image_paths
 from dassl.utils import InputError, MissingFileError, read_json, set_random_seed
-from plugins.hosting import is_hosted
+from plugins.hosting import hosted, is_hosted
 
 from .folder import RunFolder
 from .tested_model import weights_hash
+
+MOST = 60_000  # images of a list that are looked at one by one; of longer ones the sample in `data_facts` is
 
 
 def finished_already(folder: RunFolder, cfg: CfgNode, args: Namespace) -> str:
     """What to say of a finished run. Raises InputError where it is one on other data than `cfg` means, or a test of
     other weights than those that are in --model-dir now."""
     check_same_weights(folder.results, args)
-    unknown = check_same_data(folder.results, cfg) if folder.moved() else ""
+    unknown = check_same_data(folder.results, cfg)
     note = f"; {unknown}" if unknown else ""
     return f"Finished already, nothing to do: {folder.results} (remove the folder to run it again){note}"
 
@@ -35,30 +41,63 @@ def check_same_weights(results: Path, args: Namespace) -> None:
         )
 
 
+def data_record(trainer) -> dict:
+    """What results.json says of the data that a trainer has met: the facts, and "contents" over all pictures."""
+    if hasattr(trainer, "data_met"):
+        return {**trainer.data_met(), "contents": contents(trainer.lists_met)}
+    data = trainer.dm.dataset
+    return {**data_facts(data), "contents": contents(image_paths(data))}
+
+
+def contents(lists: Mapping[str, Sequence[str]]) -> dict[str, str]:
+    """{part: hash over the content of its images}. Costs one `stat` a file that was read before for such a hash, as the
+    feature bank does too. A list that is empty, very long, or not of files has none."""
+    found = {}
+    for part, paths in lists.items():
+        if 0 < len(paths) <= MOST and os.path.isfile(paths[0]):
+            try:
+                found[part] = image_list_key(paths)
+            except BackboneInputError:
+                continue  # pictures that come from elsewhere
+    return found
+
+
 def check_same_data(results: Path, cfg: CfgNode) -> str:
     """Raises InputError where the lists of images, the class names or the pictures under DATASET.ROOT are others than
-    those of the finished run whose results.json this is. Returns what is to be said where nothing can be compared, "".
+    those of the finished run whose results.json this is: another root, or a folder that was changed since. Returns what
+    is to be said where nothing can be compared, else "".
 
-    Data that was moved is the same data.
+    Data that was moved is the same data. Costs what reading the lists costs, and one `stat` an image.
     """
     record, cfg = read_json(results), cfg.clone()
+    if not os.path.isdir(os.path.expanduser(str(cfg.DATASET.ROOT)) or "."):
+        return f"its data could not be compared: there is no folder {cfg.DATASET.ROOT} (DATASET.ROOT) now"
     cfg.defrost()
     cfg.VERBOSE = False
     then = record.get("data") or record.get("items") or {}
     if cfg.TEST.get("ADV_SET", ""):  # its pictures and rows are those of the set, which the settings name
         cfg.TEST.ADV_SET = ""
-        then = {key: then[key] for key in ("train", "val", "classes") if key in then}
+        then = _only(then, ("train", "val", "classes"))
     if cfg.SEED < 0 or is_hosted(cfg):  # few shots drawn anew at each start; a plugin may have made its own lists
-        then = {key: then[key] for key in ("test", "classes") if key in then}
+        then = _only(then, ("test", "classes"))
     if cfg.SEED >= 0:
         set_random_seed(cfg.SEED)
     try:
-        wrong = difference(then, data_facts(build_dataset(cfg)))
+        with hosted(cfg, quiet=True):
+            data = build_dataset(cfg)
     except MissingFileError as error:
         return f"its data could not be compared: {error}"
-    if wrong:
+    lists = {part: paths for part, paths in image_paths(data).items() if part in (then.get("contents") or ())}
+    if wrong := difference(then, data_facts(data) | {"contents": contents(lists)}):
         raise InputError(
             f"{results.parent} holds a finished run on other data than what DATASET.ROOT {cfg.DATASET.ROOT} leads to "
-            f"now: {wrong}; give another --output-dir, or the --root of then."
+            f"now: {wrong}; give another --output-dir, remove the folder to run it again, or bring back the data of "
+            "then."
         )
     return ""
+
+
+def _only(facts: Mapping, parts: Collection[str]) -> dict:
+    """The facts on some of the lists, or the class names."""
+    kept = {part: facts[part] for part in parts if part in facts}
+    return kept | {"contents": {part: x for part, x in (facts.get("contents") or {}).items() if part in parts}}

@@ -32,14 +32,26 @@ def data_facts(dataset) -> dict:
     }
 
 
+def image_paths(dataset) -> dict[str, list[str]]:
+    """{"train", "val", "test"} -> the paths of its images, in order."""
+    return {part: [item.impath for item in getattr(dataset, name, None) or []] for part, name in LISTS.items()}
+
+
 def difference(then: dict, now: dict) -> str:
-    """What differs, in words; "" for nothing. What one of them does not tell is not compared."""
+    """What differs, in words; "" for nothing. What one of them does not tell is not compared.
+
+    Beside the `data_facts`, "contents" may hold {part: a hash over the content of all images of that list}.
+    """
     wrong = []
     for part, word in WORDS.items():
         if part in then and part in now and then[part] != now[part]:
             counts = then[part].get("count"), now[part].get("count")
             shown = f"{counts[0]} images then, {counts[1]} now" if counts[0] != counts[1] else "other images or labels"
             wrong.append(f"the {word} ({shown})")
+    theirs, mine = then.get("contents") or {}, now.get("contents") or {}
+    if not wrong:
+        parts = [part for part in WORDS if part in theirs and part in mine and theirs[part] != mine[part]]
+        wrong += [f"pictures of the {WORDS[part]}, whose names are the same" for part in parts]
     for part, word in (("classes", "the class names"), ("pictures", "pictures of the same names")):
         if then.get(part) and now.get(part) and then[part] != now[part] and not (part == "pictures" and wrong):
             wrong.append(word)

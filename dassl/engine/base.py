@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 
-from dassl.data.facts import data_facts, difference
+from dassl.data.facts import data_facts, difference, image_paths
 from dassl.utils.checkpoint import (
     BEST_NAME,
     last_checkpoint_name,
@@ -32,6 +32,7 @@ class TrainerBase(ModelKeeper):
         super().__init__()
         self._writer = None
         self._data_met: dict | None = None
+        self.lists_met: dict[str, list[str]] = {}  # of `data_met`: {"train", "val", "test"} -> paths of the images
         self._rolling_file = ""  # the checkpoint that the next save replaces; see rolling.py
 
     # ---- checkpoints
@@ -74,6 +75,7 @@ class TrainerBase(ModelKeeper):
         if self._data_met is None:
             dataset = getattr(getattr(self, "dm", None), "dataset", None)
             self._data_met = {} if dataset is None else data_facts(dataset)
+            self.lists_met = {} if dataset is None else image_paths(dataset)
         return self._data_met
 
     def extra_state(self) -> dict:
