@@ -10,6 +10,7 @@ import reprlib
 from collections.abc import Iterable, Mapping, Sequence
 
 from dassl.data.datasets import Datum
+from dassl.data.same_files import also, file_id
 from dassl.utils import InputError
 
 from .listing import check_text
@@ -17,6 +18,7 @@ from .listing import check_text
 logger = logging.getLogger(__name__)
 
 PARTS = ("train", "val", "test")
+MOST_FILES = 200_000  # in larger sets images are told apart by their paths, without a `stat` for each
 RECORD = "[relative path, label, class name]"
 
 
@@ -99,7 +101,8 @@ def check_items(
     train: list[Datum], val: list[Datum], test: list[Datum], origin: str, labels_may_differ: bool = False
 ) -> None:
     """InputError unless labels run from 0 without gaps, each with one name and at least one training image, and every
-    image has one label and is not in both train and test (lists that are one and the same are fine).
+    image has one label and is not in both train and test (lists that are one and the same are fine). Links to one file
+    are one image.
 
     labels_may_differ: an image may be listed under several labels (web data), which then is a warning.
     """
@@ -126,34 +129,37 @@ def check_labels(names: Mapping[int, str], with_images: set[int], origin: str) -
 
 
 def _check_images(parts: Mapping[str, list[Datum]], origin: str, labels_may_differ: bool) -> None:
-    first: dict[str, tuple[int, str]] = {}
-    again: list[tuple[str, str, str]] = []
+    first: dict[object, tuple[int, str, str]] = {}
+    again: list[tuple[object, str, str, str]] = []
+    identity = file_id if sum(map(len, parts.values())) <= MOST_FILES else str
     for part, items in parts.items():
         if part != "train" and items is parts["train"]:
             continue  # a set for testing only
         for item in items:
             check_text(item.impath, origin)
-            label, where = first.setdefault(item.impath, (item.label, part))
+            file = identity(item.impath)
+            label, where, path = first.setdefault(file, (item.label, part, item.impath))
             if label != item.label and not labels_may_differ:
                 raise InputError(
-                    f"{origin}: {item.impath} is listed under two labels, {label} and {item.label}; keep the right one."
+                    f"{origin}: {also(item.impath, path)} is listed under two labels, {label} and {item.label}; keep "
+                    "the right one."
                 )
             if (where, part) == ("train", "test"):
                 raise InputError(
-                    f"{origin}: {item.impath} is in both train and test, so the test would be on training images; "
-                    "take it out of one."
+                    f"{origin}: {also(item.impath, path)} is in both train and test, so the test would be on training "
+                    "images; take it out of one."
                 )
-            again.append((item.impath, where, part))
+            again.append((file, item.impath, where, part))
     count = len(again) - len(first)
     if count:
-        path, where, part = _first_repeated(again)
+        _, path, where, part = _first_repeated(again)
         logger.warning(
             "Warning: %s lists %d images more than once, such as %s (in %s and in %s)",
             origin, count, path, where, part,
         )  # fmt: skip
 
 
-def _first_repeated(entries: Iterable[tuple[str, str, str]]) -> tuple[str, str, str]:
+def _first_repeated(entries: Iterable[tuple[object, str, str, str]]) -> tuple[object, str, str, str]:
     seen = set()
     return next(entry for entry in entries if entry[0] in seen or seen.add(entry[0]))
 

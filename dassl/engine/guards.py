@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import glob
+import logging
 import os
 
 from dassl.data.readable import check_images
+from dassl.data.same_files import also, copies, shared_files
 from dassl.data.wrapper import DatasetWrapper
 from dassl.utils.errors import InputError
 
 from .asked_split import NO_VAL, name_of
+
+logger = logging.getLogger(__name__)
 
 
 def learns(trainer) -> bool:
@@ -38,6 +42,8 @@ def check_training(trainer) -> None:
     - for a dataset that is for testing only, and where training and test list share images;
     - where TEST.FINAL_MODEL is best_val and the epoch would be chosen on the test images;
     - naming an image of the validation or test list that cannot be read: it would end the run after its training.
+
+    Copies of test images among the training images are a warning: published sets have some.
     """
     cfg, dataset = getattr(trainer, "cfg", None), getattr(getattr(trainer, "dm", None), "dataset", None)
     if cfg is None or dataset is None or not learns(trainer):
@@ -52,10 +58,15 @@ def check_training(trainer) -> None:
         )
     if tested and (both := _shared(train, test)):
         raise InputError(
-            f"{name_of(trainer)} has {len(both)} images in its training list that are in its test list too, {both[0]} "
-            "for one: the accuracy would be that of images it was trained on; take them out of one of the lists, or "
-            "train on another dataset."
+            f"{name_of(trainer)} has {len(both)} images in its training list that are in its test list too, "
+            f"{also(*both[0])} for one: the accuracy would be that of images it was trained on; take them out of one of "
+            "the lists, or train on another dataset."
         )
+    if tested and (both := copies([item.impath for item in train], [item.impath for item in test])):
+        logger.warning(
+            "Warning: %d training images are byte for byte test images too, such as %s and %s: the accuracy is in part "
+            "that of images it was trained on", len(both), *both[0],
+        )  # fmt: skip
     chosen_by_val = tested and cfg.TEST.FINAL_MODEL == "best_val"
     if chosen_by_val and getattr(trainer, "val_loader", None) is None:
         raise InputError(
@@ -65,7 +76,7 @@ def check_training(trainer) -> None:
     if chosen_by_val and (both := _shared(val, test)):
         raise InputError(
             f"TEST.FINAL_MODEL is best_val, but {len(both)} validation images of {name_of(trainer)} are test images "
-            f"({both[0]} for one), which must not choose the epoch: take TEST.FINAL_MODEL last_step."
+            f"({also(*both[0])} for one), which must not choose the epoch: take TEST.FINAL_MODEL last_step."
         )
     if tested and os.environ.get("DASSL_SKIP_FILE_CHECK") != "1":
         loaders = [trainer.test_loader, *([trainer.val_loader] if chosen_by_val or cfg.TEST.SPLIT == "val" else [])]
@@ -76,7 +87,6 @@ def check_training(trainer) -> None:
         check_images([item.impath for items in read for item in items])
 
 
-def _shared(a: list, b: list) -> list[str]:
-    """Paths of the images that are in both lists, in the order of the first."""
-    theirs = {os.path.normpath(item.impath) for item in b}
-    return [item.impath for item in a if os.path.normpath(item.impath) in theirs]
+def _shared(a: list, b: list) -> list[tuple[str, str]]:
+    """The images that are in both lists, whatever their paths."""
+    return shared_files([item.impath for item in a], [item.impath for item in b])

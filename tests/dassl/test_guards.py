@@ -29,6 +29,32 @@ def one_image_in_both(trainer):
     trainer.dm.dataset._train_x = [*trainer.dm.dataset.train_x, twice]
 
 
+def link(trainer, kind):
+    """A training image that is a test image under another path."""
+    item = trainer.dm.dataset.test[3]
+    folder = os.path.join(trainer.output_dir, "linked")
+    os.makedirs(folder)
+    path = os.path.join(folder, os.path.basename(item.impath))
+    if kind == "linked folder":
+        os.symlink(os.path.dirname(item.impath), os.path.join(folder, "there"))
+        path = os.path.join(folder, "there", os.path.basename(item.impath))
+    else:
+        {"symlink": os.symlink, "hard link": os.link, "copy": shutil.copy}[kind](item.impath, path)
+    trainer.dm.dataset._train_x = [*trainer.dm.dataset.train_x, Datum(path, item.label)]
+
+
+def symlinked(trainer):
+    link(trainer, "symlink")
+
+
+def hard_linked(trainer):
+    link(trainer, "hard link")
+
+
+def in_a_linked_folder(trainer):
+    link(trainer, "linked folder")
+
+
 def declared(trainer):
     trainer.dm.dataset.test_only, trainer.dm.dataset.train_on = True, "Toys"
 
@@ -38,6 +64,9 @@ def declared(trainer):
     [
         (declared, (), "ToyFolder is for testing only.*train on Toys"),
         (one_image_in_both, (), "1 images in its training list that are in its test list"),
+        (symlinked, (), "1 images in its training list.*the same file as .*8.png"),
+        (hard_linked, (), "1 images in its training list.*the same file as"),
+        (in_a_linked_folder, (), "1 images in its training list.*the same file as"),
         (no_val, ("TEST.FINAL_MODEL", "best_val"), "best_val, but ToyFolder has no validation images.*last_step"),
         (val_is_test, ("TEST.FINAL_MODEL", "best_val"), "8 validation images of ToyFolder are test images"),
     ],
@@ -51,6 +80,16 @@ def test_refused_before_anything_is_trained(make_cfg, change, opts, says):
     assert all(torch.equal(v, before[k]) for k, v in trainer.model.state_dict().items())
     if change is not no_val:
         trainer.test()  # testing goes on
+
+
+def test_copies_of_test_images_are_spoken_of(make_cfg, capsys):
+    trainer = build_trainer(make_cfg("OPTIM.MAX_EPOCH", 1))
+    trainer.train()
+    assert "byte for byte" not in capsys.readouterr().out
+    trainer = build_trainer(make_cfg("OPTIM.MAX_EPOCH", 1, "OUTPUT_DIR", f"{trainer.output_dir}-2"))
+    link(trainer, "copy")
+    trainer.train()
+    assert "Warning: 1 training images are byte for byte test images" in capsys.readouterr().out
 
 
 def test_without_a_test_or_without_learning_there_is_nothing_to_refuse(make_cfg):

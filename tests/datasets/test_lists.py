@@ -111,6 +111,42 @@ def test_an_odd_split_file_is_one_sentence(name, folder, make_cfg):
     assert "mine.json" in str(error.value) and "\n" not in str(error.value)
 
 
+def linked_folder(folder):
+    (folder / "again").symlink_to(folder / "a")
+    return "again/000.png"
+
+
+def symlink(folder):
+    (folder / "b" / "link.png").symlink_to("../a/000.png")
+    return "b/link.png"
+
+
+def hard_link(folder):
+    os.link(folder / "a" / "000.png", folder / "b" / "link.png")
+    return "b/link.png"
+
+
+@pytest.mark.parametrize("link", [linked_folder, symlink, hard_link])
+def test_links_to_one_file_are_one_image(link, folder, make_cfg, caplog):
+    path = link(folder)
+    with pytest.raises(InputError, match=f"{path} .the same file as .*a/000.png. is in both train and test"):
+        load(folder, make_cfg, longer("test", [path, 0, "a"]))
+    with pytest.raises(InputError, match=f"{path} .the same file as .*a/000.png. is listed under two labels"):
+        load(folder, make_cfg, longer("train", [path, 1, "b"]))
+    load(folder, make_cfg, longer("train", [path, 0, "a"]))
+    assert "lists 1 images more than once" in caplog.text
+
+
+def test_a_link_between_the_folders_train_and_test(folder, make_cfg):
+    for part, number in (("train", 0), ("test", 1)):
+        for name in "ab":
+            os.renames(folder / name / f"00{number}.png", folder / part / name / "0.png")
+    load(folder, make_cfg)
+    (folder / "test" / "a" / "1.png").symlink_to("../../train/a/0.png")
+    with pytest.raises(InputError, match="test/a/1.png .the same file as .*train/a/0.png. is in both train and test"):
+        load(folder, make_cfg)
+
+
 HARMLESS = {
     "as it should be": (good(), ""),
     "val is null": (edited(val=None), ""),
