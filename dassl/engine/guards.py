@@ -59,8 +59,8 @@ def check_training(trainer) -> None:
     if tested and (both := _shared(train, test)):
         raise InputError(
             f"{name_of(trainer)} has {len(both)} images in its training list that are in its test list too, "
-            f"{also(*both[0])} for one: the accuracy would be that of images it was trained on; take them out of one of "
-            "the lists, or train on another dataset."
+            f"{also(*both[0])} for one: the accuracy would be that of images it was trained on; take them out of one "
+            "of the lists, or train on another dataset."
         )
     if tested and (both := copies([item.impath for item in train], [item.impath for item in test])):
         logger.warning(
