@@ -8,6 +8,7 @@ the embedded class names, `token_prefix` [C, 1, d] and `token_suffix` [C, 76 - n
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -157,7 +158,7 @@ def _frozen(model: nn.Module, logit_scale: bool) -> dict[str, Tensor]:
 
 def _load_backbone(backbone: str, precision: str, run: Mapping, path: str | Path, spec: str) -> nn.Module:
     """The CLIP called `backbone`; where the record names the weights of the training run it must be these."""
-    is_file = Path(backbone).expanduser().is_file()
+    is_file = os.path.isfile(Path(backbone).expanduser())
     if not is_file and looks_like_a_file(backbone):
         raise InputError(f"There is no CLIP file {backbone} (--backbone): give an existing file, or a name")
     name, file = ("", backbone) if is_file else (backbone, "")
@@ -187,5 +188,5 @@ def _check_fits(state: dict[str, Tensor], model: nn.Module, path: str | Path, ba
             like = "ln_final.weight"
         else:
             continue
-        if like not in own or own[like].shape[-1] != value.shape[-1]:
+        if like not in own or own[like].shape[-1:] != value.shape[-1:]:
             raise InputError(f"{path}: {key} {list(value.shape)} does not fit {backbone}: give the training backbone")

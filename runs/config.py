@@ -51,6 +51,10 @@ def merge_value(cfg: CfgNode, key: str, value: object, where: str, domain: Domai
     node = _value(cfg, path) if path else cfg
     old = node[leaf]
     value = _read(value, old, domain)
+    if any(isinstance(x, str) and "\0" in x for x in (value if isinstance(value, (list, tuple)) else (value,))):
+        raise InputError(
+            f"{key} in {where} is {shown(value)}, with a zero byte in it, which no name has; leave it out."
+        )
     if domain is not None:
         check_value(key, value, domain, "" if where == COMMAND_LINE else where)
     if isinstance(value, (list, tuple)) and isinstance(old, (list, tuple)):

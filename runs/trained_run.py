@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -13,6 +14,7 @@ import yaml
 from yacs.config import CfgNode
 
 from dassl.config import add_keys, get_cfg_default
+from dassl.config.domains import check_config
 from dassl.engine import TRAINER_REGISTRY
 from dassl.utils import InputError, load_checkpoint
 from dassl.utils.torch_file import entry
@@ -22,6 +24,8 @@ from plugins.names import label_of
 from plugins.origin import is_plugin
 
 from .config import merge_pairs
+
+READ = ("INPUT.", "MODEL.")  # of a config that may be of an older version, what a trained run is used by
 
 
 class ClassNames(NamedTuple):
@@ -106,11 +110,11 @@ class TrainedRun:
 
 def read_run(folder: str | Path) -> TrainedRun:
     """Raises InputError when `folder` is no run's, or its method is not known here (`--plugin`)."""
-    from train import extend_cfg  # imported here: train.py imports this package
+    from train import domains_of, extend_cfg  # imported here: train.py imports this package
 
     file = Path(folder) / "config.yaml"
-    if not file.is_file():
-        what = "has no config.yaml" if file.parent.is_dir() else "does not exist"
+    if not os.path.isfile(file):
+        what = "has no config.yaml" if os.path.isdir(file.parent) else "does not exist"
         raise InputError(f"{folder} {what}; give the --output-dir of a train.py run.")
     try:
         text = file.read_text(encoding="utf-8-sig")
@@ -129,6 +133,8 @@ def read_run(folder: str | Path) -> TrainedRun:
     # The run may have known plugins that this process does not: their keys say nothing about it.
     known = {key: value for key, value in values.items() if not _of_stranger(key, cfg)}
     merge_pairs(cfg, [x for pair in known.items() for x in pair], str(file))
+    read = {key: domain for key, domain in domains_of(name).items() if key.startswith(READ)}
+    check_config(cfg, read)
     settings = None
     with suppress(ValueError, RecursionError):
         settings = json.loads(text.partition("\n")[0].removeprefix("# settings: "))

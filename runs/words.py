@@ -7,6 +7,7 @@ import math
 import os
 import re
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from dassl.utils import InputError
@@ -56,7 +57,7 @@ def take_eps(words: Sequence[str]) -> tuple[list[str], list[str]]:
 def check_method(trainer: str, plugins: Sequence[str] = ()) -> None:
     """Raises InputError for a method that has no configs. Whether a plugin brings it, train.py knows."""
     folder = PROJECT / "configs" / "trainers" / CONFIG_FOLDER.get(trainer, trainer)
-    if trainer in PUBLISHED or trainer and folder.is_dir() or plugins or installed_plugins():
+    if trainer in PUBLISHED or trainer and os.path.isdir(folder) or plugins or installed_plugins():
         return
     near = difflib.get_close_matches(trainer, PUBLISHED, n=3, cutoff=0.3)
     raise InputError(
@@ -97,7 +98,8 @@ def check_folder(text: str, name: str) -> None:
     path = Path(text)
     try:
         in_the_way = next((p for p in (path, *path.parents) if os.path.lexists(p) and not p.is_dir()), None)
-        path.exists()  # a name that is too long
+        with suppress(FileNotFoundError, NotADirectoryError):
+            os.stat(path)  # a name that is too long, or no name
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
         raise InputError(f"{name} {text[:80]!r} cannot be a folder ({reason}); give another.") from error

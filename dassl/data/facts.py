@@ -45,7 +45,7 @@ def difference(then: dict, now: dict) -> str:
     wrong = []
     for part, word in WORDS.items():
         if part in then and part in now and then[part] != now[part]:
-            counts = then[part].get("count"), now[part].get("count")
+            counts = _count(then[part]), _count(now[part])
             shown = f"{counts[0]} images then, {counts[1]} now" if counts[0] != counts[1] else "other images or labels"
             wrong.append(f"the {word} ({shown})")
     theirs, mine = then.get("contents") or {}, now.get("contents") or {}
@@ -56,6 +56,10 @@ def difference(then: dict, now: dict) -> str:
         if then.get(part) and now.get(part) and then[part] != now[part] and not (part == "pictures" and wrong):
             wrong.append(word)
     return ", ".join(wrong)
+
+
+def _count(facts: object) -> object:
+    return facts.get("count") if isinstance(facts, dict) else "an unknown number of"
 
 
 def _pictures(paths: list[str]) -> str:
