@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import json
 import math
+import os
 import re
 import statistics
 import sys
@@ -113,7 +114,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--keyword", default="accuracy", help="which metric")
     parser.add_argument("--exact", action="store_true", help="unrounded numbers from results.json where there are any")
     args = parser.parse_args(argv)
-    if not args.directory.is_dir():
+    if not os.path.isdir(args.directory):
         print(f"error: there is no folder {args.directory}.", file=sys.stderr)  # noqa: T201
         return 2
     damaged: list[str] = []

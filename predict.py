@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import logging
+import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -52,8 +53,8 @@ def main(args: argparse.Namespace) -> None:
     if args.top < 1:
         raise InputError(f"--top is {args.top}, but must be at least 1.")
     output = Path(args.output) if args.output else None
-    if output is not None and (output.is_dir() or not output.parent.is_dir()):
-        what = "is a folder" if output.is_dir() else f"the folder {output.parent} does not exist"
+    if output is not None and (os.path.isdir(output) or not os.path.isdir(output.parent)):
+        what = "is a folder" if os.path.isdir(output) else f"the folder {output.parent} does not exist"
         raise InputError(f"--output {output}: {what}; give the name of a file in an existing folder.")
     if output is not None:
         check_writable(output, "--output")

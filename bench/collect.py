@@ -42,7 +42,7 @@ def collect(folder: Path, broken: list[str] | None = None) -> pd.DataFrame:
     `broken`, or logged where there is no such list. Runs that tested nothing (--no-train) are left out too. Raises
     InputError where there is no such folder.
     """
-    if not folder.is_dir():
+    if not os.path.isdir(folder):
         raise InputError(f"There is no folder {folder}; give the output folder of the runs.")
     rows, output = [], os.path.abspath(folder)
     for below, file in find(folder):

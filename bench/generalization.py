@@ -70,7 +70,7 @@ def check_methods(names: Sequence[str]) -> list[str]:
     known = list(PUBLISHED)
     names = [n for name in names for n in (METHODS if name == "all" else [name])]
     for name in names:
-        if not name or not (ROOT / "configs" / "trainers" / CONFIG_FOLDER.get(name, name)).is_dir():
+        if not name or not os.path.isdir(ROOT / "configs" / "trainers" / CONFIG_FOLDER.get(name, name)):
             near = dict.fromkeys([*difflib.get_close_matches(name, known, n=3, cutoff=0.3), *known])
             raise InputError(f"There is no method {name!r}; known, nearest first: {', '.join(near)}.")
     return list(dict.fromkeys(names))

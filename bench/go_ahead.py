@@ -49,7 +49,7 @@ def settings_of(args: argparse.Namespace) -> Settings:
         check_folder(folder, name)
     env = {**os.environ, "DATA": args.root, "OUTPUT": args.output}
     settings = Settings.from_environment(env, args.opts)
-    if getattr(args, "tables_only", False) and not Path(args.output).is_dir():
+    if getattr(args, "tables_only", False) and not os.path.isdir(Path(args.output)):
         raise InputError(f"There is no folder {args.output}; give the --output of the runs.")
     check_output(getattr(args, "markdown", None), "--markdown")
     check_output(getattr(args, "plots", None), "--plots", folder=True)
@@ -89,7 +89,7 @@ def _plan(runs: int, args: argparse.Namespace) -> str:
 def _seconds(output: Path) -> list[float]:
     """What the results that are there took."""
     found = []
-    for _, file in find(output) if output.is_dir() else ():
+    for _, file in find(output) if os.path.isdir(output) else ():
         try:
             found.append(number(read_record(file), "wall_seconds", needed=True))
         except DAMAGE:

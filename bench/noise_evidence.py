@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -141,7 +142,7 @@ def test_logits(trainer, items: Sequence) -> Tensor:
 def saved_confusion(folder: Path, classes: int) -> Tensor | None:
     """[C, C] counts from confusion.json, which the run's own test left; None where it left none."""
     file = folder / "confusion.json"
-    if not file.is_file():
+    if not os.path.isfile(file):
         return None
     try:
         counts = torch.tensor(read_json(file)["counts"])
@@ -177,7 +178,7 @@ def read_judgement(folder: Path, noise: dict | None, data, trainer) -> Judgement
 
 def read_decisions(file: Path, count: int) -> tuple[Tensor | None, Tensor | None]:
     """The method's own score and which items it took for wrong, [N] each; None where it keeps no decisions."""
-    if not file.is_file():
+    if not os.path.isfile(file):
         return None, None
     try:
         found = read_json(file)

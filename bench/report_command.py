@@ -6,6 +6,7 @@ python -m bench report output --output report.html
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from pathlib import Path
 
@@ -30,7 +31,7 @@ def run(args: argparse.Namespace) -> int:
     from .html.page import page
 
     file = args.output or args.folder / "report.html"
-    if file.is_dir():
+    if os.path.isdir(file):
         raise InputError(f"--output {file} is a folder; give the name of a file in it, such as {file / 'report.html'}.")
     broken: list[str] = []
     frame = collect(args.folder, broken)

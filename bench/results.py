@@ -50,7 +50,7 @@ def read(folder: Path) -> list[Result]:
     Where a method ran with several configs or shots, so that a table's cell would have two values, its rows say which.
     Raises InputError, naming a file that is no run's.
     """
-    if not folder.is_dir():
+    if not os.path.isdir(folder):
         return []
     output = os.path.abspath(folder)
     places = ((file, place(below, output)) for below, file in find(folder))

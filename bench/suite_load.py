@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import yaml
@@ -49,8 +50,8 @@ def plugins_of(tree: dict, file: Path) -> tuple[tuple[str, ...], tuple[str, ...]
 
 def load(file: Path) -> dict:
     """The file's tree. Raises InputError for a missing one and for what is not YAML."""
-    if not file.is_file():
-        there = sorted(str(p) for p in file.parent.glob("*.yaml")) if file.parent.is_dir() else []
+    if not os.path.isfile(file):
+        there = sorted(str(p) for p in file.parent.glob("*.yaml")) if os.path.isdir(file.parent) else []
         raise InputError(f"There is no suite {file}{'; there are ' + ', '.join(there) if there else ''}.")
     try:
         tree = yaml.load(file.read_text(encoding="utf-8-sig"), _Loader)

@@ -9,6 +9,7 @@ standard deviation over seeds, as CoOp's parser prints it.
 from __future__ import annotations
 
 import argparse
+import os
 import statistics
 import sys
 from collections import defaultdict
@@ -126,7 +127,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--markdown", type=Path, help="also write the table here")
     parser.add_argument("--plot", type=Path, help="also draw it here (PNG, PDF or SVG)")
     args = parser.parse_args(argv)
-    if not args.folder.is_dir():
+    if not os.path.isdir(args.folder):
         print(f"error: there is no folder {args.folder}; give the OUTPUT folder of the runs.", file=sys.stderr)  # noqa: T201
         return 2
     try:

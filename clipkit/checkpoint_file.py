@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -40,7 +41,7 @@ def read_checkpoint(path: str | Path) -> dict:
     Raises InputError naming the file if it is missing, damaged, or something else.
     """
     path = Path(path)
-    if not path.exists():
+    if not os.path.exists(path):
         raise InputError(f"There is no checkpoint at {path}: give a file such as .../model.pth.tar-50")
     found = read_torch_file(path)
     state = state_dict_in(found, path)

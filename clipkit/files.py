@@ -32,9 +32,9 @@ def atomic_path(path: Path) -> Iterator[Path]:
 def check_writable(path: Path, what: str) -> None:
     """Raises InputError, beginning with `what`, unless a file could be written to `path`. Leaves nothing behind."""
     reason = ""
-    if path.is_dir():
+    if os.path.isdir(path):
         reason = "it is a folder"
-    elif path.exists() and not path.is_file():
+    elif os.path.exists(path) and not os.path.isfile(path):
         reason = "it is a device or a pipe"
     made = []
     try:

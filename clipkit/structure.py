@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -56,11 +57,11 @@ def check_structure(file: Path, architecture: Architecture, marks: Mapping, spec
     config = file.parent / CONFIG
     if spec and spec != OPENAI_SPEC:
         config = Path(spec).expanduser()
-        if not config.is_file():
+        if not os.path.isfile(config):
             raise InputError(
                 f"{KEY} is {spec!r}, but must be {OPENAI_SPEC}, or the file of an open_clip configuration ({CONFIG})"
             )
-    if config.is_file():
+    if os.path.isfile(config):
         _check_config(file, config, architecture)
     elif spec != OPENAI_SPEC and not (set(MARKS) <= set(marks) or _says_so(file) or _is_embedded(file)):
         raise InputError(

@@ -49,8 +49,8 @@ def read_torch_file(path: str | Path, device: str | None = "cpu", scripts: bool 
     Raises InputError naming the file, where it is missing, damaged, or something else.
     """
     path = Path(path)
-    if not path.is_file():
-        what = "is a folder, not a file" if path.is_dir() else "does not exist"
+    if not os.path.isfile(path):
+        what = "is a folder, not a file" if os.path.isdir(path) else "does not exist"
         raise InputError(f"{path} {what}: give the path of a file of weights")
     try:
         if is_safetensors(path):

@@ -5,6 +5,7 @@ The text tower and the logit scale stay. The tower is part of the model's finger
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -39,7 +40,7 @@ def load_visual_weights(model: nn.Module, path: str | Path, key: str = "") -> st
     of another shape or not a finite number.
     """
     path = Path(path).expanduser()
-    if not path.is_file():
+    if not os.path.isfile(path):
         raise InputError(f"There are no weights of an image tower at {path} ({SETTING}).")
     try:
         found = read_torch_file(path)

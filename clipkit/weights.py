@@ -18,7 +18,7 @@ def read_weights(file: Path) -> dict[str, Tensor]:
     Names lose a leading "module."; what an archive has beside the weights (its sizes) stays in.
     Raises InputError naming the file if it is missing, damaged or holds something else.
     """
-    if not file.is_file():
+    if not os.path.isfile(file):
         raise InputError(f"No CLIP weights at {file} (MODEL.BACKBONE.PATH): give the path of an existing file")
     try:
         return state_dict_in(read_torch_file(file, scripts=True), file)

@@ -133,7 +133,7 @@ WRAPPERS.append(serve)
 
 def find_set(spec: str, cfg) -> Path:
     """The folder that `spec` is, or whose key begins with it. Raises InputError for none and for several."""
-    if Path(spec).expanduser().is_dir():
+    if os.path.isdir(Path(spec).expanduser()):
         return Path(spec).expanduser()
     root = adversarial_root(cfg)
     if not re.fullmatch("[0-9a-f]{6,64}", spec):

@@ -43,7 +43,7 @@ def examine(entry: Entry, root: str | Path, quick: bool = False, workers: int | 
     """Look at one dataset under `root`; `quick` does not open images. Only what loaders keep (listings) is written."""
     loader, folder = entry.loader, entry.folder(root)
     finding = Finding(entry.stem, folder, published=loader.sizes and tuple(loader.sizes))
-    if not folder.is_dir():
+    if not os.path.isdir(folder):
         finding.state = "absent"
         finding.lack(f"it is expected in {folder}, which does not exist.")
         return finding
@@ -65,7 +65,7 @@ def _records(entry: Entry, root: str | Path, folder: Path, finding: Finding) -> 
     if not loader.split_file or loader.load_items is not SplitDataset.load_items:
         return _ask_loader(entry, root, finding)
     file = folder / loader.split_file
-    if not file.is_file():
+    if not os.path.isfile(file):
         # The loader would make a split of its own, under which no published number can be compared.
         finding.lack(f"{file} is missing, and training would make another one: its results are not comparable.")
         return None
@@ -145,7 +145,7 @@ def _check_names(finding: Finding, records: Records) -> None:
 
 def _check_images(finding: Finding, records: Records, image_dir: Path, quick: bool, workers: int | None) -> None:
     paths = list(dict.fromkeys(path for part in records.values() for path, _, _ in part))
-    if not image_dir.is_dir():
+    if not os.path.isdir(image_dir):
         if not any(str(image_dir) in problem for problem in finding.problems):
             finding.lack(f"the images are missing: {image_dir} does not exist.")
         return

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 
@@ -15,7 +16,7 @@ def class_names(dataset: str) -> list[str] | None:
     """Class names in label order, as the dataset has them (registry name or YAML stem); None for an unknown dataset."""
     for stem in dict.fromkeys((dataset_stem(dataset), cache_stem(dataset))):
         file = CLASSNAMES / f"{stem}.txt"
-        if file.is_file():
+        if os.path.isfile(file):
             return read_classlist(file)
     return None
 

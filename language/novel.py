@@ -12,6 +12,7 @@ import hashlib
 import importlib
 import json
 import logging
+import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -117,7 +118,7 @@ def read_names(path: str | Path, stem: str = "") -> tuple[list[str], str]:
 def _own_list(dataset: str, missing: str) -> Path:
     for stem in dict.fromkeys((dataset_stem(dataset), cache_stem(dataset))):
         file = NOVEL_CLASSES / f"{stem}.json"
-        if file.is_file():
+        if os.path.isfile(file):
             return file
     if missing == "stand_in":
         logger.warning("Warning: there is no list of novel names for %s; ImageNet's stands in", dataset)

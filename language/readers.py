@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 from collections import Counter
 from functools import cache
 from pathlib import Path
@@ -27,7 +28,7 @@ def load_cache(name: str, directory: str | Path = DESCRIPTIONS) -> Cache:
         return read_file(name)
     for stem in dict.fromkeys((dataset_stem(name), cache_stem(name))):
         file = Path(directory) / f"{stem}.json"
-        if file.is_file():
+        if os.path.isfile(file):
             return read_harness(file)
     found = template_cache(name)
     _announce(f"No language cache for {found.dataset}: the {len(found.templates)} templates of CLIP stand in")

@@ -5,6 +5,7 @@ Paths alone, so that many runs can be planned without importing a plugin.
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterable
 from pathlib import Path
@@ -35,7 +36,7 @@ def place_of(path: str | Path) -> Place:
     """Of a FILE or LABEL=FILE. Raises InputError when there is no Python file, or the label is this project's."""
     label, name = take_label(path)
     file = Path(name).expanduser().resolve()
-    if not file.is_file() or file.suffix != ".py":
+    if not os.path.isfile(file) or file.suffix != ".py":
         raise InputError(
             f"--plugin {path}: there is no Python file at {file}; give the path of a trainer file, or LABEL=FILE."
         )
@@ -83,5 +84,5 @@ def config_of(kind: str, name: str, plugins: Iterable[str] = (), label: str = ""
     places = [place_of(plugin) for plugin in plugins]
     theirs = [place.root / own for place in places if place.label == label]
     files = [*theirs, PROJECT / own, *(place.root / own for place in places)]
-    found = next((file for file in files if file.is_file()), PROJECT / own)
+    found = next((file for file in files if os.path.isfile(file)), PROJECT / own)  # False for a name of any length
     return own if found == PROJECT / own else found

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import os
 import re
 from collections.abc import Iterable
 from pathlib import Path
@@ -35,7 +36,7 @@ def dataset_config(name: str, plugins: Iterable[str] = ()) -> Path:
     Raises InputError for an unknown one.
     """
     file = config_of("datasets", f"{plain(name)}.yaml", plugins, label_of(name))
-    if not (ROOT / file).is_file():
+    if not os.path.isfile(ROOT / file):
         known = sorted(p.stem for p in (ROOT / file).parent.glob("*.yaml"))
         near = difflib.get_close_matches(name, known, n=3, cutoff=0.4)
         raise InputError(

@@ -4,7 +4,7 @@ per-dataset settings say about the dataset that is tested."""
 from __future__ import annotations
 
 import logging
-from pathlib import Path
+import os
 
 from yacs.config import CfgNode
 
@@ -30,7 +30,7 @@ def saved_architecture(cfg: CfgNode, directory: str, epoch: int | None) -> dict:
     if not keys:
         return {}
     path = checkpoint_path(directory, trainer.registered_name, epoch)
-    if not Path(path).is_file():
+    if not os.path.isfile(path):
         return {}
     checkpoint = load_checkpoint(str(path))
     run = entry(checkpoint, "run")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from pathlib import Path
 
 from torch import nn
@@ -36,7 +37,7 @@ def load_learner(
     something for each.
     """
     path = checkpoint_path(directory, name, epoch)
-    if not path.is_file():
+    if not os.path.isfile(path):
         raise InputError(f"There is no checkpoint at {path}{_what_is_there(path, directory)}.")
     checkpoint = load_checkpoint(str(path))
     saved = entry(checkpoint, "run")
@@ -67,9 +68,9 @@ def load_learner(
 
 def _what_is_there(path: Path, directory: str) -> str:
     """The part of the error that helps: the epochs that exist, or the folder that does not."""
-    if not Path(directory).is_dir():
+    if not os.path.isdir(directory):
         return f": the folder {directory} does not exist; train first or mend --model-dir"
-    if not path.parent.is_dir():
+    if not os.path.isdir(path.parent):
         others = sorted(p.name for p in Path(directory).iterdir() if (p / "checkpoint").is_file())
         return f": {directory} holds {', '.join(others) or 'no trained model'}, not {path.parent.name}"
     found = sorted(p.name for p in path.parent.glob("model*.tar*"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import torch
@@ -61,9 +62,9 @@ def context_from(path: str, encoder: TextEncoder, backbone: str) -> Tensor:
 
 
 def _file(path: Path) -> Path:
-    if path.is_file():
+    if os.path.isfile(path):
         return path
     folder = path / "prompt_learner" if (path / "prompt_learner").is_dir() else path
-    if not (folder / "checkpoint").is_file():
+    if not os.path.isfile(folder / "checkpoint"):
         raise InputError(f"{KEY} is {path}, where there is no checkpoint; give a file or the folder of a CoOp run.")
     return folder / last_checkpoint_name(str(folder))
