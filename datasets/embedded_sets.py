@@ -1,6 +1,9 @@
 """The embedded suite as Dassl datasets, made on first use under DATASET.ROOT (card: datasets/embedded/README.md)."""
 
+from pathlib import Path
+
 from dassl.data.datasets import DATASET_REGISTRY
+from dassl.utils import InputError
 
 from .base import SplitDataset
 
@@ -14,8 +17,16 @@ class EmbeddedSet(SplitDataset):
 
     @classmethod
     def ensure(cls, dataset_dir: str) -> None:
+        """Makes the set where it is missing, and the root with it where that is a folder `data`, which the README's
+        commands name. Raises InputError for any other root that does not exist: it may be a slip of the pen."""
         from .embedded.make import ensure  # renders with torch: only when a set is asked for
 
+        root = Path(dataset_dir).parent
+        if not root.is_dir() and not (root.name == "data" and root.parent.is_dir()):
+            raise InputError(
+                f"The folder of the datasets (--root, DATA) is {root}, which does not exist; mend it, or make it: "
+                f"mkdir -p {root}"
+            )
         ensure(cls.dataset_dir, dataset_dir)
 
 

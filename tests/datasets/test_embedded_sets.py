@@ -107,12 +107,20 @@ def test_datasets_load(sets, make_cfg):
 
 
 def test_made_on_first_use_and_kept(tmp_path, make_cfg):
-    data = DATASET_REGISTRY.get("Digits")(make_cfg(tmp_path / "new" / "root", shots=1))
+    data = DATASET_REGISTRY.get("Digits")(make_cfg(tmp_path / "data", shots=1))
     assert len(data.test) == 1000 and len(data.train_x) == 10
-    stamp = tmp_path / "new" / "root" / "digits" / make.STAMP
+    stamp = tmp_path / "data" / "digits" / make.STAMP
     before = stamp.stat().st_mtime_ns
     make.ensure("digits", stamp.parent)
     assert stamp.stat().st_mtime_ns == before
+
+
+@pytest.mark.parametrize("root", ["dta", "nowhere/data", "file"])
+def test_another_root_that_does_not_exist_is_not_made(tmp_path, make_cfg, root):
+    (tmp_path / "file").touch()
+    with pytest.raises(InputError, match=f"is {tmp_path / root}, which does not exist; mend it, or make it"):
+        DATASET_REGISTRY.get("Digits")(make_cfg(tmp_path / root, shots=1))
+    assert [each.name for each in tmp_path.iterdir()] == ["file"]
 
 
 def test_two_processes_at_once(tmp_path):
