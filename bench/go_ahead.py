@@ -9,6 +9,7 @@ import argparse
 import logging
 import os
 import statistics
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -67,7 +68,7 @@ def may_begin(args: argparse.Namespace, jobs: Sequence[Job]) -> bool:
     """
     runs = sum(map(len, jobs))
     if runs > MOST and not (args.yes or args.chosen):
-        print(_plan(runs, args))  # noqa: T201
+        print(_plan(runs, args), file=sys.stderr)  # noqa: T201
         return False
     check_writable(Path(args.output))
     return True

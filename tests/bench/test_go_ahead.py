@@ -37,7 +37,7 @@ def call(name: str, *words: str) -> int:
 def test_a_long_sweep_of_defaults_waits_for_yes(name, started, tmp_path, capsys):
     output = ["--output", str(tmp_path / "none")]
     assert call(name, *output) == 2 and started == [] and not (tmp_path / "none").exists()
-    shown = capsys.readouterr().out
+    shown = capsys.readouterr().err
     call(name, *output, "--yes")
     assert f"is {started[0]} runs" in shown and "--yes" in shown and started[0] > 50
     call(name, *output, "--seeds", "1", "1")
@@ -46,7 +46,7 @@ def test_a_long_sweep_of_defaults_waits_for_yes(name, started, tmp_path, capsys)
     capsys.readouterr()
     assert call(name, "--output", str(tmp_path / "old"), "--jobs", "1") == 2
     hours = started[0] * 12.5 // 3600
-    assert f"about {hours:.0f}:" in capsys.readouterr().out or hours == 0
+    assert f"about {hours:.0f}:" in capsys.readouterr().err or hours == 0
 
 
 @pytest.mark.parametrize("name", SHORT)
