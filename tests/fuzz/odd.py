@@ -75,7 +75,8 @@ def text(rng: Random, lines: list[str]) -> tuple[list[str], str]:
     elif deed == "double":
         lines.insert(i, lines[i])
     elif deed == "move":
-        lines.insert(rng.randrange(len(lines)), lines.pop(i))
+        line = lines.pop(i)
+        lines.insert(rng.randrange(len(lines) + 1), line)
     elif deed == "cut":
         lines[i] = lines[i][: rng.randrange(len(lines[i]) + 1)]
     elif deed == "empty":

@@ -37,7 +37,8 @@ def as_word(value: object) -> str:
 
 def change_words(rng: Random, argv: list[str]) -> tuple[list[str], str]:
     """A word is another, left out, doubled or moved; or one is added."""
-    argv, i = list(argv), rng.randrange(len(argv))
+    argv = list(argv) or [""]
+    i = rng.randrange(len(argv))
     deed = rng.choice(["replace", "replace", "replace", "drop", "double", "move", "add", "flag"])
     if deed == "replace":
         argv[i] = as_word(odd.value(rng, argv[i]))
@@ -48,7 +49,8 @@ def change_words(rng: Random, argv: list[str]) -> tuple[list[str], str]:
     if deed == "double":
         argv.insert(i, argv[i])
     elif deed == "move":
-        argv.insert(rng.randrange(len(argv)), argv.pop(i))
+        word = argv.pop(i)
+        argv.insert(rng.randrange(len(argv) + 1), word)
     else:
         flags = ["--help", "--nope", "--", "-x", "--seed"]
         word = as_word(odd.value(rng)) if deed == "add" else rng.choice(flags)
@@ -57,23 +59,23 @@ def change_words(rng: Random, argv: list[str]) -> tuple[list[str], str]:
     return argv, f"{deed} word {i + 1}"
 
 
-def keys_of(argv: list[str]) -> list[str]:
-    """The config keys that the method in `argv` has."""
+def keys_of(entry: Entry) -> list[str]:
+    """The config keys that the method of the entry has."""
     from dassl.engine import TRAINER_REGISTRY
     from plugins.config_keys import leaves
     from train import default_cfg
 
-    name = argv[argv.index("--trainer") + 1]
+    name = entry.arguments[entry.arguments.index("--trainer") + 1]
     own = set(getattr(TRAINER_REGISTRY.get(name), "config_defaults", {}))
     common = [key for key in leaves(default_cfg()) if not key.startswith("TRAINER.")]
     return sorted([*common, *own])
 
 
-def set_key(rng: Random, argv: list[str]) -> tuple[list[str], str]:
+def set_key(rng: Random, entry: Entry, argv: list[str]) -> tuple[list[str], str]:
     from plugins.config_keys import leaves
     from train import default_cfg
 
-    key = rng.choice(keys_of(argv))
+    key = rng.choice(keys_of(entry))
     new = odd.value(rng, leaves(default_cfg()).get(key))
     word = as_word(new)
     return [*argv, key, word], f"{key} {word!r:.60}"
@@ -90,7 +92,7 @@ def one_case(entry: Entry, rng: Random, folder: Path) -> tuple[list[str], list[s
             if files:
                 told.append(mutators.mutate(rng, rng.choice(files)).replace(f"{folder}/", ""))
         elif entry.trains and draw < 0.9:
-            argv, what = set_key(rng, argv)
+            argv, what = set_key(rng, entry, argv)
             told.append(what)
         else:
             argv, what = change_words(rng, argv)
