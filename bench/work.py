@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import logging
+import os
 import shutil
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from runs.config_names import UNTRAINED
 
@@ -70,6 +72,14 @@ def _steps(run: Run) -> Outcome:
     return Outcome("done", seconds, notes=notes)
 
 
+def _leads_somewhere(pointer: Path) -> bool:
+    """Does a model's file `checkpoint` name a file that is there?"""
+    try:
+        return os.path.isfile(pointer.parent / pointer.read_text().strip())
+    except (OSError, ValueError):
+        return False
+
+
 def mend(run: Run) -> list[str]:
     """Takes away what is damaged, so that the steps make it again; a sentence for each thing.
 
@@ -85,7 +95,7 @@ def mend(run: Run) -> list[str]:
     if run.method in UNTRAINED or not (trained / "config.yaml").is_file():
         return notes
     pointers = sorted(trained.glob("*/checkpoint"))
-    lost = [file for file in pointers if not (file.parent / file.read_text().strip()).is_file()]
+    lost = [file for file in pointers if not _leads_somewhere(file)]
     if lost or (whole[0] and not pointers):
         for file in lost:
             shutil.rmtree(file.parent)

@@ -50,7 +50,7 @@ def curves(frame: DataFrame, folder: Path, methods: dict[str, int], broken: list
 def read(folder: Path, broken: list[str]) -> Curves | None:
     """A run's curves from curves.json, or the loss alone from its log; None where neither has two epochs.
 
-    broken: gets a sentence where curves.json is damaged.
+    broken: gets a sentence where curves.json is damaged, or a log cannot be read.
     """
     if (folder / "curves.json").is_file():
         try:
@@ -63,7 +63,12 @@ def read(folder: Path, broken: list[str]) -> Curves | None:
     for log in sorted(
         folder.glob("log.txt*"), key=lambda file: (file.name == "log.txt", file.name)
     ):  # the last is last
-        for epoch, mean in LINE.findall(log.read_text(encoding="utf-8", errors="replace")):
+        try:
+            text = log.read_text(encoding="utf-8", errors="replace")
+        except OSError as error:
+            broken.append(f"{log} cannot be read ({error.strerror}); its losses are left out.")
+            continue
+        for epoch, mean in LINE.findall(text):
             with suppress(ValueError):  # a damaged line
                 loss[int(epoch)] = float(mean)  # of an epoch the last line: the mean over its steps so far
     epochs = sorted(e for e in loss if math.isfinite(loss[e]))

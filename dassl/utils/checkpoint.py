@@ -13,6 +13,7 @@ import torch
 
 from .errors import InputError, MissingFileError
 from .files import atomic_path, mkdir_if_missing
+from .state_kinds import misfit
 from .torch_file import read_torch_file, state_dict_in, unusable
 
 logger = logging.getLogger(__name__)
@@ -128,6 +129,8 @@ def resume_state(fpath: str, model, optimizer=None, scheduler=None) -> dict:
     logger.info("Loaded model weights")
     for name, part in (("optimizer", optimizer), ("scheduler", scheduler)):
         if part is not None and checkpoint.get(name) is not None:
+            if wrong := misfit(part, checkpoint[name]):
+                raise InputError(f"the {name} state in {fpath} does not fit this run: {wrong}. {advice}")
             try:
                 part.load_state_dict(checkpoint[name])
             except (ValueError, KeyError, TypeError, AttributeError, IndexError, RuntimeError) as exc:

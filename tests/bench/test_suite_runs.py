@@ -215,7 +215,7 @@ MISTAKES = [
     ([block(sweep={"OPTIM.LRR": [1]})], {},
      "Unknown config key OPTIM.LRR in {file}, block 1 (few_shot), sweep, OPTIM.LRR; nearest: OPTIM.LR"),
     ([block(overrides={"OPTIM.MAX_EPOCH": "many"})], {},
-     "OPTIM.MAX_EPOCH in {file}, block 1 (few_shot), overrides is 'many'"),
+     "OPTIM.MAX_EPOCH is 'many' in {file}, block 1 (few_shot), overrides"),
     ([block()], {"overrides": {"OPTIM": 3}}, "OPTIM in {file}, overrides is a group of config keys"),
     ([block(overrides={"ATTACK.EPS": 2})], {}, "block 1 (few_shot): ATTACK.EPS"),
     ([block(overrides={"DATASET.NOISE_RATE": 0.5})], {},
