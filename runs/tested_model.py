@@ -17,8 +17,12 @@ from plugins.hosting import is_hosted
 
 
 def check_model_given(trainer, args: Namespace) -> None:
-    """Raises InputError where a method that learns would be tested as it starts."""
-    if not args.model_dir and not trainer.cfg.MODEL.INIT_WEIGHTS and learns(trainer):
+    """Raises InputError where a method that learns would be tested as it starts, or with weights of which a part alone
+    fits: without --model-dir, MODEL.INIT_WEIGHTS is the model that is tested."""
+    weights = trainer.cfg.MODEL.INIT_WEIGHTS
+    if weights and not args.model_dir and hasattr(trainer, "take_weights"):
+        trainer.take_weights(weights)
+    if not args.model_dir and not weights and learns(trainer):
         raise InputError(
             f"--eval-only of {trainer.cfg.TRAINER.NAME}, which learns, needs the folder of a trained run: give "
             "--model-dir FOLDER and --load-epoch EPOCH (or weights to start from, MODEL.INIT_WEIGHTS); train it by "

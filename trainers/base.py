@@ -8,6 +8,7 @@ from __future__ import annotations
 import functools
 import logging
 from collections.abc import Callable, Mapping
+from pathlib import Path
 
 import torch
 from torch import Tensor, nn
@@ -19,11 +20,10 @@ from dassl.engine import TrainerX
 from dassl.engine.asked_split import check_split
 from dassl.metrics import compute_accuracy
 from dassl.optim import build_lr_scheduler, build_optimizer
-from dassl.utils import load_pretrained_weights
-from dassl.utils.finite import check_loss, check_weights
+from dassl.utils.finite import check_loss
 
 from .backbone import check_images, shared_clip
-from .checkpoints import load_learner
+from .checkpoints import load_file, load_learner, start_learner
 from .coinciding import warn_if_coinciding
 from .label_filter import filter_training_list
 from .memorisation import MemorisationCurves, start_curves
@@ -117,11 +117,14 @@ class PromptTrainer(TrainerX):
         self.model = self.build_learner()
         self.scaler = torch.amp.GradScaler("cuda", enabled=self.precision == "amp")
         if self.model is None:
+            if cfg.MODEL.INIT_WEIGHTS:
+                raise InputError(
+                    f"{trainer_name(cfg)} learns nothing, so MODEL.INIT_WEIGHTS has no effect; leave it out."
+                )
             return
         self.model.to(self.device)
         if cfg.MODEL.INIT_WEIGHTS:
-            load_pretrained_weights(self.model, cfg.MODEL.INIT_WEIGHTS)
-            check_weights(self.model, cfg.MODEL.INIT_WEIGHTS, "its training has diverged, or the file is damaged")
+            start_learner(self.model, cfg.MODEL.INIT_WEIGHTS, self.lab2cname)
         logger.info("Learnable tensors: %s numbers", f"{sum(p.numel() for p in self.model.parameters()):,}")
         self.optim = build_optimizer(self.model, cfg.OPTIM)
         self.sched = build_lr_scheduler(self.optim, cfg.OPTIM)
@@ -311,6 +314,12 @@ class PromptTrainer(TrainerX):
         self._kept.clear()
         for name in self.get_model_names():
             load_learner(self._models[name], directory, name, epoch, self.run_identity(), self.lab2cname)
+
+    def take_weights(self, file: str) -> None:
+        """Loads one checkpoint whole, as `load_model` does: for a test of it."""
+        self._kept.clear()
+        for name in self.get_model_names():
+            load_file(self._models[name], Path(file), name, self.run_identity(), self.lab2cname)
 
     def extra_state(self) -> dict:
         """What a resumed run needs beside weights, optimizer and schedule: the loss scale of amp."""

@@ -9,8 +9,9 @@ from pathlib import Path
 from torch import nn
 
 from clipkit import InputError
-from dassl.engine.class_rows import check_classes
-from dassl.utils import load_checkpoint
+from dassl.engine.class_rows import check_classes, check_started
+from dassl.utils import load_checkpoint, load_pretrained_weights
+from dassl.utils.finite import check_weights
 from dassl.utils.torch_file import entry, state_dict_in, unusable
 
 from .class_evidence import same_class_names
@@ -29,16 +30,35 @@ def checkpoint_path(directory: str, name: str, epoch: int | None) -> Path:
 def load_learner(
     learner: nn.Module, directory: str, name: str, epoch: int | None, run: dict, lab2cname: dict[int, str]
 ) -> None:
-    """Loads every tensor of `learner`; keys that it does not have (a reference's frozen CLIP) are left alone.
-
-    `run` is the trainer's `run_identity()`: where the file names another method or backbone, it is refused.
-    `lab2cname`: the run's classes, label -> name. Raises InputError for a missing file, another method's or backbone's
-    file, missing keys, other shapes, values that are not finite numbers, and other classes where the learner has
-    something for each.
-    """
+    """`load_file` of the epoch's checkpoint of the learner called `name`, or of the best one."""
     path = checkpoint_path(directory, name, epoch)
     if not os.path.isfile(path):
         raise InputError(f"There is no checkpoint at {path}{_what_is_there(path, directory)}.")
+    load_file(learner, path, name, run, lab2cname)
+
+
+def start_learner(learner: nn.Module, path: str, lab2cname: dict[int, str]) -> None:
+    """Takes what fits of a checkpoint (MODEL.INIT_WEIGHTS), to train on from it. Raises InputError where nothing fits,
+    for values that are no finite numbers, and for what belongs to each of other classes."""
+    state, own = state_dict_in(load_checkpoint(path), path), learner.state_dict()
+    if not any(key in own and own[key].shape == value.shape for key, value in state.items()):
+        raise InputError(
+            f"No tensor of {path} (MODEL.INIT_WEIGHTS) fits this method with this config, which has "
+            f"{', '.join(list(own)[:3])}; give another file, or leave it out."
+        )
+    load_pretrained_weights(learner, path)
+    check_weights(learner, path, "its training has diverged, or the file is damaged")
+    check_started(learner, path, lab2cname, lambda state: same_class_names(learner, state))
+
+
+def load_file(learner: nn.Module, path: Path, name: str, run: dict, lab2cname: dict[int, str]) -> None:
+    """Loads every tensor of `learner`; keys that it does not have (a reference's frozen CLIP) are left alone.
+
+    `run` is the trainer's `run_identity()`: where the file names another method or backbone, it is refused.
+    `lab2cname`: the run's classes, label -> name. Raises InputError for another method's or backbone's
+    file, missing keys, other shapes, values that are not finite numbers, and other classes where the learner has
+    something for each.
+    """
     checkpoint = load_checkpoint(str(path))
     saved = entry(checkpoint, "run")
     for key, what in (("TRAINER.NAME", "method"), ("backbone", "backbone")):

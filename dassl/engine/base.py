@@ -108,6 +108,7 @@ class TrainerBase(ModelKeeper):
             self._check_identity(checkpoint.get("run") or {}, path)
             self._check_data(checkpoint.get("data"), path)
             check_weights(self._models[name], path, "its training has diverged; remove the folder to start again")
+            check_classes(self._models[name], checkpoint, getattr(self, "lab2cname", {}), path)
             start_epoch = checkpoint.get("epoch", 0)
             if i == 0:
                 self._rolling_file = checkpoint.get("rolling_file") or ""

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from torch import nn
 
+from dassl.utils.checkpoint import load_checkpoint
 from dassl.utils.errors import InputError
+from dassl.utils.torch_file import state_dict_in
 
 logger = logging.getLogger(__name__)
 
@@ -53,8 +55,19 @@ def check_classes(
         theirs = f" ({_shown(saved)})" if saved else ""
         raise InputError(
             f"{path}: {rows[0]} has a row for each class that it was trained on{theirs}, and this run's classes are "
-            f"others ({_shown(mine)}); test it on its own classes, or train with one context for all classes."
+            f"others ({_shown(mine)}); take it for its own classes, or train with one context for all classes."
         )
+
+
+def check_started(
+    model: nn.Module, path: str, lab2cname: Mapping[int, str], same: Callable[[Mapping], bool | None] | None = None
+) -> None:
+    """The same for a model that has just started from the file at `path` (MODEL.INIT_WEIGHTS), of which it took what
+    fits. same: what the file's tensors tell of the classes, see `check_classes`."""
+    checkpoint, own = load_checkpoint(path), model.state_dict()
+    state = state_dict_in(checkpoint, path)
+    if any(name in state and state[name].shape == own[name].shape for name in class_tensors(model)):
+        check_classes(model, checkpoint, lab2cname, path, same(state) if same else None)
 
 
 def _clean(names) -> list[str]:

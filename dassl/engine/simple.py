@@ -22,6 +22,7 @@ from dassl.utils.torchtools import count_num_param, load_pretrained_weights
 
 from .asked_split import check_split
 from .base import TrainerBase
+from .class_rows import check_started
 from .guards import check_resume
 from .rolling import RollingCheckpoint
 
@@ -116,6 +117,7 @@ class SimpleTrainer(TrainerBase):
         self.model = SimpleNet(cfg, cfg.MODEL, self.num_classes)
         if cfg.MODEL.INIT_WEIGHTS:
             load_pretrained_weights(self.model, cfg.MODEL.INIT_WEIGHTS)
+            check_started(self.model, cfg.MODEL.INIT_WEIGHTS, self.lab2cname)
         self.model.to(self.device)
         logger.info("# params: %s", f"{count_num_param(self.model):,}")
         self.optim = build_optimizer(self.model, cfg.OPTIM)

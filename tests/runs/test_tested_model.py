@@ -57,6 +57,24 @@ def test_contexts_of_classes_are_tested_on_these_classes(tiny, even, tmp_path, c
     error = capsys.readouterr().err
     assert "ctx has a row for each class that it was trained on (striped circle, dotted star)" in error
     assert "checkered house, plain tree" in error and not (tmp_path / "new").exists()
+    weights = {"MODEL.INIT_WEIGHTS": tmp_path / "base" / "prompt_learner" / "model.pth.tar-1"}
+    for flags in (("--eval-only",), ()):
+        assert tiny.run(tmp_path / "own" / str(len(flags)), method, (*root, *flags), pairs | weights) == 0
+        new = {**pairs, **weights, "DATASET.SUBSAMPLE_CLASSES": "new"}
+        assert tiny.run(tmp_path / "new", method, (*root, *flags), new) == 2
+        assert "ctx has a row for each class" in capsys.readouterr().err and not (tmp_path / "new").exists()
+
+
+def test_weights_that_do_not_fit_are_refused(tiny, tmp_path, capsys):
+    assert tiny.run(tmp_path / "run", pairs={"OPTIM.MAX_EPOCH": 1}) == 0
+    other = {"OPTIM.MAX_EPOCH": 1, "MODEL.INIT_WEIGHTS": tmp_path / "run" / "prompt_learner" / "model.pth.tar-1"}
+    capsys.readouterr()
+    assert tiny.run(tmp_path / "train", "MaPLe", pairs=other) == 2
+    assert "(MODEL.INIT_WEIGHTS) fits this method" in capsys.readouterr().err
+    assert tiny.run(tmp_path / "test", "KgCoOp", ("--eval-only",), other) == 2
+    assert "was trained with another method (CoOp)" in capsys.readouterr().err
+    assert tiny.run(tmp_path / "none", "ZeroshotCLIP", ("--eval-only",), other) == 2
+    assert "learns nothing, so MODEL.INIT_WEIGHTS has no effect" in capsys.readouterr().err
 
 
 def test_a_reference_file_tells_its_classes_by_their_embedded_names(tiny, even, tmp_path, capsys):
