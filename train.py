@@ -36,6 +36,7 @@ from runs.config_domains import domains_of
 from runs.ends import TOLD, error_sentence
 from runs.flags import check_flags, check_training
 from runs.folder import RunFolder
+from runs.no_effect import check_meant, without_effect
 from runs.noise_check import check_noise
 from runs.record import environment, write_record
 from runs.same_data import finished_already
@@ -161,6 +162,7 @@ def setup_cfg(args: argparse.Namespace) -> CfgNode:
         merge_pairs(cfg, [x for pair in found.items() for x in pair], args.model_dir)
     check_config(cfg, domains_of(cfg.TRAINER.NAME))
     check_training(cfg, args)
+    check_meant(cfg, args)
     leave_out_unused(cfg)
     leave_out_unused_tower(cfg)
     check_stand_in(cfg)
@@ -197,7 +199,7 @@ def main(args: argparse.Namespace) -> None:
             logger.info("%s", "\n".join(taken.lines()))
         logger.info("** Config **\n%s", shown_config(cfg, default_cfg(), files_of(cfg, args)))
         logger.info("** System **\n%s", environment())
-        for note in folder.notes:
+        for note in (*folder.notes, *without_effect(cfg, args)):
             logger.warning("Warning: %s", note)
         folder.write_config()
         with hosted(cfg, model_dir=args.model_dir):

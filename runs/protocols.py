@@ -63,8 +63,6 @@ def _check_names(protocol: str, trainer: str, settings: Settings) -> None:
     check_method(trainer, settings.plugins)
     if settings.source:
         dataset_config(settings.source, settings.plugins)
-    if protocol.startswith("base2new") and "DATASET.SUBSAMPLE_CLASSES" in settings.pairs:
-        raise InputError(f"DATASET.SUBSAMPLE_CLASSES is what {protocol} itself says; leave it out.")
     if protocol in noise.MADE and settings.pairs:
         from datasets.noise_config import TYPES  # imported here: the package brings torch in
 

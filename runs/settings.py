@@ -39,7 +39,7 @@ def settings(cfg: CfgNode, args: Namespace) -> dict[str, object]:
     Plain JSON values. Settings of other methods are left out.
     """
     foreign = foreign_keys(cfg, files_of(cfg, args) if getattr(args, "plugin_cfg", ()) else ())
-    found = {"mode": "test" if args.eval_only else "build" if args.no_train else "train"}
+    found = {"mode": mode_of(args)}
     if args.eval_only and args.model_dir:
         found["model"] = f"{args.model_dir}@{args.load_epoch}"
     for key in all_keys(cfg):
@@ -47,6 +47,11 @@ def settings(cfg: CfgNode, args: Namespace) -> dict[str, object]:
             continue
         found[key] = value_at(cfg, key)
     return json.loads(json.dumps(found, default=list))
+
+
+def mode_of(args: Namespace) -> str:
+    """What is done with the config: "train" (and test after it), "test", or "build", which does neither."""
+    return "test" if args.eval_only else "build" if args.no_train else "train"
 
 
 def settings_hash(found: dict[str, object]) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import os
 from argparse import Namespace
 from pathlib import Path
@@ -15,6 +16,8 @@ from dassl.utils.checkpoint import BEST_NAME
 from dassl.utils.finite import check_weights
 from plugins.hosting import is_hosted
 
+logger = logging.getLogger("train")
+
 
 def check_model_given(trainer, args: Namespace) -> None:
     """Raises InputError where a method that learns would be tested as it starts, or with weights of which a part alone
@@ -22,6 +25,9 @@ def check_model_given(trainer, args: Namespace) -> None:
     weights = trainer.cfg.MODEL.INIT_WEIGHTS
     if weights and not args.model_dir and hasattr(trainer, "take_weights"):
         trainer.take_weights(weights)
+    if args.model_dir and not trainer.get_model_names() and not is_hosted(trainer.cfg):
+        name = trainer.cfg.TRAINER.NAME
+        logger.warning("Warning: --model-dir has no effect: %s learns nothing, so there is nothing to load", name)
     if not args.model_dir and not weights and learns(trainer):
         raise InputError(
             f"--eval-only of {trainer.cfg.TRAINER.NAME}, which learns, needs the folder of a trained run: give "

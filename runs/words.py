@@ -70,6 +70,8 @@ SETTLED = {
     "SEED": "SEED, or --seeds",
     "OUTPUT_DIR": "OUTPUT, or --output",
     "DATASET.NUM_SHOTS": "SHOTS, or shots in a suite",
+    "DATASET.SUBSAMPLE_CLASSES": "a protocol that trains or tests on these classes, or call train.py",
+    "TRAINER.NAME": "the method in its place",
 }
 
 

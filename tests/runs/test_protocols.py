@@ -315,10 +315,23 @@ def test_noise_train_takes_type_and_rate():
             plan("noise_train", "PTNL", "digits", 1, {}, pairs)
 
 
-@pytest.mark.parametrize("pairs", [["SEED", "3"], ["OUTPUT_DIR", "x"], ["OPTIM.LR", "0.1", "DATASET.NUM_SHOTS", "4"]])
+@pytest.mark.parametrize(
+    "pairs",
+    [
+        ["SEED", "3"],
+        ["OUTPUT_DIR", "x"],
+        ["OPTIM.LR", "0.1", "DATASET.NUM_SHOTS", "4"],
+        ["DATASET.SUBSAMPLE_CLASSES", "new"],
+        ["TRAINER.NAME", "MaPLe"],
+    ],
+)
 @pytest.mark.parametrize("protocol", ["base2new_train", "few_shot", "xd_train"])
 def test_a_run_is_what_its_folder_says(protocol, pairs):
     with pytest.raises(InputError, match=f"{pairs[-2]} in the command line contradicts the folder"):
         plan(protocol, "CoOp", "shapes", 1, {}, pairs)
+    noise = {"DATASET.NOISE.RATE": "0.2", "DATASET.NOISE.TYPE": "pair_next", "DATASET.NOISE_LABEL": "False"}
+    for key, value in noise.items():
+        with pytest.raises(InputError, match=f"{key} contradicts TYPE and RATE of the noise, sym_other 0.5"):
+            plan("noise_train", "CoOp", "digits", 1, {}, ["sym_other", "0.5", "OPTIM.LR", "0.1", key, value])
     with pytest.raises(InputError, match="SUBSAMPLE_CLASSES"):
         plan("base2new_test", "CoOp", "digits", 1, {"LOADEP": "1"}, ["DATASET.SUBSAMPLE_CLASSES", "base"])

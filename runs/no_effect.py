@@ -1,0 +1,102 @@
+"""Options and config keys that a run does not read, though its command line gives them: each is told in a line, or is
+refused where the command must have been meant in another way."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+from collections.abc import Iterator, Mapping
+
+from yacs.config import CfgNode
+
+from dassl.data.datasets import DATASET_REGISTRY
+from dassl.engine import TRAINER_REGISTRY
+from dassl.modeling import HEAD_REGISTRY
+from dassl.utils import InputError
+from plugins.hosting import files_of, is_hosted, plugins_of
+
+from .settings import foreign_keys, mode_of, value_at
+
+# {option or key: {mode: why it does nothing there}}; the modes are those of `settings.mode_of`.
+NOTHING_TRAINED = "nothing is trained"
+UNREAD: Mapping[str, Mapping[str, str]] = {
+    "--load-epoch": {
+        "train": "it belongs to --eval-only, and a training begins at its start or goes on from its last checkpoint",
+        "build": "nothing is loaded",
+    },
+    "--model-dir": {"build": "nothing is loaded"},
+    "--no-train": {"test": "--eval-only tests, and trains nothing in any case"},
+    "--resume": {"test": "nothing is trained; the model to test is --model-dir", "build": NOTHING_TRAINED},
+    "RESUME": {"test": "nothing is trained; the model to test is --model-dir", "build": NOTHING_TRAINED},
+    "--transforms": {"test": "they are those of the training; of a test they say only whether images are normalised"},
+    "TEST.FINAL_MODEL": {
+        "test": "it says what is tested after a training; here that is --load-epoch, or without it the best epoch",
+        "build": "nothing is tested",
+    },
+    "TEST.NO_TEST": {"test": "--eval-only tests in any case", "build": "nothing is tested"},
+}
+# Read by upstream's classifiers, semi-supervised methods and datasets; no method or dataset of ours has such a thing.
+UPSTREAMS = (
+    "MODEL.HEAD.", "MODEL.BACKBONE.PRETRAINED", "DATALOADER.TRAIN_U.", "TRAIN.COUNT_ITER", "INPUT.CIFAR_C_",
+    "INPUT.ALL_AS_UNLABELED", "DATASET.NUM_LABELED", "DATASET.VAL_PERCENT", "DATASET.STL10_FOLD", "DATASET.CIFAR_C_",
+    "DATASET.ALL_AS_UNLABELED",
+)  # fmt: skip
+# Methods in which the words of CTX_INIT say how many context tokens there are.
+COUNT_WORDS = ("CoOp", "CoCoOp", "KgCoOp", "TCP", "DPSEP", "NLPrompt", "PTNL", "JoAPR", "VisPrompt")
+
+
+def check_meant(cfg: CfgNode, args: Namespace) -> None:
+    """Raises InputError for a trained model that a training would pass over, and for a head that does not exist."""
+    if args.model_dir and mode_of(args) == "train":
+        raise InputError(
+            f"--model-dir is {args.model_dir}, but without --eval-only a model is trained from its start, and that one "
+            "is not looked at: add --eval-only to test it, give --resume to go on with an interrupted run, or "
+            "MODEL.INIT_WEIGHTS FILE to start from weights."
+        )
+    head = cfg.MODEL.HEAD.NAME
+    if head and not is_hosted(cfg) and head not in HEAD_REGISTRY.registered_names():
+        known = ", ".join(HEAD_REGISTRY.registered_names())
+        raise InputError(f"MODEL.HEAD.NAME (--head) is {head!r}, but must be one of {known}, or empty for none.")
+
+
+def without_effect(cfg: CfgNode, args: Namespace) -> Iterator[str]:
+    """A sentence for each option or KEY VALUE pair of the command line that this run does not read."""
+    given = _options(args) | dict.fromkeys(args.opts[::2])
+    mode, method = mode_of(args), cfg.TRAINER.NAME
+    for name in given:
+        if why := UNREAD.get(name, {}).get(mode):
+            yield f"{name} has no effect: {why}"
+    if mode == "test" and args.model_dir and "MODEL.INIT_WEIGHTS" in given:
+        yield "MODEL.INIT_WEIGHTS has no effect: the weights of --model-dir take their place"
+    if mode == "test" and args.load_epoch is not None and not args.model_dir:
+        yield "--load-epoch has no effect: there is no --model-dir to load from"
+    foreign = foreign_keys(cfg, files_of(cfg, args)) | _other_datasets(cfg)
+    for key in args.opts[::2]:
+        if key in foreign:
+            yield f"{key} has no effect: {method} on {cfg.DATASET.NAME} does not read it"
+        elif key.startswith(UPSTREAMS) and not plugins_of(cfg):
+            yield f"{key} has no effect: no method or dataset that comes with this tree reads it"
+    yield from _counted_words(cfg, args)
+
+
+def _options(args: Namespace) -> dict[str, None]:
+    names = ("load_epoch", "model_dir", "no_train", "resume", "transforms", "head")
+    shown = {name: f"--{name.replace('_', '-')}" for name in names}
+    return {shown[name]: None for name in names if getattr(args, name, None) not in (None, "", False)}
+
+
+def _other_datasets(cfg: CfgNode) -> set[str]:
+    """Keys that other datasets declare, and this one does not."""
+    kinds = {name: DATASET_REGISTRY.get(name) for name in DATASET_REGISTRY.registered_names()}
+    own = getattr(kinds.get(cfg.DATASET.NAME), "config_defaults", {})
+    return {key for kind in kinds.values() for key in getattr(kind, "config_defaults", {})} - set(own)
+
+
+def _counted_words(cfg: CfgNode, args: Namespace) -> Iterator[str]:
+    method = cfg.TRAINER.NAME
+    if method not in COUNT_WORDS or is_hosted(cfg):
+        return
+    key = f"{TRAINER_REGISTRY.get(method).node}.N_CTX"
+    node = value_at(cfg, key.removesuffix(".N_CTX"))
+    words = str(node.CTX_INIT).replace("_", " ").split()
+    if key in args.opts[::2] and words and len(words) != node.N_CTX:
+        yield f"{key} has no effect: CTX_INIT has {len(words)} words, and each is a token of the context"
