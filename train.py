@@ -205,6 +205,7 @@ def main(args: argparse.Namespace) -> None:
         with hosted(cfg, model_dir=args.model_dir):
             trainer = build_trainer(cfg)
             tested = watch(trainer)
+            folder.check_free(trainer.get_model_names())
             if args.eval_only:
                 check_model_given(trainer, args)
                 trainer.load_model(args.model_dir, epoch=args.load_epoch)

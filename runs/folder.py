@@ -8,6 +8,7 @@ import os
 import shutil
 import time
 from argparse import Namespace
+from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 
@@ -19,6 +20,8 @@ from dassl.utils import DivergedError, InputError, atomic_path, read_json
 from plugins.failures import PluginFailed
 
 from .settings import settings
+
+ANOTHER = "another --output-dir"
 
 
 class RunFolder:
@@ -46,6 +49,7 @@ class RunFolder:
     def __enter__(self) -> RunFolder:
         self._open()
         try:
+            self.check_free(["tensorboard"])
             theirs, record = self._recorded(), self._record()
             if self._holds_a_run() and theirs is not None and theirs != self.settings:
                 raise InputError(self._difference(theirs))
@@ -102,8 +106,18 @@ class RunFolder:
 
     def _remove_folders(self) -> None:
         for folder in self.missing:
-            with suppress(OSError):  # not empty, or never made
+            with suppress(OSError, ValueError):  # not empty, or never made
                 folder.rmdir()
+
+    def check_free(self, folders: Iterable[str] = ()) -> None:
+        """Raises InputError where a folder lies in the way of a file that the run writes, or a file in that of one of
+        `folders` (by their names below the run's)."""
+        for path in (self.config, self.path / "log.txt"):
+            if path.is_dir():
+                raise InputError(f"{path} is a folder, where this run writes a file; remove it, or give {ANOTHER}.")
+        for path in (self.path / name for name in folders):
+            if os.path.lexists(path) and not path.is_dir():
+                raise InputError(f"{path} is no folder, where this run makes one; remove it, or give {ANOTHER}.")
 
     def put_old_log_aside(self) -> None:
         """An interrupted run's log.txt becomes log.txt-<its date>, so that log.txt is where the run ends."""

@@ -56,7 +56,11 @@ def _staged_groups(model: nn.Module, optim_cfg) -> list[dict]:
     new_layers = [new_layers] if isinstance(new_layers, str) else new_layers
     if not new_layers:
         warnings.warn("OPTIM.NEW_LAYERS is empty: all layers learn with the lower rate", stacklevel=3)
+    children = dict(model.named_children())
+    if unknown := [name for name in new_layers if name not in children]:
+        text = f"OPTIM.NEW_LAYERS: {unknown[0]!r} is no layer of this model, which has {', '.join(children) or 'none'}"
+        warnings.warn(f"{text}: all other layers learn with the lower rate", stacklevel=3)
     base, new = [], []
-    for name, child in model.named_children():
+    for name, child in children.items():
         (new if name in new_layers else base).extend(child.parameters())
     return [{"params": base, "lr": optim_cfg.LR * optim_cfg.BASE_LR_MULT}, {"params": new}]

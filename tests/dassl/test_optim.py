@@ -156,3 +156,9 @@ def test_staged_lr():
         build_optimizer(model.parameters(), cfg)
     with pytest.warns(UserWarning, match="STAGED_LR"):
         build_optimizer(model, cfg, param_groups=[{"params": model.parameters()}])
+
+
+def test_a_new_layer_that_the_model_does_not_have_is_told():
+    model = nn.Sequential(nn.Linear(2, 2))
+    with pytest.warns(UserWarning, match="'foo' is no layer of this model, which has 0"):
+        build_optimizer(model, optim_cfg("STAGED_LR", True, "NEW_LAYERS", ("foo", "0")))

@@ -154,3 +154,25 @@ def test_a_full_disk_and_a_full_gpu_are_told(tiny, tmp_path, capsys, monkeypatch
             patch.setattr(CoOp, "loss", fails)
             assert tiny.run(tmp_path / "run", pairs=SHORT) == 2
         assert says in refusal(capsys)
+
+
+@pytest.mark.parametrize("name", ["config.yaml", "log.txt", "tensorboard", "prompt_learner"])
+def test_what_lies_in_the_way_of_a_run_is_named_before_it_trains(tiny, tmp_path, capsys, name):
+    run = tmp_path / "run"
+    is_file = "." not in name
+    run.mkdir()
+    (run / name).write_text("mine") if is_file else (run / name).mkdir()
+    assert tiny.run(run) == 2
+    error = capsys.readouterr().err
+    assert f"{run / name} is {'no' if is_file else 'a'} folder, where this run" in error
+    assert [path.name for path in run.iterdir()] == [name]
+
+
+def test_a_name_that_no_folder_can_have(tiny, tmp_path, capsys):
+    (tmp_path / "nul.yaml").write_text('OUTPUT_DIR: "a\\0b"\n')
+    import train
+
+    arguments = [x for x in tiny.arguments("", "CoOp", ("--config-file", str(tmp_path / "nul.yaml"))) if x]
+    arguments.remove("--output-dir")
+    assert train.run(arguments) == 2
+    assert "cannot be the folder of a run (embedded null byte)" in capsys.readouterr().err
