@@ -102,7 +102,8 @@ def _said(found: Outcome) -> list[str]:
 
 
 def _left(before: dict[str, str], after: dict[str, str]) -> list[str]:
-    new = [name for name in after if name not in before and not any(part in name for part in CACHES)]
+    before, after = ({k: v for k, v in part.items() if not any(c in k for c in CACHES)} for part in (before, after))
+    new = [name for name in after if name not in before]
     changed = [name for name in before if name in after and after[name] != before[name]]
     gone = [name for name in before if name not in after]
     parts = {"left behind": new, "changed": changed, "taken away": gone}
