@@ -4,6 +4,7 @@ python parse_test_res.py output/base2new/train_base/digits/shots_16/CoOp/embedde
 python parse_test_res.py output/base2new/test_new/digits/shots_16/CoOp/embedded --test-log   # new, from test logs
 
 Logs carry one decimal. Where a run has a results.json beside its log, `--exact` reads the unrounded number there.
+Runs that differ in more than the seed, as far as their results.json or config.yaml tells, have no mean.
 """
 
 from __future__ import annotations
@@ -81,7 +82,7 @@ def parse_folder(directory: Path, args: argparse.Namespace, damaged: list[str]) 
     """
     end_signal = "=> result" if args.test_log else "Finish training"
     print(f"Parsing files in {directory}")  # noqa: T201
-    values, before = [], len(damaged)
+    values, before, read = [], len(damaged), []
     for folder in sorted(p for p in directory.iterdir() if p.is_dir()):
         try:
             value = read_run(folder, end_signal, args.keyword, args.exact)
@@ -94,7 +95,11 @@ def parse_folder(directory: Path, args: argparse.Namespace, damaged: list[str]) 
             continue
         print(f"file: {folder / 'log.txt'}. {args.keyword}: {value:.2f}%")  # noqa: T201
         values.append(value)
+        read.append(folder)
     if not values:
+        return None
+    if why := difference(read):
+        damaged.append(f"the mean of {directory}: its runs differ in more than the seed, {why}")
         return None
     mean, spread = statistics.fmean(values), statistics.pstdev(values)
     if args.ci95:
@@ -103,6 +108,21 @@ def parse_folder(directory: Path, args: argparse.Namespace, damaged: list[str]) 
     of = f" (of {len(values)} runs, {out} damaged left out)" if out else ""
     print(f"===\nSummary of directory: {directory}\n* {args.keyword}: {mean:.2f}% +- {spread:.2f}%{of}\n===")  # noqa: T201
     return mean
+
+
+def difference(folders: list[Path]) -> str:
+    """In what the runs differ beside the seed, in words; "" for nothing."""
+    from bench.accounts import account  # imported here: --help does without
+    from bench.apart import mixed
+    from bench.files import DAMAGE, open_record
+
+    accounts = []
+    for file in (folder / "results.json" for folder in folders):
+        try:
+            accounts.append(account(file, *open_record(file)))
+        except DAMAGE:  # none, or a damaged one: what the config says
+            accounts.append(account(file, {}, b""))
+    return mixed(accounts)
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -127,7 +147,7 @@ def main(argv: list[str] | None = None) -> int:
     if means and args.multi_exp:
         print(f"Average performance over {len(means)} experiments: {statistics.fmean(means):.2f}%")  # noqa: T201
     for sentence in damaged:
-        print(f"left out: {sentence}; remove it, or repeat the run.", file=sys.stderr)  # noqa: T201
+        print(f"left out: {sentence}; remove what is wrong, or repeat the run.", file=sys.stderr)  # noqa: T201
     if not means and damaged:
         print(f"error: no whole result below {args.directory}.", file=sys.stderr)  # noqa: T201
         return 2

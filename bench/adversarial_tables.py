@@ -10,7 +10,9 @@ from robustness.checks import more_is_not_weaker
 from runs.protocols import Settings
 from runs.robust_protocol import MODES
 
+from .accounts import CLEAN
 from .adversarial_plan import Point, Sweep
+from .apart import mixed
 from .report import Section
 
 MISSING = "-"
@@ -44,11 +46,19 @@ def read(sweep: Sweep, settings: Settings) -> Found:
     for method in sweep.methods:
         for dataset in sweep.datasets:
             for point in sweep.points(dataset):
+                reports = {}
                 for seed in sweep.seeds_of(method):
                     step = sweep.step(method, point, seed, settings)
-                    report = step.report() if step else None
-                    if report:
-                        _take(found, method, point, seed, report)
+                    if report := step.report() if step else None:
+                        reports[seed] = report
+                own = [of for _, of in reports.values()]
+                if why := mixed(own) or next((f"{word}: {of.file}" for of in own for word in of.always), ""):
+                    found.failed.append(f"{method}, {point}: left out, its runs differ in more than the seed, {why}")
+                    continue
+                for seed, (report, of) in reports.items():
+                    _take(found, method, point, seed, report)
+                    if of.labels not in ("", CLEAN):
+                        found.labels[method] += f", {of.labels}"
     found.failed += _rising(found)
     return found
 

@@ -12,8 +12,8 @@ from runs.config_names import config_name
 
 # What tells two numbers apart; a row of `aggregate` has one value of each.
 KEYS = [
-    "protocol", "part", "method", "dataset", "source", "shots", "cfg", "variant", "noise_type", "noise_rate",
-    "attack", "mode", "backbone",
+    "protocol", "part", "method", "dataset", "source", "shots", "cfg", "variant", "settings", "noise_type",
+    "noise_rate", "attack", "mode", "backbone",
 ]  # fmt: skip
 STATISTICS = ["mean", "std", "ci95", "n"]
 AVERAGE = "average"
@@ -24,8 +24,8 @@ def aggregate(frame: pd.DataFrame, value: str = "accuracy") -> pd.DataFrame:
     """Over seeds: `KEYS`, then mean, std, ci95 and n, of the rows of `collect` that have this value.
 
     std: sample standard deviation (ddof 1); ci95: half width of Student's 95 % interval of the mean; both NaN for one
-    seed. Base-to-new also has rows of part "hm": the harmonic mean of the two means, the spread that of the seeds' own
-    harmonic means, n the seeds that have both.
+    seed. Base-to-new also has rows of part "hm": over the n seeds that have both, the harmonic mean of the two means,
+    the spread that of the seeds' own harmonic means.
     """
     here = frame.dropna(subset=[value])
     return _with_hm(_over_seeds(here, KEYS, value), here, KEYS, value)
@@ -34,8 +34,9 @@ def aggregate(frame: pd.DataFrame, value: str = "accuracy") -> pd.DataFrame:
 def average(frame: pd.DataFrame, datasets: Sequence[str], value: str = "accuracy") -> pd.DataFrame:
     """Over `datasets` (config names): rows as `aggregate`'s, dataset "average", of what has a result on all of them.
 
-    mean: the mean of the datasets' means; HM: the harmonic mean of the averaged base and new. std and ci95: of the
-    seeds' own averages, over the n seeds that have every dataset. Each dataset goes in with `one_config`; cfg is "".
+    mean: over the n seeds that have every dataset (where no seed has, the mean of the datasets' means, and n is 0); HM:
+    the harmonic mean of the averaged base and new. std and ci95: of those seeds' own averages. Each dataset goes in
+    with `one_config`; cfg is "".
     """
     names = list(dict.fromkeys(datasets))
     present = frame.dropna(subset=[value])
@@ -48,8 +49,9 @@ def average(frame: pd.DataFrame, datasets: Sequence[str], value: str = "accuracy
     complete = means[means["size"] == len(names)]["mean"].rename("of_means").reset_index()
     by_seed = here.groupby([*keys, "seed"], dropna=False, sort=False)[value].agg(["mean", "size"]).reset_index()
     by_seed = by_seed[by_seed["size"] == len(names)].rename(columns={"mean": value})
-    found = complete.merge(_over_seeds(by_seed, keys, value).drop(columns="mean"), how="left", on=keys)
-    found = found.rename(columns={"of_means": "mean"}).fillna({"n": 0}).astype({"n": "int64"})
+    found = complete.merge(_over_seeds(by_seed, keys, value), how="left", on=keys)
+    found["mean"] = found["mean"].fillna(found.pop("of_means"))
+    found = found.fillna({"n": 0}).astype({"n": "int64"})
     found = _with_hm(found, by_seed, keys, value)
     return found.assign(dataset=AVERAGE, cfg="")[[*KEYS, *STATISTICS]]
 
@@ -91,19 +93,14 @@ def _over_seeds(frame: pd.DataFrame, keys: list[str], value: str) -> pd.DataFram
 def _with_hm(means: pd.DataFrame, frame: pd.DataFrame, keys: list[str], value: str) -> pd.DataFrame:
     """Adds rows of part "hm", from rows of parts "base" and "new" of base-to-new."""
     rest = [key for key in keys if key != "part"]
-    seeds = _paired(frame[["part", "seed", value, *rest]], [*rest, "seed"], value)
-    pairs = _paired(means[["part", "mean", *rest]], rest, "mean").rename(columns={"hm": "mean"})
-    if pairs.empty:
-        return means
-    spread = _over_seeds(seeds, rest, "hm").drop(columns="mean")
-    found = pairs.merge(spread, how="left", on=rest).fillna({"n": 0}).astype({"n": "int64"}).assign(part="hm")
-    return pd.concat([means, found[means.columns]], ignore_index=True)
-
-
-def _paired(frame: pd.DataFrame, keys: list[str], value: str) -> pd.DataFrame:
-    """`keys` and hm, where both halves of base-to-new are there."""
     here = frame[frame["protocol"] == "base2new"]
-    base, new = (here[here["part"] == part][[*keys, value]] for part in ("base", "new"))
-    both = base.merge(new, on=keys, suffixes=("_base", "_new"))
-    both["hm"] = harmonic(both[f"{value}_base"], both[f"{value}_new"])
-    return both[[*keys, "hm"]]
+    halves = (here[here["part"] == part][[*rest, "seed", value]] for part in ("base", "new"))
+    seeds = pd.merge(*halves, on=[*rest, "seed"], suffixes=("_base", "_new"))
+    if seeds.empty:
+        return means
+    base, new = f"{value}_base", f"{value}_new"
+    seeds["hm"] = harmonic(seeds[base], seeds[new])
+    of_means = seeds.groupby(rest, dropna=False, sort=False)[[base, new]].mean().reset_index()
+    of_means["mean"] = harmonic(of_means.pop(base), of_means.pop(new))
+    found = of_means.merge(_over_seeds(seeds, rest, "hm").drop(columns="mean"), on=rest).assign(part="hm")
+    return pd.concat([means, found[means.columns]], ignore_index=True)

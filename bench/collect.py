@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import json
 import logging
 import math
@@ -14,11 +13,12 @@ import pandas as pd
 
 from dassl.utils import InputError
 from plugins.names import plain
-from runs.targets import ROOT
 
+from .accounts import Account, account
+from .apart import Entry, labels
 from .doubles import part
-from .files import DAMAGE, damaged, find, number, percent, read_record, whole
-from .layout import Place, place
+from .files import DAMAGE, damaged, find, number, open_record, percent, whole
+from .layout import Place, names_of_configs, place, strange
 from .results import method_order
 
 logger = logging.getLogger(__name__)
@@ -26,11 +26,12 @@ logger = logging.getLogger(__name__)
 # Column -> its type. What a run's folder and its results.json say; see docs/compare.md.
 COLUMNS = {
     "folder": "object", "protocol": "object", "part": "object", "method": "object", "dataset": "object",
-    "source": "object", "shots": "int64", "cfg": "object", "variant": "object", "noise_type": "object",
-    "noise_rate": "float64", "attack": "object", "mode": "object", "backbone": "object", "seed": "int64",
-    "accuracy": "float64", "macro_f1": "float64", "top5_accuracy": "float64", "adv_accuracy": "float64",
-    "transfer_accuracy": "float64", "worst_accuracy": "float64", "seconds": "float64", "peak_memory_bytes": "Int64",
-    "device": "object", "git": "object", "finished": "object", "settings_hash": "object", "noise_hash": "object",
+    "source": "object", "shots": "int64", "cfg": "object", "variant": "object", "settings": "object",
+    "noise_type": "object", "noise_rate": "float64", "attack": "object", "mode": "object", "backbone": "object",
+    "seed": "int64", "accuracy": "float64", "macro_f1": "float64", "top5_accuracy": "float64",
+    "adv_accuracy": "float64", "transfer_accuracy": "float64", "worst_accuracy": "float64", "seconds": "float64",
+    "peak_memory_bytes": "Int64", "device": "object", "git": "object", "finished": "object",
+    "settings_hash": "object", "noise_hash": "object",
 }  # fmt: skip
 KINDS = {"adv_accuracy": "", "transfer_accuracy": "transfer", "worst_accuracy": "worst case"}  # "": the run's own mode
 
@@ -57,7 +58,10 @@ def collect(folder: Path, broken: list[str] | None = None) -> pd.DataFrame:
         if row:
             rows.append(row)
     sentences: list[str] = []
-    rows = sorted(part(rows, sentences), key=_order)
+    rows = part(rows, sentences)
+    for row, label in zip(rows, labels([_entry(row) for row in rows], sentences), strict=True):
+        row["settings"] = label
+    rows.sort(key=_order)
     for sentence in sentences:
         logger.warning("%s", sentence)
     return pd.DataFrame(rows, columns=list(COLUMNS)).astype(COLUMNS)
@@ -70,13 +74,17 @@ def read_row(below: str, file: str, output: str = "") -> dict | None:
     """
     try:
         where = place(below, output)
-        record = read_record(file, where.seed if where else None)
+        record, config = open_record(file, where.seed if where else None)
         where = where or _elsewhere(below, record)
         numbers = _under_attack(record, where, file) if "figures" in record else _tested(record, where)
         if numbers is None:
             return None
+        own = account(file, record, config)
         return {
             **_identity(where),
+            **_met(own, where),
+            "account": own,
+            "told": strange(where, own.dataset, own.half),
             "folder": below,
             "method": str(record["trainer"]),
             "seed": record["seed"],
@@ -94,12 +102,36 @@ def _identity(where: Place) -> dict:
     return {key: getattr(where, key) for key in Place.__dataclass_fields__}
 
 
+def _met(own: Account, where: Place) -> dict:
+    """Wrong labels and attacked pictures that the run itself tells of, whatever its folder is called."""
+    found: dict = {}
+    given = own.noise and (own.noise[1] or where.noise_type)
+    if given and not (where.noise_type == "real" and own.noise[1] != own.noise[1]):
+        found |= {"noise_type": own.noise[0], "noise_rate": own.noise[1]}
+    if own.attack and where.protocol != "robust":
+        found |= {"attack": own.attack, "mode": "transfer"}
+    return found
+
+
+def _entry(row: dict) -> Entry:
+    """Base and new are of one family, and so are a source and what was tested with it."""
+    across = row["protocol"] in ("cross_dataset", "noise_xd")
+    own = ["protocol", "method", "variant", "cfg", "shots", "source" if across else "dataset"]
+    own += [] if row["protocol"] in ("base2new", "cross_dataset") else ["attack", "mode"]
+    cell = [key for key in (*Place.__dataclass_fields__, "backbone") if key != "seed"]
+    plain = row["protocol"] not in ("noise", "noise_xd", "real_noise")
+    own += [] if plain else ["noise_type", "noise_rate"]
+    values = [tuple(repr(row[key]) if row[key] != row[key] else row[key] for key in keys) for keys in (own, cell)]
+    name = f"{row['method']}{' ' * bool(row['variant'])}{row['variant']} on {row['dataset']} ({row['protocol']})"
+    return Entry(name, *values, row["account"], row["told"], plain, across)
+
+
 def _tested(record: dict, where: Place) -> dict | None:
     results = record["results"]
     if results is None:
         return None
     backbone = record.get("backbone") or {}
-    under = where.protocol == "test_time" and where.attack != ""
+    under = where.protocol == "test_time" and where.attack != "" or bool(record.get("adversarial"))
     return {
         # `accuracy` is always on clean pictures; a test-time run on attacked ones has seen no others
         "accuracy": math.nan if under else percent(results, "accuracy"),
@@ -146,17 +178,13 @@ def _elsewhere(below: str, record: dict) -> Place:
     )
 
 
-@functools.cache
 def config_names() -> dict[str, str]:
     """{a dataset's name in results.json: its config's}."""
-    found = {}
-    for file in sorted((ROOT / "configs" / "datasets").glob("*.yaml")):
-        if match := re.search(r'^\s*NAME:\s*"?(\w+)', file.read_text(encoding="utf-8"), re.MULTILINE):
-            found[match[1]] = file.stem
-    return found
+    return {name: config for config, name in names_of_configs().items()}
 
 
 def _order(row: dict) -> tuple:
     first = (row["protocol"], row["part"], row["dataset"], row["source"], row["variant"], method_order(row["method"]))
     rate = -1.0 if math.isnan(row["noise_rate"]) else row["noise_rate"]
-    return *first, row["cfg"], row["shots"], row["noise_type"], rate, row["attack"], row["mode"], row["seed"]
+    about = (row["settings"], row["cfg"], row["shots"], row["noise_type"], rate, row["attack"], row["mode"])
+    return *first, *about, row["seed"]

@@ -22,16 +22,24 @@ BULK = (
 def read_record(file: str | Path, seed: int | None = None) -> dict:
     """A results.json without per-class results, class names and config; these are empty. In a file that is indented
     otherwise they may be there. seed: that its folder names. Raises OSError, and ValueError for what is no run's."""
-    text = Path(file).read_bytes()
+    return open_record(file, seed)[0]
+
+
+def open_record(file: str | Path, seed: int | None = None) -> tuple[dict, bytes]:
+    """(as `read_record`, the text of its config; empty in a file that is indented otherwise). Raises as it does."""
+    text, config = Path(file).read_bytes(), b""
     for start, end in BULK:
         first = text.find(start)
         last = text.find(end, first + len(start)) if first >= 0 else -1
         if last >= 0:
+            config = text[first + len(start) - 1 : last]  # of the last of BULK
             text = text[: first + len(start)] + text[last:]
+        else:
+            config = b""
     record = check_record(parse(text))
     if seed is not None and record.get("seed", seed) != seed:
         raise ValueError(f"its seed is {record['seed']}, but its folder is of seed {seed}: a copy?")
-    return record
+    return record, config
 
 
 def read_json(file: str | Path) -> object:

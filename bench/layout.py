@@ -5,12 +5,14 @@ A layout may start at any depth: what stands above it names the variant ("varian
 
 from __future__ import annotations
 
+import functools
 import math
 import re
 from dataclasses import dataclass
 
 from runs.noise_protocols import REAL_NOISE
 from runs.robust_protocol import MODES
+from runs.targets import ROOT
 
 ALL_IMAGES = -1  # shots of a run on every image
 
@@ -51,6 +53,27 @@ class Place:
     noise_rate: float = math.nan
     attack: str = ""
     mode: str = ""
+
+
+def strange(where: Place, dataset: str, half: str) -> tuple[str, ...]:
+    """What a record says (its dataset's name, half of the classes) that is not as its folder has it."""
+    expected = where.part if where.protocol == "base2new" else "all"
+    named = names_of_configs()
+    other = dataset in named.values() and named.get(where.dataset, dataset) != dataset
+    found = [f"dataset {dataset}"] if other and where.protocol != "other" else []
+    if where.protocol != "other" and half != expected and half in ("base", "new"):
+        found.append(f"{half} classes")
+    return tuple(found)
+
+
+@functools.cache
+def names_of_configs() -> dict[str, str]:
+    """{a dataset's config: its name in results.json}."""
+    found = {}
+    for file in sorted((ROOT / "configs" / "datasets").glob("*.yaml")):
+        if match := re.search(r'^\s*NAME:\s*"?(\w+)', file.read_text(encoding="utf-8"), re.MULTILINE):
+            found[file.stem] = match[1]
+    return found
 
 
 def place(path: str, output: str = "") -> Place | None:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import statistics
 from collections import Counter, defaultdict
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from runs.protocols import UNTRAINED, Settings
 
-from .files import DAMAGE, damaged, percent, read_record
+from .accounts import Account, account, noise_words
+from .apart import mixed
+from .files import DAMAGE, damaged, open_record, percent
 from .noise_plan import NoiseStep, Point, Sweep, step
 from .report import Section
 from .summary import MISSING
@@ -26,6 +28,7 @@ class Run:
     name: str  # of the dataset
     manifest: str | None
     backbone: str
+    account: Account
 
 
 @dataclass(frozen=True)
@@ -70,10 +73,11 @@ def read_run(each: NoiseStep) -> Run | None:
     """None where the run is not finished. Raises InputError for a file that is no run's."""
     file = each.folder / "results.json"
     try:
-        record = read_record(file, each.seed)
+        record, config = open_record(file, each.seed)
         noise, backbone = record["noise"], record["backbone"]
         manifest = str(noise["sha256"]) if noise else None
-        return Run(percent(record["results"], "accuracy"), record["dataset"], manifest, str(backbone["name"]))
+        accuracy, own = percent(record["results"], "accuracy"), account(file, record, config)
+        return Run(accuracy, record["dataset"], manifest, str(backbone["name"]), own)
     except FileNotFoundError:
         return None
     except DAMAGE as error:
@@ -97,12 +101,41 @@ def tables(sweep: Sweep, settings: Settings, failed: Collection[str] = ()) -> tu
                     runs[point[:2]][variant][point[2], seed] = known[each]
     found, sentences = [], []
     for (dataset, kind), by_variant in runs.items():
-        strangers = other_labels(dataset, kind, by_variant)
+        strangers = other_settings(dataset, kind, by_variant)
+        alike = {v: r for v, r in by_variant.items() if v not in strangers}
+        strangers |= other_labels(dataset, kind, alike)
         sentences += strangers.values()
         kept = {v: r for v, r in by_variant.items() if v not in strangers}
         if kept:
             found.append(_table(kind, sweep.types[kind], kept))
     return found, list(dict.fromkeys(sentences))
+
+
+def other_settings(
+    dataset: str, kind: str, runs: Mapping[Variant, Mapping[tuple[float, int], Run]]
+) -> dict[Variant, str]:
+    """{variant: sentence} of those with a number, at some rate, of runs that differ in more than the seed, or of
+    attacked pictures."""
+    found: dict[Variant, str] = {}
+    for variant, by_place in runs.items():
+        at: dict[float, list[Account]] = defaultdict(list)
+        for (rate, _), run in by_place.items():
+            at[rate].append(run.account)
+        for rate, accounts in at.items():
+            others = [a for a in accounts if a.noise and rate and not _is(a.noise, kind, rate)]
+            why = mixed(accounts) or next((f"{w}: {a.file}" for a in accounts for w in a.always), "")
+            if why := why or next((f"{noise_words(*a.noise)}: {a.file}" for a in others), ""):
+                name = " ".join(filter(None, variant.cells))
+                found[variant] = (
+                    f"{name} is left out of {dataset}, {kind}: at rate {rate:g} its runs are not of it, or differ "
+                    f"in more than the seed, {why}; remove what does not belong here, and repeat it."
+                )
+    return found
+
+
+def _is(noise: tuple[str, float], kind: str, rate: float) -> bool:
+    """Did it train on these wrong labels, as far as it tells?"""
+    return noise[1] != noise[1] or (noise[0] == kind and abs(noise[1] - rate) < 1e-6)
 
 
 def other_labels(dataset: str, kind: str, runs: dict[Variant, dict[tuple[float, int], Run]]) -> dict[Variant, str]:

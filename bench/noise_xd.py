@@ -26,7 +26,7 @@ from runs.targets import dataset_config
 from . import go_ahead, launch, variants
 from .files import write_text
 from .noise_plan import CLEAN, NoiseStep, read_types, read_variants
-from .noise_tables import Run, mean_deviation, other_labels, read_run
+from .noise_tables import Run, mean_deviation, other_labels, other_settings, read_run
 from .report import Section, render
 from .variants import Variant
 
@@ -90,6 +90,13 @@ def sections(crossing: Crossing, settings: Settings, failed: Sequence[str] = ())
     found, sentences = [], []
     for rate in crossing.rates:
         runs = {variant: _of_seeds(crossing, variant, rate, settings, failed) for variant in crossing.variants}
+        mixtures = {}
+        for column in range(1 + len(crossing.targets)):
+            here = {v: {(rate, seed): row[column] for seed, row in by_seed.items() if row[column]}
+                    for v, by_seed in runs.items() if v not in mixtures}  # fmt: skip
+            mixtures |= other_settings(crossing.source, crossing.kind, here)
+        sentences += mixtures.values()
+        runs = {v: by_seed for v, by_seed in runs.items() if v not in mixtures}
         sources = {v: {(rate, seed): row[0] for seed, row in by_seed.items() if row[0]} for v, by_seed in runs.items()}
         strangers = other_labels(crossing.source, crossing.kind, {v: r for v, r in sources.items() if r})
         sentences += strangers.values()

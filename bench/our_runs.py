@@ -38,13 +38,16 @@ class OurRuns:
         if table.source and (here["source"] == table.source).any():
             here = here[here["source"] == table.source]
         here, self.missing = _variant(here, output, ours.settings)
+        self.others = here[here["settings"] != ""]  # of runs that differ, none stands for the paper's
+        here = here[here["settings"] == ""]
         self.rows = one_config(self._nearest(here))
         self.doubts, self.obstacles = self._differences()
         self._known: dict[tuple[str, str], tuple[pd.DataFrame, str, str]] = {}
 
     def find(self, cell: Printed) -> Match:
         if self.rows.empty:
-            return Match(remarks=(self.missing,) if self.missing else ())
+            missing = self.missing or self._apart(cell)
+            return Match(remarks=(missing,) if missing else ())
         name = cell.dataset if cell.dataset in self.table.averages else ""
         if (name, cell.metric) not in self._known:
             self._known[name, cell.metric] = self._numbers(name, cell)
@@ -55,15 +58,25 @@ class OurRuns:
             found = found[found["dataset"] == cell.dataset]
         if cell.noise_rate is not None:
             found = found[(found["noise_rate"] - cell.noise_rate).abs() < 1e-6]
+        apart = self._apart(cell)
         if found.empty:
-            return Match(remarks=(missing,) if missing else ())
+            return Match(remarks=tuple(filter(None, [missing, apart])))
         row = found.iloc[found["noise_type"].map(types.index).argmin()]
         obstacles = [*self.obstacles, *filter(None, [obstacle])]
-        doubts = list(self.doubts)
+        doubts = [*self.doubts, *filter(None, [apart])]
         if len(types) > 1:
             doubts.append(f"which {cell.noise_type} noise is not stated, ours is {row['noise_type']}")
         level = NO if obstacles else UNKNOWN if doubts else YES
         return Match(row, level, (*obstacles, *doubts))
+
+    def _apart(self, cell: Printed) -> str:
+        """What is left out of this number because it differs from the rest in more than the seed."""
+        parts = ("base", "new") if cell.part == "hm" else (cell.part,)
+        here = self.others[self.others["part"].isin(parts)]
+        if cell.dataset not in self.table.averages:
+            here = here[here["dataset"] == cell.dataset]
+        told = ", ".join(dict.fromkeys(here["settings"].str.replace("; ", ", ")))
+        return f"ours left out, as they differ in more than the seed: {told}" if told else ""
 
     def _nearest(self, here: pd.DataFrame) -> pd.DataFrame:
         """The rows of one (backbone, shots, source): most like the table's; of equal ones those with most rows."""

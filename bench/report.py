@@ -9,7 +9,7 @@ from tabulate import tabulate
 
 from . import table
 from .results import Result
-from .summary import MISSING, Scope, Summary, few_shot_table, main_table, summarize, target_table
+from .summary import MISSING, Scope, Summary, few_shot_table, main_table, summarize, target_table, uneven
 
 
 @dataclass(frozen=True)
@@ -24,12 +24,18 @@ def sections(results: Sequence[Result], scope: Scope) -> list[Section]:
     """The one table, then a table of each protocol with its datasets one by one; empty ones are left out."""
     summary = summarize(results, scope)
     found = [Section("All protocols", _note(summary, scope), *main_table(summary))]
-    base_new = {(r.name, r.method, r.seed, r.kind): r.accuracy for r in results if r.protocol == "base2new"}
-    found.append(Section("Base-to-new", "", table.HEADERS, table.rows(table.gather(base_new))))
+    base_new = table.by_seed(results)
+    alone = " ".join(table.unpaired(base_new))
+    found.append(Section("Base-to-new", alone, table.HEADERS, table.rows(table.gather(base_new))))
     for title, shifted in (("Cross-dataset", False), ("Domain generalisation", True)):
-        found.append(Section(title, "", *target_table(results, scope, summary, shifted)))
+        targets = summary.datasets.get("shifted" if shifted else "cross-dataset", [])
+        own = [r for r in results if r.source == scope.source and (r.kind == "source" or r.dataset in targets)]
+        note = uneven([r for r in own if r.protocol == "cross_dataset"])
+        found.append(Section(title, note, *target_table(results, scope, summary, shifted)))
     few_shot = summary.datasets.get("few-shot", [])
-    found += [Section(f"Few-shot, {d}", "", *few_shot_table(results, d, list(summary.few_shot))) for d in few_shot]
+    for dataset in few_shot:
+        note = uneven([r for r in results if r.kind == "few_shot" and r.dataset == dataset])
+        found.append(Section(f"Few-shot, {dataset}", note, *few_shot_table(results, dataset, list(summary.few_shot))))
     return [s for s in found if s.rows]
 
 
@@ -50,4 +56,4 @@ def _note(summary: Summary, scope: Scope) -> str:
     over = [f"{name}: {', '.join(sets)}" for name, sets in summary.datasets.items()]
     note = f"Accuracy in %, mean over {'; '.join(over)}. XD and DG: trained on {scope.source}. ± is the population"
     note += " standard deviation over seeds of that mean; HM is the harmonic mean of the means of base and new."
-    return f"{note} {MISSING}: not finished on all of them."
+    return " ".join([f"{note} {MISSING}: not finished on all of them.", *summary.alone])

@@ -9,7 +9,8 @@ from pathlib import Path
 from runs.config_names import TEST_TIME, UNTRAINED
 from runs.robust_protocol import MODES, default_mode, robust, robust_folder
 
-from .files import DAMAGE, damaged, percent, read_record, whole
+from .accounts import Account, account
+from .files import DAMAGE, damaged, open_record, percent, whole
 from .launch import Step
 
 DRAWN = ("pgd", "fgsm", "noise", "square")  # attacks that know of a method's draws
@@ -43,13 +44,14 @@ class RobustStep(Step):
     def folder(self) -> Path:
         return robust_folder(self.method, self.dataset, self.seed, self.settings)
 
-    def report(self) -> dict | None:
-        """Its results.json, None where it is not finished. Raises InputError for a file that is none."""
+    def report(self) -> tuple[dict, Account] | None:
+        """(its results.json, what it is a result of), None where it is not finished. Raises InputError for a file that
+        is none."""
         file = self.folder / "results.json"
         if not file.is_file():
             return None
         try:
-            found = read_record(file, self.seed)
+            found, config = open_record(file, self.seed)
             for figure in (found["figures"]["clean"], *found["figures"].values()):
                 percent(figure, "accuracy")
             whole(found, "images")
@@ -58,7 +60,7 @@ class RobustStep(Step):
             _ = found["label"] + found["mode"] + found["attack"]
         except DAMAGE as error:
             raise damaged(file, error) from error
-        return found
+        return found, account(file, found, config)
 
 
 def mode_of(method: str, attack: str, modes: Sequence[str]) -> str | None:

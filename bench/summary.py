@@ -10,7 +10,7 @@ from __future__ import annotations
 import statistics
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from runs.targets import SHIFTS
 
@@ -45,6 +45,7 @@ class Summary:
     few_shot: dict[int, Averages]  # {shots: ...}; a method without training has the same value in each
     datasets: dict[str, list[str]]  # {protocol: datasets}, for the protocols that have any result
     methods: list[str]
+    alone: list[str] = field(default_factory=list)  # sentences on seeds that have one half of base-to-new
 
 
 def summarize(results: Sequence[Result], scope: Scope) -> Summary:
@@ -52,6 +53,14 @@ def summarize(results: Sequence[Result], scope: Scope) -> Summary:
     base, base_sets = _averages([r for r in results if r.kind == "base"], scope.datasets)
     new, _ = _averages([r for r in results if r.kind == "new"], scope.datasets or base_sets)
     common = {m: [s for s in base[m] if s in new[m]] for m in base if m in new}
+    alone = [
+        f"{m}: seed {s} is left out of Base, New and HM, as it has one of the two."
+        for m, seeds in common.items()
+        for s in sorted({*base[m], *new[m]} - {*seeds})
+        if seeds
+    ]
+    for m, seeds in common.items():  # the three columns of a row are over the same seeds
+        base[m], new[m] = ({s: part[m][s] for s in seeds} for part in (base, new)) if seeds else (base[m], new[m])
     hm = {m: {s: harmonic_mean(base[m][s], new[m][s]) for s in seeds} for m, seeds in common.items() if seeds}
     away = [r for r in results if r.kind == "target" and r.source == scope.source]
     known_shifts = scope.shifts or SHIFTS.get(scope.source, ())
@@ -64,7 +73,7 @@ def summarize(results: Sequence[Result], scope: Scope) -> Summary:
     few_shot = {k: _averages([r for r in few if r.shots in (k, 0)], few_sets)[0] for k in counts}
     methods = sorted({r.method for r in results}, key=method_order)
     names = {"base-to-new": base_sets, "cross-dataset": target_sets, "shifted": shifted_sets, "few-shot": few_sets}
-    return Summary(base, new, hm, targets, shifted, few_shot, {k: v for k, v in names.items() if v}, methods)
+    return Summary(base, new, hm, targets, shifted, few_shot, {k: v for k, v in names.items() if v}, methods, alone)
 
 
 def _averages(results: Sequence[Result], datasets: Sequence[str]) -> tuple[Averages, list[str]]:
@@ -132,6 +141,19 @@ def few_shot_table(results: Sequence[Result], dataset: str, shots: Sequence[int]
         cells = [[r.accuracy for r in here if r.method == method and r.shots in (k, 0)] for k in shots]
         rows.append([method, *(mean_spread(c) if c else MISSING for c in cells)])
     return ["method", *shot_headers(shots)], rows
+
+
+def uneven(results: Sequence[Result]) -> str:
+    """A sentence on rows whose numbers are over different seeds; "" where there are none."""
+    seeds: dict[str, dict[tuple, set[int]]] = defaultdict(lambda: defaultdict(set))
+    for r in results:
+        seeds[r.method][r.kind, r.dataset, r.shots if r.kind == "few_shot" else 0].add(r.seed)
+    told = [
+        f"{method} ({min(map(len, cells.values()))} to {max(map(len, cells.values()))})"
+        for method, cells in seeds.items()
+        if len(set(map(frozenset, cells.values()))) > 1
+    ]
+    return f"Not all numbers of a row are over the same seeds: {', '.join(told)}." if told else ""
 
 
 def shot_headers(shots: Iterable[int]) -> list[str]:

@@ -3,7 +3,8 @@
 python -m bench.table output/demo --markdown table.md --plot table.png
 
 HM is the harmonic mean of the two means over seeds, as the field reports it; the spread is the population
-standard deviation over seeds, as CoOp's parser prints it.
+standard deviation over seeds, as CoOp's parser prints it. All three are over the seeds that have both halves.
+Runs that differ in more than the seed have rows of their own, which say in what.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import os
 import statistics
 import sys
 from collections import defaultdict
+from collections.abc import Iterable
 from pathlib import Path
 
 from tabulate import tabulate
@@ -21,6 +23,7 @@ from dassl.utils import InputError
 from dassl.utils.console import tolerant_console
 
 from .files import write_text
+from .results import Result
 from .results import read as read_results
 from .trouble import check_output
 
@@ -32,23 +35,53 @@ def harmonic_mean(base: float, new: float) -> float:
     return 2 * base * new / (base + new) if base + new else 0.0
 
 
-def read_by_seed(folder: Path) -> dict[tuple[str, str, int, str], float]:
-    """{(dataset, method, seed, "base" or "new"): accuracy} of all finished base-to-new runs under `folder`."""
-    found = [r for r in read_results(folder) if r.protocol == "base2new"]
-    return {(r.name, r.method, r.seed, r.kind): r.accuracy for r in found}
+BySeed = dict[tuple[str, str, int, str], float]  # {(dataset, method, seed, "base" or "new"): accuracy}
 
 
-def read(folder: Path) -> Accuracies:
+def read_by_seed(folder: Path, sentences: list[str] | None = None) -> BySeed:
+    """Of all finished base-to-new runs under `folder`. sentences: gets what is to be said of them."""
+    return by_seed(read_results(folder, sentences))
+
+
+def by_seed(results: Iterable[Result]) -> BySeed:
+    return {(r.name, r.method, r.seed, r.kind): r.accuracy for r in results if r.protocol == "base2new"}
+
+
+def read(folder: Path, sentences: list[str] | None = None) -> Accuracies:
     """The same, gathered over seeds (in ascending order)."""
-    return gather(read_by_seed(folder))
+    found = read_by_seed(folder, sentences)
+    if sentences is not None:
+        sentences += unpaired(found)
+    return gather(found)
 
 
-def gather(by_seed: dict[tuple[str, str, int, str], float]) -> Accuracies:
-    """{(dataset, method, seed, part): accuracy} over seeds."""
-    found: Accuracies = defaultdict(lambda: {"base": [], "new": []})
-    for (dataset, method, _, part), accuracy in by_seed.items():
-        found[dataset, method][part].append(accuracy)
-    return dict(found)
+def gather(found: BySeed) -> Accuracies:
+    """Over the seeds that have base and new; of what has one half alone, over its seeds."""
+    gathered: Accuracies = {}
+    for key, parts in _halves(found).items():
+        seeds = [seed for seed in parts["base"] if seed in parts["new"]]
+        if seeds or not (parts["base"] and parts["new"]):
+            gathered[key] = {part: [own[s] for s in seeds or own] for part, own in parts.items()}
+    return gathered
+
+
+def unpaired(found: BySeed) -> list[str]:
+    """A sentence for each dataset and method with seeds that have one half alone."""
+    said = []
+    for (dataset, method), parts in _halves(found).items():
+        for part, other in (("base", "new"), ("new", "base")):
+            alone = [str(seed) for seed in parts[part] if seed not in parts[other]]
+            if alone:
+                seeds = f"seed{'s' * (len(alone) > 1)} {', '.join(alone)}"
+                said.append(f"{method} on {dataset}: {seeds} left out, with {part} classes but no {other} ones.")
+    return said
+
+
+def _halves(found: BySeed) -> dict[tuple[str, str], dict[str, dict[int, float]]]:
+    halves: dict[tuple[str, str], dict[str, dict[int, float]]] = defaultdict(lambda: {"base": {}, "new": {}})
+    for (dataset, method, seed, part), accuracy in found.items():
+        halves[dataset, method][part][seed] = accuracy
+    return dict(halves)
 
 
 def rows(found: Accuracies) -> list[list[str]]:
@@ -59,7 +92,7 @@ def rows(found: Accuracies) -> list[list[str]]:
             continue
         base, new = statistics.fmean(parts["base"]), statistics.fmean(parts["new"])
         means[method].append((base, new))
-        seeds = str(min(len(parts["base"]), len(parts["new"])))
+        seeds = str(len(parts["base"]))
         hm = f"{harmonic_mean(base, new):.2f}"
         lines.append([dataset, method, mean_spread(parts["base"]), mean_spread(parts["new"]), hm, seeds])
     for method, pairs in means.items():
@@ -73,11 +106,16 @@ def rows(found: Accuracies) -> list[list[str]]:
 HEADERS = ["dataset", "method", "Base", "New", "HM", "seeds"]
 
 
-def print_tables(folder: Path) -> None:
-    """The table on the terminal; says so when there is nothing to show."""
-    lines = rows(read(folder))
+def print_tables(folder: Path) -> Accuracies:
+    """The table on the terminal, and what is to be said of it; says so when there is nothing to show."""
+    sentences: list[str] = []
+    found = read(folder, sentences)
+    lines = rows(found)
     text = tabulate(lines, HEADERS, disable_numparse=True) if lines else f"No finished base-to-new runs under {folder}."
     print(f"\n{text}")  # noqa: T201
+    for sentence in sentences:
+        print(sentence, file=sys.stderr)  # noqa: T201
+    return found
 
 
 def plot(found: Accuracies, file: Path) -> None:
@@ -133,11 +171,10 @@ def main(argv: list[str] | None = None) -> int:
     try:
         check_output(args.markdown, "--markdown")
         check_output(args.plot, "--plot", picture=True)
-        found = read(args.folder)
+        found = print_tables(args.folder)
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)  # noqa: T201
         return 2
-    print_tables(args.folder)
     if args.markdown:
         text = tabulate(rows(found), HEADERS, tablefmt="github", disable_numparse=True)
         write_text(args.markdown, text + "\n")

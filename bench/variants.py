@@ -22,9 +22,14 @@ from runs.targets import dataset_config
 
 from . import base2new, go_ahead, launch
 from .files import write_text
+from .results import Result
 from .results import read as read_results
 from .summary import hm_of_means
 from .table import mean_spread
+
+
+class Mixed(InputError):
+    """Runs of one row differ in more than the seed."""
 
 
 @dataclass(frozen=True)
@@ -38,27 +43,55 @@ class Variant:
     shots: int = 0  # 0: as the environment says
 
 
+def results_of(folder: Path, method: str, datasets: Sequence[str] = ()) -> list[Result]:
+    """Of base-to-new. datasets: config names; none: all there. Raises Mixed where runs differ in more than the seed, so
+    that there is no one number."""
+    sentences: list[str] = []
+    found = [r for r in read_results(folder, sentences) if r.protocol == "base2new" and r.trainer == method]
+    found = [r for r in found if not datasets or r.dataset in datasets]
+    if len(names := list(dict.fromkeys(r.method for r in found))) > 1:
+        raise Mixed(
+            f"{folder} has no one number of {method}, but those of {', '.join(names)}; keep one of them, or run again. "
+            + " ".join(sentences)
+        )
+    return found
+
+
 def average_by_seed(folder: Path, method: str, datasets: Sequence[str] = ()) -> dict[int, tuple[float, float]]:
     """{seed: (base, new)}, each the mean over `datasets` (config names; none: all there), of the seeds that have
-    finished all of them."""
+    finished all of them. Raises Mixed as `results_of` does."""
+    return _by_seed(results_of(folder, method, datasets), datasets)
+
+
+def _by_seed(found: Sequence[Result], datasets: Sequence[str]) -> dict[int, tuple[float, float]]:
     values: dict[int, dict[str, dict[str, float]]] = defaultdict(lambda: defaultdict(dict))
-    for r in read_results(folder):
-        if r.protocol == "base2new" and r.method == method and (not datasets or r.dataset in datasets):
-            values[r.seed][r.kind][r.dataset] = r.accuracy
+    for r in found:
+        values[r.seed][r.kind][r.dataset] = r.accuracy
     most = max((len(parts["base"]) for parts in values.values()), default=0)
     count = len(datasets) or most
     complete = {s: p for s, p in sorted(values.items()) if len(p["base"]) == len(p["new"]) == count}
     return {s: (statistics.fmean(p["base"].values()), statistics.fmean(p["new"].values())) for s, p in complete.items()}
 
 
-def row(variant: Variant, output: Path, datasets: Sequence[str] = ()) -> list:
-    """Label, base, new, HM of the means (each ± deviation over seeds), number of seeds; dashes if none is finished."""
-    seeds = average_by_seed(output / variant.folder, variant.method, datasets)
+def row(variant: Variant, output: Path, datasets: Sequence[str] = (), sentences: list[str] | None = None) -> list:
+    """Label, base, new, HM of the means (each ± deviation over seeds), number of seeds; dashes if none is finished, or
+    where its runs differ in more than the seed: then `sentences` gets one that says so, without it Mixed."""
+    try:
+        found = results_of(output / variant.folder, variant.method, datasets)
+    except Mixed as error:
+        if sentences is None:
+            raise
+        sentences.append(str(error))
+        found = []
+    seeds = _by_seed(found, datasets)
+    *first, last = variant.cells
+    told = {r.method.removeprefix(variant.method) for r in found}  # such as wrong labels
+    cells = [*first, last + "".join(told)]
     if not seeds:
-        return [*variant.cells, "-", "-", "-", 0]
+        return [*cells, "-", "-", "-", 0]
     base, new = ({seed: pair[i] for seed, pair in seeds.items()} for i in (0, 1))
     spreads = [mean_spread(list(values.values())) for values in (base, new)]
-    return [*variant.cells, *spreads, hm_of_means(base, new), len(seeds)]
+    return [*cells, *spreads, hm_of_means(base, new), len(seeds)]
 
 
 def jobs(variants: Sequence[Variant], datasets: Sequence[str], seeds: Sequence[int], settings: Settings) -> list:
@@ -94,7 +127,7 @@ def parser(doc: str, output: str, datasets: Sequence[str] = (), tables: Sequence
 
 def run(variants: Sequence[Variant], headers: Sequence[str], title: str, args: argparse.Namespace) -> int:
     """Runs what is not finished, and prints the table; the exit code."""
-    failures = []
+    failures, mixed = [], []
     try:
         args.datasets = list(dict.fromkeys(args.datasets))
         for dataset in args.datasets:
@@ -105,7 +138,7 @@ def run(variants: Sequence[Variant], headers: Sequence[str], title: str, args: a
             if not go_ahead.may_begin(args, todo):
                 return 2
             failures = launch.run_all(todo, args.jobs)
-        rows = [row(v, Path(args.output), args.datasets) for v in variants]
+        rows = [row(v, Path(args.output), args.datasets, mixed) for v in variants]
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)  # noqa: T201
         return 2
@@ -114,6 +147,6 @@ def run(variants: Sequence[Variant], headers: Sequence[str], title: str, args: a
     print(f"\n{heading}\n\n{tabulate(rows, columns, disable_numparse=True)}")  # noqa: T201
     if args.markdown:
         write_text(args.markdown, tabulate(rows, columns, tablefmt="github", disable_numparse=True) + "\n")
-    for failure in failures:
-        print(f"failed: {failure}", file=sys.stderr)  # noqa: T201
-    return 1 if failures else 0
+    for sentence in [*dict.fromkeys(mixed), *(f"failed: {failure}" for failure in failures)]:
+        print(sentence, file=sys.stderr)  # noqa: T201
+    return 1 if failures or mixed else 0

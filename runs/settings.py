@@ -16,21 +16,9 @@ from plugins.hosting import files_of
 from plugins.origin import is_plugin
 
 from .config import all_keys
+from .silent_keys import LATER, NO_EFFECT
 
-# Keys that change where or how fast a run works, but no number in its result.
-NO_EFFECT = {
-    "OUTPUT_DIR", "RESUME", "VERBOSE", "DATASET.ROOT", "TEST.FEATURE_BANK",
-    "DATALOADER.NUM_WORKERS", "DATALOADER.DECODED_CACHE_MB", "DATALOADER.PERSISTENT_WORKERS",
-    "TRAIN.PRINT_FREQ", "TRAIN.CHECKPOINT_FREQ", "TRAIN.ROLLING_SECONDS", "TRAIN.TENSORBOARD",
-    "TRAIN.WATCH_EVERY", "TEST.COMPUTE_CMAT",
-    "MODEL.BACKBONE.SPEC",  # a file is read as its statement says, or refused: the numbers are those of the weights
-}  # fmt: skip
-
-# Keys that came when there were runs without them. At this value a run is the one that it was before: it is not named.
-LATER = {
-    "LANGUAGE.MISSING": "refuse", "LANGUAGE.TOO_LONG": "refuse", "TRAINER.JOAPR.COMPAT": "none",
-    "TRAINER.NLPROMPT.COMPAT": "none", "TRAINER.TTC.TAU_TOWER": "original",
-}  # fmt: skip
+__all__ = ["LATER", "NO_EFFECT", "foreign_keys", "settings", "settings_hash", "value_at"]
 
 
 def settings(cfg: CfgNode, args: Namespace) -> dict[str, object]:

@@ -23,15 +23,15 @@ PARTS = ("source", "base", "new", "target", "all")
 ATTACK = re.compile(r"(?P<name>.+)-eps(?P<eps>\d+(?:\.\d+)?)-(?P<steps>\d+)(?P<rest>.*)")
 
 # Runs that agree in these stand in the same cell of a table; few-shot tables have a column a count of shots.
-CELL = ["variant", "part", "dataset", "source", "noise_type", "noise_rate", "attack", "mode"]
+CELL = ["variant", "settings", "part", "dataset", "source", "noise_type", "noise_rate", "attack", "mode"]
 
 
 def named(frame: DataFrame) -> DataFrame:
     """The frame in the tables' order, its index counting the runs, with columns `label` (the method in tables) and
     `setting` (in words).
 
-    A swept variant is always named. Config and shots are named where a method has several of them in one cell; the
-    backbone, where methods of one protocol ran on several.
+    A swept variant is always named, and so are settings that tell runs apart. Config and shots are named where a method
+    has several of them in one cell; the backbone, where methods of one protocol ran on several.
     """
     frame = frame.copy()
     frame["label"] = frame["method"]
@@ -49,7 +49,7 @@ def named(frame: DataFrame) -> DataFrame:
 
 
 def _label(row: dict, telling: list[str]) -> str:
-    words = [row["variant"], *(shots_text(row[c]) if c == "shots" else row[c] for c in telling)]
+    words = [row["variant"], row["settings"], *(shots_text(row[c]) if c == "shots" else row[c] for c in telling)]
     words = [word for word in words if word]
     return f"{row['method']} ({', '.join(words)})" if words else row["method"]
 

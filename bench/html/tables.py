@@ -46,7 +46,17 @@ class Table:
 def protocol_tables(protocol: str, found: Sequence[Entry]) -> list[Table]:
     """Of a protocol's entries; those without a row are left out."""
     made = MAKERS.get(protocol, other)(found)
-    return [table for table in made if table.rows]
+    return [replace(table, note=f"{table.note}{_uneven(table)}".strip()) for table in made if table.rows]
+
+
+def _uneven(table: Table) -> str:
+    """Which rows have numbers over different seeds; not of methods that have one number for a whole row."""
+    told = []
+    for row in table.rows:
+        counts = sorted({number.count for number in row.cells if number})
+        if len(counts) > 1:
+            told.append(f"{' '.join(row.heads)} ({counts[0]} to {counts[-1]})")
+    return f" Not all numbers of a row are over the same seeds: {', '.join(told)}." if told else ""
 
 
 def _averages_first(found: Iterable[Entry]) -> list[Entry]:
