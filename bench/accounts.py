@@ -54,6 +54,7 @@ class Account:
     noise: tuple[str, float] | None = None  # type and rate of the wrong labels that were trained on; NaN: not known
     dataset: str = ""  # its registered name
     half: str = "all"  # of the classes
+    seed: int | None = None
     learns: bool = True  # it, or the run whose model it tests, has trained
     attack: str = ""  # such as pgd-eps4-100, on a finished set of attacked pictures
 
@@ -88,9 +89,21 @@ def account(file: str | Path, record: Mapping, config: bytes) -> Account:
     dataset, half = (str(record.get(key) or "") for key in ("dataset", "subsample_classes"))
     told |= {key: value for key, value in {"dataset": dataset, "classes": half}.items() if value}
     met = (f"attacked by {attack}" if attack else "", "validation images" if record.get("split") == "val" else "")
-    always = tuple(filter(None, (*met, OLDER if older else "")))
+    always = tuple(filter(None, (*met, _another_seed(record, trained), OLDER if older else "")))
     return Account(
-        str(file), own.hexdigest(), facts, told, always, tested, trained, noise, dataset, half, learns, attack
+        str(file),
+        own.hexdigest(),
+        facts,
+        told,
+        always,
+        tested,
+        trained,
+        noise,
+        dataset,
+        half,
+        record.get("seed"),
+        learns,
+        attack,
     )
 
 
@@ -223,6 +236,13 @@ def _training(file: Path, record: Mapping) -> tuple[Account | None, bool]:
             return trained[0], False
         first = first or trained[0]
     return (None, True) if first else (None, False)  # what the older model was trained with is not known
+
+
+def _another_seed(record: Mapping, trained: Account | None) -> str:
+    """In words, where the model is that of another seed: then the test is no run of its own."""
+    named = re.search(r"seed(\d+)/*$", str(record.get("model_dir") or ""))
+    seed = trained.seed if trained else int(named[1]) if named else None
+    return f"the model of seed {seed}" if seed not in (None, record.get("seed")) else ""
 
 
 def _folders(file: Path, model: str) -> Iterator[Path]:

@@ -182,6 +182,34 @@ def test_without_weights_the_times_tell(tmp_path):
     assert cells(tmp_path) == {}
 
 
+@pytest.mark.parametrize("there", [True, False])
+def test_a_test_of_another_seeds_model_is_no_seed_of_its_own(there, tmp_path):
+    folders = [train(tmp_path, seed, 80.0, b"x") for seed in (1, 2, 3)]
+    for seed, model in zip((1, 2, 3), (folders[0], folders[1], folders[0]), strict=True):
+        test_new(tmp_path, seed, 60.0 + seed, b"x", model)
+    if there:
+        assert cells(tmp_path)["CoOp"][1:] == ["61.50 ± 0.50", f"{2 * 80 * 61.5 / 141.5:.2f}", "2"]
+        return
+    for folder in folders:
+        (folder / "results.json").unlink()
+    assert collect(tmp_path).set_index("seed")["settings"].to_dict() == {1: "", 2: "", 3: "the model of seed 1"}
+
+
+def test_tests_without_pairs_are_told_apart_by_their_training(tmp_path):
+    for seed, rate in ((1, 0.001), (2, 0.002)):
+        test_new(tmp_path, seed, 60.0, b"x", train(tmp_path, seed, 80.0, b"x", {"OPTIM.LR": rate}))
+    told = {"OPTIM.LR 0.001", "OPTIM.LR 0.002"}
+    assert set(cells(tmp_path)) == {f"CoOp ({word})" for word in told}
+    assert set(collect(tmp_path / "base2new" / "test_new")["settings"]) == told
+
+
+def test_new_of_another_training_is_not_beside_base(tmp_path):
+    elsewhere = train(tmp_path / "elsewhere", 1, 90.0, b"y", {"OPTIM.LR": 0.001})
+    train(tmp_path, 1, 80.0, b"x")
+    test_new(tmp_path, 1, 60.0, b"y", elsewhere)
+    assert cells(tmp_path) == {}
+
+
 def test_a_test_is_of_what_its_model_was_trained_with(tmp_path):
     """The scripts' test takes no pairs of the training: its own config says nothing of it."""
     for seed, rate in ((1, 0.001), (2, 0.002)):
