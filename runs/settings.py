@@ -18,8 +18,6 @@ from plugins.origin import is_plugin
 from .config import all_keys
 from .silent_keys import LATER, NO_EFFECT
 
-__all__ = ["LATER", "NO_EFFECT", "foreign_keys", "settings", "settings_hash", "value_at"]
-
 
 def settings(cfg: CfgNode, args: Namespace) -> dict[str, object]:
     """What identifies a run: the resolved config without keys that change no number, and what is done with it.
