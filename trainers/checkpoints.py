@@ -68,6 +68,11 @@ def load_file(learner: nn.Module, path: Path, name: str, run: dict, lab2cname: d
                 f"{path} was trained with another {what} ({saved.get(shown)}) than this run's ({run[shown]}); "
                 f"give the folder of a run that fits, or change the {what}."
             )
+    if "SEED" in saved and saved["SEED"] != run.get("SEED", saved["SEED"]):
+        text = (
+            "Warning: %s was trained with seed %s, and this run's is %s: the result is no further seed of that training"
+        )
+        logger.warning(text, path, saved["SEED"], run["SEED"])
     whole = state_dict_in(checkpoint, path)
     state = {k: v for k, v in whole.items() if k.rpartition(".")[2] not in CLASS_BUFFERS}
     wanted = learner.state_dict()
