@@ -17,6 +17,7 @@ from tqdm import tqdm
 
 from dassl.utils import InputError
 from runs.protocols import Settings
+from runs.settled import check_keys, check_pairs
 from runs.words import LARGEST_SEED, check_folder
 
 from .files import DAMAGE, find, number, read_record
@@ -48,6 +49,7 @@ def settings_of(args: argparse.Namespace) -> Settings:
         raise InputError(f"Config pairs come as KEY VALUE, but {args.opts[-1]!r} has no value after it.")
     for name, folder in (("--root", args.root), ("--output", args.output)):
         check_folder(folder, name)
+    check_keys(args.opts[::2], "the command line")
     env = {**os.environ, "DATA": args.root, "OUTPUT": args.output}
     settings = Settings.from_environment(env, args.opts)
     if getattr(args, "tables_only", False) and not os.path.isdir(Path(args.output)):
@@ -64,8 +66,10 @@ def settings_of(args: argparse.Namespace) -> Settings:
 
 def may_begin(args: argparse.Namespace, jobs: Sequence[Job]) -> bool:
     """False where the command chooses nothing, the runs are many and --yes is not there: then what it would do is
-    printed. Raises InputError where nothing can be written.
+    printed. Raises InputError where nothing can be written, and for config pairs that a protocol sets itself.
     """
+    for step in (step for job in jobs for step in job):
+        check_pairs(step.protocol, step.settings.pairs, step.settings.output)
     runs = sum(map(len, jobs))
     if runs > MOST and not (args.yes or args.chosen):
         print(_plan(runs, args), file=sys.stderr)  # noqa: T201

@@ -13,7 +13,8 @@ from pathlib import Path
 
 from dassl.utils import InputError
 from runs.config_names import UNTRAINED
-from runs.words import check_folder, check_keys
+from runs.settled import check_keys
+from runs.words import check_folder
 
 from . import suite_yaml
 from .known import known as get_known

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from dassl.utils import InputError
 from runs.config_names import UNTRAINED
 from runs.protocols import Settings
+from runs.settled import check_pairs
 
 from .launch import Step
 from .resolved import Arguments, Resolved, Resolver
@@ -72,6 +73,7 @@ def _block_drafts(
 
 def _resolve(step: Step, draft: Draft, resolver: Resolver) -> None:
     """Adds the step's folder and settings to the draft. What is tested is the first step's training."""
+    check_pairs(step.protocol, step.settings.pairs, step.settings.output, "the config pairs")
     first = draft.resolved[0] if draft.resolved else None
     arguments, _, folder = Arguments.of(step.planned(first.epochs if first else 0))
     mode = ""

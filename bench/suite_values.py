@@ -7,8 +7,8 @@ import re
 from collections.abc import Iterable, Sequence
 
 from dassl.utils import InputError
+from runs.settled import check_keys as check_config_keys
 from runs.words import LARGEST_SEED
-from runs.words import check_keys as check_config_keys
 
 from .resolved import Resolver
 

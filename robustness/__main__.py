@@ -21,6 +21,7 @@ from dassl.utils.console import tolerant_console
 from runs.config_names import method_name
 from runs.protocols import Settings
 from runs.robust_protocol import robust
+from runs.settled import check_pairs
 from runs.targets import expand
 from runs.words import check_config, check_method, seed_of
 
@@ -49,6 +50,7 @@ def plan(rest: list[str]) -> list[list[str]]:
     trainer, where, seed, *pairs = method_name(rest[0]), *rest[1:]
     settings = Settings.from_environment(os.environ, pairs)
     check_method(trainer, settings.plugins)
+    check_pairs("robust", pairs, settings.output)
     names = expand("few_shot", where, "", settings.plugins)
     runs = [robust(trainer, name, seed_of(seed), settings) for name in names]
     for each in runs:

@@ -13,7 +13,7 @@ from plugins.places import PROJECT, config_of
 
 from .config_names import CONFIG_FOLDER, UNTRAINED, config_name
 from .targets import dataset_config, name_in
-from .words import check_folder, check_keys, is_whole
+from .words import check_folder, is_whole
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,6 @@ class Settings:
         folders = {"DATA": env.get("DATA", "data"), "OUTPUT": env.get("OUTPUT", "output")}
         for name, folder in folders.items():
             check_folder(folder, name)
-        check_keys(pairs, "the command line")
         return cls(
             data=folders["DATA"],
             cfg=env.get("CFG", ""),

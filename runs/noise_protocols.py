@@ -28,10 +28,6 @@ MADE = ("noise_train", "noise_xd_train", "noise_xd_test")  # their pairs begin w
 CONFUSION = ["TEST.COMPUTE_CMAT", "True"]
 
 
-SAID = {f"DATASET.NOISE.{key}" for key in ("TYPE", "RATE", "MANIFEST")}  # what TYPE and RATE of the script say
-SAID |= {f"DATASET.{key}" for key in ("NOISE_TYPE", "NOISE_RATE", "NOISE_LABEL", "NUM_FP")}  # older spellings
-
-
 def take_noise(trainer: str, settings: Settings, script: str) -> tuple[str, list[str], Settings]:
     """`settings.pairs` begin with the noise's type and rate: ("sym_other_r0500", config pairs, settings without them).
 
@@ -40,10 +36,6 @@ def take_noise(trainer: str, settings: Settings, script: str) -> tuple[str, list
     if len(settings.pairs) < 2:
         raise InputError(f"TYPE and RATE of the noise are needed, for example: {script} 1 sym_other 0.5")
     kind, rate, *pairs = settings.pairs
-    if said := [key for key in pairs[::2] if key in SAID]:
-        raise InputError(
-            f"{said[0]} contradicts TYPE and RATE of the noise, {kind} {rate}, after which the folder is named."
-        )
     share = number(rate)
     if share is None or not 0 <= share < 1:
         raise InputError(f"RATE is {rate!r}, but must be a number from 0 to below 1, such as 0.5.")

@@ -22,6 +22,7 @@ from dassl.utils import InputError
 from . import noise_protocols as noise
 from .arguments import Settings, arguments, last_epoch, test_mode, train_mode
 from .config_names import EMBEDDED, PUBLISHED, SAR_HOSTS, UNTRAINED, config_name, method_name
+from .settled import check_pairs
 from .targets import dataset_config, default_source, expand
 from .test_time_protocol import PROTOCOLS as TEST_TIME_PROTOCOLS
 from .words import check_config, check_method
@@ -48,6 +49,7 @@ def plan(
     whole = protocol in noise.ON_REAL
     several = [Settings.from_environment({**env, "SHOTS": k}, pairs, whole) for k in counts]
     _check_names(protocol, trainer, several[0])
+    check_pairs(protocol, pairs, several[0].output)
     find = noise.datasets_of if protocol in noise.PROTOCOLS else expand
     runs = []
     for dataset in find(protocol, where, several[0].source, several[0].plugins):

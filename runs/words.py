@@ -6,7 +6,7 @@ import difflib
 import math
 import os
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -63,23 +63,6 @@ def check_method(trainer: str, plugins: Sequence[str] = ()) -> None:
     raise InputError(
         f"There is no method {trainer!r}; known, nearest first: {', '.join(dict.fromkeys([*near, *PUBLISHED]))}."
     )
-
-
-# Config keys that other words settle, and folders are named after; {key: what to give in its place}.
-SETTLED = {
-    "SEED": "SEED, or --seeds",
-    "OUTPUT_DIR": "OUTPUT, or --output",
-    "DATASET.NUM_SHOTS": "SHOTS, or shots in a suite",
-    "DATASET.SUBSAMPLE_CLASSES": "a protocol that trains or tests on these classes, or call train.py",
-    "TRAINER.NAME": "the method in its place",
-}
-
-
-def check_keys(keys: Iterable[str], where: str) -> None:
-    """Raises InputError for config keys that would make a run other than its folder says."""
-    for key in keys:
-        if key in SETTLED:
-            raise InputError(f"{key} in {where} contradicts the folder that the run gets; give {SETTLED[key]}.")
 
 
 def check_config(cfg: str, run: Sequence[str]) -> None:

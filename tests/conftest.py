@@ -53,6 +53,23 @@ def untouched_loggers():
 
 
 @pytest.fixture(scope="session", autouse=True)
+def tiny_for_ours():
+    """Suites of the tests turn `digits` into the tiny dataset by DATASET.NAME; users may not, see `as_for_users`."""
+    from runs.settled import EVERYWHERE
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delitem(EVERYWHERE, "DATASET.NAME")
+        yield
+
+
+@pytest.fixture
+def as_for_users(tiny_for_ours, monkeypatch):
+    from runs.settled import EVERYWHERE
+
+    monkeypatch.setitem(EVERYWHERE, "DATASET.NAME", "another DATASET")
+
+
+@pytest.fixture(scope="session", autouse=True)
 def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The feature bank of the tests; a user's own stays untouched."""
     folder = tmp_path_factory.mktemp("cache")

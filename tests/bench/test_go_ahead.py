@@ -76,3 +76,19 @@ def test_what_they_are_told_is_checked_first(name, started, tmp_path, capsys):
         error = capsys.readouterr().err
         assert error.startswith("error: ") and says.split()[0] in error and error.count("\n") == 1, error
     assert started == [] and not (tmp_path / "none").exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "pairs"),
+    [("noise", "DATASET.NOISE.RATE 0.2"), ("noise_xd", "DATASET.NOISE_TYPE sym"), ("adversarial", "ATTACK.EPS 8"),
+     ("adversarial", "ATTACK.NAME fgsm"), ("base2new", "TEST.SPLIT val"), ("noise", "TASK CD")],
+)  # fmt: skip
+def test_what_a_sweep_says_by_itself_is_no_config_pair(name, pairs, started, tmp_path, capsys):
+    assert call(name, "--output", str(tmp_path / "out"), "--seeds", "1", "--", *pairs.split()) == 2
+    assert f"error: {pairs.split()[0]} in the command line" in capsys.readouterr().err
+    assert started == [] and not (tmp_path / "out").exists()
+
+
+def test_a_sweep_with_a_name_may_be_tested_on_another_split(started, tmp_path):
+    call("base2new", "--output", str(tmp_path / "variants/val"), "--seeds", "1", "--", "TEST.SPLIT", "val")
+    assert started == [2]

@@ -16,6 +16,7 @@ blocks:
   seeds: [1]
 """
 NAME, SEEDS, ATTACK = "name: mine\noutput: @OUT\n", "seeds: [1]", "  eps: [1]\n  steps: [3]\n"
+RATE = "  types: {sym_other: [0.5]}\n"
 
 
 def of(old: str, new: str) -> str:
@@ -58,6 +59,23 @@ CASES = {
     "SEED": (GOOD + "  overrides: {SEED: 3}\n", "SEED in"),
     "OUTPUT_DIR": (GOOD + "  overrides: {OUTPUT_DIR: abc}\n", "OUTPUT_DIR in"),
     "NUM_SHOTS": (GOOD + "  sweep: {DATASET.NUM_SHOTS: [1, 2]}\n", "DATASET.NUM_SHOTS in"),
+    "DATASET.NAME": (GOOD + "  overrides: {DATASET.NAME: Textures}\n", "DATASET.NAME in"),
+    "TRAINER.NAME": (GOOD + "  sweep: {TRAINER.NAME: [MaPLe]}\n", "TRAINER.NAME in"),
+    "classes": (GOOD + "overrides: {DATASET.SUBSAMPLE_CLASSES: base}\n", "DATASET.SUBSAMPLE_CLASSES in"),
+    "split": (GOOD + "  overrides: {TEST.SPLIT: val}\n", "variant: NAME in a suite"),
+    "rate of noise": (
+        noise(RATE + "  overrides: {DATASET.NOISE.RATE: 0.2}\n"),
+        "block 1 (noise): DATASET.NOISE.RATE in",
+    ),
+    "rate swept": (noise(RATE + "  sweep: {DATASET.NOISE.RATE: [0.2]}\n"), "block 1 (noise): DATASET.NOISE.RATE in"),
+    "labels": (noise(RATE + "  overrides: {DATASET.NOISE_LABEL: false}\n"), "block 1 (noise): DATASET.NOISE_LABEL in"),
+    "eps of an attack": (attacked(ATTACK + "  overrides: {ATTACK.EPS: 8}\n"), "(adversarial): ATTACK.EPS in"),
+    "mode of an attack": (attacked(ATTACK + "  overrides: {ATTACK.MODE: T}\n"), "(adversarial): ATTACK.MODE in"),
+    "name of an attack": (attacked(ATTACK + "  overrides: {ATTACK.NAME: fgsm}\n"), "give attacks in a suite"),
+    "test set": (
+        of("few_shot", "real_noise").replace("digits", "food101n") + "  overrides: {DATASET.FOOD101N.TEST: official}\n",
+        "real_noise_test.sh",
+    ),
     "protocol a list": (of("few_shot", "[a]"), "there is no protocol"),
     "rate NaN": (noise("  types: {sym_other: [.nan]}\n"), "nan must be a number"),
     "type a list": (noise("  types: [[sym_other]]\n  rates: [0.5]\n"), "types: must be a text"),
@@ -70,6 +88,7 @@ CASES = {
 }
 
 
+@pytest.mark.usefixtures("as_for_users")
 @pytest.mark.parametrize("case", CASES)
 def test_a_suite_is_refused_with_its_place(case, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(ROOT)
@@ -93,6 +112,7 @@ def test_a_suite_is_refused_with_its_place(case, tmp_path, monkeypatch, capsys):
         (["--seeds", str(2**70)], "below 2**63"),
         (["--seeds", "²"], "whole numbers"),
         (["SEED", "3"], "SEED in the command line"),
+        (["TEST.SPLIT", "val"], "TEST.SPLIT in the config pairs is not in the name of the folder"),
     ],
 )
 @pytest.mark.parametrize("command", ["plan", "run", "work", "status", "retry", "clean"])
@@ -111,3 +131,11 @@ def test_a_gpu_that_is_not_there_is_refused(tmp_path, monkeypatch, capsys):
     file.write_text(GOOD.replace("@OUT", str(tmp_path / "out")))
     assert main(["run", str(file), "--gpus", "977"]) == 2
     assert "--gpus names 977, but this machine has" in capsys.readouterr().err and not (tmp_path / "out").exists()
+
+
+def test_a_name_of_its_own_takes_another_split(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(ROOT)
+    for lines in ("  variant: val\n  overrides: {TEST.SPLIT: val}\n", "  sweep: {TEST.SPLIT: [val]}\n"):
+        file = tmp_path / "suite.yaml"
+        file.write_text((GOOD + lines).replace("@OUT", str(tmp_path / "out")))
+        assert main(["plan", str(file), "--list"]) == 0 and "val" in capsys.readouterr().out

@@ -81,8 +81,9 @@ def test_the_four_targets_of_imagenet():
 
 
 def test_real_noise_folders_and_shots():
-    (few,) = plan("real_noise_train", "CoOp", "food101n", 2, {}, ["DATASET.FOOD101N.TEST", "official"])
-    assert option(few, "--output-dir") == "output/real_noise/food101n/shots_16/CoOp/vit_b16/seed2"
+    other = {"OUTPUT": "output/variants/official"}, ["DATASET.FOOD101N.TEST", "official"]
+    (few,) = plan("real_noise_train", "CoOp", "food101n", 2, *other)
+    assert option(few, "--output-dir") == "output/variants/official/real_noise/food101n/shots_16/CoOp/vit_b16/seed2"
     assert option(few, "DATASET.FOOD101N.TEST") == "official" and option(few, "TASK") == "FS"
     (whole,) = plan("real_noise_train", "CoOp", "food101n", 2, {"SHOTS": "-1"}, [])
     assert option(whole, "--output-dir") == "output/real_noise/food101n/shots_all/CoOp/vit_b16/seed2"

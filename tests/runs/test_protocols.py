@@ -11,9 +11,11 @@ from pathlib import Path
 import pytest
 
 from dassl.utils import InputError
+from robustness.__main__ import plan as robust_plan
 from runs.__main__ import main
 from runs.config_names import CONFIG_FOLDER, PUBLISHED, TEST_TIME, config_name, method_name
 from runs.protocols import (
+    PROTOCOLS,
     Settings,
     base2new_test,
     base2new_train,
@@ -177,8 +179,6 @@ SCRIPTS = sorted(p.relative_to(ROOT) for p in (ROOT / "scripts").glob("*/*.sh"))
 
 
 def test_every_method_has_every_script():
-    from runs.protocols import PROTOCOLS
-
     folders = {p.parent for p in SCRIPTS if p.stem == "few_shot"}
     called = set()
     for folder in folders:
@@ -315,23 +315,67 @@ def test_noise_train_takes_type_and_rate():
             plan("noise_train", "PTNL", "digits", 1, {}, pairs)
 
 
+# {what follows the seed: what the run would not be}; a protocol says the first of each key by its name or its words.
+OF_ALL = (
+    "SEED 3", "OUTPUT_DIR x", "DATASET.NUM_SHOTS 4", "DATASET.ROOT x", "DATASET.NAME Textures", "TRAINER.NAME MaPLe",
+    "TASK FS", "DATASET.SUBSAMPLE_CLASSES base", "TEST.SPLIT val",
+)  # fmt: skip
+NOISE = (
+    "DATASET.NOISE.TYPE pair_next", "DATASET.NOISE.RATE 0.0", "DATASET.NOISE.MANIFEST x.json", "DATASET.NOISE_TYPE sym",
+    "DATASET.NOISE_RATE 0.1", "DATASET.NOISE_LABEL False", "DATASET.NUM_FP 1",
+)  # fmt: skip
+WORDS = {"noise_train": "sym_other 0.5 ", "noise_xd_train": "sym_other 0.5 ", "noise_xd_test": "sym_other 0.5 "}
+CONTRADICTIONS = [
+    *((protocol, WORDS.get(protocol, "") + pair) for protocol in PROTOCOLS for pair in OF_ALL),
+    *((protocol, words + pair) for protocol, words in WORDS.items() for pair in NOISE),
+    *((protocol, pair) for protocol in ("real_noise_train", "real_noise_test") for pair in NOISE),
+    ("real_noise_train", "DATASET.FOOD101N.TEST official"),
+    ("real_noise_train", "DATASET.WEBVISION.TEST ilsvrc12_val"),
+    ("test_time", "TEST.ADV_SET make"),
+    *(("test_time", f"4 10 {pair}") for pair in ("ATTACK.EPS 8", "ATTACK.STEPS 9", "ATTACK.NAME fgsm")),
+    ("test_time", "0 1 TEST.ADV_SET make"),
+]
+
+
+@pytest.mark.usefixtures("as_for_users")
+@pytest.mark.parametrize(("protocol", "words"), CONTRADICTIONS)
+def test_a_run_is_what_its_folder_says(protocol, words):
+    """Before anything else, also where there is nothing to be tested yet."""
+    where = "food101n" if protocol.startswith("real") else "digits"
+    *before, key, value = words.split()
+    with pytest.raises(InputError, match=rf"^{re.escape(key)} in the command line (contradicts|is not in) .*; give "):
+        plan(protocol, "CoOp", where, 1, {}, [*before, "OPTIM.LR", "0.1", key, value])
+
+
 @pytest.mark.parametrize(
-    "pairs",
+    "words", ["4 10 ATTACK.EPS 8", "4 10 ATTACK.STEPS 9", "4 10 W ATTACK.MODE T", "TEST.SPLIT val"]
+)
+def test_an_attack_is_what_its_words_say(words):
+    with pytest.raises(
+        InputError, match=rf"^{words.split()[-2]} in the command line (contradicts|is not in) .*; give "
+    ):
+        robust_plan(["ZeroshotCLIP", "digits", "1", *words.split()])
+
+
+@pytest.mark.parametrize(
+    ("protocol", "words", "env"),
     [
-        ["SEED", "3"],
-        ["OUTPUT_DIR", "x"],
-        ["OPTIM.LR", "0.1", "DATASET.NUM_SHOTS", "4"],
-        ["DATASET.SUBSAMPLE_CLASSES", "new"],
-        ["TRAINER.NAME", "MaPLe"],
+        ("few_shot", "DATASET.NOISE.TYPE sym_other DATASET.NOISE.RATE 0.5 TEST.ADV_SET x TRAINER.COOP.N_CTX 4", {}),
+        ("noise_train", "sym_other 0.5 DATASET.NOISE.SEED 3 DATASET.NOISE.VAL True TRAINER.FILTER cleanlab", {}),
+        ("base2new_train", "TEST.SPLIT val OPTIM.LR 0.1", {"OUTPUT": "output/variants/val"}),
+        ("test_time", "4 10 ATTACK.QUANT trunc MODEL.BACKBONE.VISUAL_WEIGHTS x", {}),
+        ("test_time", "TEST.ADV_SET make ATTACK.NAME fgsm", {"OUTPUT": "output/variants/fgsm"}),
+        ("real_noise_test", "DATASET.FOOD101N.TEST coop", {}),
     ],
 )
-@pytest.mark.parametrize("protocol", ["base2new_train", "few_shot", "xd_train"])
-def test_a_run_is_what_its_folder_says(protocol, pairs):
-    with pytest.raises(InputError, match=f"{pairs[-2]} in the command line contradicts the folder"):
-        plan(protocol, "CoOp", "shapes", 1, {}, pairs)
-    noise = {"DATASET.NOISE.RATE": "0.2", "DATASET.NOISE.TYPE": "pair_next", "DATASET.NOISE_LABEL": "False"}
-    for key, value in noise.items():
-        with pytest.raises(InputError, match=f"{key} contradicts TYPE and RATE of the noise, sym_other 0.5"):
-            plan("noise_train", "CoOp", "digits", 1, {}, ["sym_other", "0.5", "OPTIM.LR", "0.1", key, value])
-    with pytest.raises(InputError, match="SUBSAMPLE_CLASSES"):
-        plan("base2new_test", "CoOp", "digits", 1, {"LOADEP": "1"}, ["DATASET.SUBSAMPLE_CLASSES", "base"])
+def test_what_no_word_says_is_the_users(protocol, words, env):
+    method = "TPT" if protocol == "test_time" else "ZeroshotCLIP" if protocol == "real_noise_test" else "CoOp"
+    where = "food101n" if protocol.startswith("real") else "digits"
+    (only,) = plan(protocol, method, where, 1, env, words.split())
+    assert only[-2:] == words.split()[-2:]
+
+
+def test_options_are_no_config_pairs():
+    for protocol, words in (("few_shot", ["--seed", "3"]), ("test_time", ["0", "1", "--seed", "3"])):
+        with pytest.raises(InputError, match="--seed in the command line is an option of train.py"):
+            plan(protocol, "TPT", "digits", 1, {}, words)
