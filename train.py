@@ -48,7 +48,7 @@ from trainers.discovery import add_dataset_defaults, add_trainer_defaults, datas
 from trainers.sar import take_spelling
 
 logger = logging.getLogger("train")
-LOGGERS = ("train", "trainers", "datasets", "clipkit", "language", "plugins")
+LOGGERS = ("train", "trainers", "datasets", "clipkit", "language", "plugins", "runs", "attacks")
 
 
 def build_parser() -> argparse.ArgumentParser:

@@ -99,7 +99,7 @@ def main(args: Namespace, options: Options) -> None:
             set_random_seed(cfg.SEED)
         folder.put_old_log_aside()
         setup_logger(cfg.OUTPUT_DIR)
-        attach_logger(*train.LOGGERS, "attacks", "robustness")
+        attach_logger(*train.LOGGERS, "robustness")
         folder.write_config()
         with hosted(cfg, model_dir=args.model_dir):
             trainer = build_trainer(cfg)

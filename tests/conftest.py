@@ -15,6 +15,9 @@ sys.path.insert(0, str(Path(__file__).parent))  # `import helpers`
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
+LOGGERS = "train trainers datasets clipkit language plugins runs attacks robustness bench"
+
+
 @dataclass(frozen=True)
 class Tiny:
     """The tiny dataset's root, a tiny CLIP, and a runner of whole runs."""
@@ -46,7 +49,7 @@ class Tiny:
 @pytest.fixture(autouse=True)
 def untouched_loggers():
     """A run makes our loggers print for themselves; each test starts without that, for `caplog`'s sake."""
-    for name in ("train", "trainers", "datasets", "clipkit", "language", "plugins"):
+    for name in LOGGERS.split():
         logger = logging.getLogger(name)
         logger.propagate, logger.handlers = True, []
         logger.setLevel(logging.NOTSET)

@@ -109,9 +109,9 @@ ENTRIES: dict[str, Entry] = {
                              ("names.txt", *RECORDS[:1])),
     # data
     "datasets doctor": Entry("datasets.__main__", "main", ("doctor", "--root", "data", "Tiny"), (SPLIT,), weight=2),
-    "datasets items": Entry("datasets.__main__", "main", ("items", "digits", "--root", "fresh", "--seed", "1"),
+    "datasets items": Entry("datasets.__main__", "main", ("items", "digits", "--root", "data", "--seed", "1"),
                             weight=1),
-    "datasets prepare": Entry("datasets.__main__", "main", ("prepare", "digits", "--root", "fresh"), weight=1),
+    "datasets prepare": Entry("datasets.__main__", "main", ("prepare", "digits", "--root", "data"), weight=1),
     "datasets noise": Entry("datasets.__main__", "main", ("noise", "Tiny", "--root", "data", "--type", "sym_other",
                             "--rate", "0.5", "--shots", "4"), (SPLIT,), weight=3),
     "datasets attack": Entry("datasets.__main__", "main", ("attack", "Tiny", "--root", "data", "--eps", "1",
