@@ -1,5 +1,6 @@
 """The embedded suite as Dassl datasets, made on first use under DATASET.ROOT (card: datasets/embedded/README.md)."""
 
+import os
 from pathlib import Path
 
 from dassl.data.datasets import DATASET_REGISTRY
@@ -22,7 +23,7 @@ class EmbeddedSet(SplitDataset):
         from .embedded.make import ensure  # renders with torch: only when a set is asked for
 
         root = Path(dataset_dir).parent
-        if not root.is_dir() and not (root.name == "data" and root.parent.is_dir()):
+        if not os.path.isdir(root) and not (root.name == "data" and os.path.isdir(root.parent)):
             raise InputError(
                 f"The folder of the datasets (--root, DATA) is {root}, which does not exist; mend it, or make it: "
                 f"mkdir -p {root}"

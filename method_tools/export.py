@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 from pathlib import Path
 
 from dassl.utils import InputError
@@ -27,7 +28,7 @@ def add_command(commands) -> argparse.ArgumentParser:
 def run(args: argparse.Namespace) -> str:
     """The text to print."""
     checkout = Path(args.to).expanduser()
-    if not (checkout / "train.py").is_file():
+    if not os.path.isfile(checkout / "train.py"):
         raise InputError(f"There is no train.py in {args.to}; give the folder of a checkout of CoOp or MaPLe.")
     if checkout.resolve() == ROOT:
         raise InputError(f"{args.to} is this tree itself; give the folder of a checkout of CoOp or MaPLe.")

@@ -42,7 +42,7 @@ def ensure(stem: str, folder: str | Path) -> None:
     folder = Path(folder)
     if is_current(folder):
         return
-    if not folder.parent.exists():
+    if not os.path.isdir(folder.parent):
         logger.info("There was no folder %s: it is made, for the embedded set %s", folder.parent, stem)
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)

@@ -180,12 +180,13 @@ def test_a_name_that_is_longer_than_a_file_may_have(name, world, tmp_path):
     argv, reports = list(ENTRIES[name].arguments), []
     folder = copy_world(world, tmp_path / "case")
     for i, word in enumerate(argv):
-        if not (word in ("data", "out", "s") or "/" in word or "." in word and word == word.lower()) or word[0] in "-(":
+        path = word in ("data", "out") or "/" in word or ("." in word and word == word.lower())
+        if word[0] in "-(" or not (path or not ENTRIES[name].trains):
             continue
         changed = [*argv[:i], "x" * 300, *argv[i + 1 :]]
         with working_in(folder):
             found = oracle.run(ENTRIES[name].call, changed, folder)
         reports += [f"word {i + 1} ({word}): {fault}" for fault in found.faults]
-        if found.code == 0 and not found.records:
+        if path and found.code == 0 and not found.records:
             reports.append(f"word {i + 1} ({word}): exit code 0, {found.out[-200:]}")
     assert not reports, "\n" + "\n".join(reports)

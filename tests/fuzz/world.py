@@ -36,7 +36,8 @@ def make_world(folder: Path) -> Path:
         shutil.copy(picture, place)
     make_clip(folder / "clip.safetensors")
     (folder / "configs").symlink_to(ROOT / "configs")
-    (folder / "checkout").mkdir()
+    for name in ("checkout", "fresh"):
+        (folder / name).mkdir()
     (folder / "checkout" / "train.py").write_text("def extend_cfg(cfg):\n    pass\n")
     (folder / "names.txt").write_text("".join(f"{name}\n" for name in NAMES))
     roles = ("main", "noise")
