@@ -19,7 +19,7 @@ import pytest
 from entries import ENTRIES, Entry
 from world import copy_world, make_world, working_in
 
-CASES = int(os.environ.get("FUZZ_CASES", 400))
+CASES = int(os.environ.get("FUZZ_CASES", 200))
 SEED = int(os.environ.get("FUZZ_SEED", 1))
 ONE = os.environ.get("FUZZ_CASE", "")
 WEIGHTS = sum(entry.weight for entry in ENTRIES.values())
