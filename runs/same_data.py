@@ -11,10 +11,12 @@ from yacs.config import CfgNode
 
 from clipkit import InputError as BackboneInputError
 from clipkit import image_list_key
-from dassl.data.datasets import build_dataset
+from dassl.data.datasets import DATASET_REGISTRY, build_dataset
 from dassl.data.facts import data_facts, difference, image_paths
+from dassl.engine import TRAINER_REGISTRY
 from dassl.utils import InputError, MissingFileError, read_json, set_random_seed
 from plugins.hosting import hosted, is_hosted
+from plugins.origin import provenance
 
 from .folder import RunFolder
 from .tested_model import weights_hash
@@ -23,9 +25,10 @@ MOST = 60_000  # images of a list that are looked at one by one; of longer ones 
 
 
 def finished_already(folder: RunFolder, cfg: CfgNode, args: Namespace) -> str:
-    """What to say of a finished run. Raises InputError where it is one on other data than `cfg` means, or a test of
-    other weights than those that are in --model-dir now."""
+    """What to say of a finished run. Raises InputError where it is one on other data than `cfg` means, of a plugin that
+    was changed since, or a test of other weights than those that are in --model-dir now."""
     check_same_weights(folder.results, args)
+    check_same_plugins(folder.results, cfg)
     unknown = check_same_data(folder.results, cfg)
     note = f"; {unknown}" if unknown else ""
     return f"Finished already, nothing to do: {folder.results} (remove the folder to run it again){note}"
@@ -39,6 +42,19 @@ def check_same_weights(results: Path, args: Namespace) -> None:
             f"{results.parent} holds a test of other weights than {args.model_dir} has now, where a model was trained "
             "anew since; remove the folder to test again, or give another --output-dir."
         )
+
+
+def check_same_plugins(results: Path, cfg: CfgNode) -> None:
+    """Raises InputError where the file of the run's trainer or dataset, a plugin's, was edited since."""
+    then = read_json(results).get("plugins") or {}
+    kinds = {"trainer": TRAINER_REGISTRY.get(cfg.TRAINER.NAME), "dataset": DATASET_REGISTRY.get(cfg.DATASET.NAME)}
+    for what, kind in kinds.items():
+        now = provenance(kind) or {}
+        if then.get(what, {}).get("sha256", now.get("sha256")) != now.get("sha256"):
+            raise InputError(
+                f"{results.parent} holds a finished run of another version of its {what} ({now.get('from')} was edited "
+                "since); remove the folder to run it again, or give another --output-dir."
+            )
 
 
 def data_record(trainer) -> dict:

@@ -333,7 +333,9 @@ class PromptTrainer(TrainerX):
         """What a checkpoint says of its run, so that resuming or loading into another method or backbone is refused."""
         inherited = getattr(super(), "run_identity", dict)()
         backbone = self.cfg.MODEL.BACKBONE
+        learning = [key for key in self.config_defaults if key.startswith(("TRAINER.", "LOSS."))]
         return inherited | {
+            **{key: config_value(self.cfg, key) for key in learning if key not in self.architecture},
             "TRAINER.NAME": trainer_name(self.cfg),
             "MODEL.BACKBONE": backbone.get("PATH", "") or backbone.NAME,
             "backbone": fingerprint(self.clip),

@@ -133,6 +133,9 @@ class SimpleTrainer(TrainerBase):
             "DATASET.NUM_SHOTS": cfg.DATASET.NUM_SHOTS,
             "DATASET.SUBSAMPLE_CLASSES": cfg.DATASET.get("SUBSAMPLE_CLASSES", "all"),
             "SEED": cfg.SEED,
+            **{f"OPTIM.{key}": value for key, value in cfg.OPTIM.items() if key != "MAX_EPOCH"},  # more may be added
+            "DATALOADER.TRAIN_X.BATCH_SIZE": cfg.DATALOADER.TRAIN_X.BATCH_SIZE,
+            "INPUT.TRANSFORMS": list(cfg.INPUT.TRANSFORMS),
             "classes": f"{len(names)} ({names[0]} ... {names[-1]}, {derive_seed(*names):016x})",
         }
 

@@ -7,6 +7,7 @@ import shutil
 
 import pytest
 from PIL import Image
+from processes import forked
 
 
 @pytest.fixture(scope="module")
@@ -172,3 +173,31 @@ def test_a_test_of_weights_that_were_trained_anew_is_not_finished(tiny, tmp_path
     capsys.readouterr()
     assert tiny.run(tmp_path / "test", flags=flags, pairs=short) == 2
     assert "a test of other weights" in capsys.readouterr().err
+
+
+PLUGIN = """from dassl.engine import TRAINER_REGISTRY
+from trainers.coop import CoOp
+
+
+@TRAINER_REGISTRY.register()
+class EditedCoOp(CoOp):
+    node = "TRAINER.EDITEDCOOP"
+    config_defaults = {key.replace("COOP", "EDITEDCOOP"): value for key, value in CoOp.config_defaults.items()}
+"""
+
+
+def test_a_plugin_that_was_edited_since_is_another_one(tiny, tmp_path, capfd):
+    """Each start in a process of its own, as users have it."""
+    file = tmp_path / "edited.py"
+
+    def begin() -> int:
+        pairs = {"OPTIM.MAX_EPOCH": 1}
+        return forked(lambda: tiny.run(tmp_path / "run", "EditedCoOp", ("--plugin", file), pairs))
+
+    file.write_text(PLUGIN)
+    assert begin() == 0
+    assert begin() == 0 and "Finished already" in capfd.readouterr().out
+    file.write_text(PLUGIN + "\n    def loss(self, image, label):\n        return super().loss(image, label)\n")
+    before = (tmp_path / "run" / "results.json").read_bytes()
+    assert begin() == 2 and "another version of its trainer" in capfd.readouterr().err
+    assert (tmp_path / "run" / "results.json").read_bytes() == before

@@ -85,6 +85,30 @@ def test_another_config_does_not_land_in_a_used_folder(finished, tiny, capsys):
 
 @pytest.mark.parametrize(
     "pairs",
+    [
+        {"OPTIM.LR": 0.2},
+        {"OPTIM.LR_SCHEDULER": "single_step"},
+        {"DATALOADER.TRAIN_X.BATCH_SIZE": 5},
+        {"INPUT.TRANSFORMS": ("random_flip", "normalize")},
+        {"LOSS.NAME": "gce"},
+        {"TRAINER.COOP.N_CTX": 3},
+    ],
+)
+def test_a_checkpoint_is_not_gone_on_from_under_other_settings(tiny, tmp_path, capsys, pairs):
+    """They are in the checkpoint itself: config.yaml may be lost, and --resume names another folder."""
+    assert tiny.run(tmp_path / "run", pairs={"OPTIM.MAX_EPOCH": 1}) == 0
+    for file in ("config.yaml", "results.json"):
+        (tmp_path / "run" / file).unlink()
+    longer = {"OPTIM.MAX_EPOCH": 2} | pairs
+    capsys.readouterr()
+    for folder, flags in (("run", ()), ("other", ("--resume", tmp_path / "run"))):
+        assert tiny.run(tmp_path / folder, flags=flags, pairs=longer) == 2
+        assert next(iter(pairs)) in (error := capsys.readouterr().err) or "ctx" in error
+    assert tiny.run(tmp_path / "more", flags=("--resume", tmp_path / "run"), pairs={"OPTIM.MAX_EPOCH": 2}) == 0
+
+
+@pytest.mark.parametrize(
+    "pairs",
     [{"DATALOADER.NUM_WORKERS": 2}, {"TEST.FEATURE_BANK": False}],
     ids=["workers", "without the feature bank"],
 )
