@@ -27,11 +27,11 @@ STRANGERS = (
 
 
 class Architecture(NamedTuple):
-    """Arguments of `clip.model.CLIP`, in its order. `vision_layers` is a 4-tuple for ResNets, `patch` None."""
+    """Arguments of `clip.model.CLIP`, in its order. `vision_layers` are four numbers for ResNets, `patch` None."""
 
     embed_dim: int
     image_size: int
-    vision_layers: int | tuple[int, int, int, int]
+    vision_layers: int | tuple[int, ...]
     vision_width: int
     patch: int | None
     context_length: int
@@ -106,7 +106,7 @@ def _read(weights: Mapping[str, Tensor]) -> Architecture:
     embed_dim = weights["text_projection"].shape[1]
     if "visual.proj" in weights:
         width, _, _, patch = weights["visual.conv1.weight"].shape
-        layers = _children(weights, "visual.transformer.resblocks.")
+        layers: int | tuple[int, ...] = _children(weights, "visual.transformer.resblocks.")
         size = patch * round((weights["visual.positional_embedding"].shape[0] - 1) ** 0.5)
     else:
         width, patch = weights["visual.layer1.0.conv1.weight"].shape[0], None
@@ -130,7 +130,7 @@ def _children(weights: Mapping[str, Tensor], prefix: str) -> int:
     return len({key[len(prefix) :].split(".")[0] for key in weights if key.startswith(prefix)})
 
 
-def build_empty(architecture: Architecture) -> torch.nn.Module:
+def build_empty(architecture: Architecture) -> openai_clip.CLIP:
     """A CLIP without weights (meta device): no time and no random draws are spent on values to be overwritten."""
     with torch.device("meta"):
         return openai_clip.CLIP(*architecture)

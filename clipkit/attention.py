@@ -19,10 +19,19 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 FUSED = F.scaled_dot_product_attention  # torch's own, whoever takes its name for a while
 
 
-def plain_attention(query: Tensor, key: Tensor, value: Tensor, **kwargs: object) -> Tensor:
+def plain_attention(
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    attn_mask: Tensor | None = None,
+    dropout_p: float = 0.0,
+    is_causal: bool = False,
+    scale: float | None = None,
+    enable_gqa: bool = False,
+) -> Tensor:
     """softmax(scale q k^T + mask) v by matrix products: any number of derivatives, more memory."""
     with sdpa_kernel(SDPBackend.MATH):
-        return FUSED(query, key, value, **kwargs)
+        return FUSED(query, key, value, attn_mask, dropout_p, is_causal, scale=scale, enable_gqa=enable_gqa)
 
 
 def scaled_dot_product_attention(
@@ -32,17 +41,17 @@ def scaled_dot_product_attention(
     attn_mask: Tensor | None = None,
     dropout_p: float = 0.0,
     is_causal: bool = False,
-    **kwargs: object,
+    scale: float | None = None,
+    enable_gqa: bool = False,
 ) -> Tensor:
     """torch's function of that name, with second derivatives where nothing is dropped out.
 
     query [..., L, d], key and value [..., S, d]; the result is [..., L, d]. Within `torch.func` transforms, which have
     no fused kernel, it is the plain form.
     """
-    kwargs = {"attn_mask": attn_mask, "is_causal": is_causal, **kwargs}
     if torch._C._are_functorch_transforms_active():
-        return plain_attention(query, key, value, dropout_p=dropout_p, **kwargs)
-    out = FUSED(query, key, value, dropout_p=dropout_p, **kwargs)
+        return plain_attention(query, key, value, attn_mask, dropout_p, is_causal, scale, enable_gqa)
+    out = FUSED(query, key, value, attn_mask, dropout_p, is_causal, scale=scale, enable_gqa=enable_gqa)
     node = out.grad_fn
     if node is not None and not dropout_p and node.name().startswith("ScaledDotProduct"):
         inputs = query, key, value
@@ -52,7 +61,7 @@ def scaled_dot_product_attention(
             if not torch.is_grad_enabled():
                 return None
             wanted = [i for i, x in enumerate(inputs) if x.requires_grad]
-            plain = plain_attention(*inputs, **kwargs)
+            plain = plain_attention(query, key, value, attn_mask, 0.0, is_causal, scale, enable_gqa)
             found = torch.autograd.grad(plain, [inputs[i] for i in wanted], grad_outputs[0], create_graph=True)
             by_place = dict(zip(wanted, found, strict=True))
             return tuple(by_place.get(i, old) for i, old in enumerate(grad_inputs))

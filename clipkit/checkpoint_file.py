@@ -47,7 +47,8 @@ def read_checkpoint(path: str | Path) -> dict:
     state = state_dict_in(found, path)
     if not state:
         raise InputError(f"{path} holds no state dict (tensors by name): its state_dict is empty")
-    return {**(found if "state_dict" in found else {}), "state_dict": state}
+    beside = found if isinstance(found, Mapping) and "state_dict" in found else {}
+    return {**beside, "state_dict": state}
 
 
 def kinds(keys: Mapping[str, object]) -> dict[str, str]:

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from .errors import InputError
+from .openai_clip import CLIP
 from .split_text import SplitText, TextGroup, common_prefix, group_cost, length_groups
 from .text_encoder import TextEncoder
 from .tokens import eot_positions, token_count, tokenize
@@ -30,9 +31,16 @@ class ContextPrompts(nn.Module):
     Attributes: length L, name_lens (BPE tokens of each name), texts, n_ctx.
     """
 
+    token_prefix: Tensor
+    token_suffix: Tensor
+    eot: Tensor
+    tokenized_prompts: Tensor
+    _first: Tensor | None
+    _order: Tensor | None
+
     def __init__(
         self,
-        clip_model: nn.Module,
+        clip_model: CLIP,
         classnames: Sequence[str],
         n_ctx: int,
         ctx_text: str | None = None,
@@ -80,8 +88,8 @@ class ContextPrompts(nn.Module):
 
     def for_names(self, classnames: Sequence[str]) -> "ContextPrompts":
         """The same prompts around other names."""
-        clip_model, *rest = self._made_from
-        return ContextPrompts(clip_model, classnames, *rest)
+        clip_model, n_ctx, ctx_text, template, position, truncate = self._made_from
+        return ContextPrompts(clip_model, classnames, n_ctx, ctx_text, template, position, truncate)
 
     def _buffer(self, name: str, value: Tensor | None) -> None:
         self.register_buffer(name, value, persistent=False)
@@ -145,22 +153,18 @@ class ContextPrompts(nn.Module):
     def split(self, ctx: Tensor) -> SplitText:
         """The same prompts for `TextEncoder.encode`, from a context [n, d], one per class [C, n, d] or, with the class
         name at the end, one per image [G, 1, n, d]: what all classes share stands there once."""
-        buffers = self._buffers
+        groups = []
         if ctx.dim() == 3 or self._order is not None:
             dense, shared = self(ctx), 1 if ctx.dim() == 3 else self.shared
-            groups = [
-                TextGroup(
-                    buffers[f"_rows{i}"], dense[buffers[f"_rows{i}"], shared:length], buffers[f"_eot{i}"] - shared
-                )
-                for i, length in enumerate(self._lengths)
-            ]
+            for i, length in enumerate(self._lengths):
+                rows = self.get_buffer(f"_rows{i}")
+                groups.append(TextGroup(rows, dense[rows, shared:length], self.get_buffer(f"_eot{i}") - shared))
             return SplitText(dense[0, :shared], groups)
         sos, between = self.token_prefix[0], self.token_suffix[0, : self.shared - 1 - self.n_ctx]
         ctx = ctx.to(sos.dtype).squeeze(-3) if ctx.dim() == 4 else ctx.to(sos.dtype)
         lead = ctx.shape[:-2]
         prefix = torch.cat([sos.expand(*lead, -1, -1), ctx, between.expand(*lead, -1, -1)], dim=-2)
-        groups = [
-            TextGroup(buffers[f"_rows{i}"], buffers[f"_ends{i}"], buffers[f"_eot{i}"] - self.shared)
-            for i in range(len(self._lengths))
-        ]
+        for i in range(len(self._lengths)):
+            rows, ends, eot = (self.get_buffer(f"_{name}{i}") for name in ("rows", "ends", "eot"))
+            groups.append(TextGroup(rows, ends, eot - self.shared))
         return SplitText(prefix, groups)

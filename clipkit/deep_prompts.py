@@ -61,8 +61,10 @@ def edits(
 ) -> dict[int, Edit]:
     """`first` before the smallest block of `prompts`, `later` before the others, after checking blocks and widths."""
     check(prompts, start=start, depth=depth, width=width, tower=tower, same_count=first is not later)
-    blocks = sorted(prompts or ())
-    return {b: partial(first if b == blocks[0] else later, prompts[b]) for b in blocks}
+    if not prompts:
+        return {}
+    start = min(prompts)
+    return {b: partial(first if b == start else later, prompts[b]) for b in sorted(prompts)}
 
 
 def check(prompts: Prompts, *, start: int, depth: int, width: int, tower: str, same_count: bool) -> None:

@@ -19,7 +19,8 @@ def describe(path: str | Path, every_key: bool = False) -> str:
     checkpoint = read_checkpoint(path)
     state = checkpoint["state_dict"]
     of_kind = kinds(state)
-    rows, groups = [], {}
+    rows: list[list[str]] = []
+    groups: dict[str, list[Tensor]] = {}
     for key, value in state.items():
         if of_kind[key] == FROZEN_KIND and not every_key:
             groups.setdefault(key.partition(".")[0], []).append(value)

@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from .architecture import looks_like_a_file
 from .checkpoint_file import LEARNABLE, LEARNABLE_KIND, kinds, read_checkpoint, record
@@ -21,6 +21,7 @@ from .errors import InputError
 from .files import atomic_path
 from .fingerprint import fingerprint
 from .load import load_clip
+from .openai_clip import CLIP
 from .structure import OPENAI_SPEC
 from .text_encoder import TextEncoder
 from .tokens import tokenize
@@ -111,8 +112,9 @@ def write_checkpoint(checkpoint: Mapping, file: str | Path) -> None:
 
 def _names(found: object) -> list[str]:
     """The class names of a record, if that is what stands there."""
-    good = isinstance(found, (list, tuple)) and all(isinstance(name, str) for name in found)
-    return list(found) if good else []
+    if isinstance(found, (list, tuple)) and all(isinstance(name, str) for name in found):
+        return list(found)
+    return []
 
 
 def _checkpoint(state: dict[str, Tensor], source: Mapping) -> dict:
@@ -121,7 +123,7 @@ def _checkpoint(state: dict[str, Tensor], source: Mapping) -> dict:
 
 
 def _class_buffers(
-    model: nn.Module, ctx: Tensor, prefix: str, names: list[str], template: str, words: str, path: str | Path
+    model: CLIP, ctx: Tensor, prefix: str, names: list[str], template: str, words: str, path: str | Path
 ) -> dict[str, Tensor]:
     """SOS, and what follows the n learned tokens, of every class's prompt of 77 tokens."""
     if not template.startswith("{ctx} ") or "{name}" not in template:
@@ -143,7 +145,7 @@ def _class_buffers(
     }
 
 
-def _frozen(model: nn.Module, logit_scale: bool) -> dict[str, Tensor]:
+def _frozen(model: CLIP, logit_scale: bool) -> dict[str, Tensor]:
     """CLIP under the names that a whole model gives it: the image tower, the text tower without its embedding."""
     frozen = {}
     for key, value in model.state_dict().items():
@@ -156,7 +158,7 @@ def _frozen(model: nn.Module, logit_scale: bool) -> dict[str, Tensor]:
     return frozen
 
 
-def _load_backbone(backbone: str, precision: str, run: Mapping, path: str | Path, spec: str) -> nn.Module:
+def _load_backbone(backbone: str, precision: str, run: Mapping, path: str | Path, spec: str) -> CLIP:
     """The CLIP called `backbone`; where the record names the weights of the training run it must be these."""
     is_file = os.path.isfile(Path(backbone).expanduser())
     if not is_file and looks_like_a_file(backbone):
@@ -176,7 +178,7 @@ def _load_backbone(backbone: str, precision: str, run: Mapping, path: str | Path
     return model
 
 
-def _check_fits(state: dict[str, Tensor], model: nn.Module, path: str | Path, backbone: str) -> None:
+def _check_fits(state: dict[str, Tensor], model: CLIP, path: str | Path, backbone: str) -> None:
     """The width of the context, and width and blocks of deep prompts, must be the backbone's."""
     own = model.state_dict()
     for key, value in state.items():

@@ -3,10 +3,11 @@
 import hashlib
 
 import torch
-from torch import nn
+
+from .openai_clip import CLIP
 
 
-def fingerprint(clip_model: nn.Module) -> str:
+def fingerprint(clip_model: CLIP) -> str:
     """SHA-256 (hex) over names, shapes and float32 values of the state dict, in the order of the names.
 
     The same OpenAI file loaded as fp32 or fp16 has one fingerprint (its values are exact in both). Computed once and
@@ -25,7 +26,7 @@ def fingerprint(clip_model: nn.Module) -> str:
     return known
 
 
-def _other_readings(clip_model: nn.Module) -> list[str]:
+def _other_readings(clip_model: CLIP) -> list[str]:
     """A line for each transformer block that has not OpenAI's activation and heads of 64."""
     found = []
     for name, block in clip_model.named_modules():

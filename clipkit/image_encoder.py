@@ -1,12 +1,16 @@
 """CLIP's image tower, prompted from outside."""
 
-import torch
-from torch import Tensor, nn
+from functools import partial
+from typing import Literal, overload
 
-from . import deep_prompts, openai_clip
+import torch
+from torch import Tensor
+
+from . import deep_prompts
 from .attention import twice_differentiable
 from .deep_prompts import Edit, Prompts
 from .errors import InputError
+from .openai_clip import CLIP, ModifiedResNet, VisionTransformer
 from .ops import block_forward, block_forward_rows, layer_norm, run_blocks
 
 
@@ -16,16 +20,18 @@ class ImageEncoder:
     ViTs take prompts; ResNets run as they are and refuse prompts.
     """
 
-    def __init__(self, clip_model: nn.Module) -> None:
+    def __init__(self, clip_model: CLIP) -> None:
         self.clip_model = clip_model
-        self.visual = clip_model.visual
-        self.is_vit = isinstance(self.visual, openai_clip.VisionTransformer)
-        self._blocks = list(self.visual.transformer.resblocks) if self.is_vit else []
+        self.visual = visual = clip_model.visual
+        self.is_vit = isinstance(visual, VisionTransformer)
+        self._blocks = list(visual.transformer.resblocks) if isinstance(visual, VisionTransformer) else []
 
     @property
     def width(self) -> int:
         """Width of the ViT's tokens; of a ResNet the width of the features that enter its attention pool."""
-        return (self.visual.ln_post.weight if self.is_vit else self.visual.attnpool.k_proj.weight).shape[-1]
+        visual = self.visual
+        layer = visual.ln_post if isinstance(visual, VisionTransformer) else visual.attnpool.k_proj
+        return layer.weight.shape[-1]
 
     @property
     def depth(self) -> int:
@@ -44,6 +50,22 @@ class ImageEncoder:
     def input_size(self) -> int:
         """Height and width in pixels of the square input."""
         return self.visual.input_resolution
+
+    @overload
+    def __call__(
+        self, image: Tensor, replace: Prompts = None, insert: Prompts = None, start_block: int = 1
+    ) -> Tensor: ...
+
+    @overload
+    def __call__(
+        self,
+        image: Tensor,
+        replace: Prompts = None,
+        insert: Prompts = None,
+        start_block: int = 1,
+        *,
+        return_tokens: Literal[True],
+    ) -> tuple[Tensor, Tensor]: ...
 
     def __call__(
         self,
@@ -64,17 +86,19 @@ class ImageEncoder:
             ones the positions 1 .. K are overwritten (MMRL).
         return_tokens: return (features, tokens) with tokens [B, n, width] = ln_post of the prompt tokens' outputs.
         """
-        if not self.is_vit:
-            self._refuse(replace or insert or return_tokens or start_block != 1)
+        visual = self.visual
+        if not isinstance(visual, VisionTransformer):
+            if replace or insert or return_tokens or start_block != 1:
+                raise self._takes_no_prompts()
             with twice_differentiable():
-                return self.visual(image.to(self.dtype))
+                return visual(image.to(self.dtype))
         deep_prompts.refuse_both(replace, insert)
         if return_tokens and not (replace or insert):
             raise InputError("return_tokens needs prompt tokens: give `replace` or `insert`")
-        check = {"start": start_block, "depth": self.depth, "width": self.width, "tower": "image"}
-        edits = deep_prompts.edits(replace, deep_prompts.append_end, deep_prompts.overwrite_end, **check)
-        edits |= deep_prompts.edits(insert, deep_prompts.insert_front, deep_prompts.overwrite_front, **check)
-        x = self._enter(image, edits.pop(1, None) if replace else None) if start_block == 1 else image
+        checked = partial(deep_prompts.edits, start=start_block, depth=self.depth, width=self.width, tower="image")
+        edits = checked(replace, deep_prompts.append_end, deep_prompts.overwrite_end)
+        edits |= checked(insert, deep_prompts.insert_front, deep_prompts.overwrite_front)
+        x = self._enter(visual, image, edits.pop(1, None) if replace else None) if start_block == 1 else image
 
         n = deep_prompts.count(replace or insert) if return_tokens else 0
 
@@ -85,8 +109,8 @@ class ImageEncoder:
             return tokens[:, : 1 + n]
 
         x = run_blocks(self._blocks, x, start_block, edits, causal=False, pick=pick)
-        x = layer_norm(self.visual.ln_post, x)
-        features = x[:, 0] @ self.visual.proj
+        x = layer_norm(visual.ln_post, x)
+        features = x[:, 0] @ visual.proj
         return (features, x[:, 1:]) if return_tokens else features
 
     def with_patches(self, image: Tensor) -> tuple[Tensor, Tensor]:
@@ -96,17 +120,18 @@ class ImageEncoder:
         ViT: ln_post and the projection on each patch token. ResNet: each cell of the last feature map, its position
         added, through the value and the output projection of the attention pool, which is what the pool averages.
         """
-        if not self.is_vit:
-            return self._resnet_with_patches(image)
-        x = self._enter(image, None)
+        visual = self.visual
+        if not isinstance(visual, VisionTransformer):
+            return self._resnet_with_patches(visual, image)
+        x = self._enter(visual, image, None)
         for block in self._blocks[:-1]:
             x = block_forward(block, x, causal=False)
         features = self(x, start_block=self.depth)
         patches = block_forward_rows(self._blocks[-1], x, lambda tokens: tokens[:, 1:])
-        return features, layer_norm(self.visual.ln_post, patches) @ self.visual.proj
+        return features, layer_norm(visual.ln_post, patches) @ visual.proj
 
-    def _resnet_with_patches(self, image: Tensor) -> tuple[Tensor, Tensor]:
-        visual, pool = self.visual, self.visual.attnpool
+    def _resnet_with_patches(self, visual: ModifiedResNet, image: Tensor) -> tuple[Tensor, Tensor]:
+        pool = visual.attnpool
         x = image.to(self.dtype)
         for i in (1, 2, 3):
             conv, norm, relu = (getattr(visual, f"{name}{i}") for name in ("conv", "bn", "relu"))
@@ -125,18 +150,19 @@ class ImageEncoder:
         Shared by the prompted and the frozen branch of methods that prompt the upper blocks only. Without a gradient
         to `image` no graph is kept.
         """
-        self._refuse(not self.is_vit)
+        visual = self.visual
+        if not isinstance(visual, VisionTransformer):
+            raise self._takes_no_prompts()
         if not 1 <= until <= self.depth:
             raise InputError(f"The image encoder of this backbone has {self.depth} blocks, {until} are asked for")
         with torch.set_grad_enabled(torch.is_grad_enabled() and image.requires_grad):
-            x = self._enter(image, None)
+            x = self._enter(visual, image, None)
             for block in self._blocks[:until]:
                 x = block_forward(block, x, causal=False)
         return x
 
-    def _enter(self, image: Tensor, append: Edit | None) -> Tensor:
+    def _enter(self, visual: VisionTransformer, image: Tensor, append: Edit | None) -> Tensor:
         """Patches, CLS, positions, the prompts of block 1, ln_pre: [B, 3, H, W] -> [B, L, width]."""
-        visual = self.visual
         x = visual.conv1(image.to(self.dtype)).flatten(2).transpose(1, 2)
         # The type of x, not of the weights, leads: under autocast the tower runs as the stock one does.
         cls = visual.class_embedding.to(x.dtype).expand(x.shape[0], 1, -1)
@@ -145,10 +171,9 @@ class ImageEncoder:
             x = append(x)
         return layer_norm(visual.ln_pre, x)
 
-    def _refuse(self, asked: object) -> None:
-        if asked:
-            name = getattr(self.clip_model, "backbone_name", "this backbone")
-            raise InputError(
-                f"{name} is a ResNet, which takes no prompt tokens: choose a ViT (MODEL.BACKBONE.NAME), "
-                "or a method without visual prompts"
-            )
+    def _takes_no_prompts(self) -> InputError:
+        name = getattr(self.clip_model, "backbone_name", "this backbone")
+        return InputError(
+            f"{name} is a ResNet, which takes no prompt tokens: choose a ViT (MODEL.BACKBONE.NAME), "
+            "or a method without visual prompts"
+        )

@@ -29,14 +29,14 @@ def image_list_key(paths: Iterable[str | os.PathLike[str]], root: str | Path | N
 
     Raises InputError naming the first file that cannot be read.
     """
-    paths = [os.fspath(path) for path in paths]
+    files = [os.fspath(path) for path in paths]
     asked = time.time_ns()
-    stamps = [_stamp(path) for path in paths]
+    stamps = [_stamp(file) for file in files]
     known = FeatureBank(root).root / f"{hashlib.sha256(json.dumps(stamps).encode()).hexdigest()}.images"
     key = _read(known)
     if key:
         return key
-    key = _contents(paths)
+    key = _contents(files)
     if max((max(stamp[-2:]) for stamp in stamps), default=0) < asked - RACY_SECONDS * 10**9:
         _write(known, key)
     return key

@@ -11,7 +11,9 @@ from __future__ import annotations
 
 import pickle
 from collections import OrderedDict
+from collections.abc import Callable
 from types import SimpleNamespace
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -50,8 +52,8 @@ class InertUnpickler(pickle._Unpickler):
     file names, and a damaged byte there would take all memory of the machine.
     """
 
-    def __init__(self, *args: object, **kwargs: object) -> None:
-        super().__init__(*args, **kwargs)
+    def __init__(self, file: Any, **options: Any) -> None:
+        super().__init__(file, **options)
         self._found: dict[str, object] = {}
 
     def find_class(self, module: str, name: str) -> object:
@@ -61,7 +63,7 @@ class InertUnpickler(pickle._Unpickler):
         return self._found[full]
 
 
-def _load(file: object, **options: object) -> object:
+def _load(file: Any, **options: Any) -> object:
     return InertUnpickler(file, **options).load()
 
 
@@ -92,7 +94,16 @@ def _tensor(storage: object, offset: int, size: tuple, stride: tuple, *_: object
     return torch._utils._rebuild_tensor_v2(storage, offset, size, stride, False, OrderedDict())
 
 
-def _tensor_with_dtype(storage, offset, size, stride, requires_grad, hooks, dtype, *_: object) -> torch.Tensor:
+def _tensor_with_dtype(
+    storage: object,
+    offset: int,
+    size: tuple,
+    stride: tuple,
+    requires_grad: bool,
+    hooks: object,
+    dtype: torch.dtype,
+    *_: object,
+) -> torch.Tensor:
     return torch._utils._rebuild_tensor_v3(storage, offset, size, stride, False, OrderedDict(), dtype)
 
 
@@ -100,7 +111,7 @@ def _parameter(data: torch.Tensor, *_: object) -> torch.Tensor:
     return data
 
 
-def _of_subclass(function: object, kind: object, args: tuple, state: object) -> object:
+def _of_subclass(function: Callable[..., object], kind: object, args: tuple, state: object) -> object:
     return function(*args)
 
 
@@ -114,7 +125,7 @@ def _array(*_: object) -> np.ndarray:
     return np.ndarray((0,), "b")
 
 
-def _array_of_bytes(raw: bytes, dtype: np.dtype, shape: tuple, order: str) -> np.ndarray:
+def _array_of_bytes(raw: bytes, dtype: np.dtype, shape: tuple, order: Literal["C", "F"]) -> np.ndarray:
     return np.frombuffer(raw, dtype).reshape(shape, order=order)
 
 
@@ -126,7 +137,7 @@ def _bytes(text: str = "", encoding: str = "latin1") -> bytes:
     return text.encode("latin1")
 
 
-LET_IN: dict[str, object] = {
+LET_IN: dict[str, Callable[..., object]] = {
     "torch._utils._rebuild_tensor": _tensor,
     "torch._utils._rebuild_tensor_v2": _tensor,
     "torch._utils._rebuild_tensor_v3": _tensor_with_dtype,

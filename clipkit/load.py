@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from . import openai_clip
 from .architecture import (
@@ -32,7 +32,7 @@ def load_clip(
     device: str | torch.device = "cpu",
     download_root: str | None = None,
     spec: str = "",
-) -> nn.Module:
+) -> openai_clip.CLIP:
     """A frozen `clip.model.CLIP` in eval mode.
 
     name: one of `available_backbones()`, or "random:<OpenAI name>": that architecture with random weights, the same
@@ -78,7 +78,7 @@ def _file(name: str, download_root: str | None) -> Path:
     return EMBEDDED_FILE
 
 
-def _load_file(file: Path, expected: str, spec: str) -> nn.Module:
+def _load_file(file: Path, expected: str, spec: str) -> openai_clip.CLIP:
     weights = read_weights(file)
     architecture = read_architecture(weights, str(file))
     _check_expected(architecture, expected, file)
@@ -87,7 +87,7 @@ def _load_file(file: Path, expected: str, spec: str) -> nn.Module:
     return model
 
 
-def _build(weights: dict[str, Tensor], file: Path) -> nn.Module:
+def _build(weights: dict[str, Tensor], file: Path) -> openai_clip.CLIP:
     weights = {key: value.detach() for key, value in weights.items() if key not in MARKS}
     model = build_empty(read_architecture(weights, str(file)))
     _assign(model, weights, file)
@@ -111,7 +111,7 @@ def _check_expected(found: Architecture, expected: str, file: Path) -> None:
     )
 
 
-def _assign(model: nn.Module, weights: dict[str, Tensor], file: Path) -> None:
+def _assign(model: openai_clip.CLIP, weights: dict[str, Tensor], file: Path) -> None:
     expected = model.state_dict()
     for key in expected:
         if key.endswith("num_batches_tracked"):  # unused in eval mode; some exports leave it out
@@ -130,7 +130,7 @@ def _assign(model: nn.Module, weights: dict[str, Tensor], file: Path) -> None:
         block.attn_mask = mask
 
 
-def _random(name: str) -> nn.Module:
+def _random(name: str) -> openai_clip.CLIP:
     base = name[len(RANDOM) :]
     if base not in OPENAI:
         check_name(base)

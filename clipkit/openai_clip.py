@@ -16,10 +16,22 @@ except ModuleNotFoundError as error:
 
 URLS: dict[str, str] = dict(clip.clip._MODELS)
 CLIP = model.CLIP
+ModifiedResNet = model.ModifiedResNet
+ResidualAttentionBlock = model.ResidualAttentionBlock
 VisionTransformer = model.VisionTransformer
 convert_weights = model.convert_weights
 download = clip.clip._download
 tokenizer = clip.clip._tokenizer
 tokenize = clip.tokenize
 
-__all__ = ["CLIP", "URLS", "VisionTransformer", "convert_weights", "download", "tokenize", "tokenizer"]
+__all__ = [
+    "CLIP",
+    "URLS",
+    "ModifiedResNet",
+    "ResidualAttentionBlock",
+    "VisionTransformer",
+    "convert_weights",
+    "download",
+    "tokenize",
+    "tokenizer",
+]

@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .attention import scaled_dot_product_attention
+from .openai_clip import ResidualAttentionBlock
 
 
 def normalize(x: Tensor) -> Tensor:
@@ -25,7 +26,7 @@ def layer_norm(norm: nn.LayerNorm, x: Tensor) -> Tensor:
     return y.to(x.dtype)
 
 
-def block_forward(block: nn.Module, x: Tensor, causal: bool) -> Tensor:
+def block_forward(block: ResidualAttentionBlock, x: Tensor, causal: bool) -> Tensor:
     """One residual attention block on all tokens: [N, L, D] -> [N, L, D]."""
     attn = block.attn
     qkv = F.linear(layer_norm(block.ln_1, x), attn.in_proj_weight, attn.in_proj_bias)
@@ -35,7 +36,7 @@ def block_forward(block: nn.Module, x: Tensor, causal: bool) -> Tensor:
 
 
 def block_forward_rows(
-    block: nn.Module, x: Tensor, pick: Callable[[Tensor], Tensor], mask: Tensor | None = None
+    block: ResidualAttentionBlock, x: Tensor, pick: Callable[[Tensor], Tensor], mask: Tensor | None = None
 ) -> Tensor:
     """The rows `pick(block(x))` of one block: [N, L, D] -> [N, R, D].
 
@@ -53,10 +54,11 @@ def block_forward_rows(
 
 def mlp_forward(mlp: nn.Sequential, x: Tensor) -> Tensor:
     """The MLP of a block. Without a gradient QuickGELU works in place: the same numbers, less memory traffic."""
-    h = mlp.c_fc(x)
-    if h.requires_grad or type(mlp.gelu).__name__ != "QuickGELU":
-        return mlp.c_proj(mlp.gelu(h))
-    return mlp.c_proj((1.702 * h).sigmoid_().mul_(h))
+    c_fc, gelu, c_proj = mlp
+    h = c_fc(x)
+    if h.requires_grad or type(gelu).__name__ != "QuickGELU":
+        return c_proj(gelu(h))
+    return c_proj((1.702 * h).sigmoid_().mul_(h))
 
 
 def split_heads(x: Tensor, parts: int, heads: int) -> tuple[Tensor, ...]:
@@ -65,13 +67,21 @@ def split_heads(x: Tensor, parts: int, heads: int) -> tuple[Tensor, ...]:
     return x.view(n, length, parts, heads, width // parts // heads).permute(2, 0, 3, 1, 4).unbind(0)
 
 
-def attend(attn: nn.MultiheadAttention, q: Tensor, k: Tensor, v: Tensor, **kwargs: object) -> Tensor:
-    out = scaled_dot_product_attention(q, k, v, **kwargs)
+def attend(
+    attn: nn.MultiheadAttention,
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    attn_mask: Tensor | None = None,
+    is_causal: bool = False,
+) -> Tensor:
+    """Attention of split heads and its output projection: q [N, heads, L, d], k and v [N, heads, S, d] to [N, L, D]."""
+    out = scaled_dot_product_attention(q, k, v, attn_mask=attn_mask, is_causal=is_causal)
     return F.linear(out.transpose(1, 2).flatten(2), attn.out_proj.weight, attn.out_proj.bias)
 
 
 def run_blocks(
-    blocks: list[nn.Module],
+    blocks: list[ResidualAttentionBlock],
     x: Tensor,
     start: int,
     edits: dict[int, Callable[[Tensor], Tensor]],

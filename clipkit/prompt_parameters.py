@@ -12,6 +12,12 @@ class _Block(nn.Module):
         self.VPT_shallow = nn.Parameter(tokens)
 
 
+class _Transformer(nn.Module):
+    def __init__(self, blocks: dict[str, nn.Module]) -> None:
+        super().__init__()
+        self.resblocks = nn.ModuleDict(blocks)
+
+
 class DeepPrompts(nn.Module):
     """n tokens for each of the blocks 1 .. `depth`, each set drawn from N(0, 0.02^2) (VPT, IVLP, PromptSRC).
 
@@ -25,11 +31,12 @@ class DeepPrompts(nn.Module):
         super().__init__()
         depth = depth if n > 0 else 0
         self.VPT = nn.Parameter(0.02 * torch.randn(n, width)) if first and depth > 0 else None
-        self.transformer = nn.Module()
-        later = {str(b - 1): _Block(0.02 * torch.randn(n, width)) for b in range(2, depth + 1)}
-        self.transformer.resblocks = nn.ModuleDict(later)
+        later: dict[str, nn.Module] = {str(b - 1): _Block(0.02 * torch.randn(n, width)) for b in range(2, depth + 1)}
+        self.transformer = _Transformer(later)
 
     def forward(self) -> dict[int, Tensor]:
         """{block: tokens [n, width]}, blocks counted from 1: the encoders' `replace`."""
-        first = {} if self.VPT is None else {1: self.VPT}
-        return first | {int(i) + 1: block.VPT_shallow for i, block in self.transformer.resblocks.items()}
+        tokens: dict[int, Tensor] = {} if self.VPT is None else {1: self.VPT}
+        for i, block in self.transformer.resblocks.items():
+            tokens[int(i) + 1] = block.get_parameter("VPT_shallow")
+        return tokens

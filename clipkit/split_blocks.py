@@ -6,45 +6,66 @@ classes share has the same states, keys and values in each of them.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
+from .deep_prompts import Prompts
 from .errors import InputError
+from .openai_clip import ResidualAttentionBlock
 from .ops import attend, causal_rows_mask, layer_norm, mlp_forward, split_heads
 from .split_text import SplitText, TextGroup
 
-Prompts = Mapping[int, Tensor] | None
-
 
 def run_split(
-    blocks: list[nn.Module], text: SplitText, start: int, end: int, replace: Prompts, insert: Prompts, weight: float = 1
-) -> SplitText | list[Tensor]:
-    """Blocks `start` .. `end` (1-based). prefix [G, P, D] and tokens [G * C_g, S, D] in and out; if `end` is the last
-    block only the EOT rows come out, as a list of [G * C_g, D], one a group.
+    blocks: list[ResidualAttentionBlock],
+    text: SplitText,
+    start: int,
+    end: int,
+    replace: Prompts = None,
+    insert: Prompts = None,
+    weight: float = 1,
+) -> SplitText:
+    """Blocks `start` .. `end` (1-based) on all tokens. prefix [G, P, D] and tokens [G * C_g, S, D] in and out.
 
     `replace` and `insert` as in `TextEncoder`: one [n, D] for all classes, or [C, n, D]. `weight`: of the replacement
     against what stood there (TCP).
     """
-    first_insert = min(insert) if insert else 0
     for b in range(start, end + 1):
-        if replace and b in replace:
-            text = overwrite(text, replace[b], weight)
-        if insert and b in insert:
-            text = put_in(text, insert[b]) if b == first_insert else overwrite(text, insert[b])
+        text = _edited(text, b, replace, insert, weight)
         block = blocks[b - 1]
-        if b == len(blocks):
-            k, v = _prefix_keys(block, text.prefix)
-            return [_eot_rows(block, group, k, v) for group in text.groups]
         prefix, k, v = _prefix_block(block, text.prefix)
         groups = [TextGroup(g.rows, _end_block(block, g.tokens, k, v), g.eot) for g in text.groups]
         text = SplitText(prefix, groups)
     return text
 
 
+def run_to_eot(
+    blocks: list[ResidualAttentionBlock],
+    text: SplitText,
+    start: int,
+    replace: Prompts = None,
+    insert: Prompts = None,
+    weight: float = 1,
+) -> list[Tensor]:
+    """The blocks from `start` on, of the last the EOT rows only: [G * C_g, D], one tensor a group. As `run_split`."""
+    last = len(blocks)
+    text = run_split(blocks, text, start, last - 1, replace, insert, weight)
+    text = _edited(text, last, replace, insert, weight)
+    k, v = _prefix_keys(blocks[-1], text.prefix)
+    return [_eot_rows(blocks[-1], group, k, v) for group in text.groups]
+
+
 # ---- edits between blocks
+
+
+def _edited(text: SplitText, b: int, replace: Prompts, insert: Prompts, weight: float) -> SplitText:
+    """What enters block `b`."""
+    if replace and b in replace:
+        text = overwrite(text, replace[b], weight)
+    if insert and b in insert:
+        text = put_in(text, insert[b]) if b == min(insert) else overwrite(text, insert[b])
+    return text
 
 
 def overwrite(text: SplitText, prompt: Tensor, weight: float = 1.0) -> SplitText:
@@ -111,7 +132,7 @@ def _give_up_prefix(text: SplitText) -> SplitText:
 # ---- one block
 
 
-def _prefix_keys(block: nn.Module, x: Tensor) -> tuple[Tensor, Tensor]:
+def _prefix_keys(block: ResidualAttentionBlock, x: Tensor) -> tuple[Tensor, Tensor]:
     """Keys and values [G, heads, P, d] of the shared beginning."""
     attn, width = block.attn, x.shape[-1]
     h = layer_norm(block.ln_1, x)
@@ -119,7 +140,7 @@ def _prefix_keys(block: nn.Module, x: Tensor) -> tuple[Tensor, Tensor]:
     return k, v
 
 
-def _prefix_block(block: nn.Module, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+def _prefix_block(block: ResidualAttentionBlock, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """A whole block on the shared beginning: output [G, P, D], keys, values."""
     attn = block.attn
     qkv = F.linear(layer_norm(block.ln_1, x), attn.in_proj_weight, attn.in_proj_bias)
@@ -135,7 +156,7 @@ def _joined(shared: Tensor, own: Tensor) -> Tensor:
     return torch.cat([shared, own], dim=2)
 
 
-def _end_block(block: nn.Module, x: Tensor, k_shared: Tensor, v_shared: Tensor) -> Tensor:
+def _end_block(block: ResidualAttentionBlock, x: Tensor, k_shared: Tensor, v_shared: Tensor) -> Tensor:
     """A whole block on the ends [N, S, D]; each token sees the shared beginning and its own end up to itself."""
     attn = block.attn
     qkv = F.linear(layer_norm(block.ln_1, x), attn.in_proj_weight, attn.in_proj_bias)
@@ -147,7 +168,7 @@ def _end_block(block: nn.Module, x: Tensor, k_shared: Tensor, v_shared: Tensor) 
     return x + mlp_forward(block.mlp, layer_norm(block.ln_2, x))
 
 
-def _eot_rows(block: nn.Module, group: TextGroup, k_shared: Tensor, v_shared: Tensor) -> Tensor:
+def _eot_rows(block: ResidualAttentionBlock, group: TextGroup, k_shared: Tensor, v_shared: Tensor) -> Tensor:
     """The last block, for the EOT rows only: [G * C_g, D]."""
     attn, x = block.attn, group.tokens
     width, before = x.shape[-1], k_shared.shape[2]

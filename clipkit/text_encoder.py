@@ -1,19 +1,21 @@
 """CLIP's text tower, prompted from outside."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 from tqdm import tqdm
 
 from . import deep_prompts
 from .deep_prompts import Prompts
 from .errors import InputError
+from .openai_clip import CLIP
 from .ops import causal_rows_mask, layer_norm, normalize, run_blocks
-from .split_blocks import run_split
+from .split_blocks import run_split, run_to_eot
 from .split_text import SplitText, TextGroup, common_prefix, split_embedding
-from .tokens import eot_positions, tokenize
+from .tokens import SHORTEN, eot_positions, tokenize
 
 
 class TextEncoder:
@@ -23,7 +25,7 @@ class TextEncoder:
     cannot matter: the cut is exact, and several times cheaper than 77 tokens. `truncate=False` leaves it out.
     """
 
-    def __init__(self, clip_model: nn.Module, truncate: bool = True) -> None:
+    def __init__(self, clip_model: CLIP, truncate: bool = True) -> None:
         self.clip_model = clip_model
         self.truncate = truncate
         self._blocks = list(clip_model.transformer.resblocks)
@@ -71,10 +73,9 @@ class TextEncoder:
         ones are taken as cut already.
         """
         deep_prompts.refuse_both(replace, insert)
-        check = {"start": 1, "depth": self.depth, "width": self.width, "tower": "text"}
+        checked = partial(deep_prompts.edits, start=1, depth=self.depth, width=self.width, tower="text")
         over = deep_prompts.overwrite_front
-        edits = deep_prompts.edits(replace, over, over, **check)
-        edits |= deep_prompts.edits(insert, deep_prompts.insert_front, over, **check)
+        edits = checked(replace, over, over) | checked(insert, deep_prompts.insert_front, over)
         x = self._enter(prompts, eot)
 
         added = deep_prompts.count(insert)
@@ -106,15 +107,21 @@ class TextEncoder:
         replace_weight: what is replaced becomes weight * new + (1 - weight) * old (TCP).
         """
         deep_prompts.refuse_both(replace, insert)
-        check = {"start": start_block, "depth": self.depth, "width": self.width, "tower": "text"}
         for prompts in (replace, insert):
-            deep_prompts.check(prompts, same_count=prompts is insert, **check)
+            deep_prompts.check(
+                prompts,
+                start=start_block,
+                depth=self.depth,
+                width=self.width,
+                tower="text",
+                same_count=prompts is insert,
+            )
         sets = text.prefix.dim() == 3
         if start_block == 1:
             text = self._enter_split(text)
         elif not sets:
             text = SplitText(text.prefix[None], text.groups)
-        rows = run_split(self._blocks, text, start_block, self.depth, replace, insert, replace_weight)
+        rows = run_to_eot(self._blocks, text, start_block, replace, insert, replace_weight)
         out = torch.cat([r.view(-1, len(g.rows), self.width) for r, g in zip(rows, text.groups, strict=True)], dim=1)
         if len(text.groups) > 1:
             out = out[:, torch.cat([g.rows for g in text.groups]).argsort()]
@@ -133,7 +140,7 @@ class TextEncoder:
             )
         learned = text.prefix.requires_grad or any(g.tokens.requires_grad for g in text.groups)
         with torch.set_grad_enabled(torch.is_grad_enabled() and learned):
-            hidden = run_split(self._blocks, self._enter_split(text), 1, until, None, None)
+            hidden = run_split(self._blocks, self._enter_split(text), 1, until)
         return hidden if text.prefix.dim() == 3 else SplitText(hidden.prefix[0], hidden.groups)
 
     def _enter_split(self, text: SplitText) -> SplitText:
@@ -168,17 +175,23 @@ class TextEncoder:
 
     @torch.no_grad()
     def encode_texts(
-        self, texts: Sequence[str], batch_size: int = 256, normalized: bool = True, **long: object
+        self,
+        texts: Sequence[str],
+        batch_size: int = 256,
+        normalized: bool = True,
+        what: str = "text",
+        remedy: str | Callable[[int], str] = SHORTEN,
+        too_long: str = "refuse",
     ) -> Tensor:
         """fp32 features [N, embed_dim] of N whole texts, normalised unless told not to, without gradient and outside
         autocast.
 
         Each distinct text is encoded once; texts of like length go together, so that each batch is cut short.
-        long: `what`, `remedy` and `too_long` of `tokenize`.
+        what, remedy, too_long: as in `tokenize`.
         """
         distinct = list(dict.fromkeys(texts))
         index = {text: i for i, text in enumerate(distinct)}
-        tokens = tokenize(distinct, **long)
+        tokens = tokenize(distinct, what, remedy, too_long)
         eot = eot_positions(tokens)
         features = torch.empty(len(distinct), self.embed_dim, device=self.device)
         with torch.autocast(self.device.type, enabled=False):

@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Callable, Sequence
 
-from torch import LongTensor, Tensor
+from torch import Tensor
 
 from . import openai_clip
 from .errors import InputError
@@ -12,15 +12,16 @@ logger = logging.getLogger(__name__)
 
 CONTEXT_LENGTH = 77
 TOO_LONG = ("refuse", "truncate")
+SHORTEN = "shorten the sentence, or the class name in it"
 SHOWN = 1000  # characters of a text in a message
 
 
 def tokenize(
     texts: str | Sequence[str],
     what: str = "text",
-    remedy: str | Callable[[int], str] = "shorten the sentence, or the class name in it",
+    remedy: str | Callable[[int], str] = SHORTEN,
     too_long: str = "refuse",
-) -> LongTensor:
+) -> Tensor:
     """CLIP's tokens [N, 77] of N texts: SOS, BPE tokens, EOT, zeros. The other arguments are `check_length`'s."""
     texts = [texts] if isinstance(texts, str) else list(texts)
     for text in texts:

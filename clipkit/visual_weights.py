@@ -10,11 +10,12 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from .errors import InputError
 from .files import sha256
 from .load import load_clip
+from .openai_clip import CLIP
 from .torch_file import read_torch_file, state_dict_in, unusable
 
 SETTING = "MODEL.BACKBONE.VISUAL_WEIGHTS"
@@ -22,7 +23,7 @@ USUAL_KEY = "vision_encoder_state_dict"  # beside "state_dict"
 PREFIX = "visual."
 
 
-def load_backbone(backbone: Mapping, precision: str = "fp32", device: str | torch.device = "cpu") -> nn.Module:
+def load_backbone(backbone: Mapping, precision: str = "fp32", device: str | torch.device = "cpu") -> CLIP:
     """`load_clip` with what a config's MODEL.BACKBONE says: NAME, PATH, SPEC, VISUAL_WEIGHTS, VISUAL_WEIGHTS_KEY."""
     model = load_clip(backbone["NAME"], backbone.get("PATH", ""), precision, device, spec=backbone.get("SPEC", ""))
     if backbone.get("VISUAL_WEIGHTS", ""):
@@ -30,7 +31,7 @@ def load_backbone(backbone: Mapping, precision: str = "fp32", device: str | torc
     return model
 
 
-def load_visual_weights(model: nn.Module, path: str | Path, key: str = "") -> str:
+def load_visual_weights(model: CLIP, path: str | Path, key: str = "") -> str:
     """Puts the image tower in `path` into a CLIP, in the precision that it has; returns the file's SHA-256 (hex).
 
     path: .safetensors, or a torch.save of the tower's state dict, or of a dict with that under `key` (empty: the usual

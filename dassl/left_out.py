@@ -7,7 +7,8 @@ upstream, which no method of this field uses.
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from types import ModuleType
 
 ROOT = __name__.rpartition(".")[0]
 ADAPTATION = ("the trainers of domain adaptation", "MCD MME ADDA CDAC DAEL DANN AdaBN M3SDA SourceOnly SelfEnsembling")
@@ -45,7 +46,7 @@ class Finder:
     """On `sys.meta_path`: raises the sentence where one of MODULES is imported."""
 
     @staticmethod
-    def find_spec(name: str, path=None, target=None) -> None:
+    def find_spec(name: str, path: Sequence[str] | None = None, target: ModuleType | None = None) -> None:
         if name.startswith(ROOT) and name.removeprefix(f"{ROOT}.") in MODULES:
             raise ImportError(sentence(name), name=name)
 

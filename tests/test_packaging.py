@@ -34,7 +34,9 @@ def test_the_wheel_holds_two_packages(tmp_path):
     wheel = next(tmp_path.glob("*.whl"))
     names = zipfile.ZipFile(wheel).namelist()
     assert {n.split("/")[0] for n in names if not n.split("/")[0].endswith(".dist-info")} == {"dassl", "clipkit"}
-    assert "clipkit/embedded/clip.safetensors" in names
+    assert {"clipkit/embedded/clip.safetensors", "clipkit/py.typed", "clipkit/openai_clip.pyi", "dassl/py.typed"} <= {
+        *names
+    }
 
 
 def test_every_requirement_is_pinned():

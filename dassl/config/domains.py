@@ -52,13 +52,14 @@ class Domain:
             return type(value) is type(self.choices[0]) and value in self.choices
         if self.kind == "text":
             return isinstance(value, str) and not (self.filled and not value.strip())
-        numeric = isinstance(value, int if self.kind == "whole" else (int, float)) and not isinstance(value, bool)
-        return numeric and self._within(value)
+        if isinstance(value, bool) or not isinstance(value, (int, float)):
+            return False
+        return (self.kind != "whole" or isinstance(value, int)) and self._within(value)
 
     def _entries_fit(self, values: Sequence) -> bool:
         if len(values) < self.fewest or (self.lengths and len(values) not in self.lengths):
             return False
-        fit = all(map(self.item.fits, values))
+        fit = self.item is None or all(map(self.item.fits, values))
         return fit and not (self.rising and any(a > b for a, b in zip(values, values[1:], strict=False)))
 
     def _within(self, value: float) -> bool:

@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable, Sequence
 
 import torch
 from tabulate import tabulate
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, Dataset
+from yacs.config import CfgNode
 
 from dassl.config.shown import of_run
 from dassl.utils.errors import CheckError
 from dassl.utils.randomness import base_seed
 from dassl.utils.tools import read_image
 
-from .datasets import build_dataset
+from .datasets import Datum, build_dataset
 from .samplers import build_sampler
 from .seeded_loader import SeededLoader
 from .transforms import INTERPOLATION_MODES, build_transform
 from .workers import usable_workers
-from .wrapper import DatasetWrapper
+from .wrapper import DatasetWrapper, Transforms
 
 __all__ = [
     "INTERPOLATION_MODES",
@@ -34,15 +36,15 @@ logger = logging.getLogger(__name__)
 
 
 def build_data_loader(
-    cfg,
+    cfg: CfgNode,
     sampler_type: str = "SequentialSampler",
-    data_source=None,
+    data_source: Sequence[Datum] | None = None,
     batch_size: int = 64,
     n_domain: int = 0,
     n_ins: int = 2,
-    tfm=None,
+    tfm: Transforms | None = None,
     is_train: bool = True,
-    dataset_wrapper=None,
+    dataset_wrapper: Callable[..., Dataset] | None = None,
 ) -> DataLoader:
     """A loader over `dataset_wrapper(cfg, data_source, transform=tfm, is_train=is_train)`.
 
@@ -57,13 +59,17 @@ def build_data_loader(
     # a list of items may bring its own torch data set (pictures that come from elsewhere)
     wrapper = getattr(data_source, "dataset_wrapper", None) or dataset_wrapper or DatasetWrapper
     dataset = wrapper(cfg, data_source, transform=tfm, is_train=is_train)
-    kwargs = {
-        "batch_size": batch_size,
-        "drop_last": is_train and len(data_source) >= batch_size,
-        "pin_memory": torch.cuda.is_available() and cfg.USE_CUDA,
-    }
+    drop_last = is_train and len(data_source) >= batch_size
+    pin_memory = torch.cuda.is_available() and cfg.USE_CUDA
     if cfg.DATALOADER.get("UPSTREAM_RNG", False):
-        loader = DataLoader(dataset, sampler=sampler, num_workers=cfg.DATALOADER.NUM_WORKERS, **kwargs)
+        loader = DataLoader(
+            dataset,
+            batch_size,
+            sampler=sampler,
+            num_workers=cfg.DATALOADER.NUM_WORKERS,
+            drop_last=drop_last,
+            pin_memory=pin_memory,
+        )
     else:
         workers = usable_workers(cfg.DATALOADER.NUM_WORKERS)
         loader = SeededLoader(
@@ -74,7 +80,9 @@ def build_data_loader(
             per_epoch=is_train,
             num_workers=workers,
             persistent_workers=workers > 0 and cfg.DATALOADER.get("PERSISTENT_WORKERS", True),
-            **kwargs,
+            batch_size=batch_size,
+            drop_last=drop_last,
+            pin_memory=pin_memory,
         )
     if len(loader) == 0:
         raise CheckError(
@@ -83,7 +91,7 @@ def build_data_loader(
     return loader
 
 
-def _say_if_clean(cfg, items) -> None:
+def _say_if_clean(cfg: CfgNode, items: Sequence[Datum]) -> None:
     """Forks for noisy labels make them in their own Dassl; this one makes none, and must not seem to."""
     rate = cfg.DATASET.get("NOISE_RATE", 0)
     if rate and all(item.label == getattr(item, "gttarget", item.label) for item in items):
@@ -100,13 +108,19 @@ class DataManager:
     The second and third are None if the data set has no such items.
     """
 
-    def __init__(self, cfg, custom_tfm_train=None, custom_tfm_test=None, dataset_wrapper=None) -> None:
+    def __init__(
+        self,
+        cfg: CfgNode,
+        custom_tfm_train: Transforms | None = None,
+        custom_tfm_test: Transforms | None = None,
+        dataset_wrapper: Callable[..., Dataset] | None = None,
+    ) -> None:
         dataset = build_dataset(cfg)
         _say_if_clean(cfg, dataset.train_x)
         tfm_train = self._transform(cfg, custom_tfm_train, is_train=True)
         tfm_test = self._transform(cfg, custom_tfm_test, is_train=False)
 
-        def train_loader(part, source):
+        def train_loader(part: CfgNode, source: Sequence[Datum]) -> DataLoader:
             return build_data_loader(
                 cfg,
                 sampler_type=part.SAMPLER,
@@ -119,7 +133,7 @@ class DataManager:
                 dataset_wrapper=dataset_wrapper,
             )
 
-        def test_loader(source):
+        def test_loader(source: Sequence[Datum] | None) -> DataLoader:
             return build_data_loader(
                 cfg,
                 sampler_type=cfg.DATALOADER.TEST.SAMPLER,
@@ -132,7 +146,7 @@ class DataManager:
 
         loaders = cfg.DATALOADER
         self.train_loader_x = train_loader(loaders.TRAIN_X, dataset.train_x)
-        self.train_loader_u = None
+        self.train_loader_u: DataLoader | None = None
         if dataset.train_u:
             part = loaders.TRAIN_X if loaders.TRAIN_U.SAME_AS_X else loaders.TRAIN_U
             self.train_loader_u = train_loader(part, dataset.train_u)
@@ -149,7 +163,7 @@ class DataManager:
             self.show_dataset_summary(cfg)
 
     @staticmethod
-    def _transform(cfg, custom, is_train: bool):
+    def _transform(cfg: CfgNode, custom: Transforms | None, is_train: bool) -> Transforms | None:
         if custom is None:
             return build_transform(cfg, is_train=is_train)
         logger.info("* Using custom transform for %s", "training" if is_train else "testing")
@@ -167,7 +181,7 @@ class DataManager:
     def lab2cname(self) -> dict[int, str]:
         return self._lab2cname
 
-    def show_dataset_summary(self, cfg) -> None:
+    def show_dataset_summary(self, cfg: CfgNode) -> None:
         """Log a table with the sizes."""
         dataset = self.dataset
         table = [["Dataset", of_run(cfg).DATASET.NAME]]
@@ -181,5 +195,5 @@ class DataManager:
             table.append(["# train_u", f"{len(dataset.train_u):,}"])
         if dataset.val:
             table.append(["# val", f"{len(dataset.val):,}"])
-        table.append(["# test", f"{len(dataset.test):,}"])
+        table.append(["# test", f"{len(dataset.test or []):,}"])
         logger.info(tabulate(table))

@@ -6,12 +6,14 @@ import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 
+from dassl.data.datasets.base_dataset import DatasetBase, Datum
+
 LISTS = {"train": "train_x", "val": "val", "test": "test"}
 WORDS = {"train": "training list", "val": "validation list", "test": "test list"}
 SAMPLE = 64  # images whose content is looked at
 
 
-def list_facts(items: Sequence | None) -> dict:
+def list_facts(items: Sequence[Datum] | None) -> dict:
     """{"count", "sha256"}: 16 hex digits over (last two parts of the path, label). Same hash: the same images.
 
     A name that is no UTF-8 counts as its bytes.
@@ -20,7 +22,7 @@ def list_facts(items: Sequence | None) -> dict:
     return {"count": len(items or []), "sha256": _hash(text.encode("utf-8", "surrogateescape"))}
 
 
-def data_facts(dataset) -> dict:
+def data_facts(dataset: DatasetBase) -> dict:
     """Of a dataset: "train", "val" and "test" as `list_facts` (labels as they are trained on, noise and all), "classes"
     over the class names in order, and "pictures" over the content of up to 64 images, evenly spread over the lists."""
     lists = {part: list(getattr(dataset, name, None) or []) for part, name in LISTS.items()}
@@ -32,7 +34,7 @@ def data_facts(dataset) -> dict:
     }
 
 
-def image_paths(dataset) -> dict[str, list[str]]:
+def image_paths(dataset: DatasetBase) -> dict[str, list[str]]:
     """{"train", "val", "test"} -> the paths of its images, in order."""
     return {part: [item.impath for item in getattr(dataset, name, None) or []] for part, name in LISTS.items()}
 

@@ -38,7 +38,7 @@ def copies(a: Sequence[str], b: Sequence[str], most_bytes: int = 2**26) -> list[
     """
     sizes_a, sizes_b = ({path: _size(path) for path in paths} for paths in (a, b))
     both = {*sizes_a.values()} & {*sizes_b.values()} - {None}
-    read = {path: size for path, size in (sizes_a | sizes_b).items() if size in both}
+    read = {path: size for path, size in (sizes_a | sizes_b).items() if size is not None and size in both}
     if sum(read.values()) > most_bytes:
         return []
     content = {path: _digest(path) for path in read}

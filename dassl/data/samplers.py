@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import random
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 from torch.utils.data import RandomSampler, Sampler, SequentialSampler
+from yacs.config import CfgNode
 
+from dassl.data.datasets.base_dataset import Datum
+from dassl.protocols import SizedIterable
 from dassl.utils.errors import InputError
 
 
-def _group(data_source, key: str) -> dict[int, list[int]]:
+def _group(data_source: Sequence[Datum], key: str) -> dict[int, list[int]]:
     groups = defaultdict(list)
     for i, item in enumerate(data_source):
         groups[getattr(item, key)].append(i)
@@ -27,7 +30,7 @@ class RandomDomainSampler(Sampler):
 
     shuffle_domains = True
 
-    def __init__(self, data_source, batch_size: int, n_domain: int) -> None:
+    def __init__(self, data_source: Sequence[Datum], batch_size: int, n_domain: int) -> None:
         self.groups = _group(data_source, "domain")
         self.n_domain = len(self.groups) if n_domain <= 0 else n_domain
         if self.n_domain > len(self.groups) or batch_size % self.n_domain:
@@ -66,7 +69,7 @@ class RandomClassSampler(Sampler):
     Classes with most groups left go first, ties at random, so the length of an epoch is fixed.
     """
 
-    def __init__(self, data_source, batch_size: int, n_ins: int) -> None:
+    def __init__(self, data_source: Sequence[Datum], batch_size: int, n_ins: int) -> None:
         if batch_size < n_ins:
             raise InputError(f"a batch of {batch_size} cannot hold N_INS = {n_ins} images of a class")
         self.groups = _group(data_source, "label")
@@ -101,19 +104,20 @@ class RandomClassSampler(Sampler):
 
 def build_sampler(
     sampler_type: str,
-    cfg=None,
-    data_source=None,
+    cfg: CfgNode | None = None,
+    data_source: Sequence[Datum] | None = None,
     batch_size: int = 32,
     n_domain: int = 0,
     n_ins: int = 16,
-) -> Sampler:
+) -> SizedIterable[int]:
     """The sampler of that name; ValueError for an unknown one."""
-    makers = {
-        "RandomSampler": lambda: RandomSampler(data_source),
-        "SequentialSampler": lambda: SequentialSampler(data_source),
-        "RandomDomainSampler": lambda: RandomDomainSampler(data_source, batch_size, n_domain),
-        "SeqDomainSampler": lambda: SeqDomainSampler(data_source, batch_size, n_domain),
-        "RandomClassSampler": lambda: RandomClassSampler(data_source, batch_size, n_ins),
+    items: Sequence[Datum] = () if data_source is None else data_source
+    makers: dict[str, Callable[[], SizedIterable[int]]] = {
+        "RandomSampler": lambda: RandomSampler(items),
+        "SequentialSampler": lambda: SequentialSampler(items),
+        "RandomDomainSampler": lambda: RandomDomainSampler(items, batch_size, n_domain),
+        "SeqDomainSampler": lambda: SeqDomainSampler(items, batch_size, n_domain),
+        "RandomClassSampler": lambda: RandomClassSampler(items, batch_size, n_ins),
     }
     if sampler_type not in makers:
         raise InputError(f"sampler {sampler_type!r} is not known; known are {', '.join(makers)}")

@@ -14,19 +14,21 @@ from typing import Any, NamedTuple
 
 import torch
 from torch.utils.data import DataLoader, Dataset, Sampler, get_worker_info
+from torch.utils.data.dataloader import _BaseDataLoaderIter, _MultiProcessingDataLoaderIter
 
+from dassl.protocols import SizedIterable
 from dassl.utils.randomness import derive_seed, seed_cpu, seeded
 
 
 class SeededIndex(NamedTuple):
-    index: int
+    position: int
     seed: int
 
 
 class SeededSampler(Sampler):
     """The order of `sampler`, drawn from the seed; with `per_epoch` it differs from pass to pass."""
 
-    def __init__(self, sampler: Sampler, seed: int, stream: str, per_epoch: bool) -> None:
+    def __init__(self, sampler: SizedIterable[int], seed: int, stream: str, per_epoch: bool) -> None:
         self.sampler = sampler
         self.seed = seed
         self.stream = stream
@@ -54,21 +56,23 @@ class SeededSampler(Sampler):
 class SeededDataset(Dataset):
     """Seeds the generators before an item is made. Everything else is the wrapped data set's, assignment too."""
 
+    wrapped: Any  # a data set with __len__ and __getitem__
+
     def __init__(self, dataset: Dataset) -> None:
         self.__dict__["wrapped"] = dataset
 
-    def __getattr__(self, name: str):
+    def __getattr__(self, name: str) -> Any:
         if name == "wrapped" or name.startswith("__"):
             raise AttributeError(name)
         return getattr(self.wrapped, name)
 
-    def __setattr__(self, name: str, value) -> None:
+    def __setattr__(self, name: str, value: object) -> None:
         setattr(self.wrapped, name, value)
 
     def __len__(self) -> int:
         return len(self.wrapped)
 
-    def __getitem__(self, index: int | SeededIndex):
+    def __getitem__(self, index: int | SeededIndex) -> Any:
         return self.__getitems__([index])[0] if isinstance(index, SeededIndex) else self.wrapped[index]
 
     def __getitems__(self, indices: list[SeededIndex]) -> list:
@@ -76,9 +80,9 @@ class SeededDataset(Dataset):
         with nullcontext() if get_worker_info() is not None else seeded(indices[0].seed):
             return [self._seeded_item(index) for index in indices]
 
-    def _seeded_item(self, index: SeededIndex):
+    def _seeded_item(self, index: SeededIndex) -> Any:
         seed_cpu(index.seed)
-        return self.wrapped[index.index]
+        return self.wrapped[index.position]
 
 
 class SeededLoader(DataLoader):
@@ -88,27 +92,30 @@ class SeededLoader(DataLoader):
     def __init__(
         self,
         dataset: Dataset,
-        sampler: Sampler,
+        sampler: SizedIterable[int],
         *,
         seed: int,
         stream: str,
         per_epoch: bool,
         **kwargs: Any,
     ) -> None:
+        order = SeededSampler(sampler, seed, stream, per_epoch)
         super().__init__(
             SeededDataset(dataset),
-            sampler=SeededSampler(sampler, seed, stream, per_epoch),
+            sampler=order,
             generator=torch.Generator().manual_seed(derive_seed(seed, "workers", stream)),
             **kwargs,
         )
+        self._order = order
+        self._wrapped = dataset
         self._snapshot: int | None = None
         self._finalizer: weakref.finalize | None = None
 
     def set_epoch(self, epoch: int) -> None:
-        self.sampler.set_epoch(epoch)
+        self._order.set_epoch(epoch)
 
     def set_stream(self, stream: str) -> None:
-        self.sampler.stream = stream
+        self._order.stream = stream
 
     def stop_workers(self) -> None:
         """End persistent worker processes (unless a pass still runs, which ends them itself); the next pass starts
@@ -123,10 +130,10 @@ class SeededLoader(DataLoader):
     def _pass_is_running(self) -> bool:
         return getattr(self._iterator, "_tasks_outstanding", 0) > 0
 
-    def __iter__(self):
+    def __iter__(self) -> _BaseDataLoaderIter:
         if not (self.persistent_workers and self.num_workers > 0):
             return super().__iter__()
-        snapshot = _snapshot(self.dataset.wrapped)
+        snapshot = _snapshot(self._wrapped)
         # Workers hold a copy of the data set: new ones if it changed (relabelled items, another transform).
         # Also if an earlier pass was left early or still runs: persistent workers serve one pass at a time.
         if snapshot != self._snapshot or self._pass_is_running():
@@ -134,11 +141,11 @@ class SeededLoader(DataLoader):
         self._snapshot = snapshot
         is_new = self._iterator is None
         iterator = super().__iter__()
-        if is_new:
+        if is_new and isinstance(iterator, _MultiProcessingDataLoaderIter):
             # Garbage collection may close an iterator's queues before it can tell its workers to end, and then waits
             # five seconds for each. The finalizer keeps the iterator whole until the loader is gone.
             self._finalizer = weakref.finalize(self, iterator._shutdown_workers)
-            self._finalizer.atexit = False
+            self._finalizer.atexit = False  # type: ignore[misc]  # typeshed takes it for read-only
         return iterator
 
 

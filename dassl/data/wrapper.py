@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import Any
 
 from PIL.Image import Image
 from torch.utils.data import Dataset
 from torchvision.transforms import Compose, Normalize, Resize, ToTensor
+from yacs.config import CfgNode
 
 from dassl.utils.errors import InputError
 from dassl.utils.tools import read_image
 
+from .datasets.base_dataset import Datum
 from .decoded import DecodedImages
 from .transforms import INTERPOLATION_MODES
+
+Transform = Callable[[Any], Any]  # of an image, to a tensor as a rule
+Transforms = Transform | list[Transform] | tuple[Transform, ...]
 
 
 class DatasetWrapper(Dataset):
@@ -24,7 +30,13 @@ class DatasetWrapper(Dataset):
     Without a transform `img` is the PIL image.
     """
 
-    def __init__(self, cfg, data_source, transform=None, is_train: bool = False) -> None:
+    def __init__(
+        self,
+        cfg: CfgNode,
+        data_source: Sequence[Datum],
+        transform: Transforms | None = None,
+        is_train: bool = False,
+    ) -> None:
         self.cfg = cfg
         self.data_source = data_source
         self.transform = transform
@@ -42,7 +54,7 @@ class DatasetWrapper(Dataset):
         self.to_tensor = Compose(steps)
 
     @staticmethod
-    def _reader(cfg, is_train: bool) -> Callable[[str], Image]:
+    def _reader(cfg: CfgNode, is_train: bool) -> Callable[[str], Image]:
         """Training images stay decoded in memory up to DATALOADER.DECODED_CACHE_MB, shared out among the workers."""
         limit = cfg.DATALOADER.get("DECODED_CACHE_MB", 0) * 2**20 if is_train else 0
         return DecodedImages(limit // max(1, cfg.DATALOADER.NUM_WORKERS)) if limit > 0 else read_image
@@ -69,6 +81,6 @@ class DatasetWrapper(Dataset):
             output["img0"] = self.to_tensor(img0)
         return output
 
-    def _transform_image(self, transform, img0):
+    def _transform_image(self, transform: Transform, img0: Image) -> Any:
         images = [transform(img0) for _ in range(self.k_tfm)]
         return images[0] if self.k_tfm == 1 else images

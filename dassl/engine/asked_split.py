@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from dassl.protocols import Trainer
 from dassl.utils.errors import InputError
 
 NO_VAL = 'give it a validation part (a split file with "val", a folder val beside train)'
 
 
-def check_split(trainer, split: str) -> None:
+def check_split(trainer: Trainer, split: str) -> None:
     """Raises InputError for the split "val" where there are no validation images: the test set does not stand in."""
     if split == "val" and getattr(trainer, "val_loader", None) is None and getattr(trainer, "test_loader", None):
         raise InputError(
@@ -16,5 +17,5 @@ def check_split(trainer, split: str) -> None:
         )
 
 
-def name_of(trainer) -> str:
+def name_of(trainer: Trainer) -> str:
     return trainer.cfg.DATASET.NAME or type(trainer.dm.dataset).__name__

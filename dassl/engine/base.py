@@ -4,6 +4,12 @@ from __future__ import annotations
 
 import logging
 import os
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader
+from yacs.config import CfgNode
 
 from dassl.data.facts import data_facts, difference, image_paths
 from dassl.utils.checkpoint import (
@@ -22,15 +28,32 @@ from .class_rows import by_label, check_classes
 from .guards import check_training
 from .models import ModelKeeper
 
+if TYPE_CHECKING:
+    from torch.utils.tensorboard import SummaryWriter
+
 logger = logging.getLogger(__name__)
 
 
 class TrainerBase(ModelKeeper):
     """Iterative training: before_train, (before_epoch, run_epoch, after_epoch) for each epoch, after_train."""
 
+    # Set by `SimpleTrainer`. A trainer with data of its own may lack some of the first six.
+    cfg: CfgNode
+    dm: Any
+    train_loader_x: DataLoader
+    val_loader: DataLoader | None
+    test_loader: DataLoader
+    lab2cname: dict[int, str]
+    device: torch.device
+    output_dir: str
+    start_epoch: int
+    epoch: int
+    max_epoch: int
+    best_result: float
+
     def __init__(self) -> None:
         super().__init__()
-        self._writer = None
+        self._writer: SummaryWriter | None = None
         self._data_met: dict | None = None
         self.lists_met: dict[str, list[str]] = {}  # of `data_met`: {"train", "val", "test"} -> paths of the images
         self._rolling_file = ""  # the checkpoint that the next save replaces; see rolling.py
@@ -244,17 +267,17 @@ class TrainerBase(ModelKeeper):
     def run_epoch(self) -> None:
         raise NotImplementedError
 
-    def test(self):
+    def test(self) -> float:
         raise NotImplementedError
 
-    def parse_batch_train(self, batch):
+    def parse_batch_train(self, batch: Any) -> Any:
         raise NotImplementedError
 
-    def parse_batch_test(self, batch):
+    def parse_batch_test(self, batch: Any) -> Any:
         raise NotImplementedError
 
-    def forward_backward(self, batch):
+    def forward_backward(self, batch: Any) -> Any:
         raise NotImplementedError
 
-    def model_inference(self, input):
+    def model_inference(self, input: Tensor) -> Tensor:
         raise NotImplementedError

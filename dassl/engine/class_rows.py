@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 from torch import nn
 
@@ -70,7 +70,7 @@ def check_started(
         check_classes(model, checkpoint, lab2cname, path, same(state) if same else None)
 
 
-def _clean(names) -> list[str]:
+def _clean(names: Iterable) -> list[str]:
     return [str(name).replace("_", " ") for name in names]
 
 

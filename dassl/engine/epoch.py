@@ -4,9 +4,16 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterator
+from collections import OrderedDict
+from collections.abc import Callable, Iterator
 from datetime import timedelta
+from typing import Any
 
+from torch import nn
+from torch.utils.data import DataLoader
+from yacs.config import CfgNode
+
+from dassl.protocols import SizedIterable
 from dassl.utils.finite import check_loss
 from dassl.utils.meters import AverageMeter, MetricMeter
 from dassl.utils.progress import progress
@@ -19,6 +26,21 @@ logger = logging.getLogger(__name__)
 class EpochLoop:
     """The epoch of a trainer: its batches, one by one, to `forward_backward`."""
 
+    # Of the trainer that this is a base of, beside this engine's also upstream's:
+    _models: OrderedDict[str, nn.Module]
+    _optims: OrderedDict[str, Any]
+    cfg: CfgNode
+    epoch: int
+    max_epoch: int
+    train_loader_x: DataLoader
+    forward_backward: Callable[..., dict | None]
+    get_current_lr: Callable[..., float]
+    set_model_mode: Callable[..., None]
+    write_scalar: Callable[..., None]
+
+    num_batches: int
+    batch_idx: int
+
     def _batches(self) -> Iterator[tuple]:
         """The arguments of `forward_backward`, batch by batch; sets `num_batches` first. Here: labelled batches."""
         self.num_batches = len(self.train_loader_x)
@@ -29,9 +51,9 @@ class EpochLoop:
     _epoch_ended: float | None = None
 
     def run_epoch(self) -> None:
-        self._time_left = self._time_left or TimeLeft()
+        time_left = self._time_left = self._time_left or TimeLeft()
         if self._epoch_ended is not None:
-            self._time_left.pause(time.time() - self._epoch_ended)
+            time_left.pause(time.time() - self._epoch_ended)
         self.set_model_mode("train")
         losses, batch_time, data_time = MetricMeter(), AverageMeter(), AverageMeter()
         freq = self.cfg.TRAIN.PRINT_FREQ
@@ -43,9 +65,9 @@ class EpochLoop:
             if summary and "loss" in summary:
                 check_loss(self, losses.meters["loss"].val)
             batch_time.update(time.time() - end)
-            self._time_left.step(batch_time.val)
+            time_left.step(batch_time.val)
             if (self.batch_idx + 1) % freq == 0 or self.num_batches < freq:
-                self._log_progress(losses, batch_time, data_time)
+                self._log_progress(time_left, losses, batch_time, data_time)
             step = self.epoch * self.num_batches + self.batch_idx
             for name, meter in losses.meters.items():
                 self.write_scalar("train/" + name, meter.avg, step)
@@ -53,9 +75,11 @@ class EpochLoop:
             end = time.time()
         self._epoch_ended = time.time()
 
-    def _log_progress(self, losses: MetricMeter, batch_time: AverageMeter, data_time: AverageMeter) -> None:
+    def _log_progress(
+        self, time_left: TimeLeft, losses: MetricMeter, batch_time: AverageMeter, data_time: AverageMeter
+    ) -> None:
         epochs = self.max_epoch - self.epoch - 1
-        left = self._time_left.seconds(self.num_batches * (epochs + 1) - self.batch_idx - 1, epochs)
+        left = time_left.seconds(self.num_batches * (epochs + 1) - self.batch_idx - 1, epochs)
         fields = [
             f"epoch [{self.epoch + 1}/{self.max_epoch}]",
             f"batch [{self.batch_idx + 1}/{self.num_batches}]",
@@ -67,5 +91,5 @@ class EpochLoop:
         ]
         logger.info(" ".join(field for field in fields if field))
 
-    def _bar(self, batches) -> Iterator:
+    def _bar(self, batches: SizedIterable) -> Iterator:
         return progress(batches, desc=f"epoch {self.epoch + 1}/{self.max_epoch}", lines=False)

@@ -9,6 +9,7 @@ import os
 from dassl.data.readable import check_images
 from dassl.data.same_files import also, copies, shared_files
 from dassl.data.wrapper import DatasetWrapper
+from dassl.protocols import HasModels, Trainer
 from dassl.utils.errors import InputError
 
 from .asked_split import NO_VAL, name_of
@@ -16,7 +17,7 @@ from .asked_split import NO_VAL, name_of
 logger = logging.getLogger(__name__)
 
 
-def learns(trainer) -> bool:
+def learns(trainer: HasModels) -> bool:
     """Has any registered model a tensor to train? Zero-shot and test-time methods have none."""
     return any(p.requires_grad for model in trainer._models.values() if model is not None for p in model.parameters())
 
@@ -36,7 +37,7 @@ def check_resume(resume: str, output_dir: str) -> None:
     )
 
 
-def check_training(trainer) -> None:
+def check_training(trainer: Trainer) -> None:
     """Called before anything is trained. Raises InputError
 
     - for a dataset that is for testing only, and where training and test list share images;

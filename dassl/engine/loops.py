@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from torch import Tensor
 
@@ -39,11 +39,13 @@ class TrainerXU(EpochLoop, SimpleTrainer):
         for _ in self._bar(range(self.num_batches)):
             yield next(batches_x), next(batches_u)
 
-    def parse_batch_train(self, batch_x: dict, batch_u: dict) -> tuple[Tensor, Tensor, Tensor]:
+    def parse_batch_train(  # type: ignore[override]  # upstream's signatures
+        self, batch_x: dict, batch_u: dict
+    ) -> tuple[Tensor, Tensor, Tensor]:
         """Labelled images, labels, unlabelled images, on the device."""
         return batch_x["img"].to(self.device), batch_x["label"].to(self.device), batch_u["img"].to(self.device)
 
 
-def _endless(loader) -> Iterator:
+def _endless(loader: Iterable) -> Iterator:
     while True:
         yield from loader

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler
 
 from dassl.utils.finite import check_loss
 from dassl.utils.tools import tolist_if_not
@@ -21,15 +24,21 @@ class ModelKeeper:
 
     def __init__(self) -> None:
         self._models: OrderedDict[str, nn.Module] = OrderedDict()
-        self._optims: OrderedDict = OrderedDict()
-        self._scheds: OrderedDict = OrderedDict()
+        self._optims: OrderedDict[str, Any] = OrderedDict()
+        self._scheds: OrderedDict[str, Any] = OrderedDict()
 
-    def register_model(self, name: str = "model", model=None, optim=None, sched=None) -> None:
+    def register_model(
+        self,
+        name: str = "model",
+        model: nn.Module | None = None,
+        optim: Optimizer | None = None,
+        sched: LRScheduler | None = None,
+    ) -> None:
         """Make a model known for mode switches, optimisation and checkpoints (folder `name`)."""
         if "_models" not in self.__dict__:
             raise AttributeError("a model cannot be registered before super().__init__() is called")
         assert name not in self._models, f"a model called {name} is registered already"
-        self._models[name] = model
+        self._models[name] = model  # type: ignore[assignment]  # None is let in as upstream does
         self._optims[name] = optim
         self._scheds[name] = sched
 

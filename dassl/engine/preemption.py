@@ -16,6 +16,9 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from types import FrameType
+
+from dassl.protocols import Trainer
 
 logger = logging.getLogger(__name__)
 
@@ -31,7 +34,7 @@ class _Watch:
 
     def __init__(self) -> None:
         self.process = os.getpid()
-        self.trainer = None  # while an epoch is under way
+        self.trainer: Trainer | None = None  # while an epoch is under way
         self.asked = ""  # the signal that came
         self.how = "came too late to stop anything"  # what it led to, for the log
         self.started = self.last = 0.0  # when the epoch began; seconds of the one before, 0 for none
@@ -44,7 +47,7 @@ class _Watch:
         done, count = getattr(self.trainer, "batch_idx", 0), getattr(self.trainer, "num_batches", 0)
         return elapsed / done * (count - done) if done and count else float("inf")
 
-    def answer(self, number: int, frame) -> None:
+    def answer(self, number: int, frame: FrameType | None) -> None:
         """The handler. It logs nothing: the signal may have come in the middle of writing the log."""
         if os.getpid() != self.process:
             return  # a worker of a data loader, which its parent tells to end
@@ -106,7 +109,7 @@ def stopping_in_good_order() -> Iterator[None]:
 
 
 @contextmanager
-def epoch(trainer) -> Iterator[None]:
+def epoch(trainer: Trainer) -> Iterator[None]:
     """Around an epoch of `trainer` with all its hooks. If a signal came, `trainer.save_to_stop()` is called at the end
     and KeyboardInterrupt raised."""
     watch = _watch

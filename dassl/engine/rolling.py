@@ -7,6 +7,8 @@ import os
 import time
 from contextlib import suppress
 
+from dassl.protocols import Trainer
+
 logger = logging.getLogger(__name__)
 
 
@@ -17,7 +19,7 @@ class RollingCheckpoint:
     passed since the last save, the epoch is saved too, and the next save of either kind removes that file.
     """
 
-    def __init__(self, trainer) -> None:
+    def __init__(self, trainer: Trainer) -> None:
         self.trainer = trainer
         self.start()
 

@@ -10,6 +10,8 @@ from datetime import timedelta
 
 import torch
 from torch import Tensor, nn
+from torch.utils.data import DataLoader
+from yacs.config import CfgNode
 
 from dassl.config.shown import of_run
 from dassl.data import DataManager
@@ -32,7 +34,7 @@ logger = logging.getLogger(__name__)
 class SimpleNet(nn.Module):
     """Backbone, optional head, linear classifier (none if `num_classes` is 0)."""
 
-    def __init__(self, cfg, model_cfg, num_classes: int, **kwargs) -> None:
+    def __init__(self, cfg: CfgNode, model_cfg: CfgNode, num_classes: int, **kwargs: object) -> None:
         super().__init__()
         self.backbone = build_backbone(
             model_cfg.BACKBONE.NAME, verbose=cfg.VERBOSE, pretrained=model_cfg.BACKBONE.PRETRAINED, **kwargs
@@ -60,7 +62,7 @@ class SimpleNet(nn.Module):
         """Dimension of the feature before the classifier."""
         return self._fdim
 
-    def forward(self, x: Tensor, return_feature: bool = False):
+    def forward(self, x: Tensor, return_feature: bool = False) -> Tensor | tuple[Tensor, Tensor]:
         feature = self.backbone(x)
         if self.head is not None:
             feature = self.head(feature)
@@ -73,7 +75,7 @@ class SimpleNet(nn.Module):
 class SimpleTrainer(TrainerBase):
     """Trains on one device. Order of construction: check_cfg, build_data_loader, build_model, evaluator."""
 
-    def __init__(self, cfg) -> None:
+    def __init__(self, cfg: CfgNode) -> None:
         super().__init__()
         self.check_cfg(cfg)
         self.device = torch.device("cuda" if torch.cuda.is_available() and cfg.USE_CUDA else "cpu")
@@ -96,7 +98,7 @@ class SimpleTrainer(TrainerBase):
         self.best_result = -math.inf
         self._rolling = RollingCheckpoint(self)
 
-    def check_cfg(self, cfg) -> None:
+    def check_cfg(self, cfg: CfgNode) -> None:
         """Override to refuse settings. Called first: only the argument exists, not yet `self.cfg`."""
 
     def build_data_loader(self) -> None:
@@ -144,10 +146,10 @@ class SimpleTrainer(TrainerBase):
             return
         set_random_seed(derive_seed(base_seed(self.cfg), "epoch", self.epoch))
         for loader in (self.train_loader_x, self.train_loader_u):
-            if hasattr(loader, "set_epoch"):
+            if loader is not None and hasattr(loader, "set_epoch"):
                 loader.set_epoch(self.epoch)
 
-    def train(self) -> None:
+    def train(self) -> None:  # type: ignore[override]  # upstream's signatures
         super().train(self.start_epoch, self.max_epoch)
 
     def before_train(self) -> None:
@@ -197,7 +199,10 @@ class SimpleTrainer(TrainerBase):
         self.evaluator.reset()
         split = split or self.cfg.TEST.SPLIT
         check_split(self, split)
-        split, data_loader = ("val", self.val_loader) if split == "val" else ("test", self.test_loader)
+        if split == "val" and self.val_loader is not None:
+            data_loader = self.val_loader
+        else:
+            split, data_loader = "test", self.test_loader
         logger.info("Evaluate on the *%s* set", split)
         if self.cfg.DATALOADER.get("UPSTREAM_RNG", False):
             self._evaluate(data_loader, split)
@@ -210,7 +215,7 @@ class SimpleTrainer(TrainerBase):
             self.write_scalar(f"{split}/{name}", value, self.epoch)
         return next(iter(results.values()))
 
-    def _evaluate(self, data_loader, split: str) -> None:
+    def _evaluate(self, data_loader: DataLoader, split: str) -> None:
         for batch in progress(data_loader, desc=f"evaluate {split}"):
             input, label = self.parse_batch_test(batch)
             self.evaluator.process(self.model_inference(input), label)

@@ -6,11 +6,13 @@ import json
 import logging
 import os
 from collections import OrderedDict, defaultdict
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor
+from yacs.config import CfgNode
 
 from dassl.utils.errors import CheckError, InputError
 from dassl.utils.files import atomic_path, mkdir_if_missing
@@ -24,7 +26,7 @@ logger = logging.getLogger(__name__)
 class EvaluatorBase:
     """Interface: `reset`, `process` every batch, `evaluate` once."""
 
-    def __init__(self, cfg) -> None:
+    def __init__(self, cfg: CfgNode) -> None:
         self.cfg = cfg
 
     def reset(self) -> None:
@@ -41,7 +43,7 @@ class EvaluatorBase:
 class Classification(EvaluatorBase):
     """After `evaluate()`, `self.results` holds the unrounded numbers, per class too (for result files)."""
 
-    def __init__(self, cfg, lab2cname: dict[int, str] | None = None, **kwargs) -> None:
+    def __init__(self, cfg: CfgNode, lab2cname: dict[int, str] | None = None, **kwargs: object) -> None:
         super().__init__(cfg)
         self._lab2cname = lab2cname
         if cfg.TEST.PER_CLASS_RESULT and lab2cname is None:
@@ -53,7 +55,8 @@ class Classification(EvaluatorBase):
         self._total = 0
         self._y_true: list[int] = []
         self._y_pred: list[int] = []
-        self._per_class_res = defaultdict(list) if self.cfg.TEST.PER_CLASS_RESULT else None
+        per_class = self.cfg.TEST.PER_CLASS_RESULT
+        self._per_class_res: defaultdict[int, list[int]] | None = defaultdict(list) if per_class else None
         self.results: dict = {}
 
     def process(self, mo: Tensor, gt: Tensor) -> None:
@@ -90,7 +93,7 @@ class Classification(EvaluatorBase):
             f"* macro_f1: {results['macro_f1']:.1f}%"
         )
         if self._per_class_res is not None:
-            results["perclass_accuracy"] = self._log_per_class()
+            results["perclass_accuracy"] = self._log_per_class(self._per_class_res)
         if self.cfg.TEST.COMPUTE_CMAT:
             self._save_confusion_matrix()
         self.results = {"total": self._total, "correct": self._correct, **results, "per_class": self._per_class()}
@@ -106,13 +109,13 @@ class Classification(EvaluatorBase):
             out[label] = {"name": name, "total": total, "correct": correct, "accuracy": 100.0 * correct / total}
         return out
 
-    def _log_per_class(self) -> float:
+    def _log_per_class(self, hits: Mapping[int, Sequence[int]]) -> float:
+        names = self._lab2cname or {}
         lines, accuracies = ["=> per-class result"], []
-        for label in sorted(self._per_class_res):
-            matches = self._per_class_res[label]
+        for label, matches in sorted(hits.items()):
             accuracies.append(100.0 * sum(matches) / len(matches))
             lines.append(
-                f"* class: {label} ({self._lab2cname[label]})\ttotal: {len(matches):,}\t"
+                f"* class: {label} ({names[label]})\ttotal: {len(matches):,}\t"
                 f"correct: {sum(matches):,}\tacc: {accuracies[-1]:.1f}%"
             )
         mean = float(np.mean(accuracies))

@@ -12,8 +12,7 @@ def compute_accuracy(output: Tensor | tuple | list, target: Tensor, topk: tuple[
 
     `output` [B, C] logits (of a tuple or list the first entry), `target` [B] labels.
     """
-    if isinstance(output, (tuple, list)):
-        output = output[0]
-    ranked = output.topk(min(max(topk), output.shape[1]), dim=1).indices
+    logits = output[0] if isinstance(output, (tuple, list)) else output
+    ranked = logits.topk(min(max(topk), logits.shape[1]), dim=1).indices
     hit = ranked == target.view(-1, 1)
     return [hit[:, :k].sum().float().view(1) * (100.0 / target.shape[0]) for k in topk]

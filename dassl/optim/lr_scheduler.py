@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from torch import Tensor
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import CosineAnnealingLR, LRScheduler, MultiStepLR, StepLR
+from yacs.config import CfgNode
 
 from dassl.utils.errors import InputError
 
@@ -25,10 +27,10 @@ class _WarmupScheduler(LRScheduler):
         self.warmup_epoch = warmup_epoch
         super().__init__(optimizer, last_epoch)
 
-    def warmup_lr(self) -> list[float]:
+    def warmup_lr(self) -> list[float | Tensor]:
         raise NotImplementedError
 
-    def get_lr(self) -> list[float]:
+    def get_lr(self) -> list[float | Tensor]:
         if self.last_epoch >= self.warmup_epoch:
             return self.successor.get_last_lr()
         return self.warmup_lr()
@@ -71,7 +73,7 @@ class ConstantWarmupScheduler(_WarmupScheduler):
         self.cons_lr = cons_lr
         super().__init__(optimizer, successor, warmup_epoch, last_epoch, verbose)
 
-    def warmup_lr(self) -> list[float]:
+    def warmup_lr(self) -> list[float | Tensor]:
         return [self.cons_lr for _ in self.base_lrs]
 
 
@@ -90,13 +92,13 @@ class LinearWarmupScheduler(_WarmupScheduler):
         self.min_lr = min_lr
         super().__init__(optimizer, successor, warmup_epoch, last_epoch, verbose)
 
-    def warmup_lr(self) -> list[float]:
+    def warmup_lr(self) -> list[float | Tensor]:
         if self.last_epoch == 0:
             return [self.min_lr for _ in self.base_lrs]
         return [lr * self.last_epoch / self.warmup_epoch for lr in self.base_lrs]
 
 
-def build_lr_scheduler(optimizer: Optimizer, optim_cfg) -> LRScheduler:
+def build_lr_scheduler(optimizer: Optimizer, optim_cfg: CfgNode) -> LRScheduler:
     """The schedule of cfg.OPTIM, to be stepped once an epoch.
 
     Cosine goes from LR to 0 in MAX_EPOCH steps. With a warm-up of W epochs it starts at epoch W and so stops W steps
@@ -117,10 +119,10 @@ def build_lr_scheduler(optimizer: Optimizer, optim_cfg) -> LRScheduler:
     raise InputError(f"OPTIM.WARMUP_TYPE must be constant or linear, not {optim_cfg.WARMUP_TYPE!r}")
 
 
-def _build_successor(name: str, optimizer: Optimizer, optim_cfg) -> LRScheduler:
+def _build_successor(name: str, optimizer: Optimizer, optim_cfg: CfgNode) -> LRScheduler:
     stepsize = optim_cfg.STEPSIZE
     if name == "cosine":
-        return CosineAnnealingLR(optimizer, float(optim_cfg.MAX_EPOCH))
+        return CosineAnnealingLR(optimizer, float(optim_cfg.MAX_EPOCH))  # type: ignore[arg-type]  # as upstream has it
     if name == "multi_step":
         if not isinstance(stepsize, (list, tuple)):
             raise TypeError(f"OPTIM.STEPSIZE must be a list of epochs for multi_step, not {stepsize!r}")

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 
 from torch import nn
 from torch.optim import SGD, Adam, AdamW, Optimizer, RMSprop
+from yacs.config import CfgNode
 
 from dassl.utils.errors import InputError
 
@@ -15,7 +16,7 @@ from .radam import RAdam
 AVAI_OPTIMS = ["adam", "amsgrad", "sgd", "rmsprop", "radam", "adamw"]
 
 
-def build_optimizer(model: nn.Module | Iterable, optim_cfg, param_groups: list | None = None) -> Optimizer:
+def build_optimizer(model: nn.Module | Iterable, optim_cfg: CfgNode, param_groups: list | None = None) -> Optimizer:
     """Optimizer over all parameters of `model`, frozen ones included (they get no gradient and do not move).
 
     `model` may also be an iterable of parameters or groups. `param_groups`, if given, is taken as it is.
@@ -27,7 +28,7 @@ def build_optimizer(model: nn.Module | Iterable, optim_cfg, param_groups: list |
     if param_groups is not None:
         if optim_cfg.STAGED_LR:
             warnings.warn("OPTIM.STAGED_LR has no effect: param_groups are given", stacklevel=2)
-        groups = param_groups
+        groups: Iterable = param_groups
     elif optim_cfg.STAGED_LR:
         groups = _staged_groups(model, optim_cfg)
     else:
@@ -48,7 +49,7 @@ def build_optimizer(model: nn.Module | Iterable, optim_cfg, param_groups: list |
     return {"adamw": AdamW, "radam": RAdam}[name](groups, lr=lr, weight_decay=decay, **adam)
 
 
-def _staged_groups(model: nn.Module, optim_cfg) -> list[dict]:
+def _staged_groups(model: nn.Module | Iterable, optim_cfg: CfgNode) -> list[dict]:
     if not isinstance(model, nn.Module):
         raise TypeError("OPTIM.STAGED_LR needs a torch.nn.Module, since it tells layers apart by name")
     model = model.module if isinstance(model, nn.DataParallel) else model
@@ -60,7 +61,8 @@ def _staged_groups(model: nn.Module, optim_cfg) -> list[dict]:
     if unknown := [name for name in new_layers if name not in children]:
         text = f"OPTIM.NEW_LAYERS: {unknown[0]!r} is no layer of this model, which has {', '.join(children) or 'none'}"
         warnings.warn(f"{text}: all other layers learn with the lower rate", stacklevel=3)
-    base, new = [], []
+    base: list[nn.Parameter] = []
+    new: list[nn.Parameter] = []
     for name, child in children.items():
         (new if name in new_layers else base).extend(child.parameters())
     return [{"params": base, "lr": optim_cfg.LR * optim_cfg.BASE_LR_MULT}, {"params": new}]

@@ -10,6 +10,9 @@ from collections.abc import Mapping
 
 import numpy as np
 import torch
+from torch import nn
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler
 
 from .errors import InputError, MissingFileError
 from .files import atomic_path, mkdir_if_missing
@@ -77,12 +80,12 @@ def load_checkpoint(fpath: str) -> dict:
     except InputError:
         logger.info('Unable to load checkpoint from "%s"', fpath)
         raise
-    if not isinstance(checkpoint, Mapping) or not isinstance(checkpoint.get("state_dict", {}), Mapping):
-        state_dict_in(checkpoint, fpath)  # raises, and says what it is
-    return checkpoint
+    if isinstance(checkpoint, dict) and isinstance(checkpoint.get("state_dict", {}), Mapping):
+        return checkpoint
+    return state_dict_in(checkpoint, fpath)  # raises, and says what it is
 
 
-def load_model_state(model: torch.nn.Module, checkpoint: Mapping, fpath: str, advice: str) -> None:
+def load_model_state(model: nn.Module, checkpoint: Mapping, fpath: str, advice: str) -> None:
     """Load the tensors of `checkpoint`: every learnable parameter must be there, nothing unknown may be.
 
     Frozen parameters and buffers may be missing, since checkpoints of the learnable part alone are common.
@@ -119,7 +122,9 @@ def last_checkpoint_name(fdir: str) -> str:
     return name
 
 
-def resume_state(fpath: str, model, optimizer=None, scheduler=None) -> dict:
+def resume_state(
+    fpath: str, model: nn.Module, optimizer: Optimizer | None = None, scheduler: LRScheduler | None = None
+) -> dict:
     """Put model, optimizer and scheduler into the state of the file; returns the whole checkpoint."""
     logger.info('Loading checkpoint from "%s"', fpath)
     checkpoint = load_checkpoint(fpath)
@@ -127,7 +132,8 @@ def resume_state(fpath: str, model, optimizer=None, scheduler=None) -> dict:
     _check_progress(checkpoint, fpath, advice)
     load_model_state(model, checkpoint, fpath, advice)
     logger.info("Loaded model weights")
-    for name, part in (("optimizer", optimizer), ("scheduler", scheduler)):
+    parts: tuple[tuple[str, Optimizer | LRScheduler | None], ...] = (("optimizer", optimizer), ("scheduler", scheduler))
+    for name, part in parts:
         if part is not None and checkpoint.get(name) is not None:
             if wrong := misfit(part, checkpoint[name]):
                 raise InputError(f"the {name} state in {fpath} does not fit this run: {wrong}. {advice}")
@@ -145,7 +151,7 @@ def resume_state(fpath: str, model, optimizer=None, scheduler=None) -> dict:
 
 
 # What a run goes on from beside its tensors: the kinds of value that may stand there; None and nothing are fine too.
-PROGRESS = {
+PROGRESS: dict[str, tuple[type | tuple[type, ...], str]] = {
     "run": (Mapping, "a dict"),
     "extra": (Mapping, "a dict"),
     "data": (Mapping, "a dict"),
@@ -168,6 +174,8 @@ def _check_progress(checkpoint: Mapping, fpath: str, advice: str) -> None:
             raise InputError(f"{fpath} cannot be resumed from: its {key} is of type {name}, not {what}. {advice}")
 
 
-def resume_from_checkpoint(fdir: str, model, optimizer=None, scheduler=None) -> int:
+def resume_from_checkpoint(
+    fdir: str, model: nn.Module, optimizer: Optimizer | None = None, scheduler: LRScheduler | None = None
+) -> int:
     """Resume from the last checkpoint of a folder; returns the number of finished epochs, where to go on."""
     return resume_state(os.path.join(fdir, last_checkpoint_name(fdir)), model, optimizer, scheduler)["epoch"]

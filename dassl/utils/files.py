@@ -8,6 +8,7 @@ import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 
 @contextmanager
@@ -32,7 +33,7 @@ def mkdir_if_missing(dirname: str | Path) -> None:
     os.makedirs(dirname, exist_ok=True)
 
 
-def read_json(fpath: str | Path):
+def read_json(fpath: str | Path) -> Any:
     """Parse a JSON file (UTF-8). ValueError for what is none, or nested too deeply."""
     with open(fpath, encoding="utf-8-sig") as f:  # a byte order mark is no part of the text
         try:
@@ -41,7 +42,7 @@ def read_json(fpath: str | Path):
             raise ValueError("it is nested too deeply") from error
 
 
-def write_json(obj, fpath: str | Path) -> None:
+def write_json(obj: object, fpath: str | Path) -> None:
     """Write `obj` as JSON, indented by 4; makes the parent folder."""
     mkdir_if_missing(os.path.dirname(fpath) or ".")
     with atomic_path(fpath) as temporary, open(temporary, "w", encoding="utf-8") as f:

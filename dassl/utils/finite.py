@@ -8,10 +8,12 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
+from dassl.protocols import HasModels
+
 from .errors import DivergedError
 
 
-def check_loss(trainer, loss: float | Tensor, terms: Mapping[str, float] | None = None) -> None:
+def check_loss(trainer: HasModels, loss: float | Tensor, terms: Mapping[str, float] | None = None) -> None:
     """Raises DivergedError, with epoch, batch, learning rate and the keys to look at, unless `loss` is finite.
 
     terms: the parts that the loss is the sum of; those that are not finite are named.
@@ -36,7 +38,7 @@ def check_weights(model: nn.Module, what: str, advice: str) -> None:
             )
 
 
-def check_saved(trainer, name: str, epoch: int) -> None:
+def check_saved(trainer: HasModels, name: str, epoch: int) -> None:
     """Before the model called `name` is saved after the epoch of index `epoch`: its weights must be finite."""
     advice = f"the training has diverged, so nothing is saved; lower OPTIM.LR{_precision(trainer)}"
     check_weights(trainer._models[name], f"{name} after epoch {epoch + 1}{_rate(trainer)}", advice)
@@ -55,24 +57,25 @@ def check_outputs(best: Tensor, what: str = "The model's output") -> None:
         )
 
 
-def _moment(trainer) -> str:
+def _moment(trainer: HasModels) -> str:
     if not hasattr(trainer, "epoch"):
         return ""
-    batch = f", batch {trainer.batch_idx + 1} of {trainer.num_batches}" if hasattr(trainer, "batch_idx") else ""
+    index, count = getattr(trainer, "batch_idx", None), getattr(trainer, "num_batches", None)
+    batch = "" if index is None else f", batch {index + 1} of {count}"
     return f" in epoch {trainer.epoch + 1}{batch}{_rate(trainer)}"
 
 
-def _rate(trainer) -> str:
+def _rate(trainer: HasModels) -> str:
     optims = [optim for optim in trainer._optims.values() if optim is not None]
     return f" at learning rate {optims[0].param_groups[0]['lr']:g}" if optims else ""
 
 
-def _precision(trainer) -> str:
+def _precision(trainer: HasModels) -> str:
     """Half precision is a likely cause, where it is in use."""
     if getattr(trainer, "precision", "") not in ("fp16", "amp"):
         return ""
     return f", take a wider precision ({_node(trainer)}PREC fp32)"
 
 
-def _node(trainer) -> str:
+def _node(trainer: HasModels) -> str:
     return f"{getattr(trainer, 'node', 'TRAINER')}."

@@ -9,6 +9,7 @@ from __future__ import annotations
 import io
 import logging
 import os
+from typing import cast
 
 import numpy as np
 from PIL import Image, ImageCms
@@ -48,7 +49,8 @@ def read_image(path: str | os.PathLike[str]) -> Image.Image:
         raise InputError(f"image file {path} cannot be read ({reason}): replace it by an intact copy") from exc
 
 
-read_image.rules = 2  # for the keys of cached features: another number where an image comes to be shown otherwise
+# For the keys of cached features: another number where an image comes to be shown otherwise.
+read_image.rules = 2  # type: ignore[attr-defined]  # mypy knows no attributes of functions
 
 
 def to_rgb(image: Image.Image, where: str = "the image") -> Image.Image:
@@ -74,9 +76,14 @@ def _converted(image: Image.Image, where: str) -> Image.Image:
             return _on_white(rgba, where)
         image = rgba  # one alpha everywhere holds no picture: the colours are what CoOp shows
     rgb = image.convert("RGB")
-    if deep and max(high for _, high in rgb.getextrema()) <= TWELVE_BITS >> 8:
+    if deep and max(high for _, high in _ranges(rgb)) <= TWELVE_BITS >> 8:
         raise UnfitImage(_too_dark("16-bit colour", "at most 15 of 255"))
     return rgb
+
+
+def _ranges(rgb: Image.Image) -> tuple[tuple[int, int], ...]:
+    """The least and the greatest value of each channel."""
+    return cast(tuple[tuple[int, int], ...], rgb.getextrema())  # Pillow's type is that of any mode
 
 
 def _on_white(rgba: Image.Image, where: str) -> Image.Image:
@@ -84,7 +91,7 @@ def _on_white(rgba: Image.Image, where: str) -> Image.Image:
     _warn_once("transparency", "%s has transparent parts, shown on white; CoOp shows what lies beneath", where)
     for ground in ("white", "black"):
         rgb = Image.alpha_composite(Image.new("RGBA", rgba.size, ground), rgba).convert("RGB")
-        if any(low != high for low, high in rgb.getextrema()):
+        if any(low != high for low, high in _ranges(rgb)):
             break
     return rgb
 

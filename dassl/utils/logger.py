@@ -6,6 +6,7 @@ import logging
 import os
 import sys
 import time
+from typing import Any
 
 
 class StdoutHandler(logging.Handler):
@@ -52,7 +53,7 @@ class Logger:
             os.makedirs(os.path.dirname(fpath) or ".", exist_ok=True)
             self.file = open(fpath, "w", encoding="utf-8", errors="backslashreplace")  # noqa: SIM115 (open as long as the process runs)
 
-    def __getattr__(self, name: str):
+    def __getattr__(self, name: str) -> Any:
         if name in ("console", "file"):  # not initialised (copying, unpickling)
             raise AttributeError(name)
         return getattr(self.console, name)
@@ -60,7 +61,7 @@ class Logger:
     def __enter__(self) -> Logger:
         return self
 
-    def __exit__(self, *args) -> None:
+    def __exit__(self, *args: object) -> None:
         self.close()
 
     def write(self, msg: str) -> int:

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
-def _number(value) -> float:
+def _number(value: float | Tensor) -> float:
     return value.item() if hasattr(value, "item") else value
 
 
@@ -18,12 +22,12 @@ class AverageMeter:
         self.reset()
 
     def reset(self) -> None:
-        self.val = 0
-        self.avg = 0
-        self.sum = 0
+        self.val: float = 0
+        self.avg: float = 0
+        self.sum: float = 0
         self.count = 0
 
-    def update(self, val, n: int = 1) -> None:
+    def update(self, val: float | Tensor, n: int = 1) -> None:
         """Add `val` (a number or a tensor of one element) with weight `n`."""
         self.val = _number(val)
         self.sum += self.val * n

@@ -6,11 +6,15 @@ import logging
 import sys
 import time
 from collections import deque
-from collections.abc import Iterator, Sized
+from collections.abc import Iterator
 from datetime import timedelta
+from typing import TypeVar
+
+from dassl.protocols import SizedIterable
 
 logger = logging.getLogger(__name__)
 LINE_SECONDS = 30  # a log without a bar gets a line about this often
+T = TypeVar("T")
 RECENT = 3  # lines whose rate tells the time left: other work on the machine comes and goes
 
 
@@ -18,7 +22,7 @@ def on_terminal() -> bool:
     return bool(getattr(sys.stderr, "isatty", lambda: False)())
 
 
-def progress(iterable: Sized, desc: str = "", lines: bool = True) -> Iterator:
+def progress(iterable: SizedIterable[T], desc: str = "", lines: bool = True) -> Iterator[T]:
     """Iterate, showing a bar if stderr is a terminal, else (with `lines`) a log line every half minute."""
     if on_terminal():
         from tqdm import tqdm

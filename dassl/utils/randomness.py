@@ -12,6 +12,7 @@ from functools import cache
 
 import numpy as np
 import torch
+from yacs.config import CfgNode
 
 logger = logging.getLogger(__name__)
 
@@ -37,7 +38,7 @@ def _drawn_seed() -> int:
     return seed
 
 
-def base_seed(cfg) -> int:
+def base_seed(cfg: CfgNode) -> int:
     """`cfg.SEED`, or, if that is negative, a seed drawn from the operating system once per process."""
     return cfg.SEED if cfg.SEED >= 0 else _drawn_seed()
 
@@ -67,5 +68,5 @@ def seeded(seed: int, cuda: bool = False) -> Iterator[None]:
         random.setstate(state[0])
         np.random.set_state(state[1])  # noqa: NPY002
         torch.set_rng_state(state[2])
-        if cuda:
+        if cuda_state is not None:
             torch.cuda.set_rng_state_all(cuda_state)

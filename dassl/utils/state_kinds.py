@@ -6,9 +6,11 @@ from collections.abc import Mapping
 from numbers import Number
 
 from torch import Tensor
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler
 
 
-def misfit(part, saved: object) -> str:
+def misfit(part: Optimizer | LRScheduler, saved: object) -> str:
     """What in `saved` is of another kind than in the state of `part` (an optimizer or a schedule); "" for nothing."""
     if not isinstance(saved, Mapping):
         return f"it is of type {type(saved).__name__}, not a dict"
@@ -35,7 +37,7 @@ def _is_number(value: object) -> bool:
     return one or (isinstance(value, Number) and not isinstance(value, bool))
 
 
-def _moments(part, states: object) -> str:
+def _moments(part: Optimizer | LRScheduler, states: object) -> str:
     """An optimizer's running averages: tensors of the shape of what they are of, numbers, or nothing."""
     if not isinstance(states, Mapping) or not hasattr(part, "param_groups"):
         return ""

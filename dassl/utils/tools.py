@@ -39,7 +39,7 @@ def check_isfile(fpath: str) -> bool:
     return found
 
 
-def tolist_if_not(x) -> list:
+def tolist_if_not(x: object) -> list:
     """`x` if it is a list, else `[x]` (a tuple is wrapped too)."""
     return x if isinstance(x, list) else [x]
 

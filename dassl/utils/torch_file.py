@@ -9,8 +9,9 @@ import json
 import os
 import warnings
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -72,7 +73,7 @@ def read_torch_file(path: str | Path, device: str | None = "cpu", scripts: bool 
         raise InputError(f"{path} {_what_it_is(path)}") from error
 
 
-def _quietly(function, *args: object, **options: object) -> object:
+def _quietly(function: Callable[..., Any], *args: object, **options: object) -> Any:
     """Old formats are read without remarks on their age."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")

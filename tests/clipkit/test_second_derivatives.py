@@ -65,7 +65,7 @@ def test_it_is_the_derivative_of_the_gradient(towers, kind, monkeypatch):
     torch.testing.assert_close(hv, hessian_vector(scalar, p, v)[1])
 
 
-def plain(q, k, v, attn_mask=None, dropout_p=0.0, is_causal=False):
+def plain(q, k, v, attn_mask=None, dropout_p=0.0, is_causal=False, scale=None, enable_gqa=False):
     """From the equation."""
     scores = q @ k.transpose(-2, -1) / q.shape[-1] ** 0.5
     if is_causal:

@@ -164,9 +164,14 @@ class DatasetBase:
             os.makedirs(os.path.dirname(dst))
         download_url(url, dst, from_gdrive=from_gdrive)
         logger.info("Extracting %s", dst)
-        shutil.unpack_archive(dst, os.path.dirname(dst), **({} if dst.endswith(".zip") else {"filter": "data"}))
+        if dst.endswith(".zip"):
+            shutil.unpack_archive(dst, os.path.dirname(dst))
+        else:
+            shutil.unpack_archive(dst, os.path.dirname(dst), filter="data")
 
-    def generate_fewshot_dataset(self, *data_sources: list[Datum], num_shots: int = -1, repeat: bool = False):
+    def generate_fewshot_dataset(
+        self, *data_sources: list[Datum], num_shots: int = -1, repeat: bool = False
+    ) -> list[Datum] | list[list[Datum]] | tuple[list[Datum], ...]:
         """Draw `num_shots` items of each class with Python's global `random`, as upstream does.
 
         Classes come in the order of their first item. A class with too few items gives all of them in their order,

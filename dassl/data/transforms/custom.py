@@ -6,6 +6,7 @@ import random
 
 import numpy as np
 import torch
+from PIL.Image import Image
 from torch import Tensor
 from torchvision.transforms import InterpolationMode
 from torchvision.transforms import functional as F
@@ -14,13 +15,13 @@ from torchvision.transforms import functional as F
 class Random2DTranslation:
     """With probability `p` enlarge by an eighth and crop at random, else resize. `height`, `width` in pixels."""
 
-    def __init__(self, height: int, width: int, p: float = 0.5, interpolation=InterpolationMode.BILINEAR) -> None:
+    def __init__(self, height: int, width: int, p: float = 0.5, interpolation: InterpolationMode = InterpolationMode.BILINEAR) -> None:
         self.height = height
         self.width = width
         self.p = p
         self.interpolation = interpolation
 
-    def __call__(self, img):
+    def __call__(self, img: Image) -> Image:
         size = [self.height, self.width]
         if random.uniform(0, 1) > self.p:
             return F.resize(img, size, self.interpolation)

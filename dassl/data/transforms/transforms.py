@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
+from functools import partial
 
 from torchvision.transforms import (
     AutoAugment,
@@ -23,6 +24,7 @@ from torchvision.transforms import (
     Resize,
     ToTensor,
 )
+from yacs.config import CfgNode
 
 from dassl.utils.errors import CheckError, InputError, UnsupportedError
 
@@ -67,7 +69,7 @@ INTERPOLATION_MODES = {
 }
 
 
-def build_transform(cfg, is_train: bool = True, choices: Sequence[str] | None = None) -> Compose | None:
+def build_transform(cfg: CfgNode, is_train: bool = True, choices: Sequence[str] | None = None) -> Compose | None:
     """Transforms from a PIL image to a tensor [3, H, W]; `choices` overrides cfg.INPUT.TRANSFORMS.
 
     None with INPUT.NO_TRANSFORM. Raises CheckError (an AssertionError) for an unknown name, UnsupportedError (a
@@ -95,7 +97,7 @@ def build_transform(cfg, is_train: bool = True, choices: Sequence[str] | None = 
 Step = tuple[str, Callable]  # what the log says, and the transform
 
 
-def _train_steps(cfg, choices: Sequence[str]) -> list[Step]:
+def _train_steps(cfg: CfgNode, choices: Sequence[str]) -> list[Step]:
     height, width = size = tuple(cfg.SIZE)
     interpolation = INTERPOLATION_MODES[cfg.INTERPOLATION]
     steps: list[Step] = []
@@ -119,8 +121,7 @@ def _train_steps(cfg, choices: Sequence[str]) -> list[Step]:
     )
     add("random_flip", "random flip", RandomHorizontalFlip)
     for policy in ("imagenet", "cifar10", "svhn"):
-        policy_value = AutoAugmentPolicy(policy)
-        add(f"{policy}_policy", f"{policy} policy", lambda value=policy_value: AutoAugment(value))
+        add(f"{policy}_policy", f"{policy} policy", partial(AutoAugment, AutoAugmentPolicy(policy)))
     n, m = cfg.RANDAUGMENT_N, cfg.RANDAUGMENT_M
     add("randaugment", f"randaugment (n={n}, m={m})", lambda: RandAugment(n, m))
     jitter = [cfg.COLORJITTER_B, cfg.COLORJITTER_C, cfg.COLORJITTER_S, cfg.COLORJITTER_H]
@@ -147,7 +148,7 @@ def _train_steps(cfg, choices: Sequence[str]) -> list[Step]:
     return steps
 
 
-def _test_steps(cfg, choices: Sequence[str]) -> list[Step]:
+def _test_steps(cfg: CfgNode, choices: Sequence[str]) -> list[Step]:
     height, width = size = tuple(cfg.SIZE)
     edge = max(size)
     resize = Resize(edge, interpolation=INTERPOLATION_MODES[cfg.INTERPOLATION])
@@ -168,6 +169,6 @@ def _to_tensor() -> Step:
     return "to torch tensor of range [0, 1]", ToTensor()
 
 
-def _normalize(cfg) -> tuple[str, Callable[[], Callable]]:
+def _normalize(cfg: CfgNode) -> tuple[str, Callable[[], Callable]]:
     mean, std = cfg.PIXEL_MEAN, cfg.PIXEL_STD
     return f"normalization (mean={mean}, std={std})", lambda: Normalize(mean=mean, std=std)

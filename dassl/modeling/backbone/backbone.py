@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from torch import nn
+from torch import Tensor, nn
 
 
 class Backbone(nn.Module):
@@ -10,7 +10,7 @@ class Backbone(nn.Module):
 
     _out_features: int | None = None
 
-    def forward(self, x):
+    def forward(self, x: Tensor) -> Tensor:
         raise NotImplementedError
 
     @property

@@ -17,15 +17,15 @@ def _resnet(name: str, pretrained: bool) -> nn.Module:
 
 
 @BACKBONE_REGISTRY.register()
-def resnet18(pretrained: bool = True, **kwargs) -> nn.Module:
+def resnet18(pretrained: bool = True, **kwargs: object) -> nn.Module:
     return _resnet("resnet18", pretrained)
 
 
 @BACKBONE_REGISTRY.register()
-def resnet50(pretrained: bool = True, **kwargs) -> nn.Module:
+def resnet50(pretrained: bool = True, **kwargs: object) -> nn.Module:
     return _resnet("resnet50", pretrained)
 
 
 @BACKBONE_REGISTRY.register()
-def resnet101(pretrained: bool = True, **kwargs) -> nn.Module:
+def resnet101(pretrained: bool = True, **kwargs: object) -> nn.Module:
     return _resnet("resnet101", pretrained)

@@ -12,7 +12,7 @@ logger = logging.getLogger(__name__)
 NETWORK_REGISTRY = Registry("NETWORK")
 
 
-def build_network(name: str, verbose: bool = True, **kwargs) -> nn.Module:
+def build_network(name: str, verbose: bool = True, **kwargs: object) -> nn.Module:
     """The registered network of that name, made with `kwargs`."""
     check_availability(name, NETWORK_REGISTRY.registered_names(), "network")
     if verbose:

@@ -1,0 +1,62 @@
+"""What a function needs of the objects that it is given, as types. Upstream's trainers have these attributes, too.
+
+Nothing is checked when the program runs: `mypy` reads this (`bash scripts/test.sh`).
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor, nn
+    from torch.utils.data import DataLoader
+    from yacs.config import CfgNode
+
+T_co = TypeVar("T_co", covariant=True)
+
+
+class SizedIterable(Protocol[T_co]):
+    """What can be gone through and knows its length: a list, a loader, a sampler."""
+
+    def __len__(self) -> int: ...
+    def __iter__(self) -> Iterator[T_co]: ...
+
+
+class FeatureModule(Protocol):
+    """A module whose output is a feature [B, out_features]."""
+
+    out_features: int
+
+    def __call__(self, x: Tensor) -> Tensor: ...
+
+
+class HasModels(Protocol):
+    """A trainer's registered models by name, and the optimizer (or None) of each."""
+
+    _models: OrderedDict[str, nn.Module]
+    _optims: OrderedDict[str, Any]
+
+
+class Trainer(HasModels, Protocol):
+    """A trainer with its config, data and loaders, as `SimpleTrainer` makes it. Epochs count from 0."""
+
+    cfg: CfgNode
+    device: torch.device
+    dm: Any  # a DataManager, or what a method put in its place
+    train_loader_x: DataLoader
+    val_loader: DataLoader | None
+    test_loader: DataLoader
+    lab2cname: dict[int, str]
+    epoch: int
+    max_epoch: int
+    output_dir: str
+    _rolling_file: str
+
+    def get_model_names(self, names: str | list[str] | None = None) -> list[str]: ...
+    def save_model(
+        self, epoch: int, directory: str, is_best: bool = False, val_result: float | None = None, model_name: str = ""
+    ) -> None: ...
+    def save_to_stop(self) -> None: ...
