@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+import dassl.utils
+
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGES = ("dassl", "clipkit")
 
@@ -44,6 +46,12 @@ def test_public_functions_have_types(package):
         if names := list(untyped(file.read_text(encoding="utf-8"))):
             found[str(file.relative_to(ROOT))] = names
     assert not found
+
+
+def test_the_stub_of_the_lazy_package_names_what_it_gives():
+    stub = ast.parse((ROOT / "dassl/utils/__init__.pyi").read_text())
+    told = {alias.asname: f"dassl.utils.{node.module}" for node in stub.body[1:] for alias in node.names}
+    assert told == dassl.utils._HOME
 
 
 def test_what_is_untyped_is_found():

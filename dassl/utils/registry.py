@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from difflib import SequenceMatcher
+from typing import Any
 
 from .errors import NotAvailableError
 
@@ -32,7 +33,8 @@ class Registry:
         self._members[name] = obj
         return obj
 
-    def get(self, name: str) -> Callable:
+    def get(self, name: str) -> Any:
+        """The class or function of that name; KeyError if there is none."""
         if name not in self._members:
             raise KeyError(f"nothing called {name} is in the {self._name} registry: {', '.join(self._members)}")
         return self._members[name]
