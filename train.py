@@ -15,6 +15,7 @@ from collections.abc import Mapping
 import torch
 from yacs.config import CfgNode
 
+import clipkit
 import datasets  # noqa: F401  registers the datasets
 import trainers  # noqa: F401  registers the methods
 from dassl.config import get_cfg_default
@@ -76,6 +77,7 @@ def build_parser() -> argparse.ArgumentParser:
         help="a train.py whose extend_cfg adds the plugin's config keys, or a YAML with them",
     )  # fmt: skip
     parser.add_argument("--list", action="store_true", help="all trainers and datasets, and where they come from")
+    parser.add_argument("--version", action="version", version=f"RobustPrompt {clipkit.__version__}")
     parser.add_argument("opts", nargs=argparse.REMAINDER, help="config pairs: KEY VALUE KEY VALUE ...")
     return parser
 

@@ -22,6 +22,8 @@ from .text_encoder import TextEncoder
 from .tokens import tokenize
 from .visual_weights import load_backbone, load_visual_weights
 
+__version__ = "0.1.0"  # of RobustPrompt
+
 __all__ = [
     "ContextPrompts",
     "DeepPrompts",

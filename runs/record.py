@@ -17,6 +17,7 @@ from pathlib import Path
 import torch
 from yacs.config import CfgNode
 
+import clipkit
 from dassl.data.datasets import DATASET_REGISTRY
 from dassl.data.facts import list_facts
 from dassl.engine import TRAINER_REGISTRY
@@ -113,8 +114,8 @@ def environment() -> str:
 
 @functools.cache
 def versions() -> dict[str, str]:
-    """Versions of the packages that numbers depend on."""
-    found = {}
+    """Versions of this project and of the packages that numbers depend on."""
+    found = {"robustprompt": clipkit.__version__}
     for name in PACKAGES:
         try:
             found[name] = metadata.version(name)

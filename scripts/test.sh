@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
 # Installs what is needed (once), checks style and types, runs the tests. Further arguments go to pytest.
+# With CI=true the lines that the tests run are counted, and their share is printed.
 set -eu
 cd "$(dirname "$0")/.."
 case ${TEST_WORKERS:-2} in
@@ -11,4 +12,12 @@ bash scripts/setup.sh
 "$PYTHON" -m ruff format --check .
 "$PYTHON" -m mypy
 export OMP_NUM_THREADS=${OMP_NUM_THREADS:-1} # two workers, one thread each
-exec "$PYTHON" -m pytest -n "${TEST_WORKERS:-2}" --dist loadfile "$@"
+set -- -n "${TEST_WORKERS:-2}" --dist loadfile "$@"
+if [ "${CI:-}" != true ]; then exec "$PYTHON" -m pytest "$@"; fi
+counted=$(mktemp -d)
+trap 'rm -rf "$counted"' EXIT
+export COVERAGE_FILE=$counted/coverage
+code=0
+"$PYTHON" -m pytest --cov --cov-report= "$@" || code=$?
+echo "coverage: $("$PYTHON" -m coverage report --format=total) % of the lines outside tests"
+exit $code

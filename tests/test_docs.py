@@ -18,6 +18,6 @@ def test_the_example_method_runs(tiny, tmp_path):
 
 
 def test_files_that_the_documents_name_exist():
-    for document in (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))):
+    for document in sorted([*ROOT.glob("*.md"), ROOT / "LICENSES" / "README.md", *(ROOT / "docs").glob("*.md")]):
         for name in re.findall(r"`((?:[\w.]+/)+[\w.]+\.(?:py|md|sh|yaml|json|txt))`", document.read_text()):
             assert (ROOT / name).exists(), f"{document.name} names {name}"

@@ -8,6 +8,8 @@ import sys
 import zipfile
 from pathlib import Path
 
+import clipkit
+
 ROOT = Path(__file__).resolve().parent.parent
 
 
@@ -24,7 +26,7 @@ def test_the_wheel_holds_two_packages(tmp_path):
         str(tmp_path),
     ]
     copy = tmp_path / "source"  # building writes beside the sources
-    parts = ["dassl", "clipkit", "datasets", "trainers", "pyproject.toml", "README.md"]
+    parts = ["dassl", "clipkit", "datasets", "trainers", "pyproject.toml", "README.md", "LICENSE", "LICENSES"]
     listing = subprocess.run(["git", "ls-files", *parts], cwd=ROOT, capture_output=True, text=True, check=True)
     files = listing.stdout.split()
     for name in files:
@@ -37,6 +39,8 @@ def test_the_wheel_holds_two_packages(tmp_path):
     assert {"clipkit/embedded/clip.safetensors", "clipkit/py.typed", "clipkit/openai_clip.pyi", "dassl/py.typed"} <= {
         *names
     }
+    home = f"robustprompt-{clipkit.__version__}.dist-info/licenses"
+    assert {f"{home}/LICENSE", f"{home}/LICENSES/OpenAI-CLIP.txt"} <= set(names)
 
 
 def test_every_requirement_is_pinned():

@@ -102,6 +102,7 @@ def test_the_record_says_what_it_was_computed_on(folders):
     for mode in "TWA":
         found = record(folders / mode)
         assert all(found[key] == own[key] for key in ("device", "precision", "backbone")) and own["backbone"]["sha256"]
+        assert found["versions"].items() <= own["versions"].items() and "robustprompt" in found["versions"]
 
 
 def test_every_check_is_listed(folders):

@@ -9,6 +9,8 @@ import pytest
 import torch
 from helpers import METHODS
 
+import clipkit
+
 
 def results(folder: Path) -> dict:
     return json.loads((folder / "results.json").read_text())
@@ -42,6 +44,7 @@ def test_a_run_writes_log_record_config_and_checkpoint(finished):
     assert record["results"]["total"] == 12 and set(record["results"]["per_class"]) == {"0", "1", "2"}
     assert f"* accuracy: {record['results']['accuracy']:.1f}%" in log
     assert record["config"]["OPTIM"]["MAX_EPOCH"] == 3 and record["versions"]["torch"] == torch.__version__
+    assert record["versions"]["robustprompt"] == clipkit.__version__
     assert record["wall_seconds"] > 0 and record["peak_memory_bytes"] > 10**6
     assert (folder / "config.yaml").is_file() and not list(folder.glob("*.tmp"))
 
