@@ -1,4 +1,4 @@
-"""What a function needs of the objects that it is given, as types. Upstream's trainers have these attributes, too.
+"""What a function needs of the objects that it is given, as types: a trainer of one's own need not derive from ours.
 
 Nothing is checked when the program runs: `mypy` reads this (`bash scripts/test.sh`).
 """
@@ -41,18 +41,25 @@ class HasModels(Protocol):
 
 
 class Trainer(HasModels, Protocol):
-    """A trainer with its config, data and loaders, as `SimpleTrainer` makes it. Epochs count from 0."""
+    """A trainer with its config, data and loaders, as `SimpleTrainer` makes it. Epochs count from 0.
+
+    What upstream's trainers lack (`run_identity`, `data_met`, `lists_met`, `save_to_stop`) is asked for by `hasattr`
+    where those may come.
+    """
 
     cfg: CfgNode
     device: torch.device
     dm: Any  # a DataManager, or what a method put in its place
+    evaluator: Any
     train_loader_x: DataLoader
     val_loader: DataLoader | None
     test_loader: DataLoader
     lab2cname: dict[int, str]
+    start_epoch: int
     epoch: int
     max_epoch: int
     output_dir: str
+    lists_met: dict[str, list[str]]
     _rolling_file: str
 
     def get_model_names(self, names: str | list[str] | None = None) -> list[str]: ...
@@ -60,3 +67,9 @@ class Trainer(HasModels, Protocol):
         self, epoch: int, directory: str, is_best: bool = False, val_result: float | None = None, model_name: str = ""
     ) -> None: ...
     def save_to_stop(self) -> None: ...
+    def set_model_mode(self, mode: str = "train", names: str | list[str] | None = None) -> None: ...
+    def parse_batch_test(self, batch: Any) -> Any: ...
+    def model_inference(self, input: Tensor) -> Tensor: ...
+    def write_scalar(self, tag: str, value: float, global_step: int | None = None) -> None: ...
+    def run_identity(self) -> dict: ...
+    def data_met(self) -> dict: ...
