@@ -112,9 +112,9 @@ def parse_folder(directory: Path, args: argparse.Namespace, damaged: list[str]) 
 
 def difference(folders: list[Path]) -> str:
     """In what the runs differ beside the seed, in words; "" for nothing."""
-    from bench.accounts import account  # imported here: --help does without
-    from bench.apart import mixed
-    from bench.files import DAMAGE, open_record
+    from bench.reading.accounts import account  # imported here: --help does without
+    from bench.reading.apart import mixed
+    from bench.reading.files import DAMAGE, open_record
 
     accounts = []
     for file in (folder / "results.json" for folder in folders):

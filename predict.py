@@ -17,8 +17,8 @@ from clipkit import InputError as BackboneInputError
 from clipkit.files import check_writable
 from dassl.utils import InputError, atomic_path, input_error_sentence
 from dassl.utils.console import tolerant_console
+from interop.plugins.loading import load_plugins
 from language import read_classlist
-from plugins.loading import load_plugins
 from runs.image_files import find_images
 from runs.predictions import FORMATS, Prediction, render
 from runs.predictor import load_predictor

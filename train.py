@@ -26,12 +26,12 @@ from dassl.utils import attach_logger, set_random_seed, setup_logger
 from dassl.utils.console import tolerant_console
 from datasets.adversarial import add_adversarial_defaults, leave_out_unused
 from datasets.noisy import add_noise_defaults, take_aliases
-from plugins.checkout_settings import take_over
-from plugins.config_keys import add_plugin_keys
-from plugins.failures import told_kindly, unknown_key_hint
-from plugins.hosting import check_stand_in, files_of, hosted, watch
-from plugins.listing import listing
-from plugins.loading import load_plugins, require, take_names
+from interop.plugins.checkout_settings import take_over
+from interop.plugins.config_keys import add_plugin_keys
+from interop.plugins.failures import told_kindly, unknown_key_hint
+from interop.plugins.hosting import check_stand_in, files_of, hosted, watch
+from interop.plugins.listing import listing
+from interop.plugins.loading import load_plugins, require, take_names
 from runs.config import merge_file, merge_pairs
 from runs.config_domains import domains_of
 from runs.ends import TOLD, error_sentence
@@ -43,10 +43,10 @@ from runs.record import environment, write_record
 from runs.same_data import finished_already
 from runs.shown_config import shown_arguments, shown_config
 from runs.tested_model import check_loaded, check_model_given
-from trainers.architecture import contradictions, saved_architecture
-from trainers.backbone import leave_out_unused_tower
-from trainers.discovery import add_dataset_defaults, add_trainer_defaults, dataset_overrides
 from trainers.sar import take_spelling
+from trainers.shared.architecture import contradictions, saved_architecture
+from trainers.shared.backbone import leave_out_unused_tower
+from trainers.shared.discovery import add_dataset_defaults, add_trainer_defaults, dataset_overrides
 
 logger = logging.getLogger("train")
 LOGGERS = ("train", "trainers", "datasets", "clipkit", "language", "plugins", "runs", "attacks")

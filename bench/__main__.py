@@ -14,7 +14,7 @@ import sys
 from dassl.utils import InputError
 from dassl.utils.console import tolerant_console
 
-# Each is a module bench/NAME_command.py with add_parser(subparsers); only the one that is asked for is imported.
+# Each is a module bench/commands/NAME.py with add_parser(subparsers); only the one that is asked for is imported.
 COMMANDS = {
     "plan": "what a suite asks for, what is done, how long the rest takes",
     "run": "run what is not done, here or as Slurm jobs",
@@ -36,7 +36,7 @@ def build_parser(command: str) -> tuple[argparse.ArgumentParser, argparse.Argume
     subparsers = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
     for name, line in COMMANDS.items():
         if name == command:
-            importlib.import_module(f".{name}_command", __package__).add_parser(subparsers)
+            importlib.import_module(f".commands.{name}", __package__).add_parser(subparsers)
         else:
             subparsers.add_parser(name, help=line)
     return parser, subparsers.choices[command] if command in COMMANDS else None

@@ -1,8 +1,14 @@
-"""Datasets, one a file. Importing this package imports every module in it, so a new file registers itself."""
+"""Datasets, one a file. Importing this package imports every module of its top floor: a new file registers itself."""
 
 from importlib import import_module
 from pkgutil import iter_modules
 
+from dassl.utils.moved import keep_old_paths
+
+from .reading.moved import MOVED
+
+keep_old_paths(__name__, MOVED)
+
 for _module in iter_modules(__path__):
-    if _module.name != "__main__":  # that one runs the command line
+    if not _module.ispkg and _module.name != "__main__":  # that one runs the command line
         import_module(f"{__name__}.{_module.name}")

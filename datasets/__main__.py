@@ -9,8 +9,10 @@ from clipkit import InputError as BackboneInputError
 from dassl.utils import InputError, attach_logger, input_error_sentence
 from dassl.utils.console import tolerant_console
 
-from . import attack_command, doctor, items, noise_command
-from .console import complain
+from .commands import attack as attack_command
+from .commands import doctor, items
+from .commands import noise as noise_command
+from .commands.console import complain
 from .prepare import command as prepare
 
 

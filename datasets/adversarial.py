@@ -23,11 +23,11 @@ from dassl.data.datasets import Datum
 from dassl.data.datasets.build import WRAPPERS
 from dassl.utils import InputError
 
-from .adversarial_make import adversarial_root, backbone_file, make_set
-from .adversarial_manifest import check_fits
-from .adversarial_pictures import base_pictures, picture_transform, split_transform, to_image
-from .adversarial_store import MANIFEST, AdversarialSet, picture_hash
-from .paths import image_folder
+from .attacked.make import adversarial_root, backbone_file, make_set
+from .attacked.manifest import check_fits
+from .attacked.pictures import base_pictures, picture_transform, split_transform, to_image
+from .attacked.store import MANIFEST, AdversarialSet, picture_hash
+from .reading.paths import image_folder
 
 logger = logging.getLogger(__name__)
 

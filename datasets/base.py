@@ -12,10 +12,10 @@ from dassl.data.datasets import DatasetBase, Datum
 from dassl.data.datasets.build import WRAPPERS
 from dassl.utils import InputError, MissingFileError, seeded
 
-from .fewshot import fewshot
-from .listing import check_text, shown
-from .lists import check_items, warn_of_same_names
-from .splits import (
+from .reading.fewshot import fewshot
+from .reading.listing import check_text, shown
+from .reading.lists import check_items, warn_of_same_names
+from .reading.splits import (
     make_items,
     read_and_split_data,
     read_split,

@@ -2,8 +2,8 @@
 
 from dassl.data.datasets import DATASET_REGISTRY
 
-from . import splits
 from .base import SplitDataset
+from .reading import splits
 
 
 @DATASET_REGISTRY.register()

@@ -5,8 +5,8 @@ import os
 from dassl.data.datasets import DATASET_REGISTRY, Datum
 
 from .base import SplitDataset
-from .listing import line_numbers, look_up, read_lines
-from .splits import make_items
+from .reading.listing import line_numbers, look_up, read_lines
+from .reading.splits import make_items
 
 ARCHIVE = "the folder data of fgvc-aircraft-2013b.tar.gz, www.robots.ox.ac.uk/~vgg/data/fgvc-aircraft"
 

@@ -11,8 +11,8 @@ from dassl.data.datasets import DATASET_REGISTRY, Datum
 from dassl.utils import InputError, MissingFileError, seeded
 
 from .base import GENERATION_SEED, SplitDataset
-from .listing import check_text, class_folders, one_name_each, read_lines, shown
-from .splits import known_item, read_split, relative_paths, save_split, split_groups
+from .reading.listing import check_text, class_folders, one_name_each, read_lines, shown
+from .reading.splits import known_item, read_split, relative_paths, save_split, split_groups
 
 logger = logging.getLogger(__name__)
 

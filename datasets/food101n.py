@@ -11,8 +11,8 @@ from dassl.utils import InputError
 
 from .base import SplitDataset
 from .food101 import Food101
-from .listing import look_up, read_lines
-from .splits import make_items
+from .reading.listing import look_up, read_lines
+from .reading.splits import make_items
 
 logger = logging.getLogger(__name__)
 SITE = "Food-101N_release.zip of kuanghuei.github.io/Food-101N"
@@ -36,7 +36,7 @@ class Food101N(SplitDataset):
         "../food-101": "Food-101, the test set (python -m datasets prepare Food101)",
     }
     sizes = (101, 310009, 0, 30300)
-    real_noise = True  # see datasets/real_noise.py
+    real_noise = True  # see datasets/noise/real_noise.py
     config_defaults = {"DATASET.FOOD101N.TEST": "coop"}
     config_domains = {"DATASET.FOOD101N.TEST": choice("coop", "official")}
 

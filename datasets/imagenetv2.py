@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from dassl.data.datasets import DATASET_REGISTRY, Datum
 from dassl.utils import InputError
 
-from .listing import class_folders, list_images
-from .lists import whole_number
-from .splits import make_items
+from .reading.listing import class_folders, list_images
+from .reading.lists import whole_number
+from .reading.splits import make_items
 from .synsets import CLASSNAMES, SynsetTestSet
 
 

@@ -20,11 +20,11 @@ from dassl.data.datasets import Datum
 from dassl.data.datasets.build import WRAPPERS
 from dassl.utils import InputError, base_seed
 
-from .noise_config import CONFIG_DEFAULTS, CONFIG_DOMAINS, SWAPS, TYPES, N, add_noise_defaults, take_aliases
-from .noise_features import class_similarity, image_features
-from .noise_manifest import REAL, Manifest, NoisyItem, check_fits, read_manifest
-from .noise_models import LABEL_MODELS, noise_generator, repeating_swap_plan, swap_plan
-from .real_noise import has_real_noise, mark_items, real_manifest
+from .noise.config import CONFIG_DEFAULTS, CONFIG_DOMAINS, SWAPS, TYPES, N, add_noise_defaults, take_aliases
+from .noise.features import class_similarity, image_features
+from .noise.manifest import REAL, Manifest, NoisyItem, check_fits, read_manifest
+from .noise.models import LABEL_MODELS, noise_generator, repeating_swap_plan, swap_plan
+from .noise.real_noise import has_real_noise, mark_items, real_manifest
 
 __all__ = ["SWAPS", "TYPES", "add_noise", "add_noise_defaults", "make_manifest", "take_aliases"]
 logger = logging.getLogger(__name__)

@@ -5,10 +5,10 @@ from collections import defaultdict
 from dassl.data.datasets import DATASET_REGISTRY, Datum
 
 from .base import SplitDataset
-from .listing import look_up
-from .lists import read_json_object
-from .mat import mat_number, read_mat
-from .splits import make_items, split_groups
+from .reading.listing import look_up
+from .reading.lists import read_json_object
+from .reading.mat import mat_number, read_mat
+from .reading.splits import make_items, split_groups
 
 SITE = "www.robots.ox.ac.uk/~vgg/data/flowers/102"
 

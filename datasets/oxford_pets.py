@@ -5,10 +5,10 @@ import os
 from dassl.data.datasets import DATASET_REGISTRY, Datum
 from dassl.utils import InputError
 
-from . import splits
 from .base import SplitDataset
-from .listing import read_lines
-from .lists import whole_number
+from .reading import splits
+from .reading.listing import read_lines
+from .reading.lists import whole_number
 
 ANNOTATIONS = "annotations.tar.gz of www.robots.ox.ac.uk/~vgg/data/pets"
 

@@ -3,9 +3,9 @@
 from dassl.data.datasets import DATASET_REGISTRY, Datum
 
 from .base import SplitDataset
-from .listing import look_up
-from .mat import mat_number, read_mat
-from .splits import make_items, split_trainval
+from .reading.listing import look_up
+from .reading.mat import mat_number, read_mat
+from .reading.splits import make_items, split_trainval
 
 SITE = "ai.stanford.edu/~jkrause/cars, which no longer serves it: use a copy of it, e.g. on Kaggle"
 

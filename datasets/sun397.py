@@ -3,8 +3,8 @@
 from dassl.data.datasets import DATASET_REGISTRY, Datum
 
 from .base import SplitDataset
-from .listing import line_numbers, look_up, read_lines
-from .splits import make_items, split_trainval
+from .reading.listing import line_numbers, look_up, read_lines
+from .reading.splits import make_items, split_trainval
 
 PARTITIONS = "Partitions.zip of vision.princeton.edu/projects/2010/SUN"
 

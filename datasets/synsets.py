@@ -10,8 +10,8 @@ from dassl.data.datasets import Datum
 from dassl.utils import InputError, listdir_nohidden
 
 from .base import SplitDataset
-from .listing import class_folders, list_images, one_name_each, read_lines
-from .splits import known_item
+from .reading.listing import class_folders, list_images, one_name_each, read_lines
+from .reading.splits import known_item
 
 CLASSNAMES = "classnames.txt linked in CoOp's DATASETS.md"
 

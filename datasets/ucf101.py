@@ -6,9 +6,9 @@ from dassl.data.datasets import DATASET_REGISTRY, Datum
 from dassl.utils import InputError
 
 from .base import SplitDataset
-from .listing import look_up, one_name_each, read_lines
-from .lists import whole_number
-from .splits import make_items, split_trainval
+from .reading.listing import look_up, one_name_each, read_lines
+from .reading.lists import whole_number
+from .reading.splits import make_items, split_trainval
 
 LISTS = "UCF101TrainTestSplits-RecognitionTask.zip of www.crcv.ucf.edu/data/UCF101.php"
 

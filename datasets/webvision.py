@@ -10,9 +10,9 @@ from dassl.utils import InputError
 
 from .base import SplitDataset
 from .imagenet import ImageNet
-from .listing import read_lines
-from .lists import whole_number
-from .splits import make_items
+from .reading.listing import read_lines
+from .reading.lists import whole_number
+from .reading.splits import make_items
 from .synsets import read_classnames, synset_items
 
 CLASSES = 50
@@ -35,7 +35,7 @@ class WebVisionMini(SplitDataset):
         "../imagenet/classnames.txt": ImageNet.needs["classnames.txt"],
     }
     sizes = (CLASSES, 65944, 0, 2500)
-    real_noise = True  # see datasets/real_noise.py
+    real_noise = True  # see datasets/noise/real_noise.py
     config_defaults = {"DATASET.WEBVISION.TEST": "webvision_val"}
     config_domains = {"DATASET.WEBVISION.TEST": choice(*TESTS)}
 

@@ -14,10 +14,10 @@ import torch
 from torch import Tensor
 
 from attacks import AttackSettings, PixelModel, attack_pictures, evaluation
-from attacks.adaptive import Eot, Way, attack_way, objective, ways
 from attacks.evaluation import Logits
 from dassl.utils.progress import progress
-from trainers.test_time import TestTimeTrainer
+from robustness.adaptive import Eot, Way, attack_way, objective, ways
+from trainers.tta.trainer import TestTimeTrainer
 
 
 class Batch(NamedTuple):

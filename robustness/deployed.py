@@ -14,10 +14,10 @@ from dassl.data.data_manager import build_data_loader
 from dassl.data.transforms import build_transform
 from dassl.data.workers import usable_workers
 from dassl.utils import base_seed, derive_seed, seeded
-from datasets.adversarial_pictures import to_image
-from datasets.paths import relative_paths
-from trainers.test_time import TestTimeTrainer
-from trainers.views import groups, view_loader
+from datasets.attacked.pictures import to_image
+from datasets.reading.paths import relative_paths
+from trainers.tta.trainer import TestTimeTrainer
+from trainers.tta.views import groups, view_loader
 
 
 class Deployed:

@@ -22,7 +22,7 @@ from runs.record import git_revision, versions
 from runs.robust_protocol import MODES
 from runs.settings import settings_hash
 from runs.tested_model import weights_hash
-from trainers.test_time_outputs import calibration_error
+from trainers.tta.outputs import calibration_error
 
 from .checks import Check, label
 from .evaluate import Answers, Attacked, share

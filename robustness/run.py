@@ -13,14 +13,14 @@ from yacs.config import CfgNode
 
 import train
 from attacks import AttackSettings, PixelModel
-from attacks.adaptive import Eot, check_names
 from dassl.config.shown import data_name, of_run
 from dassl.engine import build_trainer
 from dassl.utils import InputError, attach_logger, derive_seed, set_random_seed, setup_logger
-from datasets.adversarial_manifest import stratified
-from datasets.adversarial_pictures import base_pictures, picture_transform
-from plugins.hosting import hosted, is_hosted, watch
-from plugins.loading import load_plugins, require
+from datasets.attacked.manifest import stratified
+from datasets.attacked.pictures import base_pictures, picture_transform
+from interop.plugins.hosting import hosted, is_hosted, watch
+from interop.plugins.loading import load_plugins, require
+from robustness.adaptive import Eot, check_names
 from runs.folder import RunFolder
 from runs.record import backbone, hardware
 from runs.robust_protocol import MODES, check_mode

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from dassl.utils import InputError
-from plugins.names import OURS, label_of, plain
-from plugins.places import PROJECT, config_of
+from interop.plugins.names import OURS, label_of, plain
+from interop.plugins.places import PROJECT, config_of
 
 from .config_names import CONFIG_FOLDER, UNTRAINED, config_name
 from .targets import dataset_config, name_in

@@ -8,8 +8,8 @@ from dassl.config.domains import FLAG, OPTIONAL, Domain, choice
 from dassl.data.datasets import DATASET_REGISTRY
 from dassl.engine import TRAINER_REGISTRY
 from dassl.utils import Registry
-from datasets.noise_config import CONFIG_DOMAINS as NOISE
-from plugins.origin import is_plugin
+from datasets.noise.config import CONFIG_DOMAINS as NOISE
+from interop.plugins.origin import is_plugin
 
 # Of the keys that `train.extend_cfg` adds.
 OWN = {

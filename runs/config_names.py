@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 
-from plugins.names import plain
+from interop.plugins.names import plain
 
 
 class Methods(tuple):

@@ -17,7 +17,7 @@ from yacs.config import CfgNode
 
 from clipkit import InputError as BackboneInputError
 from dassl.utils import DivergedError, InputError, atomic_path, read_json
-from plugins.failures import PluginFailed
+from interop.plugins.failures import PluginFailed
 
 from .settings import settings
 

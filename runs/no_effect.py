@@ -12,7 +12,7 @@ from dassl.data.datasets import DATASET_REGISTRY
 from dassl.engine import TRAINER_REGISTRY
 from dassl.modeling import HEAD_REGISTRY
 from dassl.utils import InputError
-from plugins.hosting import files_of, is_hosted, plugins_of
+from interop.plugins.hosting import files_of, is_hosted, plugins_of
 
 from .settings import foreign_keys, mode_of, value_at
 

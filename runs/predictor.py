@@ -25,8 +25,8 @@ from dassl.data.workers import usable_workers
 from dassl.engine import TRAINER_REGISTRY
 from dassl.utils import InputError, base_seed, derive_seed, read_image, seeded, to_rgb
 from dassl.utils.progress import progress
+from interop.plugins.hosting import hosted
 from language import clean, read_classlist
-from plugins.hosting import hosted
 
 from .class_list import ClassList
 from .trained_run import ClassNames, TrainedRun, read_run

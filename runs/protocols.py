@@ -24,7 +24,7 @@ from .arguments import Settings, arguments, last_epoch, test_mode, train_mode
 from .config_names import EMBEDDED, PUBLISHED, SAR_HOSTS, UNTRAINED, config_name, method_name
 from .settled import check_pairs
 from .targets import dataset_config, default_source, expand
-from .test_time_protocol import PROTOCOLS as TEST_TIME_PROTOCOLS
+from .tta_protocol import PROTOCOLS as TEST_TIME_PROTOCOLS
 from .words import check_config, check_method
 
 __all__ = ["EMBEDDED", "PROTOCOLS", "UNTRAINED", "Settings", "config_name", "last_epoch", "plan"]
@@ -66,7 +66,7 @@ def _check_names(protocol: str, trainer: str, settings: Settings) -> None:
     if settings.source:
         dataset_config(settings.source, settings.plugins)
     if protocol in noise.MADE and settings.pairs:
-        from datasets.noise_config import TYPES  # imported here: the package brings torch in
+        from datasets.noise.config import TYPES  # imported here: the package brings torch in
 
         if (kind := settings.pairs[0]) not in TYPES:
             raise InputError(f"TYPE of the noise is {kind!r}, but must be one of {', '.join(TYPES)}.")

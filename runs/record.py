@@ -22,7 +22,7 @@ from dassl.data.datasets import DATASET_REGISTRY
 from dassl.data.facts import list_facts
 from dassl.engine import TRAINER_REGISTRY
 from dassl.utils import write_json
-from plugins.origin import provenance
+from interop.plugins.origin import provenance
 
 from .same_data import data_record
 from .settings import settings, settings_hash

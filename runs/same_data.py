@@ -15,8 +15,8 @@ from dassl.data.datasets import DATASET_REGISTRY, build_dataset
 from dassl.data.facts import data_facts, difference, image_paths
 from dassl.engine import TRAINER_REGISTRY
 from dassl.utils import InputError, MissingFileError, read_json, set_random_seed
-from plugins.hosting import hosted, is_hosted
-from plugins.origin import provenance
+from interop.plugins.hosting import hosted, is_hosted
+from interop.plugins.origin import provenance
 
 from .folder import RunFolder
 from .tested_model import weights_hash

@@ -11,9 +11,9 @@ from yacs.config import CfgNode
 
 from dassl.data.datasets import DATASET_REGISTRY
 from dassl.engine import TRAINER_REGISTRY
-from plugins.config_keys import ADDED, plugin_keys
-from plugins.hosting import files_of
-from plugins.origin import is_plugin
+from interop.plugins.config_keys import ADDED, plugin_keys
+from interop.plugins.hosting import files_of
+from interop.plugins.origin import is_plugin
 
 from .config import all_keys
 from .silent_keys import LATER, NO_EFFECT

@@ -9,8 +9,8 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from dassl.utils import InputError
-from plugins.names import label_of, plain
-from plugins.places import config_of
+from interop.plugins.names import label_of, plain
+from interop.plugins.places import config_of
 
 from .config_names import EMBEDDED
 

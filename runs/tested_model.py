@@ -14,7 +14,7 @@ from dassl.engine.guards import learns
 from dassl.utils import InputError, load_checkpoint
 from dassl.utils.checkpoint import BEST_NAME
 from dassl.utils.finite import check_weights
-from plugins.hosting import is_hosted
+from interop.plugins.hosting import is_hosted
 
 logger = logging.getLogger("train")
 

@@ -18,10 +18,10 @@ from dassl.config.domains import check_config
 from dassl.engine import TRAINER_REGISTRY
 from dassl.utils import InputError, load_checkpoint
 from dassl.utils.torch_file import entry
+from interop.plugins.config_keys import leaves
+from interop.plugins.names import label_of
+from interop.plugins.origin import is_plugin
 from language import clean
-from plugins.config_keys import leaves
-from plugins.names import label_of
-from plugins.origin import is_plugin
 
 from .config import merge_pairs
 

@@ -11,8 +11,8 @@ from contextlib import suppress
 from pathlib import Path
 
 from dassl.utils import InputError
-from plugins.entry_points import found as installed_plugins
-from plugins.places import PROJECT
+from interop.plugins.entry_points import found as installed_plugins
+from interop.plugins.places import PROJECT
 
 from .config_names import CONFIG_FOLDER, PUBLISHED
 

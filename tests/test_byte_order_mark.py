@@ -7,12 +7,12 @@ import json
 import pytest
 from yacs.config import CfgNode
 
-from bench.suite_load import load
+from bench.suites.load import load
 from clipkit.__main__ import _read_names
 from dassl.utils import read_json
+from interop.plugins.config_keys import add_plugin_keys
 from language import read_classlist
 from language.readers import read_harness
-from plugins.config_keys import add_plugin_keys
 from runs.config import merge_file
 
 CACHE = {"version": 1, "dataset": "x", "sources": {"main": {}}, "classes": {"a": {"main": ["a."]}}}

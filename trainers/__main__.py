@@ -13,7 +13,7 @@ from clipkit import InputError as BackboneInputError
 from dassl.engine import TRAINER_REGISTRY
 from dassl.utils import InputError, input_error_sentence
 from dassl.utils.console import tolerant_console
-from method_tools import export, new
+from interop.export import export, new
 
 
 def list_methods(args: argparse.Namespace) -> str:

@@ -14,11 +14,11 @@ from torch.nn import functional as F
 from clipkit import InputError, normalize
 from dassl.engine import TRAINER_REGISTRY
 
-from .anprompt_config import CONFIG_DEFAULTS, CONFIG_DOMAINS, SIM_W_CROSS_DATASET, SIM_W_OF_DATASET
-from .inserted_tokens import InsertedTokens
 from .losses import cosine_distance, kl_divergence, variance_weight
-from .situation import situation
-from .weak_noise import WeakNoiseText, noise_prompts
+from .parts.anprompt_config import CONFIG_DEFAULTS, CONFIG_DOMAINS, SIM_W_CROSS_DATASET, SIM_W_OF_DATASET
+from .parts.inserted_tokens import InsertedTokens
+from .parts.weak_noise import WeakNoiseText, noise_prompts
+from .shared.situation import situation
 
 
 class PromptLearner(nn.Module):

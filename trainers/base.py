@@ -22,15 +22,15 @@ from dassl.metrics import compute_accuracy
 from dassl.optim import build_lr_scheduler, build_optimizer
 from dassl.utils.finite import check_loss
 
-from .backbone import check_images, shared_clip
-from .checkpoints import load_file, load_learner, start_learner
-from .coinciding import warn_if_coinciding
-from .label_filter import filter_training_list
-from .memorisation import MemorisationCurves, start_curves
-from .other_accuracies import OtherAccuracies
-from .precision import autocast, choose_precision
-from .test_features import FeatureLoader, bank_key, encode_loader
-from .training_list import TrainingList
+from .label_noise.label_filter import filter_training_list
+from .label_noise.memorisation import MemorisationCurves, start_curves
+from .shared.backbone import check_images, shared_clip
+from .shared.checkpoints import load_file, load_learner, start_learner
+from .shared.coinciding import warn_if_coinciding
+from .shared.feature_loader import FeatureLoader, bank_key, encode_loader
+from .shared.other_accuracies import OtherAccuracies
+from .shared.precision import autocast, choose_precision
+from .shared.training_list import TrainingList
 
 logger = logging.getLogger(__name__)
 

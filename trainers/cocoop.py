@@ -14,7 +14,7 @@ from dassl.engine import TRAINER_REGISTRY
 
 from .base import PromptTrainer
 from .context import context_words, start_context
-from .domains import declare
+from .shared.domains import declare
 
 
 class PromptLearner(nn.Module):

@@ -11,10 +11,10 @@ from dassl.engine import TRAINER_REGISTRY
 
 from .base import PromptTrainer
 from .context import context_words, start_context
-from .domains import declare
-from .robust_losses import DEFAULTS as LOSS_DEFAULTS
-from .robust_losses import DOMAINS as LOSS_DOMAINS
-from .robust_losses import LOSSES, robust_loss
+from .label_noise.robust_losses import DEFAULTS as LOSS_DEFAULTS
+from .label_noise.robust_losses import DOMAINS as LOSS_DOMAINS
+from .label_noise.robust_losses import LOSSES, robust_loss
+from .shared.domains import declare
 
 
 class PromptLearner(nn.Module):

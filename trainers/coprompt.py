@@ -16,9 +16,9 @@ from language.features import CONFIG_DEFAULTS as LANGUAGE_DEFAULTS
 from language.features import CONFIG_DOMAINS as LANGUAGE_DOMAINS
 from language.features import SentenceFeatures
 
-from .domains import declare
 from .losses import cosine_distance
 from .maple import MaPLe, MultiModalPromptLearner, PromptLearner
+from .shared.domains import declare
 
 # N_CTX, PROMPT_DEPTH, W, epochs
 SETTINGS_OF_DATASET = {

@@ -8,8 +8,8 @@ from torch import Tensor
 from dassl.config.domains import number
 from dassl.engine import TRAINER_REGISTRY
 
-from .test_time_config import DEFAULTS, DOMAINS
 from .tpt import TPT
+from .tta.config import DEFAULTS, DOMAINS
 
 LAMBDA = "TRAINER.CTPT.LAMBDA"
 VARIANTS = ("ImageNetV2", "ImageNetA", "ImageNetR", "ImageNetSketch")

@@ -15,8 +15,8 @@ from dassl.engine import TRAINER_REGISTRY
 
 from .base import PromptTrainer
 from .context import context_words, start_context
-from .derangement import derangement
-from .domains import declare
+from .label_noise.derangement import derangement
+from .shared.domains import declare
 
 N = "TRAINER.DPSEP."
 OWN = {

@@ -17,12 +17,13 @@ from dassl.config.domains import NOT_NEGATIVE, POSITIVE, choice, whole
 from dassl.engine import TRAINER_REGISTRY
 from dassl.utils import base_seed
 
-from .clean_noisy import DecidingTrainer, Decision
 from .coop import CoOp
-from .domains import declare
-from .joapr_settings import published
-from .robust_losses import NAME
-from .two_gaussians import clean_threshold, fit_two_gaussians
+from .label_noise.deciding_trainer import DecidingTrainer
+from .label_noise.decisions import Decision
+from .label_noise.robust_losses import NAME
+from .label_noise.two_gaussians import clean_threshold, fit_two_gaussians
+from .parts.joapr_settings import published
+from .shared.domains import declare
 
 logger = logging.getLogger(__name__)
 N = "TRAINER.JOAPR."

@@ -12,10 +12,10 @@ from clipkit import normalize
 from dassl.config.domains import NOT_NEGATIVE, SHARE, list_of, whole
 from dassl.engine import TRAINER_REGISTRY
 
-from .domains import declare
-from .inserted_tokens import REG_WEIGHT_OF_DATASET, InsertedTokens
 from .losses import cosine_distance
-from .situation import situation
+from .parts.inserted_tokens import REG_WEIGHT_OF_DATASET, InsertedTokens
+from .shared.domains import declare
+from .shared.situation import situation
 
 N = "TRAINER.MMRL."
 FUSED = ("base", "fs", "cd_source")  # where the test adds the representation branch; elsewhere z alone

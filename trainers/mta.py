@@ -12,9 +12,9 @@ from clipkit import normalize
 from dassl.config.domains import NOT_NEGATIVE, POSITIVE
 from dassl.engine import TRAINER_REGISTRY
 
-from .adaptive_views import attack_seeds, differentiable_views
-from .test_time import TestTimeTrainer
-from .test_time_config import DEFAULTS, DOMAINS, TUNING
+from .tta.adaptive_views import attack_seeds, differentiable_views
+from .tta.config import DEFAULTS, DOMAINS, TUNING
+from .tta.trainer import TestTimeTrainer
 
 M = "TRAINER.MTA."
 ROUNDS, UPDATES, TOLERANCE = 5, 5, 1e-6

@@ -8,12 +8,13 @@ from torch.nn import functional as F
 from dassl.config.domains import POSITIVE, choice, number, whole
 from dassl.engine import TRAINER_REGISTRY
 
-from .clean_noisy import CleanThenNoisy, Decision
 from .coop import CoOp
-from .domains import declare
-from .prompt_ot import COSTS, ot_decision
-from .released_split import released_decision, released_steps
-from .robust_losses import NAME, gce
+from .label_noise.deciding_trainer import CleanThenNoisy
+from .label_noise.decisions import Decision
+from .label_noise.prompt_ot import COSTS, ot_decision
+from .label_noise.robust_losses import NAME, gce
+from .parts.released_split import released_decision, released_steps
+from .shared.domains import declare
 
 N = "TRAINER.NLPROMPT."
 

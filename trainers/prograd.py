@@ -15,8 +15,8 @@ from datasets.templates import custom_template
 
 from .context import context_words, start_context
 from .coop import CoOp, PromptLearner
-from .domains import declare
-from .robust_losses import NAME
+from .label_noise.robust_losses import NAME
+from .shared.domains import declare
 
 
 @TRAINER_REGISTRY.register()

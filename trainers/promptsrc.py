@@ -10,9 +10,9 @@ from dassl.config.domains import NOT_NEGATIVE, POSITIVE, number
 from dassl.engine import TRAINER_REGISTRY
 from datasets.templates import FULL80
 
-from .aggregation import GaussianAggregation, gaussian_weights
-from .domains import declare
 from .ivlp import IVLP, PROMPT_SIZES, VLPromptLearner
+from .parts.aggregation import GaussianAggregation, gaussian_weights
+from .shared.domains import declare
 
 N = "TRAINER.PROMPTSRC."
 # (mean, std) of the aggregation for few-shot training; the other datasets have (45, 5)

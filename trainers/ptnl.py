@@ -8,8 +8,8 @@ from dassl.config.domains import choice
 from dassl.engine import TRAINER_REGISTRY
 
 from .coop import CoOp
-from .domains import declare
-from .robust_losses import NAME, Q, gce, robust_loss
+from .label_noise.robust_losses import NAME, Q, gce, robust_loss
+from .shared.domains import declare
 
 N = "TRAINER.PTNL."
 

@@ -24,12 +24,12 @@ from .anprompt import ANPrompt
 from .base import PromptTrainer
 from .coop import CoOp
 from .coprompt import CoPrompt
-from .domains import declare
 from .kgcoop import KgCoOp
 from .maple import MaPLe
-from .precision import autocast
+from .parts.similarity_alignment import SimilarityAlignment
 from .promptsrc import PromptSRC
-from .similarity_alignment import SimilarityAlignment
+from .shared.domains import declare
+from .shared.precision import autocast
 from .tcp import TCP
 
 N = "TRAINER.SAR."

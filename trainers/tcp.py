@@ -12,11 +12,11 @@ from dassl.config.domains import NOT_NEGATIVE, SHARE, list_of, whole
 from dassl.engine import TRAINER_REGISTRY
 from datasets.templates import custom_template
 
-from .checks import check_blocks
 from .context import start_context
 from .coop import CoOp
 from .coop import PromptLearner as CoOpPromptLearner
 from .losses import cosine_distance
+from .shared.checks import check_blocks
 
 CLASS_TOKENS = 4  # class-aware prompt tokens, whatever the length of the context
 

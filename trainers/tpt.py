@@ -10,11 +10,11 @@ from torch import Tensor
 from clipkit import normalize
 from dassl.engine import TRAINER_REGISTRY
 
-from .adaptive_views import adaptive_logits
-from .per_image_adamw import PerImageAdamW
-from .precision import autocast
-from .test_time import TestTimeTrainer, full
-from .view_ensemble import LOSSES, confident, reliability, take, weighted
+from .shared.precision import autocast
+from .tta.adaptive_views import adaptive_logits
+from .tta.per_image_adamw import PerImageAdamW
+from .tta.trainer import TestTimeTrainer, full
+from .tta.view_ensemble import LOSSES, confident, reliability, take, weighted
 
 
 @TRAINER_REGISTRY.register()

@@ -14,9 +14,9 @@ from dassl.config.domains import NOT_NEGATIVE, choice, number, whole
 from dassl.engine import TRAINER_REGISTRY
 from dassl.utils import derive_seed
 
-from .adaptive_views import attack_seeds
-from .test_time import TestTimeTrainer
-from .test_time_config import DEFAULTS, DOMAINS, TUNING, VIEWS
+from .tta.adaptive_views import attack_seeds
+from .tta.config import DEFAULTS, DOMAINS, TUNING, VIEWS
+from .tta.trainer import TestTimeTrainer
 
 T = "TRAINER.TTC."
 

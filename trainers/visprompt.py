@@ -20,14 +20,15 @@ from clipkit import InputError, derive_seed, normalize
 from dassl.config.domains import NOT_NEGATIVE, POSITIVE, SHARE, choice, number, whole
 from dassl.engine import TRAINER_REGISTRY
 
-from .chunked_text import chunked_loss, encode_per_image, images_at_a_time
-from .clean_noisy import CleanThenNoisy, Decision
 from .context import context_words, start_context
-from .domains import declare
-from .prompt_ot import COSTS, ot_decision
-from .robust_losses import Q, gce
-from .visual_guidance import PromptLearner
-from .visual_tokens import TokenList, patch_tokens
+from .label_noise.deciding_trainer import CleanThenNoisy
+from .label_noise.decisions import Decision
+from .label_noise.prompt_ot import COSTS, ot_decision
+from .label_noise.robust_losses import Q, gce
+from .parts.chunked_text import chunked_loss, encode_per_image, images_at_a_time
+from .parts.visual_guidance import PromptLearner
+from .parts.visual_tokens import TokenList, patch_tokens
+from .shared.domains import declare
 
 N = "TRAINER.VISPROMPT."
 OWN = {

@@ -10,9 +10,9 @@ from dassl.config.domains import whole
 from dassl.engine import TRAINER_REGISTRY
 
 from .base import PromptTrainer
-from .checks import check_depth, check_vit
 from .context import context_words
-from .domains import declare
+from .shared.checks import check_depth, check_vit
+from .shared.domains import declare
 
 
 class PromptLearner(nn.Module):

@@ -10,7 +10,7 @@ from dassl.engine import TRAINER_REGISTRY
 from datasets.templates import template_set
 
 from .base import PromptTrainer
-from .domains import declare
+from .shared.domains import declare
 
 
 @TRAINER_REGISTRY.register()

@@ -8,8 +8,8 @@ import os
 from dassl.utils import InputError
 
 from ..base import SplitDataset
-from ..catalog import Entry, find
-from ..console import say
+from ..commands.console import say
+from ..reading.catalog import Entry, find
 
 
 def add_command(commands) -> argparse.ArgumentParser:

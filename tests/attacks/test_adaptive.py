@@ -8,10 +8,10 @@ import pytest
 import torch
 
 from attacks import AttackSettings, PixelModel
-from attacks.adaptive import Eot, attack_way, objective, total_loss, ways
 from attacks.losses import dlr
 from dassl.utils import InputError
-from datasets.adversarial_pictures import to_image
+from datasets.attacked.pictures import to_image
+from robustness.adaptive import Eot, attack_way, objective, total_loss, ways
 
 EOT = Eot(draws=2, views=3, step_grad="both")
 S = AttackSettings(eps=16.0, alpha=4.0, steps=4, batch=6)

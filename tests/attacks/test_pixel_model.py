@@ -8,7 +8,7 @@ from clip.model import convert_weights
 
 from attacks import AttackSettings, PixelModel, Surrogate, attack_pictures, evaluation
 from dassl.utils import InputError
-from datasets.adversarial_pictures import base_pictures, picture_transform
+from datasets.attacked.pictures import base_pictures, picture_transform
 
 METHODS = (
     "ZeroshotCLIP",

@@ -7,8 +7,8 @@ import logging
 import torch
 
 from attacks import AttackSettings, told
-from attacks.adaptive import Eot, Way, attack_way
 from attacks.told import Told
+from robustness.adaptive import Eot, Way, attack_way
 
 
 def test_a_line_when_half_a_minute_has_passed(caplog):

@@ -13,10 +13,10 @@ import torch
 import yaml
 from processes import Fork, fork_workers
 
-from bench import local, pool
 from bench.__main__ import main
-from bench.state import survey
-from bench.suite import read_suite
+from bench.running import local, pool
+from bench.running.state import survey
+from bench.suites.suite import read_suite
 
 PATIENCE = 600  # seconds
 B2N = {"protocol": "base2new", "methods": ["ZeroshotCLIP", "CoOp"], "datasets": ["digits"], "shots": 4}

@@ -9,10 +9,10 @@ from pathlib import Path
 import yaml
 from suite_files import overrides
 
-from bench import suite_blocks
 from bench.__main__ import main
-from bench.suite import read_suite
-from bench.work import work
+from bench.running.work import work
+from bench.suites import blocks as suite_blocks
+from bench.suites.suite import read_suite
 from runs import protocols
 
 DOCUMENT = Path(__file__).resolve().parent.parent.parent / "docs" / "add_a_protocol.md"
@@ -42,7 +42,7 @@ def test_the_example_protocol_runs(tiny, tmp_path, monkeypatch, capsys):
 
 
 def test_every_key_of_a_suite_is_in_its_table():
-    from bench.suite_yaml import COMMON, TOP
+    from bench.suites.reader import COMMON, TOP
 
     keys = {*TOP, *COMMON, *(key for protocol in suite_blocks.PROTOCOLS.values() for key in protocol.keys)} - {"blocks"}
     table = DOCUMENT.read_text().partition("A suite's keys:")[2]

@@ -11,12 +11,13 @@ import pytest
 from result_files import folder_of, write_attacked, write_result
 
 import parse_test_res
-from bench import noise, noise_xd, table, variants
 from bench.__main__ import main as bench_main
-from bench.adversarial import main as adversarial
-from bench.aggregate import aggregate
-from bench.collect import collect
-from bench.generalization import main as generalization
+from bench.drawing import table
+from bench.reading.aggregate import aggregate
+from bench.reading.collect import collect
+from bench.studies import noise, noise_xd, variants
+from bench.studies.adversarial import main as adversarial
+from bench.studies.generalization import main as generalization
 from runs.protocols import Settings
 from runs.robust_protocol import robust_folder
 

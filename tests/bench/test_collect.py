@@ -13,10 +13,10 @@ import pytest
 from result_files import GIT, folder_of, write_attacked, write_result
 
 from bench.__main__ import main as bench_main
-from bench.aggregate import aggregate, average
-from bench.collect import COLUMNS, collect
-from bench.files import find, read_record
-from bench.layout import place
+from bench.reading.aggregate import aggregate, average
+from bench.reading.collect import COLUMNS, collect
+from bench.reading.files import find, read_record
+from bench.reading.layout import place
 from dassl.utils import InputError
 from runs.protocols import Settings
 from runs.robust_protocol import robust_folder

@@ -12,10 +12,10 @@ import pytest
 from result_files import folder_of, write_result
 
 from bench.__main__ import main as bench_main
-from bench.collect import collect
-from bench.comparison import compare
-from bench.formats import BEST, SECOND, Cell, TextTable, escape_latex, ranks, render
-from bench.published import Paper, Printed, Table, choose, contradictions, load, papers
+from bench.comparing.comparison import compare
+from bench.comparing.published import Paper, Printed, Table, choose, contradictions, load, papers
+from bench.drawing.formats import BEST, SECOND, Cell, TextTable, escape_latex, ranks, render
+from bench.reading.collect import collect
 from dassl.utils import InputError
 from runs.config_names import PUBLISHED
 from runs.targets import ELEVEN, ROOT, SHIFTS

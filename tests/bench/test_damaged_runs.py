@@ -12,9 +12,10 @@ import pytest
 from result_files import folder_of, write_attacked, write_result
 
 import parse_test_res
-from bench import adversarial, anprompt_ablation, generalization, noise, noise_xd, sar, table
 from bench.__main__ import main as bench
-from bench.collect import collect
+from bench.drawing import table
+from bench.reading.collect import collect
+from bench.studies import adversarial, anprompt_ablation, generalization, noise, noise_xd, sar
 from dassl.utils import InputError
 from runs.protocols import Settings
 from runs.robust_protocol import robust_folder

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from bench import launch
-from bench.generalization import PROTOCOLS, check_methods, jobs, main
-from bench.plots import COLOURS, styles
-from bench.report import sections
-from bench.results import read
-from bench.summary import Scope, summarize
+from bench.drawing.plots import COLOURS, styles
+from bench.drawing.report import sections
+from bench.drawing.summary import Scope, summarize
+from bench.reading.results import read
+from bench.running import launch
+from bench.studies.generalization import PROTOCOLS, check_methods, jobs, main
 from dassl.utils import InputError
 from runs.config_names import METHODS, UNTRAINED
 from runs.protocols import Settings, base2new_folder, few_shot_folder, source_folder, target_folder

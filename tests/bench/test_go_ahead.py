@@ -7,7 +7,7 @@ import importlib
 import pytest
 from result_files import folder_of, write_result
 
-from bench import launch
+from bench.running import launch
 from runs.targets import ROOT
 
 LONG = {"generalization": [], "noise": [], "sar": ["hosts"], "anprompt_ablation": [], "dpsep_ablation": []}

@@ -17,8 +17,8 @@ import torch
 from suite_files import B2N, PATIENCE, Here, nothing_stays, wait_for  # noqa: F401  the fixture
 
 from bench.__main__ import main
-from bench.state import state
-from bench.work import work
+from bench.running.state import state
+from bench.running.work import work
 
 LONG = os.environ.get("ROBUSTPROMPT_LONG_TESTS") == "1"
 KILLS = 20 if LONG else 3

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 import train
-from bench import dpsep_ablation, noise, noise_plots
-from bench.noise_plan import NAMED, Sweep, jobs, read_types, read_variants, step
-from bench.noise_tables import mean_deviation, tables
+from bench.studies import dpsep_ablation, noise, noise_plots
+from bench.studies.noise_plan import NAMED, Sweep, jobs, read_types, read_variants, step
+from bench.studies.noise_tables import mean_deviation, tables
 from dassl.utils import InputError
 from runs.protocols import PROTOCOLS, Settings
 

@@ -9,11 +9,11 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from bench import figures, roc, text_map
-from bench.labels import place_labels
-from bench.noise_analysis import main
-from bench.noise_evidence import Evidence, Judgement, read_evidence, tell_apart
-from bench.training_curves import Curves, over_seeds, read_curves
+from bench.drawing import figures, roc, text_map
+from bench.drawing.labels import place_labels
+from bench.drawing.training_curves import Curves, over_seeds, read_curves
+from bench.studies.noise_analysis import main
+from bench.studies.noise_evidence import Evidence, Judgement, read_evidence, tell_apart
 from dassl.utils import InputError
 
 NOISE = {

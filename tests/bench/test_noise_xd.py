@@ -7,9 +7,9 @@ from dataclasses import replace
 
 import pytest
 
-from bench import launch
-from bench.noise_plan import read_variants
-from bench.noise_xd import Crossing, main, sections
+from bench.running import launch
+from bench.studies.noise_plan import read_variants
+from bench.studies.noise_xd import Crossing, main, sections
 from runs.protocols import Settings
 
 METHODS = ("ZeroshotCLIP", "CoOp", "PTNL")

@@ -11,10 +11,10 @@ from collections import Counter
 import pytest
 from rich.console import Console
 
-from bench.gpus import check_gpus, gpus_of
-from bench.launch import TimeLeft
-from bench.live import Lines, Table
-from bench.pool import Pool
+from bench.running.gpus import check_gpus, gpus_of
+from bench.running.launch import TimeLeft
+from bench.running.live import Lines, Table
+from bench.running.pool import Pool
 from dassl.utils import InputError
 
 

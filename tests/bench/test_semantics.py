@@ -8,8 +8,8 @@ from PIL import Image
 from processes import forked
 from torch.nn import functional as F
 
-from bench import noise_analysis
-from bench.semantics import main, read_semantics
+from bench.studies import noise_analysis
+from bench.studies.semantics import main, read_semantics
 from runs.targets import ROOT
 
 

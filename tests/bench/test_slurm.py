@@ -14,13 +14,15 @@ from pathlib import Path
 import pytest
 from suite_files import write_suite
 
-from bench import slurm, slurm_queue, slurm_task
 from bench.__main__ import build_parser, main
-from bench.slurm_options import read_options
-from bench.slurm_pack import pack
-from bench.state import claim, state
-from bench.suite import read_suite
-from bench.suite_options import chosen_runs, open_suite
+from bench.running.state import claim, state
+from bench.slurm import arrays as slurm
+from bench.slurm import queue as slurm_queue
+from bench.slurm import task as slurm_task
+from bench.slurm.options import read_options
+from bench.slurm.pack import pack
+from bench.suites.options import chosen_runs, open_suite
+from bench.suites.suite import read_suite
 from dassl.utils import InputError
 
 BLOCKS = [
@@ -231,7 +233,7 @@ def test_a_task_ends_with_the_code_of_its_work(suite, file, tiny, monkeypatch, p
     before = {
         number: signal.getsignal(number) for number in (signal.SIGCONT, signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
     }
-    monkeypatch.setattr("bench.work_command.work", lambda run: (_ for _ in ()).throw(KeyboardInterrupt))
+    monkeypatch.setattr("bench.commands.work.work", lambda run: (_ for _ in ()).throw(KeyboardInterrupt))
     programs("squeue", "echo 'slurm is away' >&2; exit 1")
     try:
         with pytest.raises(SystemExit) as ended:

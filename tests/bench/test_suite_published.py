@@ -9,8 +9,8 @@ import pytest
 
 import robustness.run
 import train
-from bench.robust_step import RobustStep
-from bench.suite import read_suite
+from bench.studies.robust_step import RobustStep
+from bench.suites.suite import read_suite
 from runs.config_names import METHODS
 from runs.targets import ELEVEN
 

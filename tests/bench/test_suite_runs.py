@@ -14,11 +14,12 @@ import pytest
 import yaml
 
 import train
-from bench import resolved, suite_expand
 from bench.__main__ import main
-from bench.known import known
-from bench.robust_step import RobustStep
-from bench.suite import read_suite
+from bench.studies.robust_step import RobustStep
+from bench.suites import expand as suite_expand
+from bench.suites import resolved
+from bench.suites.known import known
+from bench.suites.suite import read_suite
 from dassl.utils import InputError
 from runs.settings import settings, settings_hash
 
@@ -128,7 +129,7 @@ def test_spellings_and_places_do_not_change_the_id(tmp_path):
 
 def test_the_id_is_the_same_in_another_process(tmp_path):
     file = write(tmp_path, [block(seeds=[1], overrides={"INPUT.RRCROP_SCALE": "(0.5, 1.0)"})])
-    text = f"from bench.suite import read_suite; print(read_suite({str(file)!r}).runs[0].id)"
+    text = f"from bench.suites.suite import read_suite; print(read_suite({str(file)!r}).runs[0].id)"
     found = {
         subprocess.run(
             [sys.executable, "-c", text], cwd=ROOT, env=os.environ | {"PYTHONHASHSEED": seed}, text=True,
@@ -299,7 +300,7 @@ def test_the_command_line_wins_and_is_checked(tmp_path, capsys):
 def test_a_method_is_asked_for_its_settings_once(tmp_path, monkeypatch):
     """Afterwards the answer is on disk, and a plan imports no torch."""
     plan(tmp_path, block(methods="CoPrompt", datasets=["dtd"], seeds=[1]))
-    monkeypatch.setattr("bench.known._trainer", lambda name: pytest.fail(name))
+    monkeypatch.setattr("bench.suites.known._trainer", lambda name: pytest.fail(name))
     plan(tmp_path, block(methods="CoPrompt", datasets=["dtd"], seeds=[1, 2], shots=[1, 2]))
     file = write(tmp_path, [block(methods="CoPrompt", datasets=["dtd"])])
     text = (

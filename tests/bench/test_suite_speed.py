@@ -1,6 +1,6 @@
 """The work of a plan and a status grows with the number of runs alone: counted from a thousand to ten thousand.
 
-Seconds are measured by `python -m benchmarks.many_runs`.
+Seconds are measured by `python -m speed.many_runs`.
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ from pathlib import Path
 import pytest
 import yaml
 
-from bench import resolved
-from bench.estimate import seconds_of
-from bench.state import survey
-from bench.suite import read_suite
+from bench.running.estimate import seconds_of
+from bench.running.state import survey
+from bench.suites import resolved
+from bench.suites.suite import read_suite
 from runs.config_names import METHODS as ALL
 
 METHODS = [name for name in ALL if name != "ZeroshotCLIP"]

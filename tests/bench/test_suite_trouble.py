@@ -16,10 +16,10 @@ from processes import Fork, forked
 from suite_files import B2N, Here, nothing_stays  # noqa: F401  the fixture
 
 from bench.__main__ import main
-from bench.state import claim, look, state
-from bench.suite import read_suite
-from bench.trouble import CannotWrite, cannot_write
-from bench.work import work
+from bench.running.state import claim, look, state
+from bench.running.trouble import CannotWrite, cannot_write
+from bench.running.work import work
+from bench.suites.suite import read_suite
 
 
 @pytest.fixture

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 import parse_test_res
-from bench.anprompt_ablation import row_pairs
-from bench.base2new import jobs
-from bench.table import harmonic_mean, main, plot, read, rows
+from bench.drawing.table import harmonic_mean, main, plot, read, rows
+from bench.studies.anprompt_ablation import row_pairs
+from bench.studies.base2new import jobs
 
 
 def write_run(root: Path, part: str, method: str, dataset: str, seed: int, accuracy: float) -> Path:

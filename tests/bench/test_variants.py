@@ -6,10 +6,10 @@ import pytest
 from test_table import write_run
 
 import train
-from bench import sar
-from bench.anprompt_ablation import ROWS
-from bench.anprompt_ablation import main as anprompt_ablation
-from bench.variants import Variant, average_by_seed, jobs, row
+from bench.studies import sar
+from bench.studies.anprompt_ablation import ROWS
+from bench.studies.anprompt_ablation import main as anprompt_ablation
+from bench.studies.variants import Variant, average_by_seed, jobs, row
 from runs.protocols import Settings
 
 

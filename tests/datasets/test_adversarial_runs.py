@@ -13,7 +13,7 @@ from helpers import make_clip
 import train
 from datasets.__main__ import main
 from datasets.adversarial import AdversarialItems
-from datasets.adversarial_store import AdversarialSet
+from datasets.attacked.store import AdversarialSet
 
 CASES = [
     ("ZeroshotCLIP", "base"),

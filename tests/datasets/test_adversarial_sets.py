@@ -18,12 +18,12 @@ from attacks.losses import cross_entropy
 from clipkit import load_clip
 from dassl.data.datasets import build_dataset
 from dassl.utils import InputError
-from datasets import adversarial_make
 from datasets.adversarial import find_set
-from datasets.adversarial_make import make_set
-from datasets.adversarial_manifest import check_fits, describe, key_of, list_hash, listed, stratified
-from datasets.adversarial_pictures import base_pictures, picture_transform
-from datasets.adversarial_store import MANIFEST, AdversarialSet, picture_hash
+from datasets.attacked import make as adversarial_make
+from datasets.attacked.make import make_set
+from datasets.attacked.manifest import check_fits, describe, key_of, list_hash, listed, stratified
+from datasets.attacked.pictures import base_pictures, picture_transform
+from datasets.attacked.store import MANIFEST, AdversarialSet, picture_hash
 
 ATTACK = {"TEST.ADV_SET": "make", "ATTACK.EPS": 8.0, "ATTACK.STEPS": 3, "ATTACK.BATCH": 5}
 

@@ -28,8 +28,8 @@ def test_generated_names_follow_the_published_ones(tmp_path, make_cfg):
 
 @pytest.mark.skipif(not (REAL / "caltech-101").is_dir(), reason="needs the real images")
 def test_the_real_split(make_cfg, monkeypatch, caplog):
-    monkeypatch.setattr("datasets.fewshot.save_sample", lambda *_: None)  # leaves the folder as it is
-    monkeypatch.setattr("datasets.fewshot.load_sample", lambda *_: None)
+    monkeypatch.setattr("datasets.reading.fewshot.save_sample", lambda *_: None)  # leaves the folder as it is
+    monkeypatch.setattr("datasets.reading.fewshot.load_sample", lambda *_: None)
     data = Caltech101(make_cfg(REAL))
     assert (data.num_classes, len(data.train_x), len(data.val), len(data.test)) == (100, 4128, 1649, 2465)
     assert "Warning" not in caplog.text

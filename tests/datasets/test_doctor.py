@@ -10,12 +10,12 @@ import pytest
 from PIL import Image
 
 from dassl.data.datasets import DATASET_REGISTRY
-from datasets import checkup
 from datasets.__main__ import main
 from datasets.base import SplitDataset
-from datasets.catalog import entries, find
-from datasets.images import unreadable
-from datasets.published import SPLIT_SHA256
+from datasets.commands import checkup
+from datasets.reading.catalog import entries, find
+from datasets.reading.images import unreadable
+from datasets.reading.split_hashes import SPLIT_SHA256
 
 REAL = Path(__file__).parents[3] / "shared" / "data"
 NAMES = ["cat", "dog", "sea horse"]

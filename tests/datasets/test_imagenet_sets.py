@@ -13,8 +13,8 @@ import pytest
 
 from dassl.data.datasets import DATASET_REGISTRY
 from dassl.utils import InputError
-from datasets import listing
 from datasets.imagenet import ImageNet
+from datasets.reading import listing
 
 
 @pytest.fixture

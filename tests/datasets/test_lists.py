@@ -14,7 +14,7 @@ from yacs.config import CfgNode
 from dassl.data.datasets import DATASET_REGISTRY
 from dassl.utils import InputError
 from datasets.folder import Folder
-from datasets.lists import whole_number
+from datasets.reading.lists import whole_number
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from dassl.utils import InputError
-from datasets.noise_models import LABEL_MODELS, count_of, noise_generator, repeating_swap_plan, swap_plan
+from datasets.noise.models import LABEL_MODELS, count_of, noise_generator, repeating_swap_plan, swap_plan
 
 C = 7
 LABELS = np.repeat(np.arange(C), 16)

@@ -120,7 +120,7 @@ def test_what_webvision_lacks_is_named(tmp_path, make_cfg, test, edit, sentence)
 
 
 def test_top_five_is_counted_beside_the_accuracy(caplog):
-    import trainers.top5  # noqa: F401  registers it
+    import trainers.shared.top5  # noqa: F401  registers it
 
     test = {"EVALUATOR": "Top5", "PER_CLASS_RESULT": False, "COMPUTE_CMAT": False}
     evaluator = build_evaluator(CfgNode({"TEST": test, "VERBOSE": False}), lab2cname={})

@@ -10,7 +10,7 @@ from yacs.config import CfgNode
 
 from dassl.utils import InputError
 from datasets.food101n import Food101N
-from datasets.noise_manifest import read_manifest
+from datasets.noise.manifest import read_manifest
 from datasets.noisy import add_noise, add_noise_defaults
 from datasets.webvision import WebVisionMini
 

@@ -12,7 +12,7 @@ from dassl.utils import read_json
 from datasets.base import read_split
 from datasets.eurosat import EuroSAT
 from datasets.imagenet import ImageNet
-from datasets.splits import split_trainval
+from datasets.reading.splits import split_trainval
 from datasets.ucf101 import spaced_action
 
 REAL = Path(__file__).parents[3] / "shared" / "data"

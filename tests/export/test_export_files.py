@@ -13,11 +13,11 @@ import train
 from dassl.config import get_cfg_default
 from dassl.engine import TRAINER_REGISTRY
 from dassl.utils import InputError
-from method_tools.exported.entrance import COMMON, extend_cfg
-from method_tools.install import install
-from method_tools.package import collect
-from method_tools.rewrite import ROOT, is_own, rewrite
-from method_tools.upstream import UPSTREAM, stays
+from interop.export.exported.entrance import COMMON, extend_cfg
+from interop.export.install import install
+from interop.export.package import collect
+from interop.export.rewrite import ROOT, is_own, rewrite
+from interop.export.upstream import UPSTREAM, stays
 from trainers.__main__ import main
 
 

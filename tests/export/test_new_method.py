@@ -12,7 +12,7 @@ from checkouts import ROOT, python
 from trainers.__main__ import main
 
 LINKED = ("dassl", "clipkit", "datasets", "language", "attacks", "robustness", "runs")
-COPIED = ("trainers", "method_tools", "configs/trainers/CoOp", "scripts/coop")
+COPIED = ("trainers", "interop", "configs/trainers/CoOp", "scripts/coop")
 
 
 @pytest.fixture(scope="module")
@@ -25,7 +25,7 @@ def fresh(tmp_path_factory):
     for name in ("tests/conftest.py", "tests/helpers.py", "train.py", "pyproject.toml"):
         shutil.copy(ROOT / name, tree / name)
     for path in ROOT.iterdir():
-        if path.name in LINKED or (path.is_dir() and path.name == "plugins"):
+        if path.name in LINKED:
             (tree / path.name).symlink_to(path)
     done = python(["-m", "trainers", "new", "FreshMethod"], tree, tree, tree / "cache")
     assert done.returncode == 0, done.stderr
@@ -82,7 +82,7 @@ def test_a_name_that_cannot_be_is_refused(name, says, capsys):
 
 
 def test_what_cannot_be_written_leaves_nothing(tmp_path, monkeypatch, capsys):
-    from method_tools import new
+    from interop.export import new
 
     for name in ("configs/trainers/CoOp", "scripts/coop"):
         shutil.copytree(ROOT / name, tmp_path / name)

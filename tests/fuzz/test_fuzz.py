@@ -62,7 +62,7 @@ def change_words(rng: Random, argv: list[str]) -> tuple[list[str], str]:
 def keys_of(entry: Entry) -> list[str]:
     """The config keys that the method of the entry has."""
     from dassl.engine import TRAINER_REGISTRY
-    from plugins.config_keys import leaves
+    from interop.plugins.config_keys import leaves
     from train import default_cfg
 
     name = entry.arguments[entry.arguments.index("--trainer") + 1]
@@ -72,7 +72,7 @@ def keys_of(entry: Entry) -> list[str]:
 
 
 def set_key(rng: Random, entry: Entry, argv: list[str]) -> tuple[list[str], str]:
-    from plugins.config_keys import leaves
+    from interop.plugins.config_keys import leaves
     from train import default_cfg
 
     key = rng.choice(keys_of(entry))

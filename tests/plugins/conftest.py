@@ -7,8 +7,8 @@ import sys
 import pytest
 
 import train  # noqa: F401  registers what is ours, which stays
-from plugins import registration
-from plugins.scope import SCOPES
+from interop.plugins import registration
+from interop.plugins.scope import SCOPES
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 from torch.overrides import handle_torch_function, has_torch_function
 
-from plugins.cuda_free import OnCpu
+from interop.plugins.cuda_free import OnCpu
 
 F16, F32, CPU = torch.float16, torch.float32, torch.device("cpu")
 

@@ -7,8 +7,8 @@ from plugin_files import COOP, MAPLE, plugin_arguments, record, trainer_file
 
 from dassl.config import get_cfg_default
 from dassl.utils import InputError
-from plugins.config_keys import plugin_keys
-from plugins.loading import load_plugins
+from interop.plugins.config_keys import plugin_keys
+from interop.plugins.loading import load_plugins
 from train import build_parser, run, setup_cfg
 
 ONE_EPOCH = {"OPTIM.MAX_EPOCH": 1}

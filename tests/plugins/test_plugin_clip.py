@@ -9,9 +9,9 @@ from safetensors.torch import load_file, save_file
 
 from clipkit import load_clip
 from dassl.utils import InputError
-from plugins import clip_names
-from plugins.clip_names import serving
-from plugins.loading import load_plugin
+from interop.plugins import clip_names
+from interop.plugins.clip_names import serving
+from interop.plugins.loading import load_plugin
 
 
 @pytest.fixture(scope="module")

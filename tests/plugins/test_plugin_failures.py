@@ -6,9 +6,9 @@ import pytest
 from forks import make_fork, write
 from plugin_files import COOP, record
 
-from plugins.failures import DISTRIBUTIONS, pip_line
-from plugins.loading import load_plugins
-from plugins.places import place_of
+from interop.plugins.failures import DISTRIBUTIONS, pip_line
+from interop.plugins.loading import load_plugins
+from interop.plugins.places import place_of
 from train import run
 
 ONE = {"OPTIM.MAX_EPOCH": 1, "DATASET.NUM_SHOTS": 1}

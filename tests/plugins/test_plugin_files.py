@@ -12,8 +12,8 @@ import torch
 from forks import make_fork, write
 from plugin_files import record
 
-from plugins.checkout_files import reading_from_checkouts
-from plugins.loading import load_plugin
+from interop.plugins.checkout_files import reading_from_checkouts
+from interop.plugins.loading import load_plugin
 
 READS = """
 import glob

@@ -11,14 +11,14 @@ import clip
 import pytest
 from plugin_files import COOP, MAPLE, plugin_arguments, trainer_file
 
-import plugins.loading
+import interop.plugins.loading
 from dassl.data.datasets import DATASET_REGISTRY
 from dassl.engine import TRAINER_REGISTRY
 from dassl.utils import InputError
-from plugins import entry_points
-from plugins.loading import load_plugin, load_plugins, require
-from plugins.names import as_label
-from plugins.origin import origin
+from interop.plugins import entry_points
+from interop.plugins.loading import load_plugin, load_plugins, require
+from interop.plugins.names import as_label
+from interop.plugins.origin import origin
 from train import run
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -186,7 +186,7 @@ def site(tmp_path_factory) -> Path:
 @pytest.fixture
 def installed(site, monkeypatch):
     monkeypatch.syspath_prepend(str(site))
-    monkeypatch.setattr(plugins.loading, "_broken_packages", None)
+    monkeypatch.setattr(interop.plugins.loading, "_broken_packages", None)
     before = dict(TRAINER_REGISTRY._members)
     yield
     TRAINER_REGISTRY._members = before

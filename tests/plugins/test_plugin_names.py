@@ -11,10 +11,10 @@ from plugin_files import COOP, record, write_pets
 from dassl.data.datasets import DATASET_REGISTRY
 from dassl.engine import TRAINER_REGISTRY
 from dassl.utils import InputError
-from plugins.listing import listing
-from plugins.loading import load_plugin, load_plugins
-from plugins.names import as_label, from_folder, take_label
-from plugins.places import place_of
+from interop.plugins.listing import listing
+from interop.plugins.loading import load_plugin, load_plugins
+from interop.plugins.names import as_label, from_folder, take_label
+from interop.plugins.places import place_of
 from robustness.__main__ import evaluate
 from robustness.run import Options
 from runs.predictor import load_predictor

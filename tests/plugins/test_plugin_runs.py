@@ -10,8 +10,8 @@ import torch
 from plugin_files import META, TRAINERS, cfg_file, plugin_arguments, record, trainer_file
 
 from dassl.engine import TRAINER_REGISTRY, build_trainer
-from plugins.hosting import hosted
-from plugins.loading import load_plugins
+from interop.plugins.hosting import hosted
+from interop.plugins.loading import load_plugins
 from robustness.__main__ import evaluate
 from robustness.run import Options
 from runs.predictor import load_predictor

@@ -11,11 +11,11 @@ from forks import write as write_file
 from plugin_files import COOP, TRAINERS, cfg_file, record, trainer_file, write_pets
 
 from bench.__main__ import main
-from bench.collect import collect
-from bench.results import read as read_results
-from bench.state import survey
-from bench.suite import read_suite
-from bench.work import work
+from bench.reading.collect import collect
+from bench.reading.results import read as read_results
+from bench.running.state import survey
+from bench.running.work import work
+from bench.suites.suite import read_suite
 from dassl.utils import InputError
 from runs.arguments import Settings
 from runs.protocols import plan

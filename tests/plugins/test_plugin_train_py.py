@@ -7,8 +7,8 @@ from forks import TRAIN_PY, make_fork, write
 from plugin_files import record
 
 from dassl.utils import InputError
-from plugins.config_keys import plugin_keys
-from plugins.loading import load_plugins
+from interop.plugins.config_keys import plugin_keys
+from interop.plugins.loading import load_plugins
 from train import build_parser, run, setup_cfg
 
 

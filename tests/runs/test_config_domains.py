@@ -21,7 +21,7 @@ from dassl.optim.optimizer import AVAI_OPTIMS
 from dassl.utils import InputError
 from runs.config import all_keys, merge_file, merge_pairs
 from runs.config_domains import domains_of
-from trainers.label_filter import FILTERS
+from trainers.label_noise.label_filter import FILTERS
 
 DEFAULTS = get_cfg_default()
 train.extend_cfg(DEFAULTS)

@@ -9,7 +9,7 @@ import pytest
 import torch
 from helpers import METHODS
 
-from datasets.noise_manifest import Manifest, read_manifest
+from datasets.noise.manifest import Manifest, read_manifest
 
 D = "DATASET.NOISE."
 HALF = {D + "TYPE": "sym_other", D + "RATE": 0.5, "DATASET.SUBSAMPLE_CLASSES": "all"}

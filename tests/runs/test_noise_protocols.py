@@ -16,7 +16,7 @@ from PIL import Image
 
 import train
 from dassl.utils import InputError
-from datasets.noise_manifest import read_manifest
+from datasets.noise.manifest import read_manifest
 from runs.noise_protocols import NOISE_TARGETS
 from runs.protocols import plan
 

@@ -14,16 +14,7 @@ from dassl.utils import InputError
 from robustness.__main__ import plan as robust_plan
 from runs.__main__ import main
 from runs.config_names import CONFIG_FOLDER, PUBLISHED, TEST_TIME, config_name, method_name
-from runs.protocols import (
-    PROTOCOLS,
-    Settings,
-    base2new_test,
-    base2new_train,
-    few_shot,
-    plan,
-    xd_test,
-    xd_train,
-)
+from runs.protocols import PROTOCOLS, Settings, base2new_test, base2new_train, few_shot, plan, xd_test, xd_train
 from runs.targets import ELEVEN, EMBEDDED_SETS, ROOT, SHIFTS, TARGETS, expand
 
 

@@ -140,7 +140,7 @@ def test_an_unfinished_run_does_not_go_on_with_other_data(tiny, trained, tmp_pat
 
 def test_a_run_does_not_go_on_over_other_wrong_labels(tiny, tmp_path, capsys):
     """Noise manifest of the same name, other labels in it."""
-    from datasets.noise_manifest import read_manifest
+    from datasets.noise.manifest import read_manifest
 
     pairs = {"DATASET.NOISE.TYPE": "sym_other", "DATASET.NOISE.RATE": 0.5, "OPTIM.MAX_EPOCH": 1}
     data = tmp_path / "data"

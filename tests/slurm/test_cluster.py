@@ -21,10 +21,10 @@ import yaml
 from cluster import CPUS, CannotStart, Cluster, install, processes, why_not
 
 from bench.__main__ import main
-from bench.aggregate import aggregate
-from bench.collect import collect
-from bench.state import survey
-from bench.suite import Run, read_suite
+from bench.reading.aggregate import aggregate
+from bench.reading.collect import collect
+from bench.running.state import survey
+from bench.suites.suite import Run, read_suite
 
 ROOT = Path(__file__).resolve().parents[2]
 PATIENCE = 400  # seconds for one thing to happen, on a machine whose cores are taken by others

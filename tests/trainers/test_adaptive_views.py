@@ -6,9 +6,9 @@ import pytest
 import torch
 
 from clipkit import InputError
-from trainers.adaptive_views import differentiable_views
-from trainers.augmix import Operation, draw_views
-from trainers.augmix_tensor import apply_all, tensor_views
+from trainers.tta.adaptive_views import differentiable_views
+from trainers.tta.augmix import Operation, draw_views
+from trainers.tta.augmix_tensor import apply_all, tensor_views
 
 N = "TRAINER.TTA."
 

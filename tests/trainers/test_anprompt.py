@@ -8,7 +8,7 @@ from torch.nn import functional as F
 
 from trainers.anprompt import PromptLearner
 from trainers.losses import kl_divergence, variance_weight
-from trainers.situation import situation as situation_of
+from trainers.shared.situation import situation as situation_of
 
 N = "TRAINER.ANPROMPT."
 

@@ -7,9 +7,9 @@ import pytest
 import torch
 from PIL import Image
 
-from trainers.augmix import OPERATIONS, Operation, View, draw_views
-from trainers.augmix_pil import apply, pil_views
-from trainers.augmix_tensor import GEOMETRIC, apply_all, tensor_views
+from trainers.tta.augmix import OPERATIONS, Operation, View, draw_views
+from trainers.tta.augmix_pil import apply, pil_views
+from trainers.tta.augmix_tensor import GEOMETRIC, apply_all, tensor_views
 
 FIXED = [
     ("autocontrast", 0), ("equalize", 0), ("posterize", 4), ("solarize", 231), ("solarize", 254), ("rotate", 2),

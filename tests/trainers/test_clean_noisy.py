@@ -7,8 +7,9 @@ import json
 import pytest
 import torch
 
-from trainers.clean_noisy import CleanThenNoisy, Decision, record_decision
 from trainers.coop import CoOp
+from trainers.label_noise.deciding_trainer import CleanThenNoisy
+from trainers.label_noise.decisions import Decision, record_decision
 
 ITEMS = 12  # three classes, four images each, in batches of four
 

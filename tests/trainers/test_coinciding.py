@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from clipkit import normalize
-from trainers.coinciding import mean_distance
+from trainers.shared.coinciding import mean_distance
 
 
 def test_mean_distance():

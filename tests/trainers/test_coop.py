@@ -95,7 +95,7 @@ def test_images_are_encoded_once_for_all_frozen_towers(tiny, tmp_path, monkeypat
 
 def test_bank_notices_a_changed_image(tiny, tmp_path):
     """By what is in it: size and time may be those of before."""
-    from trainers.test_features import bank_key
+    from trainers.shared.feature_loader import bank_key
 
     trainer = tiny.trainer(tmp_path, "CoOp")
     arguments = (trainer.test_loader, "f" * 64, "fp32", torch.device("cpu"))

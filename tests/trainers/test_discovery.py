@@ -8,7 +8,7 @@ import pytest
 
 from dassl.engine import TRAINER_REGISTRY
 from dassl.utils import InputError
-from plugins.loading import load_plugin
+from interop.plugins.loading import load_plugin
 
 PLUGIN = '''
 from dassl.engine import TRAINER_REGISTRY

@@ -9,7 +9,7 @@ import torch
 from torch.nn import functional as F
 
 from clipkit import TextEncoder
-from trainers.derangement import derangement
+from trainers.label_noise.derangement import derangement
 
 N = "TRAINER.DPSEP."
 OFF = {N + key: False for key in ("USE_APOS", "USE_ANEG", "USE_MC", "USE_SEP")}

@@ -18,9 +18,9 @@ from clipkit.checkpoint_file import read_checkpoint
 from clipkit.describe import describe
 from clipkit.export import learnable_checkpoint
 from dassl.utils import InputError, load_checkpoint, load_pretrained_weights, resume_from_checkpoint
-from trainers.architecture import saved_architecture
-from trainers.checkpoints import load_learner
-from trainers.start_context import context_from
+from trainers.shared.architecture import saved_architecture
+from trainers.shared.checkpoints import load_learner
+from trainers.tta.start_context import context_from
 
 NAME, EPOCH = "prompt_learner", 5
 CLASSES = {0: "a", 1: "b"}

@@ -11,7 +11,7 @@ from helpers import make_tiny
 
 from clipkit import tokenize
 from datasets import templates
-from trainers.aggregation import gaussian_weights
+from trainers.parts.aggregation import gaussian_weights
 
 T = "TRAINER."
 SHALLOW = {

@@ -11,8 +11,8 @@ from sklearn.mixture import GaussianMixture
 
 import train
 from clipkit import TextEncoder
-from trainers.clean_noisy import Decision
-from trainers.two_gaussians import TwoGaussians, best_split, clean_threshold, fit_two_gaussians
+from trainers.label_noise.decisions import Decision
+from trainers.label_noise.two_gaussians import TwoGaussians, best_split, clean_threshold, fit_two_gaussians
 
 N = "TRAINER.JOAPR."
 NOISY = {"DATASET.NOISE.TYPE": "sym_other", "DATASET.NOISE.RATE": 0.5}

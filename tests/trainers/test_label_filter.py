@@ -14,7 +14,7 @@ import torch
 from clipkit import FeatureBank
 from dassl.engine import TRAINER_REGISTRY
 from datasets.templates import custom_template
-from trainers.label_filter import cleanlab_judgement, zero_shot_probabilities
+from trainers.label_noise.label_filter import cleanlab_judgement, zero_shot_probabilities
 
 HALF = {"DATASET.NOISE.TYPE": "sym_other", "DATASET.NOISE.RATE": 0.5}
 FILTER = HALF | {"TRAINER.FILTER": "cleanlab"}

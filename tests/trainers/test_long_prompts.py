@@ -11,10 +11,10 @@ from helpers import METHODS, NAMES, make_tiny
 
 import predict
 from attacks import Surrogate
-from bench import semantics
+from bench.studies import semantics
 from clipkit import ContextPrompts, InputError, load_clip
 from clipkit.__main__ import run as clipkit_run
-from datasets.noise_features import class_similarity
+from datasets.noise.features import class_similarity
 from runs.config_names import UNTRAINED
 
 LONG = "striped circle" + " of very many words" * 16  # 66 tokens: too long within the templates of most methods

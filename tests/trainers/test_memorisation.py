@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from dassl.engine import TRAINER_REGISTRY
-from trainers.memorisation import KEYS, ON_TRAINING, watch_every
+from trainers.label_noise.memorisation import KEYS, ON_TRAINING, watch_every
 
 D = "DATASET.NOISE."
 HALF = {D + "TYPE": "sym_other", D + "RATE": 0.5}
@@ -144,7 +144,7 @@ def test_a_damaged_file_is_begun_anew(tiny, tmp_path, caplog):
     for text in ("{", "[]", '{"epochs": [1]}', json.dumps({key: [1] * (1 + (key == "test")) for key in KEYS})):
         (tmp_path / "curves.json").write_text(text)
         trainer.start_epoch = 1
-        from trainers.memorisation import MemorisationCurves
+        from trainers.label_noise.memorisation import MemorisationCurves
 
         assert MemorisationCurves(trainer).curves == {key: [] for key in KEYS}
         assert "begins anew" in caplog.text

@@ -8,9 +8,9 @@ import math
 import pytest
 import torch
 
-from trainers.clean_noisy import Decision
-from trainers.prompt_ot import transport_plan
-from trainers.released_split import full_batches, underflows
+from trainers.label_noise.decisions import Decision
+from trainers.label_noise.prompt_ot import transport_plan
+from trainers.parts.released_split import full_batches, underflows
 
 N = "TRAINER.NLPROMPT."
 NOISY = {"DATASET.NOISE.TYPE": "sym_other", "DATASET.NOISE.RATE": 0.5}

@@ -1,4 +1,4 @@
-"""Every trainer against the plain implementation of its paper (benchmarks/plain): losses, gradients, test logits.
+"""Every trainer against the plain implementation of its paper (tests/plain): losses, gradients, test logits.
 
 Both sides hold the same tensors, moved a little from where they start so that nothing sits at a special point. Each
 style of template has its own wording for the tiny dataset, so that taking the wrong one shows.
@@ -12,8 +12,8 @@ import pytest
 import torch
 from helpers import NAMES
 
-from benchmarks.plain import gaussian_average, plain_of, same_draw
 from datasets import templates
+from tests.plain import gaussian_average, plain_of, same_draw
 
 T = "TRAINER."
 VISION3 = {"N_CTX_VISION": 3, "PROMPT_DEPTH_VISION": 3}

@@ -10,7 +10,7 @@ import torch
 from scipy.optimize import linear_sum_assignment, linprog
 
 from clipkit import InputError
-from trainers.prompt_ot import class_plan, ot_decision, prompt_ot, transport_plan
+from trainers.label_noise.prompt_ot import class_plan, ot_decision, prompt_ot, transport_plan
 
 
 def predictions(n: int, c: int, seed: int = 0, sharp: float = 4.0) -> torch.Tensor:

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from trainers.robust_losses import DEFAULTS, LOSSES, robust_loss
+from trainers.label_noise.robust_losses import DEFAULTS, LOSSES, robust_loss
 
 SETTINGS = SimpleNamespace(**{key.partition(".")[2]: value for key, value in DEFAULTS.items()})
 

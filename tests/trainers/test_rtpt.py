@@ -9,12 +9,12 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from benchmarks.plain.rtpt import PlainTestTimeTuning
 from clipkit import InputError, TextEncoder, tokenize
-from trainers.backbone import _load
+from tests.plain.rtpt import PlainTestTimeTuning
 from trainers.ctpt import dispersion
-from trainers.per_image_adamw import PerImageAdamW
-from trainers.view_ensemble import confident, marginal_entropy, pointwise_entropy, reliability, weighted
+from trainers.shared.backbone import _load
+from trainers.tta.per_image_adamw import PerImageAdamW
+from trainers.tta.view_ensemble import confident, marginal_entropy, pointwise_entropy, reliability, weighted
 
 N = "TRAINER.TTA."
 PATHS = ("batched", "vjp", "jacobian", "loop")

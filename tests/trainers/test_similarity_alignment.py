@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from trainers.similarity_alignment import SimilarityAlignment, similarity_distribution
+from trainers.parts.similarity_alignment import SimilarityAlignment, similarity_distribution
 
 
 def embeddings(n: int = 9, d: int = 6, seed: int = 0, grad: bool = False) -> torch.Tensor:

@@ -18,8 +18,8 @@ from runs.predictor import load_predictor
 from runs.protocols import plan
 from trainers.ctpt import VARIANTS
 from trainers.mta import mean_shift
-from trainers.test_time_outputs import calibration_error
-from trainers.views import groups, view_loader
+from trainers.tta.outputs import calibration_error
+from trainers.tta.views import groups, view_loader
 
 N, C = "TRAINER.TTA.", "TRAINER.COOP."
 EVAL = ("--eval-only",)

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from trainers.training_list import TrainingList
+from trainers.shared.training_list import TrainingList
 
 NOISE = {"DATASET.NOISE.TYPE": "sym_other", "DATASET.NOISE.RATE": 0.5}
 

@@ -15,11 +15,11 @@ from helpers import FITTING
 from torch.nn import functional as F
 
 from clipkit import ImageEncoder, InputError
-from trainers.chunked_text import chunked_loss
-from trainers.prompt_ot import ot_decision
+from trainers.label_noise.prompt_ot import ot_decision
+from trainers.parts.chunked_text import chunked_loss
+from trainers.parts.visual_guidance import PromptLearner
+from trainers.parts.visual_tokens import FeatureTokens, patch_tokens, with_quarters
 from trainers.visprompt import smoothed_sce
-from trainers.visual_guidance import PromptLearner
-from trainers.visual_tokens import FeatureTokens, patch_tokens, with_quarters
 
 N = "TRAINER.VISPROMPT."
 NOISE = {"DATASET.NOISE.TYPE": "sym_other", "DATASET.NOISE.RATE": 0.5}
@@ -402,7 +402,7 @@ def test_resnets_are_seen_too(resnet, tiny, tmp_path):
 
 
 def test_measuring_chunks_at_tiny_size(tiny):
-    from benchmarks import side_by_side, visprompt_chunks
+    from speed import side_by_side, visprompt_chunks
 
     arguments = ["--classes", "3", "--batch", "4", "--chunks", "3", "--repeats", "1", "--size", "16"]
     args = visprompt_chunks.build_parser().parse_args([*arguments, "--backbone", str(tiny.backbone)])

@@ -1,0 +1,86 @@
+"""All results as one table: python -m bench collect OUTPUT --csv results.csv --parquet results.parquet"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from dassl.utils import InputError, atomic_path
+
+
+def add_parser(subparsers) -> None:
+    """Adds `collect` to the commands of `python -m bench`."""
+    made = subparsers.add_parser(
+        "collect", help="all results as one table", description="Reads every results.json under OUTPUT into one table."
+    )
+    made.add_argument("output", type=Path, metavar="OUTPUT", help="folder of the runs")
+    made.add_argument("--csv", type=Path, metavar="FILE", help="a row a result, all digits")
+    made.add_argument("--parquet", type=Path, metavar="FILE", help="the same as Parquet")
+    made.add_argument("--means", type=Path, metavar="FILE", help="mean, deviation, 95 %% interval over seeds, as CSV")
+    made.add_argument("--strict", action="store_true", help="write nothing where a results.json is broken")
+    made.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """The exit code: 0, or 1 where broken results were left out.
+
+    Raises InputError for bad input and, --strict, broken results.
+    """
+    from ..reading.collect import collect
+
+    broken: list[str] = []
+    frame = collect(args.output, broken)
+    if args.strict and broken:
+        raise InputError(" ".join(broken))
+    if frame.empty:
+        raise InputError(" ".join([*broken, f"There are no results under {args.output}; run something first."]))
+    _write(frame, args)
+    print(_summary(frame))  # noqa: T201
+    for sentence in broken:
+        print(f"left out: {sentence}", file=sys.stderr)  # noqa: T201
+    return 1 if broken else 0
+
+
+def _write(frame, args: argparse.Namespace) -> None:
+    """Raises InputError where a file cannot be written."""
+    from ..reading.aggregate import aggregate
+
+    writers = [
+        (args.csv, lambda file: frame.to_csv(file, index=False, lineterminator="\n")),
+        (args.parquet, lambda file: frame.to_parquet(file, index=False)),
+        (args.means, lambda file: _means(frame, aggregate).to_csv(file, index=False, lineterminator="\n")),
+    ]
+    for file, write in writers:
+        if file is None:
+            continue
+        try:
+            file.parent.mkdir(parents=True, exist_ok=True)
+            with atomic_path(file) as temporary:
+                write(temporary)
+        except OSError as error:
+            raise InputError(f"{file} cannot be written ({error.strerror or error}); name another file.") from error
+
+
+def _means(frame, aggregate):
+    """Clean accuracy and accuracy under attack, one below the other; `metric` says which."""
+    import pandas as pd
+
+    parts = []
+    for metric in ("accuracy", "adv_accuracy"):
+        table = aggregate(frame, metric)
+        table.insert(len(table.columns) - 4, "metric", metric)
+        parts.append(table)
+    return pd.concat([part for part in parts if len(part)])
+
+
+def _summary(frame) -> str:
+    """A line a protocol: results, methods, datasets, seeds."""
+    from tabulate import tabulate
+
+    rows = [
+        [protocol, len(here), here["method"].nunique(), here["dataset"].nunique(), here["seed"].nunique()]
+        for protocol, here in frame.groupby("protocol")
+    ]
+    rows.append(["all", len(frame), frame["method"].nunique(), frame["dataset"].nunique(), frame["seed"].nunique()])
+    return tabulate(rows, ["protocol", "results", "methods", "datasets", "seeds"])

@@ -1,0 +1,49 @@
+"""Results under a folder as one HTML page: tables, curves, confusion matrices, and where each number comes from.
+
+python -m bench report output --output report.html
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from pathlib import Path
+
+from dassl.utils import InputError
+
+
+def add_parser(subparsers) -> None:
+    """Adds `report` to the commands of `python -m bench`."""
+    parser = subparsers.add_parser(
+        "report", help="results as one HTML page", description="Everything finished under OUTPUT as one HTML page."
+    )
+    parser.add_argument("folder", metavar="OUTPUT", type=Path, help="folder of the runs")
+    parser.add_argument("--output", metavar="FILE", type=Path, help="the page (default: OUTPUT/report.html)")
+    parser.add_argument("--title", help="of the page (default: the folder's name)")
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """The exit code: 0, or 1 where broken results were left out (the page names them). Raises InputError."""
+    from ..drawing.html.page import page
+    from ..reading.collect import collect  # pandas, and the page: only when the command runs
+    from ..reading.files import write_text
+
+    file = args.output or args.folder / "report.html"
+    if os.path.isdir(file):
+        raise InputError(f"--output {file} is a folder; give the name of a file in it, such as {file / 'report.html'}.")
+    broken: list[str] = []
+    frame = collect(args.folder, broken)
+    if frame.empty:
+        raise InputError(" ".join([*broken, f"There are no finished runs under {args.folder}; run something first."]))
+    left_out = len(broken)
+    text = page(frame, args.folder, file, args.title or args.folder.absolute().name, broken)
+    try:
+        write_text(file, text)
+    except OSError as error:
+        raise InputError(f"{file} cannot be written ({error.strerror or error}); give another --output.") from error
+    print(f"{file}: {len(frame)} results, {len(text.encode()) / 2**20:.2f} MiB")  # noqa: T201
+    for number, sentence in enumerate(broken):  # then those on curves and matrices, beside the numbers
+        print(f"left out: {sentence}" if number < left_out else sentence, file=sys.stderr)  # noqa: T201
+    return 1 if left_out else 0

@@ -1,0 +1,43 @@
+"""python -m bench run SUITE.yaml --launcher local|slurm: runs what is not done.
+
+local: --jobs at a time, each worker with one of --gpus. Ctrl-C leaves everything so that the same command goes on; two
+of them at once share the work. slurm: tasks of array jobs, see docs/cluster.md.
+"""
+
+from __future__ import annotations
+
+import argparse
+
+from dassl.utils import InputError
+
+from ..slurm import options as slurm_options
+from ..suites.options import add_suite_options, open_suite
+
+
+def add_parser(subparsers) -> None:
+    parser = subparsers.add_parser(
+        "run", help="run what is not done", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    add_suite_options(parser)
+    parser.add_argument("--launcher", choices=("local", "slurm"), default="local")
+    parser.add_argument("--jobs", type=int, help="runs at a time (default: one a GPU; without GPUs 2)")
+    parser.add_argument("--gpus", default="all", help="all, none, or numbers such as 0,1 (default: all)")
+    slurm_options.add_options(parser)
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    suite = open_suite(args)
+    if args.launcher == "slurm":
+        from ..slurm import arrays as slurm
+
+        return slurm.submit(suite, args)
+    if unused := list(slurm_options.given(args)):
+        raise InputError(f"--{unused[0]} is for --launcher slurm; leave it out, or give that.")
+    from ..running.gpus import check_gpus, gpus_of
+    from ..running.local import default_jobs, run_suite
+
+    gpus = gpus_of(args.gpus)
+    if args.gpus != "all":
+        check_gpus(gpus)
+    return run_suite(suite, default_jobs(gpus) if args.jobs is None else args.jobs, gpus)

@@ -1,0 +1,46 @@
+"""python -m bench work SUITE.yaml --ids A,B,C: these runs here, one after another; what a Slurm task executes.
+
+Runs that are done, that failed before, or that another process is at work on are passed over. SIGINT, SIGTERM and
+SIGUSR1 stop it (exit code 130); the same command goes on from the last checkpoint.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import sys
+
+from ..running.pool import interrupt_on_signals
+from ..running.trouble import check_writable
+from ..running.work import work
+from ..suites.options import add_suite_options, chosen_runs, open_suite
+
+logger = logging.getLogger(__name__)
+
+
+def add_parser(subparsers) -> None:
+    parser = subparsers.add_parser(
+        "work", help="run these runs here", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    add_suite_options(parser, ids="these runs (default: all)")
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    interrupt_on_signals()
+    suite = open_suite(args)
+    runs = chosen_runs(suite, args)
+    check_writable(suite.home)
+    code = 0
+    for number, each in enumerate(runs, start=1):
+        logger.info("%d of %d: %s %s", number, len(runs), each.id, each)
+        outcome = work(each)
+        for note in outcome.notes:
+            logger.info("%s", note)
+        logger.info("%s, %.0f s", outcome.how, outcome.seconds)
+        if outcome.text:
+            print(f"{outcome.how}: {each.id} {each}: {outcome.text}", file=sys.stderr)  # noqa: T201
+            code = 1
+        if outcome.how == "halted":
+            break
+    return code

@@ -1,0 +1,195 @@
+"""Numbers that papers print, from bench/published/*.json, and which of them contradict each other.
+
+A file is a paper: where it is from, notes, and tables. A table says what its cells have in common (protocol, backbone,
+shots; null: not stated), which method and settings of ours a printed row stands for, and over which datasets its
+averages go; `cells` are rows of `columns`. Parts and datasets are named as in `bench.reading.collect`.
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+from collections import defaultdict
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from dassl.utils import InputError
+
+FOLDER = Path(__file__).with_name("published")
+ALL = "all"
+
+
+@dataclass(frozen=True)
+class Printed:
+    """One printed number, in percent. value: None where it cannot be read; `note`: a remark of its own."""
+
+    method: str  # as printed
+    dataset: str  # a config's name, or an average's
+    part: str
+    value: float | None
+    noise_type: str = ""  # as printed
+    noise_rate: float | None = None
+    attack: str = ""
+    metric: str = "accuracy"
+    note: str = ""
+
+    @property
+    def group(self) -> tuple:
+        """Numbers that differ in nothing but the method."""
+        return self.dataset, self.part, self.noise_type, self.noise_rate, self.attack, self.metric
+
+
+@dataclass(frozen=True)
+class Ours:
+    """What a printed row is here: a registered method, and settings other than its usual ones."""
+
+    method: str
+    settings: dict[str, object] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Table:
+    """One published table. averages: {name: the datasets that it goes over}; noise_types: {printed: ours, the nearest
+    first}; `source`: what was trained on; decimals: of the printed numbers."""
+
+    paper: str
+    table: str
+    title: str
+    protocol: str
+    backbone: str | None
+    shots: int | None
+    seeds: int | None
+    decimals: int
+    cells: tuple[Printed, ...]
+    methods: dict[str, Ours]
+    averages: dict[str, list[str]]
+    noise_types: dict[str, list[str]]
+    source: str
+    provenance: str
+
+    @property
+    def name(self) -> str:
+        """Such as "anprompt, Table 1"; tables that the paper does not number go by their names."""
+        return f"{self.paper}, {'Table ' if self.table.isdecimal() else ''}{self.table}"
+
+
+@dataclass(frozen=True)
+class Paper:
+    paper: str
+    title: str
+    source: str
+    notes: list[str]
+    tables: list[Table]
+
+
+def papers() -> list[str]:
+    """Names of the papers whose numbers are here."""
+    return sorted(file.stem for file in FOLDER.glob("*.json"))
+
+
+def load(name: str) -> Paper:
+    """Raises InputError for a paper that is not here."""
+    if name not in papers():
+        raise InputError(f"There is no paper {name!r}; there are {', '.join(papers())}, and all.")
+    found = json.loads((FOLDER / f"{name}.json").read_text(encoding="utf-8"))
+    source = f"{found['title']}; {found['source']}"
+    tables = [_table(found["paper"], source, each) for each in found["tables"]]
+    return Paper(found["paper"], found["title"], found["source"], found["notes"], tables)
+
+
+def choose(paper: str = ALL, table: str = "") -> list[tuple[Paper, list[Table]]]:
+    """The papers with the tables that are wanted. Raises InputError, naming what there is, where none is."""
+    found = [load(name) for name in (papers() if paper == ALL else [paper])]
+    known = list(dict.fromkeys(t.table for p in found for t in p.tables))
+    if table and table not in known:
+        near = dict.fromkeys([*difflib.get_close_matches(table, known, n=2), *known])
+        of = "any paper" if paper == ALL else paper
+        raise InputError(f"There is no table {table!r} of {of}; there are {', '.join(near)}.")
+    chosen = [(p, [t for t in p.tables if table in ("", t.table)]) for p in found]
+    return [(p, tables) for p, tables in chosen if tables]
+
+
+def _table(paper: str, source: str, found: dict) -> Table:
+    cells = tuple(Printed(**dict(zip(found["columns"], cell, strict=True))) for cell in found["cells"])
+    methods = {printed: Ours(**ours) for printed, ours in found["methods"].items()}
+    names = ("table", "title", "protocol", "backbone", "shots", "seeds", "decimals")
+    return Table(
+        paper=paper,
+        cells=cells,
+        methods=methods,
+        averages=found.get("averages", {}),
+        noise_types=found.get("noise_types", {}),
+        source=found.get("source", ""),
+        provenance=found.get("provenance") or source,
+        **{name: found[name] for name in names},
+    )
+
+
+# ---------------------------------------------------------------------- numbers that contradict each other
+
+
+def contradictions(table: Table, paper: Paper) -> dict[Printed, str]:
+    """{number: why it cannot be right together with others, the numbers being rounded to the printed decimals}.
+
+    Harmonic means that do not follow from base and new, averages that do not follow from their columns, and numbers
+    that the same paper gives twice, differently.
+    """
+    found: dict[Printed, list[str]] = defaultdict(list)
+    half = 0.5 * 10**-table.decimals
+    at = {(c.method, *c.group): c.value for c in table.cells if c.value is not None}
+    for cell in table.cells:
+        if cell.value is None:
+            continue
+        if cell.part == "hm" and (low_high := _hm(cell, at, half)):
+            found[cell] += _outside(cell.value, *low_high, half, table.decimals, "base and new give")
+        elif cell.dataset in table.averages and (low_high := _average(cell, table, at, half)):
+            found[cell] += _outside(cell.value, *low_high, half, table.decimals, "the columns give")
+        if others := _elsewhere(cell, table, paper):
+            found[cell].append(f"also printed as {', '.join(others)}")
+    return {cell: "; ".join(why) for cell, why in found.items() if why}
+
+
+def _hm(cell: Printed, at: dict, half: float) -> tuple[float, float] | None:
+    values = [at.get((cell.method, cell.dataset, part, *cell.group[2:])) for part in ("base", "new")]
+    if None in values:
+        return None
+    low, high = (2 * b * n / (b + n) for b, n in ([v + e for v in values] for e in (-half, half)))
+    return low, high
+
+
+def _average(cell: Printed, table: Table, at: dict, half: float) -> tuple[float, float] | None:
+    """The columns' parts may differ from the average's: the source of a crossing stands in an average over it too."""
+    of_method = {key[1]: value for key, value in at.items() if key[0] == cell.method and _same_kind(key, cell)}
+    values = [of_method.get(dataset) for dataset in table.averages[cell.dataset]]
+    if None in values:
+        return None
+    mean = sum(values) / len(values)
+    return mean - half, mean + half
+
+
+def _same_kind(key: tuple, cell: Printed) -> bool:
+    part = key[2] if key[2] != "source" else "target"
+    return (part, *key[3:]) == cell.group[1:]
+
+
+def _outside(value: float, low: float, high: float, half: float, decimals: int, what: str) -> list[str]:
+    slack = half + 1e-9
+    if low - slack <= value <= high + slack:
+        return []
+    return [f"{what} {(low + high) / 2:.{decimals}f}"]
+
+
+def _elsewhere(cell: Printed, table: Table, paper: Paper) -> list[str]:
+    """Other values of the same number, and where: the same printed method, data, shots, backbone and metric."""
+    found = []
+    for other in paper.tables:
+        if (other.protocol, other.shots, other.backbone) != (table.protocol, table.shots, table.backbone):
+            continue
+        if other.averages.get(cell.dataset) != table.averages.get(cell.dataset):
+            continue  # "average" is another one there
+        for twin in other.cells:
+            same = (twin.method, *twin.group) == (cell.method, *cell.group)
+            if same and twin.value is not None and twin.value != cell.value:
+                where = "here too" if other is table else f"in {other.name.partition(', ')[2]}"
+                found.append(f"{twin.value:.{other.decimals}f} {where}")
+    return list(dict.fromkeys(found))

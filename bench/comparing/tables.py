@@ -1,0 +1,97 @@
+"""A comparison as tables for people: one a published table and dataset, numbers with two decimals."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterator
+
+import pandas as pd
+
+from ..drawing.formats import Cell, TextTable, ranks
+from .our_runs import UNKNOWN
+from .published import Table
+
+MISSING = "-"
+PARTS = {"base": "Base", "new": "New", "hm": "HM", "source": "source", "target": "target", "all": ""}
+METRICS = {"accuracy": "", "top5_accuracy": "top-5", "adv_accuracy": "attacked"}
+HEADERS = ("", "method", "published", "ours", "difference", "inside", "notes")
+NUMBERS = frozenset({2, 3, 4})
+GROUP = ["part", "noise_type", "noise_rate", "attack", "metric"]
+LEGEND = (
+    "ours: mean ± sample standard deviation over seeds (number of seeds). difference: ours less published, in brackets "
+    "where the paper leaves open what it depends on. inside: the published number lies in our 95 % interval. "
+    "*: the printed number contradicts others, see its note."
+)
+
+
+def text_tables(table: Table, rows: pd.DataFrame) -> Iterator[TextTable]:
+    """A table a dataset, of rows of `comparison.compare` about `table`; methods side by side in each group."""
+    for dataset in dict.fromkeys(rows["dataset"]):
+        yield _one(table, dataset, rows[rows["dataset"] == dataset])
+
+
+def _one(table: Table, dataset: str, rows: pd.DataFrame) -> TextTable:
+    notes: dict[str, str] = {}  # sentence -> its letter
+    lines: list[list[Cell]] = []
+    rules = set()
+    groups = rows.groupby(GROUP, dropna=False, sort=False)
+    for key, group in groups:
+        if lines:
+            rules.add(len(lines))
+        published, ours = ranks(list(group["published"])), ranks(_rankable(group))
+        for i, (_, row) in enumerate(group.iterrows()):
+            first = Cell(_heading(key) if i == 0 else "")
+            lines.append([first, *_cells(row, published[i], ours[i], table.decimals, notes)])
+    kept = [i for i in range(len(HEADERS)) if i or any(line[0].text for line in lines)]
+    title = f"{table.name}: {table.title}, {dataset}"
+    return TextTable(
+        title,
+        [HEADERS[i] for i in kept],
+        [[line[i] for i in kept] for line in lines],
+        [f"{letter}: {sentence}" for sentence, letter in notes.items()],
+        frozenset(rules) if len(rules) < len(lines) - 1 else frozenset(),
+        frozenset(kept.index(i) for i in NUMBERS),
+        re.sub(r"[^a-z0-9]+", "-", f"{table.paper} {table.table} {dataset}".lower()),
+    )
+
+
+def _cells(row: pd.Series, published: str, ours: str, decimals: int, notes: dict[str, str]) -> list[Cell]:
+    mark = "*" if row["contradiction"] else ""
+    remarks = [r for r in (row["contradiction"], *row["remarks"].split("; ")) if r]
+    letters = [notes.setdefault(remark, _letter(len(notes))) for remark in remarks]
+    difference = MISSING if math.isnan(row["difference"]) else f"{row['difference']:+.2f}"
+    if difference != MISSING and row["comparable"] == UNKNOWN:
+        difference = f"({difference})"
+    inside = {True: "yes", False: "no"}.get(row["inside"], MISSING)
+    value = MISSING if math.isnan(row["published"]) else f"{row['published']:.{decimals}f}"
+    return [
+        Cell(row["method"]), Cell(value, published, mark), Cell(_mean(row), ours), Cell(difference), Cell(inside),
+        Cell(", ".join(letters)),
+    ]  # fmt: skip
+
+
+def _mean(row: pd.Series) -> str:
+    if not row["n"] and math.isnan(row["ours"]):
+        return MISSING
+    spread = "" if math.isnan(row["std"]) else f" ± {row['std']:.2f}"
+    return f"{row['ours']:.2f}{spread} ({row['n']})"
+
+
+def _rankable(group: pd.DataFrame) -> list[float | None]:
+    """Ours, where all of a group ran on one backbone; else they are not ranked."""
+    there = group[group["ours"].notna()]
+    same = there["ours_backbone"].nunique() <= 1
+    return [value if same else None for value in group["ours"]]
+
+
+def _heading(key: tuple) -> str:
+    part, noise, rate, attack, metric = key
+    share = "" if math.isnan(rate) else f"{noise} {100 * rate:g} %"
+    return " ".join(filter(None, [PARTS.get(part, part), share, attack, METRICS.get(metric, metric)]))
+
+
+def _letter(number: int) -> str:
+    """a, b, ... z, aa, ab, ..."""
+    before, here = divmod(number, 26)
+    return (_letter(before - 1) if before else "") + chr(ord("a") + here)

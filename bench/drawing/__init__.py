@@ -1,0 +1,1 @@
+"""Tables as text, plots for papers, and the HTML report."""

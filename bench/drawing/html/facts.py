@@ -1,0 +1,60 @@
+"""What a run's folder says beyond the frame of results: its environment, its files, failed checks."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from bench.reading.files import read_json
+
+FILES = {"log": "log.txt", "config": "config.yaml", "results": "results.json"}
+
+
+@dataclass(frozen=True)
+class Environment:
+    """Where numbers were made. versions: (package, version) pairs."""
+
+    device: str
+    precision: str
+    backbone: str
+    weights: str  # the first digits of their hash
+    versions: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True)
+class Facts:
+    """files: {what: name} of those that are there. failed: codes of the checks that an evaluation failed."""
+
+    environment: Environment
+    files: dict[str, str]
+    failed: tuple[str, ...]
+
+
+def read_facts(folder: Path, backbone: str) -> Facts:
+    """Of a finished run; backbone: its name, which evaluations under attack do not record.
+
+    What is missing stays empty: the frame holds the numbers, this only tells about them.
+    """
+    try:
+        record = read_json(folder / "results.json")
+    except (OSError, ValueError):
+        record = {}
+    record = record if isinstance(record, dict) else {}
+    recorded = _table(record.get("backbone"))
+    environment = Environment(
+        str(record.get("device") or ""),
+        str(record.get("precision") or ""),
+        str(recorded.get("name") or backbone),
+        str(recorded.get("sha256") or "")[:12],
+        tuple((str(k), str(v)) for k, v in _table(record.get("versions")).items()),
+    )
+    files = {what: name for what, name in FILES.items() if (folder / name).is_file()}
+    return Facts(environment, files, tuple(map(str, _list(record.get("failed_checks")))))
+
+
+def _list(value: object) -> list:
+    return value if isinstance(value, list) else []
+
+
+def _table(value: object) -> dict:
+    return value if isinstance(value, dict) else {}

@@ -1,0 +1,108 @@
+"""What runs are called: their protocol, their setting, and the method's name with what tells its rows apart."""
+
+from __future__ import annotations
+
+import re
+
+from pandas import DataFrame
+
+from bench.reading.results import method_order
+
+PROTOCOLS = {
+    "base2new": "Base to new",
+    "cross_dataset": "Cross-dataset",
+    "few_shot": "Few-shot",
+    "noise": "Label noise",
+    "noise_xd": "Label noise, cross-dataset",
+    "real_noise": "Label noise of the real world",
+    "test_time": "Test time",
+    "robust": "Under attack",
+    "other": "Other runs",
+}
+PARTS = ("source", "base", "new", "target", "all")
+ATTACK = re.compile(r"(?P<name>.+)-eps(?P<eps>\d+(?:\.\d+)?)-(?P<steps>\d+)(?P<rest>.*)")
+
+# Runs that agree in these stand in the same cell of a table; few-shot tables have a column a count of shots.
+CELL = ["variant", "settings", "part", "dataset", "source", "noise_type", "noise_rate", "attack", "mode"]
+
+
+def named(frame: DataFrame) -> DataFrame:
+    """The frame in the tables' order, its index counting the runs, with columns `label` (the method in tables) and
+    `setting` (in words).
+
+    A swept variant is always named, and so are settings that tell runs apart. Config and shots are named where a method
+    has several of them in one cell; the backbone, where methods of one protocol ran on several.
+    """
+    frame = frame.copy()
+    frame["label"] = frame["method"]
+    for (protocol, _), rows in frame.groupby(["protocol", "method"], sort=False):
+        cell, telling = (CELL + ["shots"], ["cfg"]) if protocol == "few_shot" else (CELL, ["cfg", "shots"])
+        several = rows.groupby(cell, dropna=False, sort=False)[telling].nunique().max()
+        telling = [column for column in telling if several[column] > 1]
+        if frame.loc[frame["protocol"] == protocol, "backbone"].nunique() > 1:
+            telling.append("backbone")
+        frame.loc[rows.index, "label"] = [_label(row, telling) for row in rows.to_dict("records")]
+    records = frame.to_dict("records")
+    frame["setting"] = [setting(row) for row in records]
+    order = sorted(range(len(records)), key=lambda i: _place(records[i]))
+    return frame.iloc[order].reset_index(drop=True)
+
+
+def _label(row: dict, telling: list[str]) -> str:
+    words = [row["variant"], row["settings"], *(shots_text(row[c]) if c == "shots" else row[c] for c in telling)]
+    words = [word for word in words if word]
+    return f"{row['method']} ({', '.join(words)})" if words else row["method"]
+
+
+def setting(row: dict) -> str:
+    """What a run is about, but for dataset, method and seed."""
+    protocol, found = row["protocol"], []
+    if protocol == "base2new":
+        found.append(f"{row['part']} classes")
+    if protocol == "few_shot":
+        found.append(shots_text(row["shots"]))
+    if protocol in ("cross_dataset", "noise_xd"):
+        found.append("source" if row["part"] == "source" else f"trained on {row['source']}")
+    if protocol in ("noise", "noise_xd"):
+        found.append(f"{row['noise_type']} {rate_text(row['noise_rate'])}")
+    if protocol in ("test_time", "robust"):
+        found += [row["attack"] or "clean", *([row["mode"]] if row["mode"] else [])]
+    if protocol == "other" and row["part"] != "all":
+        found.append(f"{row['part']} classes")
+    return ", ".join(found)
+
+
+def rate_text(rate: float) -> str:
+    """A share as percent."""
+    return f"{100 * rate:g} %"
+
+
+def shots_text(shots: int) -> str:
+    """A count of training images a class; -1: all that there are."""
+    return {-1: "all images", 0: "no training", 1: "1 shot"}.get(shots, f"{shots} shots")
+
+
+def attacker(mode: str) -> str:
+    """Who is compared with whom: those who know the method, or those who do not. A method that adapts has no
+    white-box attacker, another no adaptive one."""
+    return "white-box or adaptive" if mode in ("white-box", "adaptive") else mode
+
+
+def attack_order(attack: str) -> tuple:
+    """Sorting key: clean, then by name, then from weak to strong."""
+    found = ATTACK.fullmatch(attack)
+    return (found["name"], found["rest"], float(found["eps"]), int(found["steps"])) if found else (attack, "", 0.0, 0)
+
+
+def _part_order(part: str) -> int:
+    return PARTS.index(part) if part in PARTS else len(PARTS)
+
+
+def _place(row: dict) -> tuple:
+    protocols, rate = list(PROTOCOLS), row["noise_rate"]
+    return (
+        protocols.index(row["protocol"]) if row["protocol"] in PROTOCOLS else len(protocols),
+        row["source"] if row["part"] in ("source", "target") else "", _part_order(row["part"]), row["dataset"],
+        row["noise_type"], rate if rate == rate else -1.0, attack_order(row["attack"]), row["mode"],
+        method_order(row["method"]), row["label"], row["shots"], row["seed"], row["folder"],
+    )  # fmt: skip

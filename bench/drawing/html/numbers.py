@@ -1,0 +1,130 @@
+"""One number for each cell of a table: mean and spread over seeds, with the runs behind it; averages over datasets."""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+from pandas import DataFrame
+
+from bench.reading.aggregate import aggregate, average
+from runs.targets import SHIFTS
+
+AVERAGED = ("base2new", "cross_dataset", "few_shot", "noise", "noise_xd", "test_time", "robust")
+ACROSS = ("cross_dataset", "noise_xd")  # trained on one dataset, tested on others
+AVERAGE = "average of "
+MEASURED = ("accuracy", "adv_accuracy", "transfer_accuracy", "worst_accuracy")
+
+
+@dataclass(frozen=True)
+class Number:
+    """Percent. std: the sample standard deviation over seeds, None of one seed. runs: rows of the named frame."""
+
+    mean: float
+    std: float | None
+    count: int
+    runs: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Key:
+    """What a number is about. part: the frame's; `shifted`, a target that is a variant of the source; or `hm`.
+
+    source: of tests on other datasets. shots: of few-shot, -1 elsewhere. noise_rate: -1 is none.
+    """
+
+    protocol: str
+    part: str
+    label: str
+    method: str
+    dataset: str
+    source: str = ""
+    shots: int = -1
+    noise_type: str = ""
+    noise_rate: float = -1.0
+    attack: str = ""
+    mode: str = ""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """numbers: {a column of MEASURED: its number}; what no run measured is left out."""
+
+    key: Key
+    numbers: dict[str, Number]
+
+    @property
+    def accuracy(self) -> Number | None:
+        return self.numbers.get("accuracy")
+
+
+def entries(frame: DataFrame) -> list[Entry]:
+    """Of a frame that `naming.named` made, in its order; averages over datasets at the end."""
+    methods = dict(zip(frame["label"], frame["method"], strict=True))
+    # a label says what of variant and config tells rows apart, so that it stands for the method here
+    frame = frame.assign(method=frame["label"], cfg="")
+    keys = [_key(row, methods) for row in frame.to_dict("records")]
+    runs: dict[Key, list[int]] = defaultdict(list)
+    for run, key in enumerate(keys):
+        runs[key].append(run)
+    numbers: dict[Key, dict[str, Number]] = {key: {} for key in runs}
+    for value in MEASURED:
+        for row in aggregate(frame, value).to_dict("records"):
+            key = _key(row, methods)
+            numbers.setdefault(key, {})[value] = _number(row, _behind(key, runs))
+    for key, value, number in _averages(frame, keys, methods):
+        numbers.setdefault(key, {})[value] = number
+    return [Entry(key, found) for key, found in numbers.items() if found]
+
+
+def _averages(frame: DataFrame, keys: list[Key], methods: dict[str, str]) -> Iterator[tuple[Key, str, Number]]:
+    """Over the datasets of one table, of what has them all."""
+    scopes: dict[Key, list[int]] = defaultdict(list)
+    runs: dict[Key, list[int]] = defaultdict(list)
+    for run, key in enumerate(keys):
+        runs[key].append(run)
+        if key.protocol in AVERAGED and key.part != "source":
+            scopes[_scope(key)].append(run)
+    for scope, members in scopes.items():
+        own = frame.iloc[members]
+        datasets = list(dict.fromkeys(own["dataset"]))
+        for value in MEASURED if len(datasets) > 1 else ():
+            if own[value].isna().all():
+                continue
+            for row in average(own, datasets, value).to_dict("records"):
+                # `average` leaves out a source that is the tested dataset itself
+                key = _key(row | {"source": scope.source, "part": _part(scope, row)}, methods)
+                each = [run for d in datasets for run in _behind(replace(key, dataset=d), runs)]
+                yield replace(key, dataset=f"{AVERAGE}{len(datasets)}"), value, _number(row, each)
+
+
+def _part(scope: Key, row: dict) -> str:
+    return row["part"] if scope.protocol == "base2new" else scope.part
+
+
+def _scope(key: Key) -> Key:
+    """What it has in common with what it is averaged with. Base and new are one table's."""
+    part = "" if key.protocol == "base2new" else key.part
+    return replace(key, part=part, dataset="", label="", method="", shots=-1, noise_rate=-1.0, mode="")
+
+
+def _behind(key: Key, runs: dict[Key, list[int]]) -> list[int]:
+    parts = ("base", "new") if key.part == "hm" else (key.part,)
+    return [run for part in parts for run in runs.get(replace(key, part=part), ())]
+
+
+def _number(row: dict, runs: list[int]) -> Number:
+    return Number(row["mean"], None if math.isnan(row["std"]) else row["std"], int(row["n"]), tuple(runs))
+
+
+def _key(row: dict, methods: dict[str, str]) -> Key:
+    protocol, rate, dataset = row["protocol"], row["noise_rate"], row["dataset"]
+    source = row["source"] if protocol in ACROSS else ""
+    return Key(
+        protocol, "shifted" if dataset in SHIFTS.get(source, ()) else row["part"], row["method"],
+        methods[row["method"]],
+        dataset, source, int(row["shots"]) if protocol == "few_shot" else -1,
+        row["noise_type"], -1.0 if math.isnan(rate) else rate, row["attack"], row["mode"],
+    )  # fmt: skip

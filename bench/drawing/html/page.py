@@ -1,0 +1,206 @@
+"""The report as one page: style, script and data are in it, and nothing is fetched."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from html import escape
+from pathlib import Path
+from string import Template
+
+from pandas import DataFrame
+
+from bench.reading.results import method_order
+from runs.config_names import TEST_TIME, UNTRAINED
+
+from . import confusions, markup, training
+from .curves import charts
+from .facts import Environment, Facts, read_facts
+from .naming import PROTOCOLS, named
+from .numbers import Entry, entries
+from .runs_table import all_results, environments_table, link_prefix, revision
+from .tables import protocol_tables
+
+HERE = Path(__file__).parent
+SCRIPTS = ("chart.js", "matrix.js", "tables.js", "script.js")
+COLOURS = 7  # of style.css
+EXPLAINED = {
+    "Numbers": "Accuracy in percent, mean over seeds; ± is the sample standard deviation over seeds. In bold: the best "
+    "of the rows that are compared. An average is over all datasets of its table; what has not finished on all of them "
+    "has none, and its spread is that of the seeds' own averages.",
+    "A number's runs": "Choose a number to see its runs, with log, config, results, environment and revision.",
+    "Curves": "Bands are one sample standard deviation; of many lines, that of the line under the pointer.",
+    "Revisions": "A plus sign marks code that differed from the commit.",
+}
+
+
+@dataclass(frozen=True)
+class Section:
+    """body: markup. protocol: of a section that is about one."""
+
+    name: str
+    title: str
+    body: str
+    protocol: str = ""
+
+
+def page(frame: DataFrame, folder: Path, file: Path, title: str, broken: list[str] | None = None) -> str:
+    """The HTML for `file`, from what `collect(folder)` gave and what the runs' folders hold.
+
+    broken: sentences about files that could not be read; those of curves and matrices are added.
+    Equal results give equal pages.
+    """
+    frame, broken = named(frame), [] if broken is None else broken
+    facts = [read_facts(folder / row["folder"], row["backbone"]) for row in frame.to_dict("records")]
+    environments = {e: i for i, e in enumerate(dict.fromkeys(f.environment for f in facts), start=1)}
+    labels = sorted(dict.fromkeys(frame["label"]), key=method_order)
+    methods = {label: i for i, label in enumerate(labels)}
+    found = entries(frame)
+    data = {"methods": _looks(labels, frame), "charts": {}}
+    sections = _protocols(frame, facts, environments, found, data, methods)
+    sections += _evidence(frame, folder, data, methods, broken)
+    runs = "".join(f'<p class="note">{escape(sentence)}</p>' for sentence in broken)
+    runs += all_results(frame, facts, environments, link_prefix(folder, file))
+    sections.append(Section("all", "All results", runs))
+    sections.append(Section("environments", "Environments", environments_table(environments, facts, frame)))
+    style = "\n" + (HERE / "style.css").read_text(encoding="utf-8")
+    script = "\n" + "\n".join((HERE / name).read_text(encoding="utf-8") for name in SCRIPTS)
+    policy = f"default-src 'none'; style-src {_hash(style)}; script-src {_hash(script)}; base-uri 'none'"
+    return Template((HERE / "template.html").read_text(encoding="utf-8")).substitute(
+        policy=policy + "; form-action 'none'",
+        title=escape(title),
+        summary=escape(_summary(frame)),
+        style=style,
+        script=script,
+        data=as_json(data),
+        navigation="".join(f'<a href="#{s.name}">{escape(s.title)}</a>' for s in sections),
+        sections="\n".join(map(_section, sections)),
+        protocols=_options((s.protocol, s.title) for s in sections if s.protocol),
+        datasets=_options((d, d) for d in sorted(set(frame["dataset"]))),
+        methods=_options((label, label) for label in labels),
+        footer="<dl>" + "".join(f"<dt>{escape(k)}</dt><dd>{escape(v)}</dd>" for k, v in EXPLAINED.items()) + "</dl>",
+    )
+
+
+def as_json(value: object) -> str:
+    """JSON that may stand inside <script>: none of its characters begins markup or ends a line."""
+    text = json.dumps(value, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+    for character in "<>&\u2028\u2029":
+        text = text.replace(character, f"\\u{ord(character):04x}")
+    return text
+
+
+def _protocols(
+    frame: DataFrame,
+    facts: Sequence[Facts],
+    environments: dict[Environment, int],
+    found: Sequence[Entry],
+    data: dict,
+    methods: dict[str, int],
+) -> list[Section]:
+    """Tables, then charts, of each protocol; the charts' data go into `data`."""
+    made, count = [], 0
+    for protocol, title in PROTOCOLS.items():
+        own = [entry for entry in found if entry.key.protocol == protocol]
+        if not own:
+            continue
+        runs = [i for i, p in enumerate(frame["protocol"]) if p == protocol]
+        parts = [_origin(frame, facts, environments, runs)]
+        for table in protocol_tables(protocol, own):
+            parts.append(markup.table(table, count, frozenset(i for i in runs if facts[i].failed)))
+            count += 1
+        if drawn := charts(protocol, own, methods):
+            data["charts"][protocol] = drawn
+            parts.append(f'<div data-charts="{protocol}"></div>')
+        made.append(Section(protocol, title, "\n".join(parts), protocol))
+    return made
+
+
+def _origin(frame: DataFrame, facts: Sequence[Facts], environments: dict[Environment, int], runs: Sequence[int]) -> str:
+    """Where the numbers of a section come from, and what speaks against them."""
+    numbers = sorted({environments[facts[i].environment] for i in runs})
+    links = ", ".join(f'<a href="#e{n}">E{n}</a>' for n in numbers)
+    revisions = ", ".join(map(revision, dict.fromkeys(frame["git"].iloc[list(runs)])))
+    count = f"{len(runs)} results" if len(runs) > 1 else "1 result"
+    notes = [f"{count}; environment {links}; revision {revisions}."]
+    for i in runs:
+        if facts[i].failed:
+            row = frame.iloc[i]
+            words = f"{row['label']}, {row['dataset']}, {row['setting']}, seed {row['seed']}"
+            codes = ", ".join(facts[i].failed)
+            notes.append(escape(f"{words}: failed checks {codes} (†): do not trust its number under attack."))
+    for (dataset, kind, rate, seed), rows in frame.iloc[list(runs)].groupby(
+        ["dataset", "noise_type", "noise_rate", "seed"], sort=False
+    ):
+        if rows.loc[rows["noise_hash"] != "", "noise_hash"].nunique() > 1:
+            where = f"{dataset}, {kind}, rate {rate:g}, seed {seed}"
+            notes.append(escape(f"{where}: methods were trained on different wrong labels; do not compare them."))
+    return "".join(f'<p class="note">{note}</p>' for note in notes)
+
+
+def _evidence(frame: DataFrame, folder: Path, data: dict, methods: dict[str, int], broken: list[str]) -> list[Section]:
+    """Training curves and confusion matrices; their data go into `data`, sentences on damaged files into `broken`."""
+    data["training"] = training.curves(frame, folder, methods, broken)
+    data["matrices"], data["names"], left_out = confusions.matrices(frame, folder, methods, broken)
+    made = []
+    if data["training"]:
+        note = "Means over seeds, one setting at a time. Loss: over the steps of an epoch."
+        body = f'<p class="note">{note}</p><div id="training-charts"></div>'
+        made.append(Section("training", "Training curves", body))
+    if data["matrices"]:
+        note = "On the test set, summed over seeds. Rows are true classes; a cell is the share of its row, in percent."
+        if left_out:
+            note += f" {left_out} settings are left out to keep the page small; each run's confusion.json has its own."
+        body = f'<p class="note">{note}</p><div id="matrix-charts"></div>'
+        made.append(Section("confusion", "Confusion matrices", body))
+    return made
+
+
+def _looks(labels: Sequence[str], frame: DataFrame) -> list[list]:
+    """[label, number of its colour, line and mark]; -1, grey, for zero-shot CLIP.
+
+    The same on the whole page. Methods of one protocol never share a number, nor a colour if there are enough.
+    """
+    grey = [name for name in UNTRAINED if name not in TEST_TIME]
+    protocols = dict(frame.groupby("label")["protocol"].agg(set))
+    found: dict[str, int] = {}
+    for label in labels:
+        if label.partition(" (")[0] in grey:
+            found[label] = -1
+            continue
+        beside = [number for other, number in found.items() if number >= 0 and protocols[other] & protocols[label]]
+        colours = [number % COLOURS for number in beside]
+        found[label] = min(
+            (number for number in range(len(labels)) if number not in beside),
+            key=lambda number: (colours.count(number % COLOURS), number),
+        )
+    return [[label, number] for label, number in found.items()]
+
+
+def _summary(frame: DataFrame) -> str:
+    def count(column: str, one: str) -> str:
+        number = frame[column].nunique()
+        return f"{number} {one}{'' if number == 1 else 's'}"
+
+    days = sorted(day[:10] for day in frame["finished"] if day)
+    when = f", finished {' to '.join(dict.fromkeys((days[0], days[-1])))}" if days else ""
+    results = f"{len(frame)} result{'' if len(frame) == 1 else 's'}"
+    return f"{results}: {count('method', 'method')}, {count('dataset', 'dataset')}, {count('seed', 'seed')}{when}."
+
+
+def _section(made: Section) -> str:
+    about = f' data-p="{made.protocol}"' if made.protocol else ""
+    heading = f"<h2>{escape(made.title)}</h2>"
+    return f'<section id="{made.name}"{about} aria-label="{escape(made.title)}">{heading}\n{made.body}</section>'
+
+
+def _options(values: Iterable[tuple[str, str]]) -> str:
+    return "".join(f'<option value="{escape(value)}">{escape(text)}</option>' for value, text in values)
+
+
+def _hash(text: str) -> str:
+    """For the content policy: no other script or style runs in the page."""
+    return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"

@@ -1,0 +1,59 @@
+"""The tables of a comparison as text: for the terminal, or as Markdown."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from tabulate import tabulate
+
+from ..reading.results import Result
+from . import table
+from .summary import MISSING, Scope, Summary, few_shot_table, main_table, summarize, target_table, uneven
+
+
+@dataclass(frozen=True)
+class Section:
+    title: str
+    note: str
+    headers: list[str]
+    rows: list[list[str]]
+
+
+def sections(results: Sequence[Result], scope: Scope) -> list[Section]:
+    """The one table, then a table of each protocol with its datasets one by one; empty ones are left out."""
+    summary = summarize(results, scope)
+    found = [Section("All protocols", _note(summary, scope), *main_table(summary))]
+    base_new = table.by_seed(results)
+    alone = " ".join(table.unpaired(base_new))
+    found.append(Section("Base-to-new", alone, table.HEADERS, table.rows(table.gather(base_new))))
+    for title, shifted in (("Cross-dataset", False), ("Domain generalisation", True)):
+        targets = summary.datasets.get("shifted" if shifted else "cross-dataset", [])
+        own = [r for r in results if r.source == scope.source and (r.kind == "source" or r.dataset in targets)]
+        note = uneven([r for r in own if r.protocol == "cross_dataset"])
+        found.append(Section(title, note, *target_table(results, scope, summary, shifted)))
+    few_shot = summary.datasets.get("few-shot", [])
+    for dataset in few_shot:
+        note = uneven([r for r in results if r.kind == "few_shot" and r.dataset == dataset])
+        found.append(Section(f"Few-shot, {dataset}", note, *few_shot_table(results, dataset, list(summary.few_shot))))
+    return [s for s in found if s.rows]
+
+
+def render(found: Sequence[Section], form: str) -> str:
+    """`form` is one of tabulate's: "simple" for the terminal, "github" for Markdown."""
+    heading = "## {}" if form == "github" else "{}"
+    parts = []
+    for s in found:
+        parts.append(heading.format(s.title))
+        parts.append(tabulate(s.rows, s.headers, tablefmt=form, disable_numparse=True))
+        if s.note:
+            parts.append(s.note)
+    return "\n\n".join(parts)
+
+
+def _note(summary: Summary, scope: Scope) -> str:
+    """What the numbers are averages of."""
+    over = [f"{name}: {', '.join(sets)}" for name, sets in summary.datasets.items()]
+    note = f"Accuracy in %, mean over {'; '.join(over)}. XD and DG: trained on {scope.source}. ± is the population"
+    note += " standard deviation over seeds of that mean; HM is the harmonic mean of the means of base and new."
+    return " ".join([f"{note} {MISSING}: not finished on all of them.", *summary.alone])

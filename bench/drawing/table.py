@@ -1,0 +1,182 @@
+"""Base / New / HM from the results.json files under a folder: on the terminal, as Markdown, and as a plot.
+
+python -m bench.table output/demo --markdown table.md --plot table.png
+
+HM is the harmonic mean of the two means over seeds, as the field reports it; the spread is the population
+standard deviation over seeds, as CoOp's parser prints it. All three are over the seeds that have both halves.
+Runs that differ in more than the seed have rows of their own, which say in what.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import statistics
+import sys
+from collections import defaultdict
+from collections.abc import Iterable
+from pathlib import Path
+
+from tabulate import tabulate
+
+from dassl.utils import InputError
+
+from ..reading.files import write_text
+from ..reading.results import Result
+from ..reading.results import read as read_results
+from ..running.trouble import check_output
+
+Accuracies = dict[tuple[str, str], dict[str, list[float]]]  # (dataset, method) -> {"base": [...], "new": [...]}
+
+
+def harmonic_mean(base: float, new: float) -> float:
+    """2BN / (B + N); 0 where both are 0."""
+    return 2 * base * new / (base + new) if base + new else 0.0
+
+
+BySeed = dict[tuple[str, str, int, str], float]  # {(dataset, method, seed, "base" or "new"): accuracy}
+
+
+def read_by_seed(folder: Path, sentences: list[str] | None = None) -> BySeed:
+    """Of all finished base-to-new runs under `folder`. sentences: gets what is to be said of them."""
+    return by_seed(read_results(folder, sentences))
+
+
+def by_seed(results: Iterable[Result]) -> BySeed:
+    return {(r.name, r.method, r.seed, r.kind): r.accuracy for r in results if r.protocol == "base2new"}
+
+
+def read(folder: Path, sentences: list[str] | None = None) -> Accuracies:
+    """The same, gathered over seeds (in ascending order)."""
+    found = read_by_seed(folder, sentences)
+    if sentences is not None:
+        sentences += unpaired(found)
+    return gather(found)
+
+
+def gather(found: BySeed) -> Accuracies:
+    """Over the seeds that have base and new; of what has one half alone, over its seeds."""
+    gathered: Accuracies = {}
+    for key, parts in _halves(found).items():
+        seeds = [seed for seed in parts["base"] if seed in parts["new"]]
+        if seeds or not (parts["base"] and parts["new"]):
+            gathered[key] = {part: [own[s] for s in seeds or own] for part, own in parts.items()}
+    return gathered
+
+
+def unpaired(found: BySeed) -> list[str]:
+    """A sentence for each dataset and method with seeds that have one half alone."""
+    said = []
+    for (dataset, method), parts in _halves(found).items():
+        for part, other in (("base", "new"), ("new", "base")):
+            alone = [str(seed) for seed in parts[part] if seed not in parts[other]]
+            if alone:
+                seeds = f"seed{'s' * (len(alone) > 1)} {', '.join(alone)}"
+                said.append(f"{method} on {dataset}: {seeds} left out, with {part} classes but no {other} ones.")
+    return said
+
+
+def _halves(found: BySeed) -> dict[tuple[str, str], dict[str, dict[int, float]]]:
+    halves: dict[tuple[str, str], dict[str, dict[int, float]]] = defaultdict(lambda: {"base": {}, "new": {}})
+    for (dataset, method, seed, part), accuracy in found.items():
+        halves[dataset, method][part][seed] = accuracy
+    return dict(halves)
+
+
+def rows(found: Accuracies) -> list[list[str]]:
+    """One row a dataset and method, then each method's mean over datasets where it ran on more than one."""
+    lines, means = [], defaultdict(list)
+    for (dataset, method), parts in found.items():
+        if not (parts["base"] and parts["new"]):
+            continue
+        base, new = statistics.fmean(parts["base"]), statistics.fmean(parts["new"])
+        means[method].append((base, new))
+        seeds = str(len(parts["base"]))
+        hm = f"{harmonic_mean(base, new):.2f}"
+        lines.append([dataset, method, mean_spread(parts["base"]), mean_spread(parts["new"]), hm, seeds])
+    for method, pairs in means.items():
+        if len(pairs) > 1:
+            base, new = (statistics.fmean(column) for column in zip(*pairs, strict=True))
+            average = f"average of {len(pairs)}"
+            lines.append([average, method, f"{base:.2f}", f"{new:.2f}", f"{harmonic_mean(base, new):.2f}", ""])
+    return lines
+
+
+HEADERS = ["dataset", "method", "Base", "New", "HM", "seeds"]
+
+
+def print_tables(folder: Path) -> Accuracies:
+    """The table on the terminal, and what is to be said of it; says so when there is nothing to show."""
+    sentences: list[str] = []
+    found = read(folder, sentences)
+    lines = rows(found)
+    text = tabulate(lines, HEADERS, disable_numparse=True) if lines else f"No finished base-to-new runs under {folder}."
+    print(f"\n{text}")  # noqa: T201
+    for sentence in sentences:
+        print(sentence, file=sys.stderr)  # noqa: T201
+    return found
+
+
+def plot(found: Accuracies, file: Path) -> None:
+    """Bars of HM with base and new as marks, one group a dataset."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot as plt
+
+    datasets = list(dict.fromkeys(d for d, _ in found))
+    methods = list(dict.fromkeys(m for _, m in found))
+    width = 0.8 / len(methods)
+    figure, axes = plt.subplots(figsize=(max(6.4, 1.2 + 1.6 * len(datasets)), 3.6), layout="constrained")
+    for i, method in enumerate(methods):
+        for j, dataset in enumerate(datasets):
+            parts = found.get((dataset, method))
+            if not parts or not (parts["base"] and parts["new"]):
+                continue
+            x = j + (i - (len(methods) - 1) / 2) * width
+            base, new = statistics.fmean(parts["base"]), statistics.fmean(parts["new"])
+            label = method if j == 0 else None
+            axes.bar(x, harmonic_mean(base, new), 0.9 * width, color=f"C{i}", alpha=0.75, label=label)
+            for part, marker in (("base", "^"), ("new", "v")):
+                mean, spread = statistics.fmean(parts[part]), statistics.pstdev(parts[part])
+                axes.errorbar(x, mean, spread, color="black", marker=marker, markersize=4, linewidth=1, capsize=2)
+    for marker, what in (("^", "base classes"), ("v", "new classes")):
+        axes.plot([], [], marker, color="black", markersize=4, label=f"{what}, ± one population standard deviation")
+    axes.set_xticks(range(len(datasets)), datasets)
+    axes.set_ylabel("accuracy, %; bars: harmonic mean")
+    axes.set_ylim(0, 100)
+    axes.spines[["top", "right"]].set_visible(False)
+    figure.legend(loc="outside upper center", ncols=3, frameon=False, fontsize=8)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(file, dpi=150)
+    plt.close(figure)
+
+
+def mean_spread(values: list[float]) -> str:
+    """Mean ± population standard deviation; a single value alone."""
+    mean = f"{statistics.fmean(values):.2f}"
+    return f"{mean} ± {statistics.pstdev(values):.2f}" if len(values) > 1 else mean
+
+
+def main(argv: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder", type=Path, help="the OUTPUT folder of the runs")
+    parser.add_argument("--markdown", type=Path, help="also write the table here")
+    parser.add_argument("--plot", type=Path, help="also draw it here (PNG, PDF or SVG)")
+    args = parser.parse_args(argv)
+    if not os.path.isdir(args.folder):
+        print(f"error: there is no folder {args.folder}; give the OUTPUT folder of the runs.", file=sys.stderr)  # noqa: T201
+        return 2
+    try:
+        check_output(args.markdown, "--markdown")
+        check_output(args.plot, "--plot", picture=True)
+        found = print_tables(args.folder)
+    except InputError as error:
+        print(f"error: {error}", file=sys.stderr)  # noqa: T201
+        return 2
+    if args.markdown:
+        text = tabulate(rows(found), HEADERS, tablefmt="github", disable_numparse=True)
+        write_text(args.markdown, text + "\n")
+    if args.plot and found:
+        plot(found, args.plot)
+    return 0

@@ -1,0 +1,129 @@
+"""Curves over the epochs of training: the loss, and how well right and wrong labels are fitted (memorisation)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from dassl.utils import InputError
+
+from ..reading.files import DAMAGE, read_json
+from . import figures
+from .plots import COLOURS, styles
+
+# Memorisation: (key of curves.json, what it is called, colour, line). Of rightly labelled items noisy and true agree.
+LINES = (
+    ("noisy_kept", "right labels: fitted", COLOURS[0], "-"),
+    ("noisy_flipped", "wrong labels: fitted", COLOURS[1], "--"),
+    ("true_flipped", "wrong labels: true class found", COLOURS[2], "-."),
+    ("test", "test set", "#000000", ":"),
+)
+
+
+@dataclass(frozen=True)
+class Curves:
+    """epochs: from 1. loss: of training, a value an epoch. accuracy: {key of LINES: percent a epoch}; may be empty."""
+
+    epochs: list[int]
+    loss: list[float]
+    accuracy: dict[str, list[float]]
+
+
+def read_curves(folder: Path, epochs: int) -> Curves:
+    """From curves.json, or the loss alone from the run's tensorboard files. Raises InputError where neither tells."""
+    file = folder / "curves.json"
+    if not file.is_file():
+        loss = _tensorboard_loss(folder / "tensorboard", epochs)
+        return Curves(list(range(1, epochs + 1)), loss, {})
+    try:
+        found = read_json(file)
+        accuracy = {
+            key: [math.nan if x is None else float(x) for x in found[key]] for key, *_ in LINES if found.get(key)
+        }
+        curves = Curves([int(e) for e in found["epochs"]], [float(x) for x in found["train_loss"]], accuracy)
+        if {len(curves.epochs)} != {len(curves.loss), *map(len, accuracy.values())}:
+            raise ValueError("its curves differ in length")
+    except DAMAGE as error:
+        raise InputError(f"{file} holds no curves ({type(error).__name__}: {error})") from error
+    return curves
+
+
+def _tensorboard_loss(folder: Path, epochs: int) -> list[float]:
+    """The mean loss of each epoch: the last value of its steps, which is the mean so far."""
+    if not any(folder.glob("events.*")):
+        raise InputError("it has neither curves.json nor tensorboard files")
+    try:
+        from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+    except ImportError:
+        raise InputError(
+            "it has no curves.json, and tensorboard, which reads its other curves, is not installed"
+        ) from None
+    events = EventAccumulator(str(folder), size_guidance={"scalars": 0})
+    events.Reload()
+    if "train/loss" not in events.Tags()["scalars"]:
+        raise InputError("its tensorboard files hold no train/loss")
+    at = {event.step: event.value for event in events.Scalars("train/loss")}  # of a repeated step the last one
+    steps, odd = divmod(len(at), epochs)
+    if odd or sorted(at) != list(range(len(at))):
+        raise InputError("its tensorboard files do not hold the same steps for each epoch, and it has no curves.json")
+    return [at[(e + 1) * steps - 1] for e in range(epochs)]
+
+
+def over_seeds(runs: Sequence[Curves], key: str = "") -> tuple[list[int], np.ndarray, np.ndarray]:
+    """(epochs, mean, sample standard deviation) of the loss, or of one of the accuracies, at epochs that all have."""
+    common = sorted(set.intersection(*(set(c.epochs) for c in runs)))
+    rows = [dict(zip(c.epochs, c.accuracy[key] if key else c.loss, strict=True)) for c in runs]
+    values = np.array([[row[e] for e in common] for row in rows])
+    return common, values.mean(0), values.std(0, ddof=1) if len(runs) > 1 else np.zeros(len(common))
+
+
+def plot_loss(settings: dict[str, dict[str, list[Curves]]], folder: Path) -> list[Path]:
+    """{setting: {method: its runs}} -> loss.png and loss.pdf (Fig. 2 of the DP-SEP paper): a panel a setting."""
+    look = styles(list(dict.fromkeys(method for methods in settings.values() for method in methods)))
+    figure, axes = figures.grid(len(settings), width=2.5)
+    lines = {}
+    for ax, (setting, methods) in zip(axes, settings.items(), strict=True):
+        for method, runs in methods.items():
+            epochs, mean, spread = over_seeds(runs)
+            style = look[method] | {"markevery": max(1, len(epochs) // 8)}
+            (line,) = ax.plot(epochs, mean, **style)
+            ax.fill_between(epochs, mean - spread, mean + spread, color=style["color"], alpha=0.12, linewidth=0)
+            lines.setdefault(method, line)
+        _finish(ax)
+        ax.set_title(setting)
+    figure.supylabel("training loss", fontsize=8)
+    figures.legend(figure, list(lines.values()), list(lines))
+    return figures.save(figure, folder, "loss")
+
+
+def plot_memorisation(panels: dict[tuple[str, str], list[Curves]], folder: Path) -> list[Path]:
+    """{(setting, method): its runs} -> memorisation.png and .pdf: a panel a setting and method, all on one scale."""
+    figure, axes = figures.grid(len(panels), sharey=True)
+    lines = {}
+    last = max(epoch for runs in panels.values() for c in runs for epoch in c.epochs)
+    for ax, runs in zip(axes, panels.values(), strict=True):
+        for key, label, colour, dashes in LINES:
+            if all(np.isfinite(c.accuracy.get(key, [math.nan])).any() for c in runs):
+                epochs, mean, spread = over_seeds(runs, key)
+                few = "o" if len(epochs) < 3 else None  # a line of one point is not seen
+                (line,) = ax.plot(epochs, mean, color=colour, linestyle=dashes, marker=few, markersize=4)
+                ax.fill_between(epochs, mean - spread, mean + spread, color=colour, alpha=0.15, linewidth=0)
+                lines.setdefault(label, line)
+        _finish(ax)
+        ax.set(xlim=(0, last), ylim=(0, 100))
+    figures.titles(figure, axes, list(panels))
+    figure.supylabel("accuracy, %", fontsize=8)
+    figures.legend(figure, list(lines.values()), list(lines))
+    return figures.save(figure, folder, "memorisation")
+
+
+def _finish(ax) -> None:
+    from matplotlib.ticker import MaxNLocator
+
+    ax.set_xlabel("epoch")
+    ax.xaxis.set_major_locator(MaxNLocator(5, integer=True))
+    ax.grid(axis="y", alpha=0.3)

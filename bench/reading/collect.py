@@ -1,0 +1,190 @@
+"""All results.json files under a folder as one table, a row each."""
+
+from __future__ import annotations
+
+import json
+import logging
+import math
+import os
+import re
+from pathlib import Path
+
+import pandas as pd
+
+from dassl.utils import InputError
+from interop.plugins.names import plain
+
+from .accounts import Account, account
+from .apart import Entry, labels
+from .doubles import part
+from .files import DAMAGE, damaged, find, number, open_record, percent, whole
+from .layout import Place, names_of_configs, place, strange
+from .results import method_order
+
+logger = logging.getLogger(__name__)
+
+# Column -> its type. What a run's folder and its results.json say; see docs/compare.md.
+COLUMNS = {
+    "folder": "object", "protocol": "object", "part": "object", "method": "object", "dataset": "object",
+    "source": "object", "shots": "int64", "cfg": "object", "variant": "object", "settings": "object",
+    "noise_type": "object", "noise_rate": "float64", "attack": "object", "mode": "object", "backbone": "object",
+    "seed": "int64", "accuracy": "float64", "macro_f1": "float64", "top5_accuracy": "float64",
+    "adv_accuracy": "float64", "transfer_accuracy": "float64", "worst_accuracy": "float64", "seconds": "float64",
+    "peak_memory_bytes": "Int64", "device": "object", "git": "object", "finished": "object",
+    "settings_hash": "object", "noise_hash": "object",
+}  # fmt: skip
+KINDS = {"adv_accuracy": "", "transfer_accuracy": "transfer", "worst_accuracy": "worst case"}  # "": the run's own mode
+
+
+def collect(folder: Path, broken: list[str] | None = None) -> pd.DataFrame:
+    """A row a results.json, in a fixed order; accuracies in percent, `folder` seen from the collected one.
+
+    A file that is no run's is left out, and no two rows are of one cell (`doubles`): what is to be said is appended to
+    `broken`, or logged where there is no such list. Runs that tested nothing (--no-train) are left out too. Raises
+    InputError where there is no such folder.
+    """
+    if not os.path.isdir(folder):
+        raise InputError(f"There is no folder {folder}; give the output folder of the runs.")
+    rows, output = [], os.path.abspath(folder)
+    for below, file in find(folder):
+        try:
+            row = read_row(below, file, output)
+        except InputError as error:
+            if broken is None:
+                logger.warning("%s", error)
+            else:
+                broken.append(str(error))
+            continue
+        if row:
+            rows.append(row)
+    sentences: list[str] = []
+    rows = part(rows, sentences)
+    for row, label in zip(rows, labels([_entry(row) for row in rows], sentences), strict=True):
+        row["settings"] = label
+    rows.sort(key=_order)
+    for sentence in sentences:
+        logger.warning("%s", sentence)
+    return pd.DataFrame(rows, columns=list(COLUMNS)).astype(COLUMNS)
+
+
+def read_row(below: str, file: str, output: str = "") -> dict | None:
+    """The row of one file; None for a run that tested nothing. output: the collected folder, see `layout.place`.
+
+    Raises InputError, naming a file that is no run's.
+    """
+    try:
+        where = place(below, output)
+        record, config = open_record(file, where.seed if where else None)
+        where = where or _elsewhere(below, record)
+        numbers = _under_attack(record, where, file) if "figures" in record else _tested(record, where)
+        if numbers is None:
+            return None
+        own = account(file, record, config)
+        return {
+            **_identity(where),
+            **_met(own, where),
+            "account": own,
+            "told": strange(where, own.dataset, own.half),
+            "folder": below,
+            "method": str(record["trainer"]),
+            "seed": record["seed"],
+            **numbers,
+            "seconds": number(record, "wall_seconds"),
+            "peak_memory_bytes": whole(record, "peak_memory_bytes", needed=False),
+            **{key: str(record.get(key) or "") for key in ("device", "git", "finished", "settings_hash")},
+            "noise_hash": str((record.get("noise") or {}).get("sha256") or ""),
+        }
+    except DAMAGE as error:
+        raise damaged(file, error) from error
+
+
+def _identity(where: Place) -> dict:
+    return {key: getattr(where, key) for key in Place.__dataclass_fields__}
+
+
+def _met(own: Account, where: Place) -> dict:
+    """Wrong labels and attacked pictures that the run itself tells of, whatever its folder is called."""
+    found: dict = {}
+    given = own.noise and (own.noise[1] or where.noise_type)
+    if given and not (where.noise_type == "real" and own.noise[1] != own.noise[1]):
+        found |= {"noise_type": own.noise[0], "noise_rate": own.noise[1]}
+    if own.attack and where.protocol != "robust":
+        found |= {"attack": own.attack, "mode": "transfer"}
+    return found
+
+
+def _entry(row: dict) -> Entry:
+    """Base and new are of one family, and so are a source and what was tested with it."""
+    across = row["protocol"] in ("cross_dataset", "noise_xd")
+    own = ["protocol", "method", "variant", "cfg", "shots", "source" if across else "dataset"]
+    own += [] if row["protocol"] in ("base2new", "cross_dataset") else ["attack", "mode"]
+    cell = [key for key in (*Place.__dataclass_fields__, "backbone") if key != "seed"]
+    plain = row["protocol"] not in ("noise", "noise_xd", "real_noise")
+    own += [] if plain else ["noise_type", "noise_rate"]
+    values = [tuple(repr(row[key]) if row[key] != row[key] else row[key] for key in keys) for keys in (own, cell)]
+    name = f"{row['method']}{' ' * bool(row['variant'])}{row['variant']} on {row['dataset']} ({row['protocol']})"
+    return Entry(name, *values, row["account"], row["told"], plain, across)
+
+
+def _tested(record: dict, where: Place) -> dict | None:
+    results = record["results"]
+    if results is None:
+        return None
+    backbone = record.get("backbone") or {}
+    under = where.protocol == "test_time" and where.attack != "" or bool(record.get("adversarial"))
+    return {
+        # `accuracy` is always on clean pictures; a test-time run on attacked ones has seen no others
+        "accuracy": math.nan if under else percent(results, "accuracy"),
+        "macro_f1": math.nan if under else number(results, "macro_f1"),
+        "top5_accuracy": math.nan if under else number(results, "top5_accuracy"),
+        "adv_accuracy": percent(results, "accuracy") if under else math.nan,
+        "backbone": str(backbone.get("name") or Path(backbone.get("path") or "").name),
+    }
+
+
+def _under_attack(record: dict, where: Place, file: str) -> dict:
+    """Of an evaluation by `robustness`. Its backbone stands in the first line of config.yaml beside it."""
+    figures = record["figures"]
+    found = {"accuracy": percent(figures["clean"], "accuracy"), "mode": str(record["mode"])}
+    found["attack"] = where.attack or str(record["attack"])  # the folder's has the number of images, if not all
+    for column, kind in KINDS.items():
+        found[column] = percent(figures.get(kind or record["mode"]) or {}, "accuracy", needed=False)
+    return found | {"backbone": _backbone_of_config(Path(file).with_name("config.yaml"))}
+
+
+def _backbone_of_config(file: Path) -> str:
+    try:
+        with file.open(encoding="utf-8") as stream:
+            settings = json.loads(stream.readline().removeprefix("# settings: "))
+        return settings.get("MODEL.BACKBONE.NAME") or Path(settings.get("MODEL.BACKBONE.PATH") or "").name
+    except (OSError, ValueError, RecursionError, TypeError, AttributeError):
+        return ""
+
+
+def _elsewhere(below: str, record: dict) -> Place:
+    """Of a run whose --output-dir follows no protocol: what its record says. Its folder tells it from others."""
+    name = str(record["dataset"])
+    above = re.sub(r"/?seed\d+$", "", below)
+    return Place(
+        protocol="other",
+        part=str(record.get("subsample_classes") or "all"),
+        method=str(record["trainer"]),
+        dataset=config_names().get(plain(name), plain(name)) + name[len(plain(name)) :],
+        source="",
+        shots=whole(record, "shots", needed=False) or 0,
+        cfg="",
+        seed=record["seed"],
+        variant=above,
+    )
+
+
+def config_names() -> dict[str, str]:
+    """{a dataset's name in results.json: its config's}."""
+    return {name: config for config, name in names_of_configs().items()}
+
+
+def _order(row: dict) -> tuple:
+    first = (row["protocol"], row["part"], row["dataset"], row["source"], row["variant"], method_order(row["method"]))
+    rate = -1.0 if math.isnan(row["noise_rate"]) else row["noise_rate"]
+    about = (row["settings"], row["cfg"], row["shots"], row["noise_type"], rate, row["attack"], row["mode"])
+    return *first, *about, row["seed"]

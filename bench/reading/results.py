@@ -1,0 +1,137 @@
+"""Accuracies from the results.json files under an OUTPUT folder, for the tables of base-to-new, cross-dataset and
+few-shot. Every protocol's are in `bench.reading.collect`."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from dassl.utils import InputError
+from interop.plugins.names import plain
+from runs.config_names import PUBLISHED, UNTRAINED
+
+from .accounts import Account, account
+from .apart import Entry, labels
+from .files import DAMAGE, damaged, find, open_record, percent
+from .layout import Place, place, strange
+
+logger = logging.getLogger(__name__)
+
+PROTOCOLS = ("base2new", "cross_dataset", "few_shot")
+
+
+@dataclass(frozen=True)
+class Result:
+    """One finished run. `kind`: base, new, source (trained on it, for others), target (tested there) or few_shot.
+
+    method: as a table names it, with what tells it apart. trainer: without."""
+
+    kind: str
+    method: str
+    dataset: str  # its config's name
+    name: str  # its name in results.json
+    source: str  # what the method was trained on
+    shots: int
+    cfg: str
+    seed: int
+    accuracy: float
+    trainer: str
+    account: Account
+    told: tuple[str, ...] = ()  # what is always to be said of it
+
+    @property
+    def protocol(self) -> str:
+        return {"base": "base2new", "new": "base2new", "few_shot": "few_shot"}.get(self.kind, "cross_dataset")
+
+    @property
+    def cell(self) -> tuple:
+        """Two runs with the same cell compete for the same place of a table."""
+        shots = self.shots if self.kind == "few_shot" else None
+        return self.kind, self.method, self.dataset, self.source, shots, self.seed
+
+
+def read(folder: Path, sentences: list[str] | None = None) -> list[Result]:
+    """Every finished run of base-to-new, cross-dataset and few-shot whose layout starts at `folder`: untrained methods
+    first, then as README lists them, then by name.
+
+    Where a method ran with several configs, shots or other settings, so that a table's cell would have two values or be
+    a mean of what differs in more than the seed, its rows say which; wrong training labels and attacked pictures they
+    always say. sentences: gets what is to be said of that; without it, it is logged. Raises InputError, naming a file
+    that is no run's.
+    """
+    if not os.path.isdir(folder):
+        return []
+    output = os.path.abspath(folder)
+    places = ((file, place(below, output)) for below, file in find(folder))
+    here = [(file, p) for file, p in places if p and p.protocol in PROTOCOLS and not p.variant]
+    found, files = [], {}
+    for file, p in here:
+        if result := _result(Path(file), p):
+            found.append(result)
+            same = files.setdefault((*result.cell, result.shots, result.cfg), file)
+            if same != file:
+                raise InputError(f"{same} and {file} are results of one cell; name a folder that has one of the two.")
+    said: list[str] = []
+    found = _tell_apart(found, labels([_entry(r) for r in found], said))
+    for sentence in said if sentences is None else ():
+        logger.warning("%s", sentence)
+    if sentences is not None:
+        sentences += said
+    return sorted(found, key=lambda r: (r.dataset, *method_order(r.method), r.shots, r.seed))
+
+
+def method_order(method: str) -> tuple:
+    """Sorting key of methods."""
+    known = list(PUBLISHED)
+    name = plain(method.partition(" (")[0])  # a checkout's own version stands beside ours
+    return name not in UNTRAINED, known.index(name) if name in known else len(known), method
+
+
+def _result(path: Path, where: Place) -> Result | None:
+    try:
+        record, config = open_record(path, where.seed)
+        own = account(path, record, config)
+        accuracy = percent(record["results"], "accuracy") if record["results"] else None
+        method, name, seed, half = (record[k] for k in ("trainer", "dataset", "seed", "subsample_classes"))
+    except DAMAGE as error:
+        raise damaged(path, error) from error
+    kind = where.part if where.protocol == "cross_dataset" else where.protocol
+    if where.protocol == "base2new":
+        kind = half if half in ("base", "new") else None
+    if accuracy is None or kind is None:  # --no-train, or another half of the classes
+        return None
+    told = strange(where, own.dataset, own.half)
+    about = (where.dataset, name, where.source, where.shots, where.cfg)
+    return Result(kind, method, *about, seed, accuracy, method, own, told)
+
+
+def _entry(r: Result) -> Entry:
+    across = r.protocol == "cross_dataset"
+    family = (r.protocol, r.method, r.cfg, r.shots, r.source if across else r.dataset)
+    return Entry(
+        f"{r.method} on {r.dataset} ({r.protocol})",
+        family,
+        (*family, r.kind, r.dataset),
+        r.account,
+        r.told,
+        across=across,
+    )
+
+
+def _tell_apart(results: list[Result], told: Sequence[str]) -> list[Result]:
+    cells = defaultdict(list)
+    for r, label in zip(results, told, strict=True):
+        cells[(*r.cell, label)].append(r)
+    mixed = {(r.protocol, r.method) for rivals in cells.values() if len(rivals) > 1 for r in rivals}
+
+    def named(r: Result, label: str) -> Result:
+        shots = [] if r.kind == "few_shot" else [f"{r.shots} shots"]
+        words = [r.cfg, *shots] if (r.protocol, r.method) in mixed else []
+        words += [label] if label else []
+        return replace(r, method=f"{r.method} ({', '.join(words)})") if words else r
+
+    return [named(r, label) for r, label in zip(results, told, strict=True)]

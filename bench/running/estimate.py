@@ -1,0 +1,41 @@
+"""How long runs take: the mean of the earlier ones of their block and method."""
+
+from __future__ import annotations
+
+import statistics
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+
+from tqdm import tqdm
+
+from ..suites.suite import Run
+from .state import Found
+
+Kind = tuple[str, str]
+
+
+def kind_of(run: Run) -> Kind:
+    return run.block, run.method
+
+
+def seconds_of(runs: Sequence[Run], found: Mapping[str, Found]) -> dict[Kind, list[float]]:
+    """{(block, method): seconds of each run that is done}."""
+    seconds: dict[Kind, list[float]] = defaultdict(list)
+    for run in runs:
+        if found[run.id].state == "done" and found[run.id].seconds is not None:
+            seconds[kind_of(run)].append(found[run.id].seconds)
+    return dict(seconds)
+
+
+def time_left(left: Iterable[Run], seconds: Mapping[Kind, Sequence[float]]) -> str:
+    """Of one worker, for the runs of `left`; what is not known is counted apart."""
+    means = {kind: statistics.fmean(values) for kind, values in seconds.items()}
+    total, known, unknown = 0.0, 0, 0
+    for run in left:
+        if (mean := means.get(kind_of(run))) is None:
+            unknown += 1
+        else:
+            total, known = total + mean, known + 1
+    if not known and unknown:
+        return "unknown"
+    return tqdm.format_interval(total) + (f" + {unknown} runs unknown" if unknown else "")

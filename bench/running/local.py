@@ -1,0 +1,100 @@
+"""Runs of a suite on this machine, several at a time, each worker with a GPU of its own where there are any."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import sys
+from collections.abc import Sequence
+from functools import partial
+
+from dassl.utils import InputError
+
+from ..suites.suite import Run, Suite
+from .estimate import kind_of, seconds_of
+from .launch import TimeLeft, threads_each
+from .live import Board, display
+from .pool import SIGNALS, Pool, interrupt_on_signals
+from .state import record_failure, survey
+from .trouble import CannotWrite, check_writable
+from .work import Outcome, work
+
+logger = logging.getLogger(__name__)
+
+
+def default_jobs(gpus: Sequence[str]) -> int:
+    """One a GPU; without one, two, as far as there are cores."""
+    real = [gpu for gpu in gpus if gpu]
+    return len(real) or min(2, os.cpu_count() or 1)
+
+
+def run_suite(suite: Suite, workers: int, gpus: Sequence[str]) -> int:
+    """Runs what is pending; the exit code: 0 all is done, 1 not all, 130 interrupted.
+
+    Raises InputError where nothing can be written.
+    """
+    if workers < 1:
+        raise InputError(f"--jobs is {workers}, but must be at least 1.")
+    check_writable(suite.home)
+    found = survey(suite.runs)
+    counts = {state: [r for r in suite.runs if found[r.id].state == state] for state in ("done", "failed", "running")}
+    todo = [run for run in suite.runs if found[run.id].state == "pending"]
+    logger.info(
+        "%s: %d runs, %d done, %d failed before, %d at work elsewhere, %d to do",
+        suite.name, len(suite.runs), *map(len, counts.values()), len(todo),
+    )  # fmt: skip
+    left = TimeLeft(todo, workers, kind_of, seconds_of(suite.runs, found))
+    ends: dict[str, Outcome] = {}
+    interrupted = _run(todo, workers, gpus, display(len(todo), left), ends)
+    return _report(suite, ends, interrupted, len(found) - len(todo) - len(counts["done"]))
+
+
+def _run(todo: list[Run], workers: int, gpus: Sequence[str], board: Board, ends: dict[str, Outcome]) -> bool:
+    """Fills `ends`; True if it was interrupted."""
+    before = {number: signal.getsignal(number) for number in SIGNALS}
+    interrupt_on_signals()
+    try:
+        with board, Pool(partial(work, threads=threads_each(workers)), workers, gpus) as pool:
+            for event in pool.run(todo):
+                run, name = event.task, str(event.task)
+                if event.kind == "started":
+                    board.started(event.worker, name)
+                    continue
+                outcome = ends[run.id] = event.value if event.kind == "ended" else _died(run, event.value)
+                board.ended(event.worker, run, name, outcome.how, outcome.seconds)
+                for note in outcome.notes:
+                    logger.info("%s", note)
+                if outcome.how == "halted":
+                    break
+    except KeyboardInterrupt:
+        return True
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    return False
+
+
+def _died(run: Run, why: str) -> Outcome:
+    """The worker's end is the run's failure, unless somebody asked for it."""
+    if why == "interrupted":
+        return Outcome("interrupted")
+    try:
+        record_failure(run, 0, why)
+    except OSError as error:
+        return Outcome("halted", text=str(CannotWrite(error)))
+    return Outcome("failed", text=why)
+
+
+def _report(suite: Suite, ends: dict[str, Outcome], interrupted: bool, not_tried: int) -> int:
+    for run in suite.runs:
+        outcome = ends.get(run.id)
+        if outcome and outcome.how in ("failed", "halted"):
+            print(f"{outcome.how}: {run.id} {run}: {outcome.text}", file=sys.stderr)  # noqa: T201
+    if interrupted:
+        print("interrupted: the same command goes on where it stopped", file=sys.stderr)  # noqa: T201
+        return 130
+    bad = [outcome for outcome in ends.values() if outcome.how not in ("done", "skipped")]
+    if bad or not_tried:
+        logger.info("Not all is done: python -m bench status %s", suite.file)
+    return 1 if bad or not_tried else 0

@@ -1,0 +1,164 @@
+"""Where each run of a suite stands: done, failed, running or pending.
+
+The results say it first: a run is done when every step's results.json is there, is whole, and is of these settings.
+Beside them, in <output>/.bench, lie <id>.lock (held by the process at work, and free when that ends, however it ends
+and whatever the clocks say), <id>.failed.json and <id>.done.json.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from dassl.utils import write_json
+
+from ..reading.files import DAMAGE, check_record, number, percent, read_json
+from ..suites.suite import Run
+
+STATES = ("done", "failed", "running", "pending")
+WAIT = 0.5  # seconds for a lock: longer than `status` looks at it
+
+
+@dataclass(frozen=True)
+class Found:
+    """seconds: what it took, if done and known. notes: sentences on files that are not as they should be. failure: what
+    <id>.failed.json says."""
+
+    state: str
+    seconds: float | None = None
+    notes: tuple[str, ...] = ()
+    failure: dict | None = None
+
+
+def state(run: Run) -> str:
+    """One of `STATES`."""
+    return look(run).state
+
+
+def survey(runs: Sequence[Run]) -> dict[str, Found]:
+    """{id: where it stands}."""
+    kept = _names(runs[0].home) if runs else frozenset()
+    return {run.id: look(run, kept) for run in runs}
+
+
+def look(run: Run, kept: frozenset[str] | None = None, mine: bool = False) -> Found:
+    """kept: names of the files in the suite's bookkeeping, where they are listed already. mine: this process holds the
+    lock, so that it says nothing."""
+    kept = _names(run.home) if kept is None else kept
+    notes: list[str] = []
+    records = [read_result(folder, notes) for folder in run.folders]
+    if all(records):
+        strangers = [i for i, record in enumerate(records) if record["settings_hash"] != expected_hash(run, i, record)]
+        recorded = _read(run.home / f"{run.id}.done.json") if f"{run.id}.done.json" in kept else {}
+        if not strangers or recorded.get("settings_hash") == [record["settings_hash"] for record in records]:
+            return Found("done", _seconds(records, recorded), tuple(notes))
+        notes += [
+            f"{run.folders[i]} holds a run with other settings; remove it, or give another --output." for i in strangers
+        ]
+    if not mine and f"{run.id}.lock" in kept and held(run):
+        return Found("running", None, tuple(notes))
+    if f"{run.id}.failed.json" in kept:
+        return Found("failed", None, tuple(notes), _read(run.home / f"{run.id}.failed.json"))
+    return Found("pending", None, tuple(notes))
+
+
+def read_result(folder: Path, notes: list[str]) -> dict | None:
+    """What a step left; None where it is not finished, or its file is damaged, which goes into `notes`."""
+    file = folder / "results.json"
+    try:
+        record = check_record(read_json(file))
+        percent(record.get("results") or {}, "accuracy", needed=False)
+        if "settings_hash" in record:
+            return record
+    except FileNotFoundError:
+        return None
+    except DAMAGE:
+        pass
+    notes.append(f"{file} is damaged (cut off?): the step is run again from its last checkpoint.")
+    return None
+
+
+def expected_hash(run: Run, step: int, record: dict) -> str:
+    """`settings_hash` of the step's run, if what it tests lies where the record says."""
+    model = f"{record.get('model_dir')}@{run.job[step].settings.load_epoch or run.epochs}"
+    return run.resolved[step].hash(run.seed, model)
+
+
+def held(run: Run) -> bool:
+    """Is a process at work on the run, on whichever machine?"""
+    lock = _lock(run)
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        return True
+    except OSError:
+        return False  # a folder that cannot be written: nobody works there
+    lock.release()
+    return False
+
+
+@contextmanager
+def claim(run: Run) -> Iterator[bool]:
+    """Holds the run's lock; False where another process has it."""
+    lock = _lock(run)
+    try:
+        lock.acquire(timeout=WAIT)
+    except Timeout:
+        yield False
+        return
+    try:
+        yield True
+    finally:
+        lock.release()
+
+
+def record_failure(run: Run, step: int, error: str) -> None:
+    failure = {
+        "run": str(run), "step": str(run.job[step]), "command": run.command(step), "error": error.splitlines(),
+        "finished": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+    }  # fmt: skip
+    write_json(failure, run.home / f"{run.id}.failed.json")
+
+
+def record_done(run: Run, seconds: float) -> None:
+    hashes = [(read_result(folder, []) or {}).get("settings_hash") for folder in run.folders]
+    write_json({"seconds": round(seconds, 3), "settings_hash": hashes}, run.home / f"{run.id}.done.json")
+    forget_failure(run)
+
+
+def forget_failure(run: Run) -> None:
+    with suppress(FileNotFoundError):
+        (run.home / f"{run.id}.failed.json").unlink()
+
+
+def _lock(run: Run) -> FileLock:
+    return FileLock(run.home / f"{run.id}.lock")
+
+
+def _names(home: Path) -> frozenset[str]:
+    with suppress(OSError):
+        return frozenset(path.name for path in home.iterdir())
+    return frozenset()
+
+
+def _read(file: Path) -> dict:
+    """Empty where it is gone or damaged: what it says is no more than a help."""
+    with suppress(OSError, ValueError):
+        found = read_json(file)
+        if isinstance(found, dict):
+            return found
+    return {}
+
+
+def _seconds(records: list[dict], recorded: dict) -> float | None:
+    """Of the work itself, as the steps noted it; else what the suite noted."""
+    parts = [record.get("wall_seconds") for record in records]
+    for values in (parts, [recorded.get("seconds")]):
+        with suppress(*DAMAGE):
+            return sum(number({"seconds": value}, "seconds", needed=True) for value in values)
+    return None

@@ -1,0 +1,1 @@
+"""Runs as tasks of Slurm arrays (docs/cluster.md)."""

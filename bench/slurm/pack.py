@@ -1,0 +1,35 @@
+"""Which runs share a task. A task waits in the queue once and starts Python once, so that short runs share one."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Mapping, Sequence
+
+from ..running.estimate import Kind, kind_of
+from ..suites.suite import Run
+
+FULL = 30 * 60.0  # seconds of work that are worth a task of their own
+
+
+def pack(
+    runs: Sequence[Run], seconds: Mapping[Kind, Sequence[float]], minutes: int, count: int = 0
+) -> list[tuple[Run, ...]]:
+    """The runs in their order, cut into tasks: of `count` runs, or as many as fill half an hour.
+
+    seconds: what earlier runs took (`estimate.seconds_of`). A run of which nothing is known gets a task of its own. No
+    task is planned to take more than half of its limit of `minutes`: estimates err, and nodes differ.
+    """
+    if count:
+        return [tuple(runs[i : i + count]) for i in range(0, len(runs), count)]
+    full = min(FULL, minutes * 60 / 2)
+    tasks: list[list[Run]] = []
+    filled = full
+    for run in runs:
+        known = seconds.get(kind_of(run))
+        cost = statistics.fmean(known) if known else full
+        if filled + cost > full:
+            tasks.append([])
+            filled = 0.0
+        tasks[-1].append(run)
+        filled += cost
+    return [tuple(task) for task in tasks]

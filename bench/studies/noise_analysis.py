@@ -1,0 +1,106 @@
+"""Why a method does well or badly on wrong labels: figures for a paper, and a table, from finished runs.
+
+python -m bench.noise_analysis RUN_FOLDER [RUN_FOLDER ...] --output analysis
+
+Training loss, memorisation of wrong labels, confusion matrices of the test set, maps of the learned text features, and
+how well losses and the method's own score tell wrong training labels from right ones (ROC, AUC, precision, recall).
+Runs of one method, dataset and noise that differ in the seed alone are averaged. What a run does not tell is said in
+one sentence, and the other figures are drawn. Each is a PNG and a PDF; the table is auc.md.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from tabulate import tabulate
+
+from clipkit import InputError as BackboneInputError
+from dassl.utils import InputError, atomic_path, input_error_sentence
+from dassl.utils.progress import progress
+from datasets.reading.catalog import quiet
+from interop.plugins.loading import load_plugins
+from runs.words import check_folder
+
+from ..drawing import confusion, roc, text_map, training_curves
+from ..running.trouble import check_output
+from .noise_evidence import Evidence, grouped, read_evidence, tell_apart
+
+FIGURES = ("loss", "memorisation", "confusion", "text_map", "roc")
+
+
+def by_setting(found: Sequence[Evidence], read: Callable[[Evidence], object]) -> dict[str, dict[str, list]]:
+    """{setting: {method: what `read` finds in its runs}}, without runs in which it finds nothing."""
+    nested: dict[str, dict[str, list]] = {}
+    for (setting, method), runs in grouped(e for e in found if read(e) is not None).items():
+        nested.setdefault(setting, {})[method] = [read(run) for run in runs]
+    return nested
+
+
+def draw(found: Sequence[Evidence], folder: Path, wanted: Sequence[str], seed: int = 0) -> list[Path]:
+    """The figures that the runs have something for. Returns the files."""
+    files: list[Path] = []
+    curves, judgements = by_setting(found, lambda e: e.curves), by_setting(found, lambda e: e.judgement)
+    if "loss" in wanted and curves:
+        files += training_curves.plot_loss(curves, folder)
+    memories = {
+        (setting, method): runs
+        for setting, methods in curves.items()
+        for method, runs in methods.items()
+        if all(c.accuracy for c in runs)
+    }
+    if "memorisation" in wanted and memories:
+        files += training_curves.plot_memorisation(memories, folder)
+    matrices = {
+        key: (sum(run.confusion for run in runs), runs[0].classnames)
+        for key, runs in grouped(e for e in found if e.confusion is not None).items()
+    }
+    if "confusion" in wanted and matrices:
+        files += confusion.plot(matrices, folder)
+    texts = {(e.setting, e.method, e.seed): (e.text, e.classnames) for e in found if e.text and len(e.classnames) > 1}
+    if "text_map" in wanted and texts:
+        files += text_map.plot(texts, folder, seed)
+    if "roc" in wanted and judgements:
+        files += roc.plot(judgements, folder)
+        files.append(folder / "auc.md")
+        with atomic_path(files[-1]) as temporary:
+            Path(temporary).write_text(f"{auc_table(judgements, 'github')}\n\n{roc.NOTE}\n", encoding="utf-8")
+    return files
+
+
+def auc_table(judgements: dict[str, dict[str, list]], form: str) -> str:
+    rows = [roc.row(s, method, runs) for s, methods in judgements.items() for method, runs in methods.items()]
+    return tabulate(rows, roc.HEADERS, tablefmt=form, disable_numparse=True)
+
+
+def main(argv: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folders", nargs="+", metavar="RUN_FOLDER", help="--output-dir of finished runs")
+    parser.add_argument("--output", type=Path, default=Path("analysis"), metavar="FOLDER", help="default: analysis")
+    parser.add_argument("--figures", nargs="+", choices=FIGURES, default=list(FIGURES), help="default: all")
+    parser.add_argument("--root", default="", help="folder of the datasets, where they have moved since the runs")
+    parser.add_argument("--map-seed", type=int, default=0, help="of the maps of text features")
+    parser.add_argument("--plugin", action="append", default=[], metavar="FILE", help="a trainer file from outside")
+    args = parser.parse_args(argv)
+    try:
+        check_output(args.output, "--output", folder=True)
+        if args.root:
+            check_folder(args.root, "--root")
+        load_plugins(args.plugin)
+        folders = list(dict.fromkeys(args.folders))
+        with quiet():
+            found = [read_evidence(folder, args.root) for folder in progress(folders, desc="runs")]
+    except (InputError, BackboneInputError) as error:
+        print(f"error: {input_error_sentence(error)}", file=sys.stderr)  # noqa: T201
+        return 2
+    tell_apart(found)
+    files = draw(found, args.output, args.figures, args.map_seed)
+    judgements = by_setting(found, lambda e: e.judgement)
+    if judgements and "roc" in args.figures:
+        print(f"{auc_table(judgements, 'simple')}\n\n{roc.NOTE}\n")  # noqa: T201
+    for note in (note for each in found for note in each.notes):
+        print(note, file=sys.stderr)  # noqa: T201
+    print("\n".join(map(str, files)) if files else "Nothing could be drawn.")  # noqa: T201
+    return 0 if files else 1

@@ -1,0 +1,212 @@
+"""What a run under label noise left behind, and what its trained prompts say of its training list and its test set."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from clipkit import InputError as BackboneInputError
+from dassl.data.data_manager import build_data_loader
+from dassl.data.datasets import build_dataset
+from dassl.data.transforms import build_transform
+from dassl.utils import CheckError, InputError, base_seed, derive_seed, input_error_sentence, seeded
+from runs.predictor import load_predictor
+from runs.protocols import UNTRAINED
+from runs.trained_run import read_run
+
+from ..drawing.training_curves import Curves, read_curves
+from ..reading.files import DAMAGE, read_json, read_record
+
+HANDLED = (InputError, BackboneInputError, CheckError, OSError)
+
+
+@dataclass
+class Judgement:
+    """Training items of known true label. wrong: [N] bool, the label is wrong. loss: [N], -log p of the observed label
+    under the trained prompts. score: [N], the method's own, higher = more likely right; flagged: [N] bool, taken for
+    wrong by the method in its last epoch; None where it decides nothing."""
+
+    wrong: Tensor
+    loss: Tensor
+    score: Tensor | None = None
+    flagged: Tensor | None = None
+
+
+@dataclass
+class Evidence:
+    """Of one run; what is None could not be had, and `notes` say why, a sentence each."""
+
+    folder: Path
+    method: str
+    seed: int
+    setting: str  # dataset and noise: what is compared in one panel
+    classnames: list[str]
+    settings: dict = field(default_factory=dict)  # what identifies the run, see runs/folder.py
+    curves: Curves | None = None
+    confusion: Tensor | None = None  # [C, C] counts on the test set, a row a true class
+    text: dict[str, Tensor] = field(default_factory=dict)  # {polarity or "": [C, d]}
+    judgement: Judgement | None = None
+    notes: list[str] = field(default_factory=list)
+
+
+def read_evidence(folder: str | Path, root: str = "") -> Evidence:
+    """Everything of a finished run's folder; root: of its dataset, where that is not where it was.
+
+    Raises InputError where the folder is no finished run's, or its model cannot be loaded.
+    """
+    folder = Path(folder)
+    run = read_run(folder)
+    try:
+        record = read_record(folder / "results.json")
+        noise, dataset, seed = record["noise"], record["dataset"], record["seed"]
+        kind = f"{noise['type']} {100 * noise['rate']:g}%" if noise and noise["rate"] else "clean"
+        kind = "real noise" if noise and noise["rate"] is None else kind
+    except DAMAGE as error:
+        raise InputError(f"{folder} has no readable results.json ({type(error).__name__}); finish the run.") from error
+    predictor = load_predictor(folder)
+    trainer = predictor.trainer
+    found = Evidence(folder, run.cfg.TRAINER.NAME, seed, f"{dataset}, {kind}", predictor.classnames, run.settings)
+    predictor.cfg.DATASET.ROOT = root or predictor.cfg.DATASET.ROOT
+
+    def attempt(what: str, read) -> None:
+        try:
+            read()
+        except HANDLED as error:
+            found.notes.append(f"{folder}: no {what}: {input_error_sentence(error)}")
+
+    def text() -> None:
+        found.text = text_features(trainer)
+
+    def curves() -> None:
+        if found.method not in UNTRAINED:
+            found.curves = read_curves(folder, predictor.cfg.OPTIM.MAX_EPOCH)
+            if not found.curves.accuracy:
+                found.notes.append(f"{folder}: no memorisation curves: it has no curves.json")
+
+    attempt("training curves", curves)
+    attempt("text map", text)
+    try:
+        data = build_dataset(predictor.cfg)
+    except HANDLED as error:
+        found.notes.append(f"{folder}: no confusion matrix and no ROC: {input_error_sentence(error)}")
+        return found
+
+    def confusion() -> None:
+        found.confusion = saved_confusion(folder, len(found.classnames))
+        if found.confusion is None:
+            found.confusion = confusion_matrix(test_logits(trainer, data.test), data.test)
+
+    def judgement() -> None:
+        found.judgement = read_judgement(folder, noise, data, trainer)
+
+    attempt("confusion matrix", confusion)
+    attempt("ROC", judgement)
+    return found
+
+
+@torch.no_grad()
+def text_features(trainer) -> dict[str, Tensor]:
+    """{"": [C, d]}, or {"positive": [C, d], "negative": [C, d]}. Raises InputError where a class has no one feature."""
+    if hasattr(trainer, "encode_both"):
+        return dict(zip(("positive", "negative"), (z.float().cpu() for z in trainer.encode_both()), strict=True))
+    try:
+        if not hasattr(trainer, "encode_text"):
+            raise NotImplementedError
+        return {"": trainer.encode_text().float().cpu()}
+    except NotImplementedError:
+        raise InputError(f"the text features of {type(trainer).__name__} are not one for each class") from None
+
+
+@torch.no_grad()
+def test_logits(trainer, items: Sequence) -> Tensor:
+    """[N, C] of the items under the test transform, in order; image features of a frozen tower come from the bank."""
+    cfg = trainer.cfg
+    batch_size = cfg.DATALOADER.TEST.BATCH_SIZE
+    transform = build_transform(cfg, is_train=False)
+    loader = build_data_loader(cfg, data_source=items, batch_size=batch_size, tfm=transform, is_train=False)
+    if getattr(trainer, "frozen_image_encoder", False) and cfg.TEST.FEATURE_BANK:
+        loader = trainer.banked(loader)
+    trainer.set_model_mode("eval")
+    with seeded(derive_seed(base_seed(cfg), "test", "test"), cuda=True):
+        return torch.cat([trainer.model_inference(trainer.parse_batch_test(b)[0]).float().cpu() for b in loader])
+
+
+def saved_confusion(folder: Path, classes: int) -> Tensor | None:
+    """[C, C] counts from confusion.json, which the run's own test left; None where it left none."""
+    file = folder / "confusion.json"
+    if not os.path.isfile(file):
+        return None
+    try:
+        counts = torch.tensor(read_json(file)["counts"])
+    except (*DAMAGE, RuntimeError) as error:
+        raise InputError(f"{file} holds no confusion matrix ({type(error).__name__}: {error})") from error
+    if counts.shape != (classes, classes) or not counts.sum():
+        raise InputError(f"{file} is not about the run's {classes} classes")
+    return counts
+
+
+def confusion_matrix(logits: Tensor, items: Sequence) -> Tensor:
+    """[C, C] counts: true class by predicted class."""
+    classes = logits.shape[1]
+    true = torch.tensor([item.label for item in items])
+    return torch.bincount(true * classes + logits.argmax(1), minlength=classes**2).view(classes, classes)
+
+
+def read_judgement(folder: Path, noise: dict | None, data, trainer) -> Judgement:
+    """Raises InputError where no label is known to be wrong, or the training list is not the run's."""
+    items = data.train_x
+    true = torch.tensor([getattr(item, "gttarget", -1) for item in items])
+    observed = torch.tensor([item.label for item in items])
+    wrong, known = true != observed, true >= 0
+    if noise and noise["sha256"] != getattr(data, "noise", {}).get("sha256"):
+        raise InputError("the training list that its config makes here has another hash than the run's own")
+    if not (wrong & known).any() or not (~wrong & known).any():
+        raise InputError("it needs labels that are known to be wrong and labels that are known to be right")
+    logits = test_logits(trainer, items)
+    loss = F.cross_entropy(logits, observed, reduction="none")
+    score, flagged = read_decisions(folder / "decisions.json", len(items))
+    return Judgement(*(None if x is None else x[known] for x in (wrong, loss, score, flagged)))
+
+
+def read_decisions(file: Path, count: int) -> tuple[Tensor | None, Tensor | None]:
+    """The method's own score and which items it took for wrong, [N] each; None where it keeps no decisions."""
+    if not os.path.isfile(file):
+        return None, None
+    try:
+        found = read_json(file)
+        score, clean = torch.tensor(found["score"], dtype=torch.float64), torch.tensor(found["clean"]).bool()
+    except (*DAMAGE, RuntimeError) as error:
+        raise InputError(f"{file} holds no decisions ({type(error).__name__}: {error})") from error
+    if not len(score) == len(clean) == count:
+        raise InputError(f"{file} is about {len(score)} items, and the training list has {count}")
+    return score, ~clean
+
+
+def tell_apart(found: Iterable[Evidence]) -> None:
+    """Runs of one method in one setting that differ in more than the seed get their settings into the name."""
+    rivals: dict[tuple[str, str], list[Evidence]] = defaultdict(list)
+    for each in found:
+        rivals[each.method, each.setting].append(each)
+    for runs in rivals.values():
+        keys = sorted({key for run in runs for key in run.settings if not key.startswith(("DATASET.", "SEED"))})
+        texts = {key: [json.dumps(run.settings.get(key)) for run in runs] for key in keys}
+        differing = [key for key, values in texts.items() if len(set(values)) > 1]
+        for i, run in enumerate(runs):
+            words = [f"{key.rpartition('.')[2]} {texts[key][i]}".replace('"', "") for key in differing[:3]]
+            run.method += f" ({', '.join(words)})" if words else ""
+
+
+def grouped(found: Iterable[Evidence], by_method: bool = True) -> dict[tuple[str, ...], list[Evidence]]:
+    """{(setting, method): its runs, a seed each}, or {(setting,): ...}, in the order of the command line."""
+    groups: dict[tuple[str, ...], list[Evidence]] = defaultdict(list)
+    for each in found:
+        groups[(each.setting, each.method) if by_method else (each.setting,)].append(each)
+    return dict(groups)

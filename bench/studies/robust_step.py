@@ -1,0 +1,85 @@
+"""One evaluation under attack as a step of a job."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Sequence
+from pathlib import Path
+
+from runs.config_names import TEST_TIME, UNTRAINED
+from runs.robust_protocol import MODES, default_mode, robust, robust_folder
+
+from ..reading.accounts import Account, account
+from ..reading.files import DAMAGE, damaged, open_record, percent, whole
+from ..running.launch import Step
+
+DRAWN = ("pgd", "fgsm", "noise", "square")  # attacks that know of a method's draws
+
+
+class RobustStep(Step):
+    """Its settings' pairs begin with eps, steps and mode."""
+
+    def arguments(self) -> list[str]:
+        return robust(self.method, self.dataset, self.seed, self.settings)
+
+    def run(self) -> int:
+        from robustness.__main__ import evaluate
+        from robustness.run import Options
+
+        return evaluate(self.arguments(), Options())
+
+    def command(self, epoch: int) -> str:
+        return f"python -m robustness {shlex.join(self.planned(epoch))}"
+
+    def __str__(self) -> str:
+        eps, steps, mode, _, name = self.settings.pairs[:5]
+        return f"{self.method} {self.dataset} {MODES[mode]} {name} eps {eps} steps {steps} seed {self.seed}"
+
+    @property
+    def mode(self) -> str:
+        """transfer, white-box or adaptive."""
+        return MODES[self.settings.pairs[2]]
+
+    @property
+    def folder(self) -> Path:
+        return robust_folder(self.method, self.dataset, self.seed, self.settings)
+
+    def report(self) -> tuple[dict, Account] | None:
+        """(its results.json, what it is a result of), None where it is not finished. Raises InputError for a file that
+        is none."""
+        file = self.folder / "results.json"
+        if not file.is_file():
+            return None
+        try:
+            found, config = open_record(file, self.seed)
+            for figure in (found["figures"]["clean"], *found["figures"].values()):
+                percent(figure, "accuracy")
+            whole(found, "images")
+            for check in found["checks"]:
+                _ = check["passed"], check["code"], check["name"], check["detail"]
+            _ = found["label"] + found["mode"] + found["attack"]
+        except DAMAGE as error:
+            raise damaged(file, error) from error
+        return found, account(file, found, config)
+
+
+def mode_of(method: str, attack: str, modes: Sequence[str]) -> str | None:
+    """Of the one evaluation of a method under an attack: its own, which brings the transfer figures along, or T.
+
+    AutoAttack's attacks take the model to be deterministic: a method that draws has them as transfer only.
+    """
+    own = default_mode(method)
+    if own in modes and not (own == "A" and attack not in DRAWN):
+        return own
+    return "T" if "T" in modes else None
+
+
+def seeds_of(method: str, seeds: Sequence[int]) -> Sequence[int]:
+    """Zero-shot CLIP neither learns nor draws: it has one."""
+    return seeds[:1] if method in UNTRAINED and method not in TEST_TIME else seeds
+
+
+def without_attack(pairs: Sequence[str]) -> tuple[str, ...]:
+    """Config pairs for a training run, which knows no attack."""
+    kept = [(k, v) for k, v in zip(pairs[::2], pairs[1::2], strict=True) if not k.startswith("ATTACK.")]
+    return tuple(x for pair in kept for x in pair)

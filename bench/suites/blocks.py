@@ -1,0 +1,156 @@
+"""The protocols that a suite's block may have: which keys it takes, and the jobs of one method and seed.
+
+A protocol is one function from `(block, method, seed, settings)` to jobs, and one entry of `PROTOCOLS`; the runs
+themselves are in runs/ (docs/add_a_protocol.md).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+
+from dassl.utils import InputError
+from runs import noise_protocols
+from runs.config_names import UNTRAINED
+from runs.protocols import Settings
+from runs.targets import expand
+
+from ..running.launch import Job, Step
+from ..studies import base2new
+from ..studies.robust_step import RobustStep, mode_of, without_attack
+
+CLEAN = ("sym_other", 0.0)  # no label is wrong: the clean run, for all types that change labels
+
+
+@dataclass(frozen=True)
+class Block:
+    """One block of a suite, checked. `methods`: (folder label or "", registered name, config pairs).
+
+    types: {noise type: rates}. sweep: config pairs of each point. eps () and steps (): no attack.
+    """
+
+    place: str  # the file and the block, for errors
+    name: str
+    protocol: str
+    methods: tuple[tuple[str, str, tuple[str, ...]], ...]
+    datasets: tuple[str, ...]
+    seeds: tuple[int, ...]
+    shots: tuple[int, ...] = (16,)
+    source: str = ""
+    cfg: str = ""
+    variant: str = ""
+    overrides: dict[str, str] = field(default_factory=dict)
+    sweep: tuple[dict[str, str], ...] = ({},)
+    types: dict[str, tuple[float, ...]] = field(default_factory=dict)
+    swaps: tuple[str, ...] = ()  # noise types whose rate 0 is another sample than the clean one
+    attacks: tuple[str, ...] = ()
+    eps: tuple[float, ...] = ()
+    steps: tuple[int, ...] = ()
+    modes: tuple[str, ...] = ()
+    subset: int = 0
+
+    def noise(self, method: str) -> Iterable[tuple[str, float]]:
+        """(type, rate) of each run; the clean run is one for all types, and a method without training has it alone."""
+        points = [(kind, rate) for kind, rates in self.types.items() for rate in rates]
+        if method in UNTRAINED:
+            return [CLEAN]
+        return dict.fromkeys(CLEAN if not rate and kind not in self.swaps else (kind, rate) for kind, rate in points)
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """keys: what its blocks may have beside the keys of all blocks. script: the protocol of runs/ whose names of
+    datasets it takes. default: datasets where none are named."""
+
+    jobs: Callable[[Block, str, int, Settings], Iterator[Job]]
+    script: str
+    keys: tuple[str, ...] = ()
+    needs: tuple[str, ...] = ()
+    default: str = ""
+
+
+def datasets_of(protocol: Protocol, names: str, source: str, plugins: Sequence[str] = ()) -> list[str]:
+    """From names with commas, groups among them. Raises InputError for unknown ones."""
+    find = noise_protocols.datasets_of if protocol.script in noise_protocols.PROTOCOLS else expand
+    return find(protocol.script, names, source, plugins)
+
+
+def _base2new(block: Block, method: str, seed: int, settings: Settings) -> Iterator[Job]:
+    yield from (base2new.steps(method, dataset, seed, settings) for dataset in block.datasets)
+
+
+def _few_shot(block: Block, method: str, seed: int, settings: Settings) -> Iterator[Job]:
+    yield from ((Step("few_shot", method, dataset, seed, settings),) for dataset in block.datasets)
+
+
+def _away(test: str) -> Callable:
+    """Trained on the source once, then tested on each dataset."""
+
+    def jobs(block: Block, method: str, seed: int, settings: Settings) -> Iterator[Job]:
+        tests = (Step(test, method, dataset, seed, settings) for dataset in block.datasets)
+        yield (Step("xd_train", method, block.source, seed, settings), *tests)
+
+    return jobs
+
+
+def _noise(block: Block, method: str, seed: int, settings: Settings) -> Iterator[Job]:
+    for dataset in block.datasets:
+        for kind, rate in block.noise(method):
+            own = replace(settings, pairs=(kind, str(rate), *settings.pairs))
+            yield (Step("noise_train", method, dataset, seed, own),)
+
+
+def _noise_xd(block: Block, method: str, seed: int, settings: Settings) -> Iterator[Job]:
+    for kind, rate in block.noise(method):
+        own = replace(settings, pairs=(kind, str(rate), *settings.pairs))
+        tests = (Step("noise_xd_test", method, dataset, seed, own) for dataset in block.datasets)
+        yield (Step("noise_xd_train", method, block.source, seed, own), *tests)
+
+
+def _real_noise(block: Block, method: str, seed: int, settings: Settings) -> Iterator[Job]:
+    """WebVision's weights are tested on ILSVRC12 too."""
+    for dataset in block.datasets:
+        parts = ("real_noise_train", "real_noise_test")[: 2 if dataset == "webvision" else 1]
+        yield tuple(Step(part, method, dataset, seed, settings) for part in parts)
+
+
+def _test_time(block: Block, method: str, seed: int, settings: Settings) -> Iterator[Job]:
+    if method not in UNTRAINED:
+        raise InputError(f"{method} has to be trained; methods of test_time are {', '.join(UNTRAINED)}.")
+    attacks = [(f"{eps:g}", str(steps)) for eps in block.eps for steps in block.steps if eps] or [()]
+    if block.eps and 0 in block.eps:
+        attacks = list(dict.fromkeys([(), *attacks]))
+    for dataset in block.datasets:
+        for attack in attacks:
+            yield (Step("test_time", method, dataset, seed, replace(settings, pairs=(*attack, *settings.pairs))),)
+
+
+def _adversarial(block: Block, method: str, seed: int, settings: Settings) -> Iterator[Job]:
+    """The few-shot training where there is one, then its evaluations."""
+    subset = ("ATTACK.SUBSET", str(block.subset)) if block.subset else ()
+    points = [(a, e, s) for a in block.attacks for e in block.eps for s in block.steps]
+    for dataset in block.datasets:
+        steps = []
+        for attack, eps, count in points:
+            if mode := mode_of(method, attack, block.modes):
+                pairs = (f"{eps:g}", str(count), mode, "ATTACK.NAME", attack, *subset, *settings.pairs)
+                steps.append(RobustStep("robust", method, dataset, seed, replace(settings, pairs=pairs)))
+        if method in UNTRAINED:
+            yield from ((step,) for step in steps)
+        elif steps:
+            plain = replace(settings, pairs=without_attack(settings.pairs))
+            yield (Step("few_shot", method, dataset, seed, plain), *steps)
+
+
+NOISE = ("types", "rates")
+PROTOCOLS = {
+    "base2new": Protocol(_base2new, "base2new_train"),
+    "cross_dataset": Protocol(_away("xd_test"), "xd_test", ("source",), default="all"),
+    "domain_generalization": Protocol(_away("dg_test"), "dg_test", ("source",), default="all"),
+    "few_shot": Protocol(_few_shot, "few_shot"),
+    "noise": Protocol(_noise, "noise_train", NOISE, ("types",)),
+    "noise_xd": Protocol(_noise_xd, "noise_xd_test", ("source", *NOISE), ("types",), default="all"),
+    "real_noise": Protocol(_real_noise, "real_noise_train", default="all"),
+    "test_time": Protocol(_test_time, "test_time", ("eps", "steps")),
+    "adversarial": Protocol(_adversarial, "few_shot", ("attacks", "eps", "steps", "modes", "subset"), ("eps", "steps")),
+}

@@ -1,0 +1,127 @@
+"""From the blocks of a suite to its runs: the product of what they list, and one run for one training."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+
+from dassl.utils import InputError
+from runs.config_names import UNTRAINED
+from runs.protocols import Settings
+from runs.settled import check_pairs
+
+from ..running.launch import Step
+from ..studies.robust_step import RobustStep, seeds_of
+from .blocks import PROTOCOLS, Block
+from .resolved import Arguments, Resolved, Resolver
+
+
+@dataclass
+class Draft:
+    """A run before it is known which others share its training."""
+
+    block: Block
+    label: str
+    steps: list[Step]
+    folders: list[str]
+    resolved: list[Resolved]
+
+
+def expand(
+    blocks: Sequence[Block], resolver: Resolver, output: str, root: str, plugins: Sequence[str], cfgs: Sequence[str]
+) -> Iterator[Draft]:
+    """Seed by seed, so that a first table is there early. plugins, cfgs: files that every run loads."""
+    for seed in dict.fromkeys(seed for block in blocks for seed in block.seeds):
+        for block in blocks:
+            for name, method, pairs in block.methods:
+                if seed not in seeds_of(method, block.seeds):
+                    continue
+                for point in block.sweep:
+                    label = _label(block.variant, name, point)
+                    settings = dict(block.overrides) | dict(zip(pairs[::2], pairs[1::2], strict=True)) | point
+                    flat = tuple(x for pair in settings.items() for x in pair)
+                    folder = f"{output}/variants/{label}" if label else output
+                    for shots in block.shots[:1] if method in UNTRAINED else block.shots:
+                        own = Settings(
+                            root,
+                            block.cfg,
+                            shots,
+                            folder,
+                            "",
+                            flat,
+                            block.source,
+                            plugins,
+                            cfgs,
+                            resolver.known.doubles,
+                        )
+                        yield from _block_drafts(block, method, seed, own, label, resolver)
+
+
+def _block_drafts(
+    block: Block, method: str, seed: int, settings: Settings, label: str, resolver: Resolver
+) -> Iterator[Draft]:
+    try:
+        for job in PROTOCOLS[block.protocol].jobs(block, method, seed, settings):
+            draft = Draft(block, label, list(job), [], [])
+            for step in job:
+                _resolve(step, draft, resolver)
+            yield draft
+    except InputError as error:
+        raise InputError(str(error) if str(error).startswith(block.place) else f"{block.place}: {error}") from error
+
+
+def _resolve(step: Step, draft: Draft, resolver: Resolver) -> None:
+    """Adds the step's folder and settings to the draft. What is tested is the first step's training."""
+    check_pairs(step.protocol, step.settings.pairs, step.settings.output, "the config pairs")
+    first = draft.resolved[0] if draft.resolved else None
+    arguments, _, folder = Arguments.of(step.planned(first.epochs if first else 0))
+    mode = ""
+    if isinstance(step, RobustStep):
+        arguments, mode = replace(arguments, opts=(*arguments.opts, "TEST.ADV_SET", "make")), step.mode
+    draft.folders.append(folder)
+    draft.resolved.append(resolver.resolve(arguments, first if arguments.model else None, mode, draft.block.place))
+
+
+def merge(drafts: Iterable[Draft]) -> list[Draft]:
+    """Runs that begin with the same training become one. Raises InputError where a folder would hold two runs."""
+    found: list[Draft] = []
+    owners: dict[str, tuple[Draft, int]] = {}
+    for draft in drafts:
+        owner, position = owners.get(draft.folders[0], (None, 0))
+        shares = owner is not None and position == 0 and owner.resolved[0].text == draft.resolved[0].text
+        if shares and (len(draft.steps) > 1 or len(owner.steps) > 1):
+            target, new = owner, range(1, len(draft.steps))
+        else:
+            target, new = Draft(draft.block, draft.label, [], [], []), range(len(draft.steps))
+            found.append(target)
+        for i in new:
+            other, _ = owners.get(draft.folders[i], (None, 0))
+            if other is not None:
+                raise InputError(_clash(draft, i, other))
+            target.steps.append(draft.steps[i])
+            target.folders.append(draft.folders[i])
+            target.resolved.append(draft.resolved[i])
+            owners[draft.folders[i]] = target, len(target.steps) - 1
+    return found
+
+
+def _clash(draft: Draft, i: int, other: Draft) -> str:
+    theirs = other.resolved[other.folders.index(draft.folders[i])]
+    place = "" if other.block is draft.block else f" of {other.block.place.rpartition(', ')[2]}"
+    if theirs.text == draft.resolved[i].text:
+        return f"{draft.block.place}: {draft.steps[i]} is a run{place} already; leave one out."
+    return (
+        f"{draft.block.place}: {draft.steps[i]} has other settings than the run{place} in the same folder; "
+        "give one of the blocks a `variant: NAME`."
+    )
+
+
+def _label(variant: str, method: str, point: dict[str, str]) -> str:
+    """Folder name of settings that are not the block's plain ones; "" for these."""
+    last = [key.rpartition(".")[2] for key in point]
+    words = [
+        f"{key if last.count(short) > 1 else short}={value}"
+        for (key, value), short in zip(point.items(), last, strict=True)
+    ]
+    return ",".join(re.sub(r"[^\w.=,+-]", "_", part) for part in filter(None, (variant, method, *words)))

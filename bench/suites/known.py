@@ -1,0 +1,243 @@
+"""What train.py knows of config keys and methods, as plain data in the cache: a plan needs no torch.
+
+Importing the methods takes seconds. What a plan has to know of them (keys, defaults, a method's own settings for a
+dataset) changes with the code alone, so it is kept in $ROBUSTPROMPT_CACHE under a hash of that code.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import json
+import os
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+
+from dassl.config.domains import Domain
+from dassl.utils import write_json
+from interop.plugins.entry_points import stamp
+from interop.plugins.names import take_label
+
+ROOT = Path(__file__).resolve().parents[2]
+# What the data comes from; anything else of the code may change without it.
+SOURCES = (
+    "train.py", "runs/settings.py", "runs/config_domains.py", "bench/suites/known.py",
+    "bench/studies/noise_plan.py", "attacks/settings.py", "language/features.py",
+    "dassl/config/*.py", "datasets/**/*.py", "interop/plugins/*.py", "trainers/**/*.py",
+)  # fmt: skip
+
+
+class View:
+    """A config as `dataset_overrides(cfg)` looks at it; remembers which keys were read."""
+
+    def __init__(self, values: Mapping[str, object], nodes: frozenset[str], prefix="", reads=None, written=None):
+        own = {"values": values, "nodes": nodes, "prefix": prefix, "reads": {} if reads is None else reads}
+        self.__dict__["_"] = own | {"written": {} if written is None else written}
+
+    def __getattr__(self, name: str) -> object:
+        own = self.__dict__["_"]
+        key = own["prefix"] + name
+        if key in own["written"]:
+            return own["written"][key]
+        if key in own["values"]:
+            own["reads"][key] = own["values"][key]
+            return own["values"][key]
+        if key in own["nodes"]:
+            return View(own["values"], own["nodes"], f"{key}.", own["reads"], own["written"])
+        raise AttributeError(key)
+
+    __getitem__ = __getattr__
+
+    def __contains__(self, name: str) -> bool:
+        own = self.__dict__["_"]
+        return any(own["prefix"] + name in known for known in (own["values"], own["nodes"], own["written"]))
+
+    def __setattr__(self, name: str, value: object) -> None:
+        own = self.__dict__["_"]
+        own["written"][own["prefix"] + name] = value
+
+    def get(self, name: str, default: object = None) -> object:
+        return getattr(self, name, default)
+
+    def clone(self) -> View:
+        own = self.__dict__["_"]
+        return View(own["values"], own["nodes"], own["prefix"], own["reads"], dict(own["written"]))
+
+
+class Known:
+    """defaults: {dotted key: default}. domains: {dotted key: what it may hold}. own: {method: the keys that it
+    declares; None: a plain Dassl trainer}.
+
+    architecture: {method: keys that a test takes from the checkpoint}. no_effect: keys that change no number. later:
+    {key: value at which a run does not name it}.
+    variants: {name: [method, config pairs]}, such as PTNL-GCE. noise_types, swaps, attacks: names.
+
+    plugins: files. from_plugins: methods of theirs, and of installed packages. foreign: {method: keys of plugins that
+    say nothing about its runs}. dataset_keys: {dataset of a plugin: the keys that it declares}. plugin_values: config
+    values of --plugin-cfg, by method of a plugin; scripts: its train.py. doubles: names of ours that plugins have too.
+    broken: [sentence, classes that it should have brought].
+    """
+
+    def __init__(self, data: dict, file: Path) -> None:
+        self._data, self._file, self._new = data, file, False
+        self.defaults: dict[str, object] = data["defaults"]
+        self.domains = {key: Domain.from_data(each) for key, each in data["domains"].items()}
+        self.own: dict[str, list[str] | None] = data["own"]
+        self.architecture: dict[str, list[str]] = data["architecture"]
+        self.no_effect = frozenset(data["no_effect"])
+        self.later: dict[str, object] = data["later"]
+        self.variants: dict[str, tuple[str, list[str]]] = data["variants"]
+        self.noise_types, self.swaps, self.attacks = data["noise_types"], data["swaps"], data["attacks"]
+        self.plugins: list[str] = data["plugins"]
+        self.from_plugins = frozenset(data["from_plugins"])
+        self.foreign: dict[str, list[str]] = data["foreign"]
+        self.dataset_keys: dict[str, list[str]] = data["dataset_keys"]
+        self.plugin_values: dict[str, dict[str, object]] = data["plugin_values"]
+        self.scripts: dict[str, list[str]] = data["scripts"]
+        self.doubles: tuple[str, ...] = tuple(data["doubles"])
+        self.broken: list[tuple[str, list[str]]] = data["broken"]
+        self.nodes = frozenset(
+            key[:i] for key in self.defaults for i, letter in enumerate(key) if letter == "."
+        )  # of A.B.C: A and A.B
+
+    def overrides(self, method: str, values: Mapping[str, object]) -> dict[str, object]:
+        """The method's own settings under these values. The method itself is asked once for each case that differs in
+        what it looks at; from then on the answer is on disk."""
+        if method not in self.own or self.own[method] is None:
+            return {}
+        cases = self._data["overrides"].setdefault(method, [])
+        for keys, answers in cases:
+            if (answer := answers.get(json.dumps([values.get(key) for key in keys]))) is not None:
+                return answer
+        view = View(values, self.nodes)
+        answer = json.loads(json.dumps(_trainer(method, self.plugins).dataset_overrides(view)))
+        reads = view.__dict__["_"]["reads"]
+        if not reads.get("DATASET.NOISE.MANIFEST"):  # else the answer may depend on what is in that file
+            keys = list(reads)
+            if not (fitting := next((answers for known, answers in cases if known == keys), None)):
+                cases.append([keys, fitting := {}])
+            fitting[json.dumps(list(reads.values()))] = answer
+            self._new = True
+        return answer
+
+    def save(self) -> None:
+        """Keeps what was asked anew; without a writable cache it is asked again next time."""
+        if self._new:
+            with suppress(OSError):
+                write_json(self._data, self._file)
+            self._new = False
+
+
+def _trainer(method: str, plugins: Sequence[str]):
+    import trainers  # noqa: F401  registers the methods
+    from dassl.engine import TRAINER_REGISTRY
+    from interop.plugins.loading import load_plugins
+
+    load_plugins(plugins)
+    return TRAINER_REGISTRY.get(method)
+
+
+def source_hash(plugins: Sequence[str] = (), plugin_cfg: Sequence[str] = ()) -> str:
+    """16 hex digits over the code that the data comes from: ours, that of plugins, and which packages are installed."""
+    found = hashlib.sha256()
+    for pattern in SOURCES:
+        for file in sorted(ROOT.glob(pattern)):
+            found.update(f"{file.relative_to(ROOT)}\n".encode() + file.read_bytes())
+    files = [Path(take_label(plugin)[1]) for plugin in plugins]
+    theirs = {file for plugin in files for file in plugin.parent.glob("*.py")} | set(map(Path, plugin_cfg))
+    for file in sorted(file for file in theirs if file.is_file()):
+        found.update(f"{file}\n".encode() + file.read_bytes())
+    found.update(json.dumps([stamp(), *plugins, *plugin_cfg]).encode())
+    return found.hexdigest()[:16]
+
+
+def known(plugins: Sequence[str] = (), plugin_cfg: Sequence[str] = ()) -> Known:
+    """From the cache, or made anew (which imports torch). plugins, plugin_cfg: files, as train.py takes them.
+
+    Raises InputError for files that do not exist or, of plugin_cfg, cannot be used.
+    """
+    folder = Path(os.environ.get("ROBUSTPROMPT_CACHE") or "~/.cache/robustprompt").expanduser()
+    file = folder / "config_keys" / f"{source_hash(plugins, plugin_cfg)}.json"
+    return _known(file, tuple(plugins), tuple(plugin_cfg))
+
+
+@functools.lru_cache(maxsize=1)
+def _known(file: Path, plugins: tuple[str, ...], plugin_cfg: tuple[str, ...]) -> Known:
+    with suppress(OSError, ValueError, KeyError, TypeError):
+        return Known(json.loads(file.read_text(encoding="utf-8-sig")), file)
+    found = Known(_ask(plugins, plugin_cfg), file)
+    if not found.broken:  # what is missing may be there next time
+        found._new = True
+        found.save()
+    return found
+
+
+def _ask(plugins: Sequence[str], plugin_cfg: Sequence[str]) -> dict:
+    import train
+    from attacks.settings import NAMES
+    from dassl.config import get_cfg_default
+    from dassl.data.datasets import DATASET_REGISTRY
+    from dassl.engine import TRAINER_REGISTRY
+    from datasets.noisy import SWAPS, TYPES
+    from interop.plugins.config_keys import add_plugin_keys, files_for, leaves, plugin_keys
+    from interop.plugins.loading import load_plugins
+    from interop.plugins.names import plain
+    from interop.plugins.origin import brought_by, is_plugin, root_of
+    from runs.config_domains import domains_of
+    from runs.settings import LATER, NO_EFFECT, foreign_keys
+
+    from ..studies.noise_plan import NAMED
+
+    broken = load_plugins(plugins)
+    cfg = get_cfg_default()
+    train.extend_cfg(cfg)
+    add_plugin_keys(cfg, plugin_cfg)
+    methods, datasets = (
+        {name: registry.get(name) for name in registry.registered_names()}
+        for registry in (TRAINER_REGISTRY, DATASET_REGISTRY)
+    )
+    from_plugins = [name for name, method in methods.items() if brought_by(method, plugins)]
+    methods = {n: m for n, m in methods.items() if m.__module__.startswith("trainers.") or n in from_plugins}
+    own = {name: getattr(method, "config_defaults", None) for name, method in methods.items()}
+    foreign, theirs = {}, {}
+    for name in methods:
+        cfg.TRAINER.NAME = name
+        theirs[name] = files_for(plugin_cfg, root_of(methods[name]), plugins) if is_plugin(methods[name]) else []
+        foreign[name] = sorted(foreign_keys(cfg, theirs[name]))
+    cfg.TRAINER.NAME = ""
+    labelled = {plain(name) for name in (*methods, *datasets) if plain(name) != name}
+    doubles = [
+        name
+        for kinds in (methods, datasets)
+        for name, kind in kinds.items()
+        if name in labelled and not is_plugin(kind)
+    ]
+    found = {
+        "defaults": leaves(cfg),
+        "domains": {key: domain.to_data() for key, domain in domains_of("CoOp").items()},
+        "own": {name: None if keys is None else list(keys) for name, keys in own.items()},
+        "architecture": {name: list(getattr(method, "architecture", ())) for name, method in methods.items()},
+        "no_effect": sorted(NO_EFFECT),
+        "later": LATER,
+        "variants": NAMED,
+        "noise_types": list(TYPES),
+        "swaps": list(SWAPS),
+        "attacks": list(NAMES),
+        "overrides": {},
+        "plugins": list(plugins),
+        "from_plugins": from_plugins,
+        "foreign": foreign,
+        "dataset_keys": {
+            name: list(getattr(dataset, "config_defaults", {}))
+            for name, dataset in datasets.items()
+            if is_plugin(dataset)
+        },
+        "plugin_values": {
+            name: {k: v for k, v in plugin_keys(files).items() if k in leaves(cfg)} for name, files in theirs.items()
+        },
+        "scripts": {name: files for name, files in theirs.items() if files},
+        "doubles": doubles,
+        "broken": [[each.sentence, list(each.classes())] for each in broken],
+    }
+    return json.loads(json.dumps(found))

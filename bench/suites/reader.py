@@ -1,0 +1,251 @@
+"""Reading a suite's YAML file. Every mistake is one sentence that names the file and the place in it."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from dassl.utils import InputError
+from runs.arguments import is_file
+from runs.config_names import method_name
+from runs.robust_protocol import MODES
+from runs.words import check_folder
+
+from ..slurm.options import check_block
+from ..studies.generalization import check_methods
+from .blocks import PROTOCOLS, Block, Protocol, datasets_of
+from .known import Known
+from .resolved import Resolver
+from .values import (
+    check_config_keys,
+    check_keys,
+    check_name,
+    check_type,
+    listed,
+    numbers,
+    once,
+    pairs_of,
+    rate_list,
+    text_of,
+    unknown,
+    whole_numbers,
+)
+
+TOP = ("name", "output", "seeds", "overrides", "slurm", "plugins", "plugin_cfg", "blocks")
+COMMON = (
+    "name", "protocol", "methods", "datasets", "seeds", "shots", "cfg", "variant", "overrides", "sweep",
+)  # fmt: skip
+DEFAULT_ATTACK = {"attacks": ["pgd"], "modes": list(MODES)}
+
+
+@dataclass(frozen=True)
+class Spec:
+    """What the file says."""
+
+    name: str
+    output: str
+    blocks: tuple[Block, ...]
+    slurm: dict[str, object]
+
+
+def read(file: Path, tree: dict, known: Known, resolver: Resolver, seeds: Sequence[int], pairs: dict[str, str]) -> Spec:
+    """tree: what the file holds. seeds, pairs: of the command line; they win."""
+    place = str(file)
+    check_keys(tree, TOP, place)
+    name = tree.get("name", file.stem)
+    check_name(name, f"{place}, name")
+    output = tree.get("output", f"output/{name}")
+    check_type(output, str, f"{place}, output")
+    check_folder(output, f"{place}, output")
+    slurm = tree.get("slurm", {})
+    check_type(slurm, dict, f"{place}, slurm")
+    check_block(slurm, place)
+    blocks = tree.get("blocks")
+    check_type(blocks, list, f"{place}, blocks")
+    if not blocks:
+        raise InputError(f"{place}, blocks: is empty; name at least one block.")
+    common = pairs_of(tree.get("overrides", {}), f"{place}, overrides", resolver)
+    reader = _Reader(file, known, resolver, tuple(seeds), tree.get("seeds", [1, 2, 3]), common, pairs)
+    found = []
+    for number, block in enumerate(blocks, start=1):
+        found.append(reader.block(block, f"{place}, block {number}"))
+        names = [b.name for b in found]
+        if names.count(found[-1].name) > 1:
+            if "name" in block:
+                raise InputError(f"{found[-1].place}, name: {found[-1].name!r} is another block's; give it its own.")
+            found[-1] = replace(found[-1], name=f"{found[-1].name}-{number}")
+    return Spec(name, output, tuple(found), slurm)
+
+
+@dataclass(frozen=True)
+class _Reader:
+    file: Path
+    known: Known
+    resolver: Resolver
+    given_seeds: tuple[int, ...]
+    seeds: object
+    common: dict[str, str]
+    given: dict[str, str]
+
+    def block(self, tree: object, place: str) -> Block:
+        check_type(tree, dict, place)
+        protocol_name = tree.get("protocol")
+        if not isinstance(protocol_name, str) or protocol_name not in PROTOCOLS:
+            raise InputError(f"{place}, protocol: {unknown('protocol', protocol_name, PROTOCOLS)}")
+        protocol = PROTOCOLS[protocol_name]
+        name = tree.get("name", protocol_name)
+        check_type(name, str, f"{place}, name")
+        place = f"{place} ({name})"
+        check_keys(tree, (*COMMON, *protocol.keys), place)
+        for key in ("methods", *protocol.needs, *(() if protocol.default else ("datasets",))):
+            if key not in tree:
+                raise InputError(f"{place}: `{key}` is missing; a block of {protocol_name} needs it.")
+        source = self._source(tree, protocol, place)
+        variant = tree.get("variant", "")
+        if variant != "":
+            check_name(variant, f"{place}, variant")
+        cfg = tree.get("cfg", "")
+        check_type(cfg, str, f"{place}, cfg")
+        if is_file(cfg):
+            cfg = str((self.file.parent / Path(cfg).expanduser()).resolve())
+        overrides = self.common | pairs_of(tree.get("overrides", {}), f"{place}, overrides", self.resolver)
+        own = {
+            "methods": self._methods(listed(tree, "methods", place), f"{place}, methods"),
+            "datasets": self._datasets(tree, protocol, source, f"{place}, datasets"),
+            "seeds": self.given_seeds or whole_numbers(tree.get("seeds", self.seeds), f"{place}, seeds", 0),
+            "shots": self._shots(tree, protocol_name, f"{place}, shots"),
+            "sweep": self._sweep(tree.get("sweep", {}), f"{place}, sweep"),
+            "overrides": overrides | self.given,
+        }
+        own |= self._noise(tree, place) if "types" in protocol.keys else {}
+        own |= self._attack(tree, protocol, place) if "eps" in protocol.keys else {}
+        found = Block(place, name, protocol_name, source=source, cfg=cfg,
+                      variant=variant, **own)  # fmt: skip
+        self._check_given(found)
+        return found
+
+    def _methods(self, names: list, place: str) -> tuple[tuple[str, str, tuple[str, ...]], ...]:
+        variants = {name.casefold(): name for name in self.known.variants}
+        found = []
+        for name in names:
+            check_type(name, str, place)
+            for sentence, classes in self.known.broken:
+                if name in classes:
+                    raise InputError(f"{place}: {name} is a plugin's, and {sentence[0].lower()}{sentence[1:]}.")
+            if name in self.known.from_plugins:
+                found.append(("", name, ()))
+                continue
+            if name.casefold() in variants:
+                label = variants[name.casefold()]
+                method, pairs = self.known.variants[label]
+                found.append((label, method, tuple(pairs)))
+                continue
+            try:
+                found += [("", method, ()) for method in check_methods([method_name(name)])]
+            except InputError as error:
+                raise InputError(f"{place}: {error}") from error
+        return once(found, place, lambda entry: entry[0] or entry[1])
+
+    def _datasets(self, tree: dict, protocol: Protocol, source: str, place: str) -> tuple[str, ...]:
+        names = tree.get("datasets", protocol.default)
+        if isinstance(names, list):
+            once(names, place)
+            names = ",".join(map(str, names))
+        check_type(names, str, place)
+        try:
+            found = datasets_of(protocol, names, source, self.known.plugins)
+        except InputError as error:
+            raise InputError(f"{place}: {error}") from error
+        if source and source in found:
+            raise InputError(f"{place}: {source} is the source, which is tested in any case; leave it out.")
+        return tuple(found)
+
+    def _source(self, tree: dict, protocol: Protocol, place: str) -> str:
+        if "source" not in protocol.keys:
+            return ""
+        source = tree.get("source", "imagenet")
+        check_type(source, str, f"{place}, source")
+        try:
+            datasets_of(PROTOCOLS["few_shot"], source, "", self.known.plugins)
+        except InputError as error:
+            raise InputError(f"{place}, source: {error}") from error
+        return source
+
+    def _shots(self, tree: dict, protocol: str, place: str) -> tuple[int, ...]:
+        """-1: every image, where the noise is the real world's."""
+        least = -1 if protocol == "real_noise" else 1
+        found = whole_numbers(tree.get("shots", 16), place, least)
+        if 0 in found:
+            raise InputError(f"{place}: 0 is no count of training images.")
+        return found
+
+    def _sweep(self, tree: object, place: str) -> tuple[dict[str, str], ...]:
+        """Each point of the product."""
+        check_type(tree, dict, place)
+        axes = []
+        for key, values in tree.items():
+            check_type(values, list, f"{place}, {key}")
+            if not values:
+                raise InputError(f"{place}, {key}: is empty; name at least one value.")
+            check_config_keys([str(key)], f"{place}, {key}")
+            for value in values:
+                self.resolver.value(str(key), value, f"{place}, {key}")
+            texts = [text_of(value) for value in values]
+            once(texts, f"{place}, {key}")
+            axes.append([(str(key), text) for text in texts])
+        return tuple(dict(point) for point in itertools.product(*axes))
+
+    def _noise(self, tree: dict, place: str) -> dict:
+        types, rates = tree["types"], tree.get("rates")
+        if isinstance(types, dict):
+            if rates is not None:
+                raise InputError(f"{place}, rates: the types have rates of their own; leave one of both out.")
+            found = {name: rate_list(each, f"{place}, types, {name}") for name, each in types.items()}
+        else:
+            if rates is None:
+                raise InputError(f"{place}: `rates` is missing; a list of types needs it.")
+            each = rate_list(rates, f"{place}, rates")
+            names = once(listed(tree, "types", place), f"{place}, types")
+            for name in names:
+                check_type(name, str, f"{place}, types")
+            found = dict.fromkeys(names, each)
+        for name in found:
+            if name not in self.known.noise_types:
+                raise InputError(f"{place}, types: {unknown('noise type', name, self.known.noise_types)}")
+        if not found:
+            raise InputError(f"{place}, types: is empty; name at least one.")
+        return {"types": found, "swaps": tuple(self.known.swaps)}
+
+    def _attack(self, tree: dict, protocol: Protocol, place: str) -> dict:
+        found = {}
+        for key in ("eps", "steps"):
+            if key in tree:
+                found[key] = numbers(tree[key], f"{place}, {key}", 0 if key == "eps" else 1, whole=key == "steps")
+        if bool(found.get("eps")) != bool(found.get("steps")):
+            raise InputError(f"{place}: eps and steps go together; name both, or none.")
+        if any(eps > 255 for eps in found.get("eps", ())):
+            raise InputError(f"{place}, eps: is in 1/255, so at most 255.")
+        if "attacks" not in protocol.keys:
+            return found
+        if 0 in found["eps"]:
+            raise InputError(f"{place}, eps: 0 is no attack, and clean accuracy is in every evaluation; leave it out.")
+        tree = {**DEFAULT_ATTACK, **tree}
+        known = {"attacks": [a for a in self.known.attacks if a not in ("none", "cw-l2")], "modes": list(MODES)}
+        for key, names in known.items():
+            found[key] = once(listed(tree, key, place), f"{place}, {key}")
+            if wrong := [name for name in found[key] if name not in names]:
+                raise InputError(f"{place}, {key}: {unknown(key[:-1], wrong[0], names)}")
+        (found["subset"],) = whole_numbers([tree.get("subset", 0)], f"{place}, subset", 0)
+        return found
+
+    def _check_given(self, block: Block) -> None:
+        """A pair of the command line, or an override, must not hide behind a swept or a variant's own key."""
+        fixed = [dict(zip(pairs[::2], pairs[1::2], strict=True)) for _, _, pairs in block.methods]
+        for key in {key for point in (*block.sweep, *fixed) for key in point}:
+            if key in self.given or key in block.overrides:
+                where = "the command line" if key in self.given else "overrides"
+                raise InputError(
+                    f"{block.place}: {key} of {where} is swept, or set by a method's variant; leave one out."
+                )

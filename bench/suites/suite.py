@@ -1,0 +1,140 @@
+"""A suite: the runs that a YAML file asks for, each known by its resolved config.
+
+`read_suite(file)` reads configs/suites/NAME.yaml into a `Suite`. A run trains once and tests what it trained, on one
+dataset or on many: one `Run`, with a folder and a results.json for each step.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from dassl.utils import InputError
+from runs.config_names import UNTRAINED
+from runs.settled import check_keys
+from runs.words import check_folder
+
+from ..running.launch import Job
+from . import reader as suite_yaml
+from .expand import Draft, expand, merge
+from .known import known as get_known
+from .load import load, plugins_of
+from .resolved import Resolved, Resolver
+
+KEPT = ".bench"  # the suite's own bookkeeping, below its output folder
+
+
+@dataclass(frozen=True)
+class Run:
+    """`id`: 12 hex digits over the resolved configs of its steps, not over where outputs and data lie.
+
+    dataset: the one that is trained on. variant: label of settings that have a subfolder of their own. folders: one a
+    step, where its results.json lands. home: the suite's bookkeeping. resolved: each step's settings.
+    """
+
+    id: str
+    job: Job
+    block: str
+    method: str
+    dataset: str
+    seed: int
+    variant: str
+    folders: tuple[Path, ...]
+    home: Path
+    resolved: tuple[Resolved, ...] = field(repr=False, compare=False)
+
+    @property
+    def epochs(self) -> int:
+        """Of the training, which is the first step."""
+        return self.resolved[0].epochs
+
+    def command(self, step: int = 0) -> str:
+        """What repeats one step, in the project's folder."""
+        return self.job[step].command(self.epochs)
+
+    def __str__(self) -> str:
+        first = self.job[0].settings
+        noisy = self.job[0].protocol in ("noise_train", "noise_xd_train")
+        noise = f" {first.pairs[0]} {first.pairs[1]}" if noisy else ""
+        variant = f" ({self.variant})" if self.variant else ""
+        shots = f" {first.shots}-shot" if self.method not in UNTRAINED else ""
+        return f"{self.block} {self.method}{variant} {self.dataset}{noise}{shots} seed {self.seed}"
+
+
+@dataclass(frozen=True)
+class Suite:
+    """options: what a command line needs beside the file to mean the same suite."""
+
+    name: str
+    output: Path
+    runs: list[Run]
+    slurm: dict[str, object]
+    file: Path
+    options: tuple[str, ...] = ()
+
+    @property
+    def home(self) -> Path:
+        return self.output / KEPT
+
+    def chosen(self, ids: Sequence[str]) -> list[Run]:
+        """The runs of these ids; without ids, all. Raises InputError for ids that are none of its own."""
+        if not ids:
+            return self.runs
+        by_id = {run.id: run for run in self.runs}
+        if wrong := [name for name in ids if name not in by_id]:
+            raise InputError(
+                f"{self.file} has no run {wrong[0]}; `python -m bench plan {self.file} --list` names them."
+            )
+        return [by_id[name] for name in dict.fromkeys(ids)]
+
+
+def read_suite(
+    file: str | Path, output: str = "", root: str = "data", seeds: Sequence[int] = (), pairs: Sequence[str] = ()
+) -> Suite:
+    """output, seeds, pairs: of the command line, in place of the file's. root: folder of the datasets.
+
+    Raises InputError, in one sentence with the place, for whatever is wrong in the file or the pairs.
+    """
+    file = Path(file)
+    tree = load(file)
+    plugins, plugin_cfg = plugins_of(tree, file)
+    known = get_known(plugins, plugin_cfg)
+    resolver = Resolver(known)
+    if len(pairs) % 2:
+        raise InputError(f"Config pairs come as KEY VALUE, but {pairs[-1]!r} has no value after it.")
+    check_keys(pairs[::2], "the command line")
+    resolver.pairs(pairs, "the command line")
+    given = dict(zip(pairs[::2], pairs[1::2], strict=True))
+    spec = suite_yaml.read(file, tree, known, resolver, seeds, given)
+    check_folder(root, "--root")
+    check_folder(output or spec.output, "--output" if output else f"{file}, output")
+    where = Path(output or spec.output)
+    drafts = merge(expand(spec.blocks, resolver, str(where), root, plugins, plugin_cfg))
+    known.save()
+    options = ["--output", str(where), "--root", root]
+    options += ["--seeds", *map(str, seeds)] if seeds else []
+    runs = _unique([_run(draft, where / KEPT) for draft in drafts], drafts)
+    return Suite(spec.name, where, runs, spec.slurm, file, (*pairs, *options))  # --seeds would swallow pairs after it
+
+
+def _run(draft: Draft, home: Path) -> Run:
+    first = draft.steps[0]
+    parts = [resolved.hash(first.seed) for resolved in draft.resolved]
+    text = " ".join([parts[0], *sorted(parts[1:])])  # in whatever order the tests are listed
+    identity = hashlib.sha256(text.encode()).hexdigest()[:12]
+    return Run(
+        identity, tuple(draft.steps), draft.block.name, first.method, first.dataset, first.seed, draft.label,
+        tuple(map(Path, draft.folders)), home, tuple(draft.resolved),
+    )  # fmt: skip
+
+
+def _unique(runs: list[Run], drafts: list[Draft]) -> list[Run]:
+    seen: dict[str, Run] = {}
+    for run, draft in zip(runs, drafts, strict=True):
+        if run.id in seen:
+            text = f"{run} has the same settings as {seen[run.id]}; leave one out."
+            raise InputError(f"{draft.block.place}: {text}")
+        seen[run.id] = run
+    return runs

@@ -1,0 +1,37 @@
+"""Old import paths of modules that moved into a folder: they still work, and a warning names the new path."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+import warnings
+from collections.abc import Mapping, Sequence
+from importlib.abc import Loader, MetaPathFinder
+from importlib.machinery import ModuleSpec
+from types import ModuleType
+
+
+class _Moved(MetaPathFinder, Loader):
+    """Finds `package.old` as the module `package.new`; it is the same module object under both names."""
+
+    def __init__(self, package: str, moved: Mapping[str, str]) -> None:
+        self.moved = {f"{package}.{old}": f"{package}.{new}" for old, new in moved.items()}
+
+    def find_spec(
+        self, fullname: str, path: Sequence[str] | None = None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
+        return ModuleSpec(fullname, self) if fullname in self.moved else None
+
+    def create_module(self, spec: ModuleSpec) -> ModuleType:
+        new = self.moved[spec.name]
+        warnings.warn(f"{spec.name} is {new} now", DeprecationWarning, stacklevel=2)
+        self._kept = importlib.import_module(new).__spec__
+        return importlib.import_module(new)
+
+    def exec_module(self, module: ModuleType) -> None:
+        module.__spec__ = sys.modules[module.__name__].__spec__ = self._kept  # importing an alias sets the alias's own
+
+
+def keep_old_paths(package: str, moved: Mapping[str, str]) -> None:
+    """`import package.old` gives the module `package.new`, for {"old": "new"} in `moved`."""
+    sys.meta_path.append(_Moved(package, moved))

@@ -1,0 +1,1 @@
+"""Adversarial test sets: making them, describing them, keeping them on disk."""

@@ -1,0 +1,48 @@
+"""Noise of the real world: training labels that come from the web. Nothing is changed; it is written down."""
+
+from __future__ import annotations
+
+import logging
+
+from dassl.utils import MissingFileError
+
+from ..reading.splits import relative_paths
+from .manifest import REAL, Manifest, NoisyItem
+
+logger = logging.getLogger(__name__)
+
+
+def has_real_noise(dataset) -> bool:
+    """Whether the loader says so (`real_noise = True`)."""
+    return getattr(dataset, "real_noise", False)
+
+
+def real_manifest(about: dict, dataset, folder: str) -> Manifest:
+    """The training list as it is. `true` is the label where a person found it right (`dataset.verified()`), else None:
+    of a wrong one nobody wrote down what is right."""
+    paths = relative_paths(dataset.train_x, folder)
+    marks = _marks(dataset)
+    looked_at = [marks[path] for path in paths if path in marks]
+    items = [
+        NoisyItem(path, item.label if marks.get(path) else None, item.label)
+        for path, item in zip(paths, dataset.train_x, strict=True)
+    ]
+    params = {"looked_at": len(looked_at), "wrong": len(looked_at) - sum(looked_at)}
+    return Manifest(**about, noise={"type": REAL, "rate": None, "seed": None, "params": params}, items=items)
+
+
+def mark_items(dataset, manifest: Manifest) -> None:
+    """`gttarget` of each training item: its label, or -1 where it is not known to be right."""
+    for item, row in zip(dataset.train_x, manifest.items, strict=True):
+        item.gttarget = -1 if row.true is None else row.true
+
+
+def _marks(dataset) -> dict[str, bool]:
+    """Image -> whether its label was found right; a dataset that nobody looked through has none."""
+    if not hasattr(dataset, "verified"):
+        return {}
+    try:
+        return dataset.verified()
+    except MissingFileError as error:
+        logger.info("No label is known to be right: %s", error)
+        return {}

@@ -1,0 +1,125 @@
+"""The files of an export: methods with all that they import, their configs, and the language files they read."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.metadata
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from dassl.engine import TRAINER_REGISTRY
+from dassl.utils import InputError, check_availability
+from runs.config_names import CONFIG_FOLDER
+
+from .rewrite import PACKAGE, ROOT, place, rewrite, source_file
+
+ENTRANCE = "interop.export.exported.entrance"
+METHODS_MODULE = "interop.export.exported.methods"
+# Packages that import everything in them (trainers, datasets), or of which there are parts only: theirs are empty.
+EMPTY = ("trainers", "datasets", "dassl", "interop", "interop.export")
+# Folders of `language` that a method reads if one of its modules imports this from there.
+LANGUAGE = {"language": "descriptions", "language.source": "descriptions", "language.novel": "novel_classes"}
+INIT = '''"""Methods of RobustPrompt in a checkout of CoOp or MaPLe, on upstream Dassl: {methods}.
+
+Two lines of train.py let it in: `import robustprompt`, and `robustprompt.extend_cfg(cfg)` as the last line of its
+extend_cfg(cfg). Written by `python -m trainers export`; edit the originals and export again.
+"""
+
+from .entrance import extend_cfg
+
+__all__ = ["extend_cfg"]
+'''
+
+
+@dataclass
+class Export:
+    """`files`: path below the checkout -> content. `others`: packages that must be installed there."""
+
+    methods: list[str]
+    files: dict[str, bytes] = field(default_factory=dict)
+    others: set[str] = field(default_factory=set)
+
+    def add(self, module: str, text: str, is_package: bool) -> None:
+        path = Path(PACKAGE, *place(module).split("."))
+        self.files[(path / "__init__.py" if is_package else path.with_suffix(".py")).as_posix()] = text.encode()
+
+
+def collect(methods: list[str]) -> Export:
+    """Raises InputError for a method that is not registered, or does not come from `trainers/`."""
+    modules = {}
+    for name in methods:
+        check_availability(name, TRAINER_REGISTRY.registered_names(), "method")
+        modules[name] = TRAINER_REGISTRY.get(name).__module__
+        if not modules[name].startswith("trainers."):
+            raise InputError(f"{name} is not a method of this tree (it comes from {modules[name]}); copy its file.")
+    export = Export(methods)
+    sources = _closure(export, {ENTRANCE, *modules.values()})
+    home = {name: f"{PACKAGE}.{place(module)}" for name, module in modules.items()}
+    lines = "".join(f'    "{name}": "{module}",\n' for name, module in home.items())
+    text = f'"""The exported methods, and the modules that they are in."""\n\nMETHODS = {{\n{lines}}}\n'
+    export.add(METHODS_MODULE, text, is_package=False)
+    export.files[f"{PACKAGE}/__init__.py"] = INIT.format(methods=", ".join(methods)).encode()
+    _add_language(export, sources)
+    _add_configs(export, methods)
+    return export
+
+
+def _closure(export: Export, start: set[str]) -> dict[str, set[str]]:
+    """Adds `start` and everything of ours that it imports; returns {module: what it imports}."""
+    imports: dict[str, set[str]] = {}
+    waiting = sorted(start)
+    while waiting:
+        module = waiting.pop()
+        if module in imports:
+            continue
+        package = module.rpartition(".")[0]
+        if module.partition(".")[0] == "clip":
+            imports[module] = set()
+            _add_clip(export)
+            continue
+        file = source_file(module)
+        is_package = file.name == "__init__.py"
+        if is_package and module.partition(".")[0] in EMPTY:
+            imports[module] = set()
+            if module.partition(".")[0] != "interop":
+                export.add(module, f'"""Of {module}, what the exported methods need."""\n', is_package=True)
+        else:
+            done = rewrite(module, file.read_text(encoding="utf-8"), file)
+            header = f"# Exported from RobustPrompt: {file.relative_to(ROOT).as_posix()}\n"
+            export.add(module, header + done.text, is_package)
+            export.others |= done.others
+            imports[module] = done.needs
+        waiting += [*imports[module], *([package] if package else [])]
+    return imports
+
+
+def _add_clip(export: Export) -> None:
+    """OpenAI's code as it is installed here: the checkout's own `clip` may be an edited one."""
+    folder = Path(importlib.import_module("clip").__file__).parent
+    for file in sorted(folder.iterdir()):
+        if file.is_file():
+            content = file.read_bytes()
+            # setuptools no longer has pkg_resources
+            content = content.replace(b"from pkg_resources import packaging\n", b"import packaging.version\n")
+            export.files[f"{PACKAGE}/clip/{file.name}"] = content
+    (distribution, *_) = importlib.metadata.packages_distributions()["clip"]
+    for file in importlib.metadata.files(distribution) or ():
+        if file.name == "LICENSE":
+            export.files[f"{PACKAGE}/clip/LICENSE"] = Path(file.locate()).read_bytes()
+    export.others |= {"ftfy", "regex", "packaging"}
+
+
+def _add_language(export: Export, imports: dict[str, set[str]]) -> None:
+    """Descriptions and novel class names, where a method reads them (not only `language` itself)."""
+    wanted = {needed for module, needs in imports.items() if not module.startswith("language") for needed in needs}
+    for folder in sorted({LANGUAGE[module] for module in wanted if module in LANGUAGE}):
+        for file in sorted((ROOT / "language" / folder).glob("*.json")):
+            export.files[f"{PACKAGE}/language/{folder}/{file.name}"] = file.read_bytes()
+
+
+def _add_configs(export: Export, methods: list[str]) -> None:
+    """All YAML files of the methods, but those of the embedded CLIP, which stays here."""
+    for folder in sorted({CONFIG_FOLDER.get(name, name) for name in methods}):
+        for file in sorted((ROOT / "configs" / "trainers" / folder).glob("*.yaml")):
+            if file.stem != "embedded":
+                export.files[f"configs/trainers/{folder}/{file.name}"] = file.read_bytes()

@@ -1,0 +1,74 @@
+"""Seconds that a suite of many runs takes to be planned and looked at, and that its results take to be collected.
+
+python -m speed.many_runs --runs 10000
+
+The results are imitations, as large as those of a hundred classes; they lie in a temporary folder (200 MB for 10,000).
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import yaml
+from tabulate import tabulate
+
+from bench.reading.collect import collect
+from bench.running.state import survey
+from bench.suites.suite import Run, Suite, read_suite
+from runs.config_names import METHODS
+
+
+def write_suite(folder: Path, runs: int) -> Path:
+    """Few-shot, 12 methods on five datasets, with as many seeds as it takes."""
+    methods = [name for name in METHODS if name != "ZeroshotCLIP"]
+    seeds = list(range(1, -(-runs // (5 * len(methods))) + 1))
+    block = {"protocol": "few_shot", "methods": methods, "datasets": "embedded", "seeds": seeds}
+    file = folder / "many.yaml"
+    file.write_text(yaml.safe_dump({"output": str(folder / "out"), "blocks": [block]}))
+    return file
+
+
+def finish(run: Run) -> None:
+    """Leaves what a finished run would, as far as it is read."""
+    classes = {f"class {i}": {"accuracy": 50.0, "correct": 50, "total": 100} for i in range(100)}
+    record = {
+        "trainer": run.method, "dataset": run.dataset, "seed": run.seed, "model_dir": None, "wall_seconds": 30.0,
+        "results": {"accuracy": 50.0, "per_class": classes}, "config": json.loads(run.resolved[0].text),
+        "settings_hash": run.resolved[0].hash(run.seed),
+    }  # fmt: skip
+    run.folders[0].mkdir(parents=True)
+    (run.folders[0] / "results.json").write_text(json.dumps(record, indent=4))
+
+
+def timed(work: Callable) -> tuple[float, object]:
+    started = time.perf_counter()
+    found = work()
+    return time.perf_counter() - started, found
+
+
+def main(argv: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--runs", type=int, default=10_000, help="at least (default: 10000)")
+    args = parser.parse_args(argv)
+    rows = []
+    with tempfile.TemporaryDirectory() as name:
+        file = write_suite(Path(name), args.runs)
+        read_suite(file)  # once before: asks the methods for their settings, and keeps the answers
+        seconds, suite = timed(lambda: read_suite(file))
+        assert isinstance(suite, Suite)
+        rows += [("read the suite", seconds), ("where its runs stand, none done", timed(lambda: survey(suite.runs))[0])]
+        for run in suite.runs:
+            finish(run)
+        rows += [("where its runs stand, all done", timed(lambda: survey(suite.runs))[0])]
+        rows += [("collect", timed(lambda: collect(suite.output))[0])]
+        print(tabulate(rows, [f"{len(suite.runs)} runs", "s"], floatfmt=".2f"))  # noqa: T201
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,168 @@
+"""Time and memory of every method's training step and test pass at ViT-B/16 size, beside a plain implementation.
+
+python -m speed.methods                                       # all methods, 100 classes, published batch sizes
+python -m speed.methods --methods MaPLe TCP --classes 10
+
+"plain" is tests/plain: the stock CLIP modules in fp32, all 77 tokens, text features anew at each test batch. As in
+the published code, targets that never change are computed once there too, MMRL and ANPrompt encode their text once a
+test, and CoCoOp runs one text pass an image. Both sides hold the same tensors and do the same work in turn; ratios are
+medians of pairs. Memory is the peak of one training step above the built model, each side in a process of its own.
+The loss of both sides is compared before anything is timed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import subprocess
+import sys
+
+import torch
+from tabulate import tabulate
+
+from dassl.utils import atomic_path
+from runs.protocols import config_name
+from tests.plain import METHODS, PlainMethod, plain_of, same_draw
+
+from .peak_memory import peak_of
+from .side_by_side import full_size_trainer, noise_images, side_by_side, workspace
+
+PUBLISHED_PAIRS = {"KgCoOp": {"TRAINER.COOP.W": 8.0}}  # what the authors' scripts add to the YAML
+HEADERS = ["method", "batch", "step, s", "plain, s", "faster", "step, MB", "plain, MB", "less", "test, s", "plain, s",
+           "faster", "difference of loss"]  # fmt: skip
+FORMATS = ("", ".0f", ".2f", ".2f", ".2f", ".0f", ".0f", ".2f", ".2f", ".2f", ".2f", ".1e")
+
+
+class Both:
+    """A trainer and its plain counterpart on one random training batch."""
+
+    def __init__(self, name: str, root: str, args: argparse.Namespace) -> None:
+        pairs = PUBLISHED_PAIRS.get(name, {}) | {"USE_CUDA": args.device == "cuda"}
+        pairs["INPUT.SIZE"] = (args.size, args.size)
+        if args.batch:
+            pairs["DATALOADER.TRAIN_X.BATCH_SIZE"] = args.batch
+        config = config_name(name, "caltech101")
+        self.trainer = trainer = full_size_trainer(name, config, root, args.classes, pairs, args.backbone)
+        self.plain: PlainMethod = plain_of(name, trainer)
+        self.plain.keep_fixed = True
+        self.batch, self.device = trainer.cfg.DATALOADER.TRAIN_X.BATCH_SIZE, trainer.device
+        views = [self.noise(self.batch) for _ in range(trainer.cfg.DATALOADER.K_TRANSFORMS)]
+        self.image = views if len(views) > 1 else views[0]
+        self.label = torch.arange(self.batch, device=self.device) % args.classes
+        trainer.set_model_mode("train")
+        trainer.epoch = trainer.batch_idx = 0
+        trainer.num_batches = 10**9
+        self.optimizer = torch.optim.SGD(self.plain.parameters().values(), lr=1e-4, momentum=0.9)
+
+    def noise(self, count: int) -> torch.Tensor:
+        return torch.randn(count, 3, *self.trainer.cfg.INPUT.SIZE, device=self.device)
+
+    def difference(self) -> float:
+        """Between the two losses of the same batch."""
+        with torch.no_grad():
+            ours = sum(self.trainer.loss(self.image, self.label)[1].values())
+            same_draw(self.plain, self.trainer)
+            return abs(ours - sum(self.plain.loss_terms(self.image, self.label).values())).item()
+
+    def step(self) -> None:
+        self.trainer.forward_backward({"img": self.image, "label": self.label})
+
+    def plain_step(self) -> None:
+        gradients = self.plain.gradients(self.image, self.label)
+        for key, tensor in self.plain.parameters().items():
+            tensor.grad = gradients[key]
+        self.optimizer.step()
+
+    def test_pass(self, batches: list[torch.Tensor]) -> None:
+        trainer = self.trainer
+        trainer.set_model_mode("eval")
+        with torch.no_grad():
+            for image in batches:
+                trainer.model_inference(image)
+        trainer.set_model_mode("train")
+
+    def plain_test_pass(self, batches: list[torch.Tensor]) -> None:
+        self.plain.new_test()
+        with torch.no_grad():
+            for image in batches:
+                self.plain.logits(image)
+
+
+def measure(name: str, root: str, args: argparse.Namespace) -> list:
+    """One row of the table."""
+    both = Both(name, root, args)
+    difference = both.difference()
+    batches = [both.noise(args.test_batch) for _ in range(args.test_batches)]
+    test = side_by_side(lambda: both.test_pass(batches), lambda: both.plain_test_pass(batches), args.repeats)
+    step = side_by_side(both.step, both.plain_step, args.repeats)
+    memory = [None, None, None]
+    if args.memory:
+        ours, plain = (in_own_process(name, side, args) / 2**20 for side in ("ours", "plain"))
+        memory = [ours, plain, plain / ours]
+    return [name, both.batch, *step, *memory, *test, difference]
+
+
+def in_own_process(name: str, side: str, args: argparse.Namespace) -> int:
+    """Peak bytes of one training step of `side`, measured by this module in a fresh process."""
+    command = [sys.executable, "-m", "speed.methods", "--probe", side, "--methods", name, "--device", args.device]
+    command += ["--classes", str(args.classes), "--batch", str(args.batch), "--backbone", args.backbone]
+    command += ["--size", str(args.size)]
+    done = subprocess.run(command, capture_output=True, text=True)
+    if done.returncode:
+        raise RuntimeError(f"Measuring {name} ({side}) failed:\n{done.stderr[-2000:]}")
+    return int(done.stdout.split()[-1])
+
+
+def probe(name: str, side: str, root: str, args: argparse.Namespace) -> int:
+    """What `in_own_process` starts."""
+    both = Both(name, root, args)
+    if side == "plain":
+        both.plain.stand_ins = True
+        return peak_of(both.plain_step, both.device)
+    with torch.no_grad():
+        both.trainer.loss(both.image, both.label)  # what is computed once is there before the step that is measured
+    return peak_of(both.step, both.device)
+
+
+def build_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--methods", nargs="+", choices=list(METHODS), default=list(METHODS), metavar="METHOD")
+    parser.add_argument("--classes", type=int, choices=range(1, 101), default=100, metavar="1..100")
+    parser.add_argument("--repeats", type=int, default=2, help="timed pairs, after one that warms up")
+    parser.add_argument("--batch", type=int, default=0, help="training images a step; 0: as published")
+    parser.add_argument("--test-batches", type=int, default=3)
+    parser.add_argument("--test-batch", type=int, default=16, help="images in each of them")
+    parser.add_argument("--backbone", default="random:ViT-B/16", help="a name, or the file of a CLIP")
+    parser.add_argument("--size", type=int, default=224, help="pixels of an image's side")
+    parser.add_argument("--device", choices=["auto", "cpu", "cuda"], default="auto")
+    parser.add_argument("--no-memory", dest="memory", action="store_false", help="leave the memory out")
+    parser.add_argument("--markdown", default="", metavar="FILE", help="write the table there too")
+    parser.add_argument("--probe", choices=["ours", "plain"], help=argparse.SUPPRESS)
+    return parser
+
+
+def main() -> None:
+    args = build_parser().parse_args()
+    if args.device == "auto":
+        args.device = "cuda" if torch.cuda.is_available() else "cpu"
+    rows = []
+    with workspace() as root:
+        images = noise_images(f"{root}/images", 2)
+        if args.probe:
+            print(probe(args.methods[0], args.probe, images, args))
+            return
+        for name in args.methods:
+            rows.append(measure(name, images, args))
+            print(tabulate(rows[-1:], HEADERS, tablefmt="plain", floatfmt=FORMATS), flush=True)
+    where = torch.cuda.get_device_name() if args.device == "cuda" else f"{torch.get_num_threads()} threads, CPU"
+    said = (
+        f"{args.backbone}, {where}, fp32, {args.classes} classes, {args.test_batches} test batches of {args.test_batch}"
+    )
+    table = tabulate(rows, HEADERS, tablefmt="github", floatfmt=FORMATS)
+    print(f"\n{said}\n\n{table}")
+    if args.markdown:
+        with atomic_path(args.markdown) as temporary, open(temporary, "w", encoding="utf-8") as file:
+            file.write(f"{said}\n\n{table}\n")
+
+
+if __name__ == "__main__":
+    main()

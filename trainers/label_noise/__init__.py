@@ -1,0 +1,1 @@
+"""Training with wrong labels: robust losses, finding and filtering noisy items, what is memorised."""

@@ -1,0 +1,92 @@
+"""TRAINER.FILTER: training items whose labels look wrong before training are left out of it, whatever the method.
+
+cleanlab: confident learning (Northcutt et al., JAIR 2021), by the `cleanlab` package, on the probabilities of zero-shot
+CLIP.
+"""
+
+from __future__ import annotations
+
+import logging
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from clipkit import fingerprint
+from dassl.data.data_manager import build_data_loader
+from dassl.utils import InputError
+from datasets.templates import custom_template
+
+from ..shared.feature_loader import bank_key, encode_loader
+from .decisions import Decision, record_decision
+
+logger = logging.getLogger(__name__)
+
+FILTERS = ("", "cleanlab")
+
+
+def filter_training_list(trainer) -> None:
+    """Applies TRAINER.FILTER: the trainer's list and loader of training items shrink to those that look right.
+
+    The decision about all N items goes to decisions.json. Observed labels are looked at, true ones are not. Raises
+    InputError for an unknown filter, a missing package, a method that chooses items by itself, and where nothing stays.
+    """
+    name = trainer.cfg.TRAINER.get("FILTER", "")
+    if not name:
+        return
+    if name not in FILTERS:
+        raise InputError(f'TRAINER.FILTER is {name!r}, but must be "cleanlab", or "" for none.')
+    if hasattr(trainer, "decide"):
+        raise InputError(
+            f"{type(trainer).__name__} tells right labels from wrong ones by itself; TRAINER.FILTER is for methods "
+            "that do not: leave it out."
+        )
+    label = trainer.training_list.label.cpu()
+    clean, score = cleanlab_judgement(label.numpy(), zero_shot_probabilities(trainer).cpu().numpy())
+    if not clean.any():
+        raise InputError("TRAINER.FILTER cleanlab finds every label wrong, so that nothing is left to train on.")
+    record_decision(trainer, Decision(torch.from_numpy(clean), torch.from_numpy(score)))
+    trainer.record["filter"] = {"name": name, "kept": int(clean.sum()), "of": len(clean)}
+    keep_items(trainer, np.flatnonzero(clean).tolist())
+
+
+@torch.no_grad()
+def zero_shot_probabilities(trainer) -> Tensor:
+    """[N, C] of the training items in order, under the dataset's template; image features come from the bank."""
+    template = custom_template(trainer.cfg.DATASET.NAME)
+    text = trainer.frozen_text([template.format(name) for name in trainer.classnames])
+    loader = trainer.training_list.loader
+    key = bank_key(loader, fingerprint(trainer.clip), trainer.precision, trainer.device)
+    found = trainer.bank.get(key, lambda: {"features": encode_loader(loader, trainer.frozen_image, trainer.device)})
+    return trainer.logits(found["features"].to(trainer.device), text).float().softmax(dim=1)
+
+
+def cleanlab_judgement(label: np.ndarray, probability: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """label [N], probability [N, C] -> (clean [N] bool, score [N] in 0 to 1: the higher, the likelier right)."""
+    try:
+        from cleanlab.filter import find_label_issues
+        from cleanlab.rank import get_label_quality_scores
+    except ImportError as error:
+        raise InputError("TRAINER.FILTER cleanlab needs the cleanlab package: pip install cleanlab.") from error
+    probability = probability.astype(np.float64)
+    probability /= probability.sum(axis=1, keepdims=True)
+    wrong = find_label_issues(label, probability, n_jobs=1)
+    return ~wrong, get_label_quality_scores(label, probability)
+
+
+def keep_items(trainer, indices: list[int]) -> None:
+    """The training list becomes the items of these indices, in order; loaders and scores follow."""
+    cfg, dataset, old = trainer.cfg, trainer.dm.dataset, trainer.train_loader_x
+    dataset._train_x = [dataset.train_x[i] for i in indices]
+    part = cfg.DATALOADER.TRAIN_X
+    trainer.train_loader_x = trainer.dm.train_loader_x = build_data_loader(
+        cfg,
+        sampler_type=part.SAMPLER,
+        data_source=dataset.train_x,
+        batch_size=part.BATCH_SIZE,
+        n_domain=part.N_DOMAIN,
+        n_ins=part.N_INS,
+        tfm=old.dataset.transform,
+        is_train=True,
+    )
+    trainer.__dict__.pop("training_list", None)

@@ -1,0 +1,1 @@
+"""Pieces of one or two methods that would make their files too long."""

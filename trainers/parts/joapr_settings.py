@@ -1,0 +1,62 @@
+"""JoAPR's published settings: warm-up epochs W, alpha_1, alpha_2 by dataset, kind and rate of the label noise."""
+
+from __future__ import annotations
+
+from datasets.noise.config import ALIASES
+from datasets.noise.manifest import read_manifest
+from datasets.noisy import take_aliases
+
+KEYS = ("W", "ALPHA1", "ALPHA2")
+ANY_RATE = (1, 0.5, 1.0)
+PAIR = ("pair_next", "fp_swap_pair", "asym_semantic")  # the other types count as symmetric
+PLAIN = {
+    "ImageNet": (1, 0.5, 1.0),
+    "SUN397": (1, 0.5, 1.0),
+    "StanfordCars": (1, 0.5, 1.0),
+    "Caltech101": (1, 0.5, 0.5),
+    "OxfordPets": (1, 0.2, 1.0),
+    "DescribableTextures": (1, 0.2, 1.0),
+    "FGVCAircraft": (150, 0.1, 1.0),
+    "OxfordFlowers": (20, 0.5, 1.0),
+    "UCF101": (20, 0.5, 1.0),
+    "EuroSAT": (10, 0.2, 1.0),
+}
+# (dataset, key, value, lowest rate for symmetric noise, lowest rate for pair noise); above 1: never
+AT_HIGH_RATES = (
+    ("DescribableTextures", "ALPHA1", 0.1, 2.0, 0.75),
+    ("FGVCAircraft", "ALPHA1", 0.5, 0.75, 0.75),
+    ("OxfordFlowers", "W", 1, 0.75, 0.5),
+    ("UCF101", "W", 1, 0.75, 0.375),
+    ("EuroSAT", "W", 1, 0.5, 0.625),
+    ("EuroSAT", "ALPHA1", 0.1, 0.75, 0.75),
+)
+
+
+def published(cfg) -> dict[str, float]:
+    """{"W": ..., "ALPHA1": ..., "ALPHA2": ...} for the dataset and noise of `cfg`; empty for other datasets."""
+    if cfg.TRAINER.JOAPR.RATE_INDEPENDENT:
+        return dict(zip(KEYS, ANY_RATE, strict=True))
+    if cfg.DATASET.NAME not in PLAIN:
+        return {}
+    kind, rate = _noise(cfg)
+    high = {
+        key: value
+        for dataset, key, value, symmetric, pair in AT_HIGH_RATES
+        if dataset == cfg.DATASET.NAME and rate >= (pair if kind in PAIR else symmetric) - 1e-9
+    }
+    return dict(zip(KEYS, PLAIN[cfg.DATASET.NAME], strict=True)) | high
+
+
+def _noise(cfg) -> tuple[str, float]:
+    """Type and rate, in whichever spelling they are given."""
+    dataset = cfg.DATASET
+    if "NOISE" not in dataset:  # on upstream Dassl: the flags of a fork that has label noise
+        kind = dataset.get("NOISE_TYPE", "")
+        return ALIASES.get(kind, kind), dataset.get("NOISE_RATE", 0.0)
+    cfg = cfg.clone()
+    take_aliases(cfg)
+    noise = cfg.DATASET.NOISE
+    if noise.MANIFEST:
+        noise = read_manifest(noise.MANIFEST).noise
+        return noise["type"], noise["rate"]
+    return noise.TYPE, noise.RATE

@@ -1,0 +1,96 @@
+"""The whole defence as a function of the picture, with a gradient: what an adaptive attack goes through.
+
+Differentiable views (BPDA for what has no gradient, see `augmix_tensor`), hard choice of views with the gradient
+through the chosen ones, the tuning step, and the weights of the views. An attack averages over draws (EOT): a seed
+gives other views, never the defender's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+from torch.nn.attention import SDPBackend, sdpa_kernel
+
+from clipkit import InputError
+from dassl.utils import derive_seed
+
+from .augmix import draw_views
+from .augmix_tensor import tensor_views
+from .view_ensemble import take
+
+if TYPE_CHECKING:
+    from ..tpt import TPT
+
+STEPS = ("stop", "unroll", "none")
+VIEWS = 8
+
+
+def differentiable_views(maker, x01: Tensor, seeds: Sequence[int], views: int, augmix: bool | None = None) -> Tensor:
+    """[B, n, 3, h, w] in [0, 1] of pictures x01 [B, 3, h, w]: the plain one first. maker: the method's `ViewMaker`;
+    augmix: instead of the maker's."""
+    mixed = maker.augmix if augmix is None else augmix
+    found = []
+    for x, seed in zip(x01, seeds, strict=True):
+        drawn = draw_views(seed, views - 1, x.shape[1:], maker.size, mixed, maker.scale, maker.flip)
+        found.append(torch.cat([x[None], tensor_views(x * 255, drawn, maker.size)]))
+    return torch.stack(found)
+
+
+def attack_seeds(count: int, seed: int | Sequence[int]) -> list[int]:
+    """One a picture: as given, or from one seed and the picture's place."""
+    if isinstance(seed, int):
+        return [derive_seed("adaptive", seed, i) for i in range(count)]
+    return list(seed)
+
+
+@torch.enable_grad()
+def adaptive_logits(
+    trainer: TPT,
+    x01: Tensor,
+    seed: int | Sequence[int] = 0,
+    views: int = VIEWS,
+    step: str = "stop",
+    ensemble: str = "",
+    augmix: bool | None = None,
+) -> Tensor:
+    """Logits [B, C] of a tuned method for pictures x01 [B, 3, h, w] in [0, 1], differentiable in them.
+
+    seed: of the draw, or one for each picture; with those that the defence has, and all its views, they are its own.
+    views: of each picture, the plain one included; fewer than the defence has make an attack step cheaper.
+    step: `stop` tunes as the defence does and takes the tuned prompt as constant; `unroll` goes through the step too,
+    with the smooth sign g / (|g| + median |g|) in place of AdamW's; `none` leaves the prompt untuned.
+    ensemble: instead of the method's own ("mean" ignores the weights of the views).
+    """
+    if step not in STEPS:
+        raise InputError(f"The step of an adaptive attack is {step!r}, but must be one of {', '.join(STEPS)}.")
+    f = trainer.encode_views(differentiable_views(trainer.views, x01, attack_seeds(len(x01), seed), views, augmix))
+    t0 = trainer.text_features().detach()
+    l0 = trainer.view_logits(f, t0)
+    chosen = trainer.choose(l0.detach())
+    if step == "none":
+        return trainer.ensemble(f, l0, chosen, ensemble)
+    selected = take(f, chosen)
+    if step == "stop":
+        with torch.no_grad():
+            t1 = trainer.encode_contexts(trainer.tune(selected.detach()))
+    else:
+        t1 = trainer.encode_contexts(smooth_step(trainer, selected))
+    return trainer.ensemble(f, trainer.view_logits(f, t1), chosen, ensemble)
+
+
+def smooth_step(trainer: TPT, f: Tensor) -> Tensor:
+    """v1 [B, M, width], a smooth function of the chosen views' features [B, k, d].
+
+    dloss/dv is linear in dloss/dt, since t's Jacobian at v0 is fixed; the graph of that product is kept.
+    """
+    cfg = trainer.method_cfg()
+    v0 = trainer.ctx0.detach().expand(len(f), -1, -1).clone().requires_grad_()
+    with sdpa_kernel(SDPBackend.MATH):  # the other kernels have no second derivative
+        t = trainer.encode_contexts(v0)
+        loss = trainer.objective(trainer.view_logits(f, t), t).sum()
+        g = torch.autograd.grad(loss, v0, create_graph=True)[0]
+    tau = g.detach().abs().flatten(1).median(dim=1).values[:, None, None]
+    return v0.detach() * (1 - cfg.LR * cfg.WD) - cfg.LR * g / (g.abs() + tau + 1e-20)

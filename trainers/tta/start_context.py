@@ -1,0 +1,70 @@
+"""The context of a trained CoOp as a start for methods that tune at test time."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from clipkit import InputError, TextEncoder
+from clipkit.tokens import token_count
+from dassl.utils import load_checkpoint
+from dassl.utils.checkpoint import last_checkpoint_name
+from dassl.utils.torch_file import entry, state_dict_in, unusable
+
+from ..context import context_words
+
+KEY = "TRAINER.TTA.CTX_FROM"
+BUFFERS = ("token_prefix", "token_midfix", "token_suffix", "tokenized_prompts")  # of class names, in references' files
+
+
+def context_from(path: str, encoder: TextEncoder, backbone: str) -> Tensor:
+    """fp32 [M, width]: the context in a checkpoint file, or in the last one of a run's folder.
+
+    backbone: fingerprint of the run's CLIP. Buffers of class names in the file are left alone. Raises InputError for a
+    missing file, another backbone's, one without a context or with more than that (MaPLe, CoCoOp), one context a class
+    (CSC), another width, a context that is not in front of the class name or not all of the words there, and values
+    that are not finite numbers.
+    """
+    file = _file(Path(path).expanduser())
+    checkpoint = load_checkpoint(str(file))
+    state = state_dict_in(checkpoint, file)
+    ctx = next((v for k, v in state.items() if k.rpartition(".")[2] == "ctx"), None)
+    if ctx is None:
+        raise InputError(f"{file} ({KEY}) holds no context (ctx); give a checkpoint of CoOp.")
+    if more := [key for key in state if key.rpartition(".")[2] not in ("ctx", *BUFFERS)]:
+        raise InputError(
+            f"{file} ({KEY}) holds more than a context ({more[0]}), so its prompts are not made of the context alone; "
+            "give a checkpoint of CoOp."
+        )
+    if ctx.dim() != 2 or ctx.shape[1] != encoder.width or not len(ctx):
+        what = "a context of its own for each class" if ctx.dim() == 3 else f"a context of shape {tuple(ctx.shape)}"
+        raise InputError(f"{file} ({KEY}) holds {what}; this run needs one of [tokens, {encoder.width}].")
+    if why := unusable("ctx", ctx, torch.empty(ctx.shape, device="meta")):
+        raise InputError(f"{file} ({KEY}): {why}; give another checkpoint.")
+    run = entry(checkpoint, "run")
+    if run.get("backbone", backbone) != backbone:
+        theirs = run.get("MODEL.BACKBONE")
+        raise InputError(f"{file} ({KEY}) was trained on another backbone ({theirs}) than this run's.")
+    made = {key.rpartition(".")[2]: value for key, value in entry(run, "architecture").items()}  # whatever the node
+    words = context_words(made.get("CTX_INIT", ""))
+    if token_count(words) > len(ctx):
+        raise InputError(
+            f"{file} ({KEY}) has {len(ctx)} learned tokens in front of fixed ones ({words!r}), which are not in the "
+            "file; give a context without fixed words."
+        )
+    position = made.get("CLASS_TOKEN_POSITION", "end")
+    if position != "end":
+        raise InputError(f"{file} ({KEY}) has the class name in the {position}; only a name at the end can be taken.")
+    return ctx.float()
+
+
+def _file(path: Path) -> Path:
+    if os.path.isfile(path):
+        return path
+    folder = path / "prompt_learner" if (path / "prompt_learner").is_dir() else path
+    if not os.path.isfile(folder / "checkpoint"):
+        raise InputError(f"{KEY} is {path}, where there is no checkpoint; give a file or the folder of a CoOp run.")
+    return folder / last_checkpoint_name(str(folder))

@@ -1,0 +1,203 @@
+"""Methods that adapt to each test image and forget it: views in, one answer out, nothing is trained.
+
+An image's features are computed once for each view; text features of the prompt that all images start from are
+computed once a test.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+
+import torch
+from torch import Tensor
+
+from clipkit import ImageEncoder, InputError, TextEncoder, normalize
+from clipkit.tokens import token_count
+from dassl.utils import DivergedError, base_seed
+from dassl.utils.progress import progress
+
+from ..base import PromptTrainer
+from ..context import context_words, start_context
+from ..shared.precision import autocast
+from .config import DEFAULTS, DOMAINS, N, compat_keys
+from .outputs import Outputs
+from .start_context import context_from
+from .views import ViewedImage, ViewMaker, groups, view_loader
+
+logger = logging.getLogger(__name__)
+
+
+class TestTimeTrainer(PromptTrainer):
+    """Base of the methods that adapt at test time.
+
+    A method gives `from_features(f)`: logits [B, C] of B images from the features [B, n, d] of their views, or
+    `respond` where features are not enough. It keeps nothing from one image to the next, and B images together have the
+    answers that each has alone.
+    """
+
+    __test__ = False  # for pytest
+    node = "TRAINER.TTA"
+    config_defaults = DEFAULTS
+    config_domains = DOMAINS
+    frozen_image_encoder = False  # no single feature stands for an image
+    own = {"LOSS": "marginal", "ENSEMBLE": "none"}  # what `auto` means
+    tunes = False  # whether the context is tuned on each image
+    unread: tuple[str, ...] = ()  # keys of TRAINER.TTA that say nothing to this method
+    prompts_per_pass = 1024  # of texts with a gradient; images beyond that go in a further pass
+
+    @classmethod
+    def dataset_overrides(cls, cfg) -> dict:
+        return compat_keys(cfg)
+
+    def check_cfg(self, cfg) -> None:
+        super().check_cfg(cfg)
+        if said := [N + key for key in self.unread if cfg.TRAINER.TTA[key] != DEFAULTS[N + key]]:
+            logger.warning("Warning: %s has no effect on %s", ", ".join(said), cfg.TRAINER.NAME)
+
+    def choice(self, key: str) -> str:
+        """TRAINER.TTA.<key>, `auto` replaced by the method's own."""
+        value = self.method_cfg()[key]
+        return self.own[key] if value == "auto" else value
+
+    def n_views(self) -> int:
+        return self.method_cfg().N_VIEWS
+
+    @classmethod
+    def mixes(cls, dataset: str) -> bool:
+        """What AUGMIX auto means for the data set: TPT and R-TPT mix no views of ImageNet and its variants."""
+        return not dataset.startswith("ImageNet")
+
+    # ------------------------------------------------------------------ building
+
+    def build_learner(self) -> None:
+        """The context v0 that every image starts from, and the prompts around it. There is nothing to train."""
+        cfg = self.method_cfg()
+        self.views = ViewMaker(self.cfg, self.n_views(), self.mixes(self.cfg.DATASET.NAME))
+        shape = (-1, 1, 1)
+        normalised = "normalize" in self.cfg.INPUT.TRANSFORMS
+        self.mean = torch.tensor(self.cfg.INPUT.PIXEL_MEAN if normalised else [0.0] * 3, device=self.device).view(shape)
+        self.std = torch.tensor(self.cfg.INPUT.PIXEL_STD if normalised else [1.0] * 3, device=self.device).view(shape)
+        words = context_words(cfg.CTX_INIT)
+        given = context_from(cfg.CTX_FROM, self.text_encoder, self.run_identity()["backbone"]) if cfg.CTX_FROM else None
+        if given is None and not words:
+            raise InputError(f"{self.node}.CTX_INIT is empty: give words such as 'a photo of a', or a CTX_FROM.")
+        count = token_count(words) if given is None else len(given)
+        self.prompts, start = start_context(self.clip, self.classnames, count, words if given is None else "")
+        self.prompts.to(self.device)
+        self.ctx0 = (start if given is None else given).to(self.device)
+        self._dense = self._at_length(count, words if given is None else None) if cfg.TEXT_LEN else None
+        self.record["test_time"] = {
+            "views": self.views.n,
+            "augmix": self.views.augmix,
+            "template": f"{words} {{}}." if given is None else f"context of {cfg.CTX_FROM}",
+            "loss": self.choice("LOSS") if self.tunes else None,
+            "ensemble": self.choice("ENSEMBLE") if self.tunes else None,
+            "tuned_numbers": self.ctx0.numel() if self.tunes else 0,
+        }
+
+    def _at_length(self, count: int, words: str | None):
+        """Prompts of TEXT_LEN tokens, the whole of which is run. Raises InputError where one is longer."""
+        length, longest = self.method_cfg().TEXT_LEN, int(self.prompts.eot.max()) + 1
+        if not longest <= length <= len(self.clip.positional_embedding):
+            raise InputError(
+                f"{self.node}.TEXT_LEN is {length}, but the longest prompt has {longest} tokens and the backbone reads "
+                f"{len(self.clip.positional_embedding)}; 0 takes as many as are needed."
+            )
+        made_with = {"ctx_text": words, "template": "{ctx} {name}.", "truncate": False}
+        return type(self.prompts)(self.clip, self.classnames, count, **made_with).to(self.device)
+
+    def load_model(self, directory: str, epoch: int | None = None) -> None:
+        if directory:
+            name = self.cfg.TRAINER.NAME
+            raise InputError(f"{name} has no trained model; a context to start from is given as {self.node}.CTX_FROM.")
+
+    # ------------------------------------------------------------------ text
+
+    def encode_contexts(self, ctx: Tensor) -> Tensor:
+        """t(v): [B, C, d] normalised text features under B contexts [B, M, width]."""
+        with autocast(self.precision, self.device):
+            if self._dense is None:
+                t = self.text_encoder.encode(self.prompts.split(ctx[:, None]))
+            else:
+                dense = self._dense(ctx[:, None])[:, :, : self.method_cfg().TEXT_LEN]
+                whole = TextEncoder(self.clip, truncate=False)
+                t = whole(dense.flatten(0, 1), self._dense.eot.repeat(len(ctx))).view(*dense.shape[:2], -1)
+        return normalize(full(t))
+
+    def encode_text(self) -> Tensor:
+        """t(v0): [C, d]."""
+        return self.encode_contexts(self.ctx0[None])[0]
+
+    # ------------------------------------------------------------------ images
+
+    def encode_views(self, views: Tensor) -> Tensor:
+        """[B, n, 3, h, w] in [0, 1] -> normalised features [B, n, d]."""
+        return normalize(self.raw_features(views.flatten(0, 1))).view(*views.shape[:2], -1)
+
+    def raw_features(self, pixels: Tensor, tower: ImageEncoder | None = None) -> Tensor:
+        """[N, 3, h, w] in [0, 1] -> [N, d], not normalised. On a CPU an image's views at a time, whatever else there
+        is: the last bit of a feature does not depend on its neighbours. tower: in place of the run's own."""
+        size = 512 if pixels.is_cuda or self.views.n == 1 else self.views.n
+        with autocast(self.precision, self.device):
+            found = [(tower or self.image_encoder)((x - self.mean) / self.std) for x in pixels.split(size)]
+        return full(torch.cat(found))
+
+    def view_logits(self, f: Tensor, t: Tensor) -> Tensor:
+        """l_i = scale * f_i . t: [B, n, C] from [B, n, d] and [C, d], or [B, C, d]."""
+        return self.logit_scale * (f @ t.mT)
+
+    def from_features(self, f: Tensor) -> Tensor:
+        """[B, n, d] -> [B, C]: the method's answer."""
+        raise NotImplementedError
+
+    def respond(self, views: Tensor, seeds: list[int]) -> tuple[Tensor, Tensor]:
+        """Logits [B, C] of the plain view under v0, and of the method. views: [B, n, 3, h, w]; seeds: one an image."""
+        f = self.encode_views(views)
+        return self.view_logits(f[:, :1], self.text_features())[:, 0], self.from_features(f)
+
+    def answer(self, images: list[ViewedImage]) -> tuple[Tensor, Tensor]:
+        """`respond` for images from a loader."""
+        views = torch.stack([self.views.finish(image, self.device) for image in images])
+        before, after = self.respond(views, [image.seed for image in images])
+        wrong = ~(before.isfinite().all(dim=1) & after.isfinite().all(dim=1))
+        if bool(wrong.any()):
+            row = int(wrong.nonzero()[0])
+            raise DivergedError(
+                f"The output for image {images[row].path or row} is infinite or NaN: lower the rate of the steps "
+                f"({self.node}.LR) or take {self.node}.PREC fp32; if it is so without steps ({self.node}.STEPS 0), the "
+                "backbone's weights are damaged."
+            )
+        return before, after
+
+    # ------------------------------------------------------------------ testing
+
+    def _evaluate(self, data_loader, split: str) -> None:
+        outputs = Outputs()
+        loader = view_loader(self.cfg, self.views, data_loader, self.dm.dataset, split)
+        for group in groups(progress(loader, desc=f"evaluate {split}"), self.method_cfg().SAMPLES_PER_STEP):
+            before, after = self.answer(group)
+            self.evaluator.process(after, torch.tensor([image.label for image in group], device=after.device))
+            outputs.add(group, before, after)
+        outputs.write(os.path.join(self.output_dir, "outputs.csv" if split == "test" else f"outputs_{split}.csv"))
+        found = outputs.summary()
+        self.record["test_time"] |= found
+        logger.info(
+            "* accuracy of the plain view, untuned: %.1f%%; ECE %.1f%% before, %.1f%% after; %d images mended, "
+            "%d spoiled", *(found[k] for k in ("accuracy_before", "ece_before", "ece_after", "mended", "spoiled")),
+        )  # fmt: skip
+
+    def model_inference(self, image: Tensor) -> Tensor:
+        """[B, 3, h, w] as a loader gives them -> [B, C]. Without a path, an image's draws are keyed by its pixels."""
+        pictures = ((image * self.std + self.mean) * 255).round().clamp(0, 255).to("cpu", torch.uint8)
+        images = [self.views.of_picture(picture, base_seed(self.cfg)) for picture in pictures]
+        with torch.no_grad():
+            return torch.cat([self.answer(g)[1] for g in groups(iter(images), self.method_cfg().SAMPLES_PER_STEP)])
+
+    def loss(self, image: Tensor, label: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        raise InputError(f"{type(self).__name__} is not trained; run it with --eval-only.")
+
+
+def full(x: Tensor) -> Tensor:
+    """At least fp32."""
+    return x if x.dtype == torch.float64 else x.float()

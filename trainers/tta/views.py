@@ -1,0 +1,143 @@
+"""The n views of each test image, made ahead by worker processes: the plain picture first, then random ones.
+
+The draws of an image come from a generator of its own, keyed by (seed, data set, split, relative path), so they do not
+depend on the order of the images, on the number of workers, or on whether the picture was attacked.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+import torch
+from PIL import Image
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from dassl.config.shown import data_name
+from dassl.data.workers import usable_workers
+from dassl.utils import InputError, base_seed, derive_seed, read_image
+from datasets.attacked.pictures import square_picture, to_image, to_uint8
+from datasets.reading.paths import image_folder, relative_paths
+
+from .augmix import View, draw_views
+from .augmix_pil import pil_views
+from .augmix_tensor import tensor_views
+
+
+@dataclass
+class ViewedImage:
+    """What a worker hands over: `views` [n, 3, h, w], finished, or what they are made from on the device."""
+
+    index: int
+    label: int
+    path: str
+    seed: int
+    plain: Tensor  # uint8 [3, h, w]
+    views: Tensor | None = None  # the random ones; uint8, or fp32 in [0, 1]
+    source: Tensor | None = None  # uint8 [3, H, W], for the tensor backend
+    drawn: list[View] = field(default_factory=list)
+
+
+class ViewMaker:
+    """How views are made, as the config of a test-time method says.
+
+    n: views of an image, the plain one included. mixes: what AUGMIX auto means here. The random ones are cropped from
+    the plain picture (VIEW_SOURCE processed), which is all that an adversarial set has, or from the whole file
+    (original).
+    """
+
+    def __init__(self, cfg, n: int, mixes: bool = True) -> None:
+        tta = cfg.TRAINER.TTA
+        self.n, self.size = n, tuple(cfg.INPUT.SIZE)
+        if self.size[0] != self.size[1]:
+            raise InputError(f"INPUT.SIZE is {self.size[0]} x {self.size[1]}, but views are squares.")
+        self.picture = square_picture(self.size[0], cfg.INPUT.INTERPOLATION)
+        self.augmix = n > 1 and (mixes if tta.AUGMIX == "auto" else tta.AUGMIX in ("on", "True"))
+        self.scale = tuple(cfg.INPUT.RRCROP_SCALE)
+        self.flip = 0.5 if "random_flip" in cfg.INPUT.TRANSFORMS else 0.0  # letters and digits have a right way round
+        self.on_device = tta.AUG_BACKEND == "tensor"
+        self.original = tta.VIEW_SOURCE == "original"
+
+    def start(self, plain: Image.Image, full: Image.Image, index: int, label: int, path: str, seed: int) -> ViewedImage:
+        """A worker's part. plain: the picture at the model's size; full: the file's."""
+        found = ViewedImage(index, label, path, seed, to_uint8(plain))
+        if self.n > 1:
+            source = full if self.original else plain
+            shape = (source.height, source.width)
+            drawn = draw_views(seed, self.n - 1, shape, self.size, self.augmix, self.scale, self.flip)
+            if self.on_device:
+                found.source, found.drawn = to_uint8(source), drawn
+            else:
+                found.views = pil_views(source, drawn, self.size)
+        return found
+
+    def finish(self, image: ViewedImage, device: torch.device) -> Tensor:
+        """fp32 [n, 3, h, w] in [0, 1] on the device."""
+        plain = image.plain.to(device).float().div(255)[None]
+        if self.n == 1:
+            return plain
+        if image.views is None:
+            views = tensor_views(image.source.to(device).float(), image.drawn, self.size)
+        else:
+            views = image.views.to(device)
+        return torch.cat([plain, views.float() / 255 if views.dtype == torch.uint8 else views])
+
+    def of_picture(self, picture: Tensor, seed: int) -> ViewedImage:
+        """For a uint8 picture [3, h, w] that no file is known of: its draws are keyed by its pixels."""
+        digest = hashlib.sha256(picture.contiguous().numpy().data).hexdigest()
+        image = to_image(picture)
+        return self.start(image, image, -1, -1, "", derive_seed(seed, "views", digest))
+
+
+class ViewDataset(Dataset):
+    """The items of a test loader as `ViewedImage`s.
+
+    Raises InputError where views of the original file are asked for and the pictures are an adversarial set's.
+    """
+
+    def __init__(self, maker: ViewMaker, loader, keys: Sequence[str], seed_parts: Sequence[object]) -> None:
+        self.maker = maker
+        self.items = loader.dataset.data_source
+        self.attacked = getattr(self.items, "read", None)  # items of an adversarial set: path -> picture
+        if self.attacked is not None and maker.original:
+            raise InputError(
+                "TRAINER.TTA.VIEW_SOURCE original crops the image file, but TEST.ADV_SET has attacked pictures at the "
+                "model's size only; take VIEW_SOURCE processed for both clean and attacked images."
+            )
+        self.keys = list(keys)
+        self.seeds = [derive_seed(*seed_parts, key) for key in self.keys]
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+    def __getitem__(self, index: int) -> ViewedImage:
+        if self.attacked is not None:
+            full = plain = self.attacked(self.items[index].impath)
+        else:
+            full = read_image(self.items[index].impath)
+            plain = self.maker.picture(full)
+        return self.maker.start(plain, full, index, self.items[index].label, self.keys[index], self.seeds[index])
+
+
+def view_loader(cfg, maker: ViewMaker, loader, data, split: str) -> DataLoader:
+    """`ViewedImage`s in the order of `loader`, a test loader of the data set `data`."""
+    items = loader.dataset.data_source
+    keys = relative_paths(items, image_folder(data, list(items)))
+    dataset = ViewDataset(maker, loader, keys, (base_seed(cfg), "views", data_name(cfg), split))
+    workers = usable_workers(cfg.DATALOADER.NUM_WORKERS)
+    # The generator: so that starting workers does not draw from the global one.
+    return DataLoader(dataset, batch_size=None, num_workers=workers, generator=torch.Generator())
+
+
+def groups(images: Iterator[ViewedImage], size: int) -> Iterator[list[ViewedImage]]:
+    """Lists of `size` images, the last one shorter."""
+    group: list[ViewedImage] = []
+    for image in images:
+        group.append(image)
+        if len(group) == size:
+            yield group
+            group = []
+    if group:
+        yield group
