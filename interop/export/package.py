@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import importlib.metadata
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -23,6 +22,7 @@ INIT = '''"""Methods of RobustPrompt in a checkout of CoOp or MaPLe, on upstream
 
 Two lines of train.py let it in: `import robustprompt`, and `robustprompt.extend_cfg(cfg)` as the last line of its
 extend_cfg(cfg). Written by `python -m trainers export`; edit the originals and export again.
+Licences: LICENSE, and clip/LICENSE for OpenAI's code and prompt templates.
 """
 
 from .entrance import extend_cfg
@@ -59,6 +59,7 @@ def collect(methods: list[str]) -> Export:
     text = f'"""The exported methods, and the modules that they are in."""\n\nMETHODS = {{\n{lines}}}\n'
     export.add(METHODS_MODULE, text, is_package=False)
     export.files[f"{PACKAGE}/__init__.py"] = INIT.format(methods=", ".join(methods)).encode()
+    export.files[f"{PACKAGE}/LICENSE"] = (ROOT / "LICENSE").read_bytes()
     _add_language(export, sources)
     _add_configs(export, methods)
     return export
@@ -102,10 +103,7 @@ def _add_clip(export: Export) -> None:
             # setuptools no longer has pkg_resources
             content = content.replace(b"from pkg_resources import packaging\n", b"import packaging.version\n")
             export.files[f"{PACKAGE}/clip/{file.name}"] = content
-    (distribution, *_) = importlib.metadata.packages_distributions()["clip"]
-    for file in importlib.metadata.files(distribution) or ():
-        if file.name == "LICENSE":
-            export.files[f"{PACKAGE}/clip/LICENSE"] = Path(file.locate()).read_bytes()
+    export.files[f"{PACKAGE}/clip/LICENSE"] = (ROOT / "LICENSES" / "OpenAI-CLIP.txt").read_bytes()
     export.others |= {"ftfy", "regex", "packaging"}
 
 

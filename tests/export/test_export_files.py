@@ -57,9 +57,14 @@ def test_only_what_a_method_needs_is_exported():
     assert {p for p in ours if p.startswith("datasets/")} == {"datasets/__init__.py", "datasets/templates.py"}
     assert "configs/trainers/CoOp/vit_b16.yaml" in files and "configs/trainers/CoOp/embedded.yaml" not in files
     assert not any(path.startswith("robustprompt/attacks/") for path in collect(["RTPT"]).files)
-    assert b"OpenAI" in collect(["CoOp"]).files["robustprompt/clip/LICENSE"]
     assert "robustprompt/language/descriptions/dtd.json" in collect(["ANPrompt"]).files
     assert "robustprompt/language/novel_classes/dtd.json" in collect(["CoOpSAR"]).files
+
+
+def test_an_export_carries_both_licences():
+    files = collect(["CoOp"]).files
+    assert b"Copyright (c) 2026 RobustPrompt developers" in files["robustprompt/LICENSE"]
+    assert b"Copyright (c) 2021 OpenAI" in files["robustprompt/clip/LICENSE"]
 
 
 def test_the_common_keys_are_those_of_train_py():
