@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import torch
 from torch import Tensor, nn
 
 from clipkit import normalize
 from dassl.utils import InputError
+
+if TYPE_CHECKING:
+    from dassl.protocols import Trainer
 
 
 class PixelModel:
@@ -20,7 +25,7 @@ class PixelModel:
     transforms that does more than normalise, and on entering for a half-precision model of unknown make.
     """
 
-    def __init__(self, trainer) -> None:
+    def __init__(self, trainer: Trainer) -> None:
         self.trainer = trainer
         given = trainer.cfg.INPUT
         if "instance_norm" in given.TRANSFORMS:

@@ -6,6 +6,8 @@ import difflib
 from dataclasses import dataclass
 from fractions import Fraction
 
+from yacs.config import CfgNode
+
 from dassl.config import add_keys
 from dassl.config.domains import FILLED, FLAG, OPTIONAL, SEED, Domain, check_config, choice, whole
 from dassl.utils import InputError
@@ -96,12 +98,12 @@ NAMES = (*PARAMETERS, "aa")
 LEAST_CLASSES = {"apgd-dlr": 3, "apgd-dlr-t": 4, "aa": 4}
 
 
-def add_attack_defaults(cfg) -> None:
+def add_attack_defaults(cfg: CfgNode) -> None:
     """Adds the config keys of `CONFIG_DEFAULTS`."""
     add_keys(cfg, CONFIG_DEFAULTS)
 
 
-def changed_keys(cfg) -> list[str]:
+def changed_keys(cfg: CfgNode) -> list[str]:
     """The keys of ATTACK.* that are not at their defaults."""
     return [key for key, default in CONFIG_DEFAULTS.items() if _value(cfg, key) != default]
 
@@ -126,7 +128,7 @@ class AttackSettings:
     quant: str = "round_project"
 
     @classmethod
-    def from_cfg(cls, cfg, classes: int) -> AttackSettings:
+    def from_cfg(cls, cfg: CfgNode, classes: int) -> AttackSettings:
         """The attack of `cfg.ATTACK` on a model of so many classes. Raises InputError for what cannot be."""
         node = cfg.ATTACK
         check_config(cfg, CONFIG_DOMAINS)
@@ -204,7 +206,7 @@ def _sizes(node) -> tuple[float, float, int]:
     return eps, alpha, steps
 
 
-def _value(cfg, key: str):
+def _value(cfg: CfgNode, key: str) -> object:
     for part in key.split("."):
         cfg = cfg[part]
     return cfg

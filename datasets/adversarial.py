@@ -11,10 +11,12 @@ import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from PIL import Image
 from torch import Tensor
 from torchvision.transforms import Compose
+from yacs.config import CfgNode
 
 from attacks.settings import add_attack_defaults, changed_keys
 from clipkit import fingerprint, image_list_key, load_backbone
@@ -29,19 +31,23 @@ from .attacked.pictures import base_pictures, picture_transform, split_transform
 from .attacked.store import MANIFEST, AdversarialSet, picture_hash
 from .reading.paths import image_folder
 
+if TYPE_CHECKING:
+    from dassl.data.datasets import DatasetBase
+    from dassl.data.wrapper import Transforms
+
 logger = logging.getLogger(__name__)
 
 MAKE = "make"  # in place of a folder or key: the set that ATTACK.* describes
 SAMPLE = 8  # clean pictures that are made anew and compared, of files that are the ones that were attacked
 
 
-def add_adversarial_defaults(cfg) -> None:
+def add_adversarial_defaults(cfg: CfgNode) -> None:
     """Adds TEST.ADV_SET and ATTACK.*."""
     cfg.TEST.ADV_SET = ""
     add_attack_defaults(cfg)
 
 
-def leave_out_unused(cfg) -> None:
+def leave_out_unused(cfg: CfgNode) -> None:
     """A clean run's config is without ATTACK.* and TEST.ADV_SET, so that they do not change which run it is.
 
     Raises InputError for keys of ATTACK.* that are set but have no effect.
@@ -65,7 +71,7 @@ class AdversarialItems(list):
         super().__init__(items)
         self.adversarial, self.image_dir = adversarial, image_dir
 
-    def __getitem__(self, index):
+    def __getitem__(self, index: int | slice) -> Datum | AdversarialItems:
         found = super().__getitem__(index)
         return AdversarialItems(found, self.adversarial, self.image_dir) if isinstance(index, slice) else found
 
@@ -96,14 +102,16 @@ class AdversarialPictures(Compose):
 class AdversarialWrapper(DatasetWrapper):
     """Dassl's items (`img`, `label`, `domain`, `impath`, `index`) from stored pictures."""
 
-    def __init__(self, cfg, data_source: AdversarialItems, transform=None, is_train: bool = False) -> None:
+    def __init__(
+        self, cfg: CfgNode, data_source: AdversarialItems, transform: Transforms | None = None, is_train: bool = False
+    ) -> None:
         super().__init__(cfg, data_source, transform, is_train)
         self.read = data_source.read
         if transform is not None:
             self.transform = AdversarialPictures(split_transform(transform)[1], data_source.adversarial.content)
 
 
-def serve(cfg, dataset):
+def serve(cfg: CfgNode, dataset: DatasetBase) -> DatasetBase:
     """The dataset with the pictures of `cfg.TEST.ADV_SET` in its test (or validation) split; itself without one."""
     spec = cfg.TEST.get("ADV_SET", "")
     if not spec:
@@ -131,7 +139,7 @@ def serve(cfg, dataset):
 WRAPPERS.append(serve)
 
 
-def find_set(spec: str, cfg) -> Path:
+def find_set(spec: str, cfg: CfgNode) -> Path:
     """The folder that `spec` is, or whose key begins with it. Raises InputError for none and for several."""
     if os.path.isdir(Path(spec).expanduser()):
         return Path(spec).expanduser()
@@ -148,7 +156,7 @@ def find_set(spec: str, cfg) -> Path:
     raise InputError(f"{'Several' if fits else 'No'} adversarial sets in {root} have the key {spec}{hint}.")
 
 
-def check_surrogate(found: AdversarialSet, cfg) -> None:
+def check_surrogate(found: AdversarialSet, cfg: CfgNode) -> None:
     """Raises InputError unless the set was made against this run's backbone, or ATTACK.MODE is X."""
     if cfg.ATTACK.MODE == "X":
         return
@@ -164,7 +172,7 @@ def check_surrogate(found: AdversarialSet, cfg) -> None:
         )
 
 
-def check_clean(items: AdversarialItems, cfg) -> None:
+def check_clean(items: AdversarialItems, cfg: CfgNode) -> None:
     """Raises InputError unless the clean pictures, made anew, are the ones that were attacked: all of them, or some
     where the files are known to be the same (then only the libraries could make other pictures)."""
     clean, rows = base_pictures(items, picture_transform(cfg)), items.adversarial.rows

@@ -6,6 +6,8 @@ import logging
 import os
 from collections.abc import Mapping
 
+from yacs.config import CfgNode
+
 from dassl.config.domains import OPTIONAL
 from dassl.data.datasets import DATASET_REGISTRY, Datum
 from dassl.utils import InputError, MissingFileError, seeded
@@ -39,7 +41,7 @@ class Folder(SplitDataset):
     }
     config_domains = dict.fromkeys(config_defaults, OPTIONAL)
 
-    def locate(self, cfg) -> str:
+    def locate(self, cfg: CfgNode) -> str:
         root = os.path.abspath(os.path.expanduser(cfg.DATASET.ROOT))
         return os.path.normpath(os.path.join(root, os.path.expanduser(self.setting("DATASET.FOLDER.PATH"))))
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 
+from yacs.config import CfgNode
+
 from dassl.data.datasets import DATASET_REGISTRY, Datum
 from dassl.utils import InputError
 
@@ -29,7 +31,7 @@ class ImageNet(SplitDataset):
     # Dataset files written for CoOp take this from here.
     read_classnames = staticmethod(synsets.read_classnames)
 
-    def __init__(self, cfg) -> None:
+    def __init__(self, cfg: CfgNode) -> None:
         super().__init__(cfg)
         self._val = self._test
 

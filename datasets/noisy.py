@@ -12,8 +12,10 @@ import os
 import zlib
 from collections.abc import Callable
 from functools import partial
+from typing import TYPE_CHECKING
 
 import numpy as np
+from yacs.config import CfgNode
 
 from dassl.config.domains import check_value
 from dassl.data.datasets import Datum
@@ -26,13 +28,16 @@ from .noise.manifest import REAL, Manifest, NoisyItem, check_fits, read_manifest
 from .noise.models import LABEL_MODELS, noise_generator, repeating_swap_plan, swap_plan
 from .noise.real_noise import has_real_noise, mark_items, real_manifest
 
+if TYPE_CHECKING:
+    from dassl.data.datasets import DatasetBase
+
 __all__ = ["SWAPS", "TYPES", "add_noise", "add_noise_defaults", "make_manifest", "take_aliases"]
 logger = logging.getLogger(__name__)
 
 VAL_STREAM = zlib.crc32(b"val")  # the validation set's draws
 
 
-def add_noise(cfg, dataset):
+def add_noise(cfg: CfgNode, dataset: DatasetBase) -> DatasetBase:
     """The dataset with the noise of `cfg.DATASET.NOISE` in its training list; itself where there is none.
 
     Class names and their number stay those of the clean split. Raises InputError for an unknown type, a rate outside
@@ -73,7 +78,7 @@ def add_noise(cfg, dataset):
     return dataset
 
 
-def warn_of_idle(noise) -> None:
+def warn_of_idle(noise: CfgNode) -> None:
     """A warning for settings that do not reach the noise: a seed without a type, IDN.* of another type."""
     idle = [] if noise.TYPE else [N + "SEED"]
     idle += [] if noise.TYPE == "idn" else [key for key in CONFIG_DEFAULTS if key.startswith(N + "IDN.")]
@@ -102,7 +107,7 @@ def _log(manifest: Manifest, stats: dict) -> None:
 WRAPPERS.append(add_noise)
 
 
-def check_trainable(name: str, dataset) -> None:
+def check_trainable(name: str, dataset: DatasetBase) -> None:
     """Raises InputError for a dataset that is for testing only: it has no training labels to make wrong."""
     if getattr(dataset, "test_only", False):
         raise InputError(
@@ -111,7 +116,7 @@ def check_trainable(name: str, dataset) -> None:
         )
 
 
-def make_manifest(cfg, dataset, folder: str) -> Manifest:
+def make_manifest(cfg: CfgNode, dataset: DatasetBase, folder: str) -> Manifest:
     """The noise of `cfg` on the dataset's clean training list; `folder`: what paths are relative to."""
     check_trainable(cfg.DATASET.NAME, dataset)
     noise, classes = cfg.DATASET.NOISE, len(dataset.classnames)
@@ -162,7 +167,7 @@ def _relabelled(
     return [NoisyItem(path, label, noisy[i]) for i, (path, label) in enumerate(clean)]
 
 
-def _about(cfg, dataset) -> dict:
+def _about(cfg: CfgNode, dataset: DatasetBase) -> dict:
     return {
         "dataset": cfg.DATASET.NAME,
         "classnames": list(dataset.classnames),
@@ -172,7 +177,9 @@ def _about(cfg, dataset) -> dict:
     }
 
 
-def _swapped(dataset, folder: str, noise, generator, about: dict) -> list[NoisyItem]:
+def _swapped(
+    dataset: DatasetBase, folder: str, noise: CfgNode, generator: np.random.Generator, about: dict
+) -> list[NoisyItem]:
     """Labels stay, images are swapped: from the whole training pool, of which the few shots are a sample."""
     pool: list[Datum] = getattr(dataset, "train_pool", None) or []
     if not pool or about["shots"] < 1:

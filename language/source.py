@@ -6,6 +6,8 @@ import logging
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from yacs.config import CfgNode
+
 from dassl.config.shown import data_name
 
 from .cache import Cache, TemplateCache
@@ -44,7 +46,7 @@ class Source:
         return self.name == other.name and self.sha256 == other.sha256
 
 
-def source_for(cfg, which: str, role: str, names: Iterable[str]) -> Source:
+def source_for(cfg: CfgNode, which: str, role: str, names: Iterable[str]) -> Source:
     """`load_source` for the run of `cfg`, whose classes are `names`: LANGUAGE.MISSING says what becomes of those that
     the source lacks."""
     source = load_source(data_name(cfg), which, role)

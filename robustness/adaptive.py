@@ -11,9 +11,11 @@ import inspect
 import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
+from yacs.config import CfgNode
 
 from attacks.adapter import torchattack
 from attacks.eot import expectation
@@ -24,6 +26,9 @@ from attacks.quantise import quantise
 from attacks.settings import AttackSettings
 from attacks.told import Told
 from dassl.utils import InputError, derive_seed
+
+if TYPE_CHECKING:
+    from trainers.tta.trainer import TestTimeTrainer
 
 NAMES = ("pgd", "fgsm", "noise", "square", "none")
 MAJORITY = 3  # draws that a query of square is answered by
@@ -43,7 +48,7 @@ class Eot:
     known_draws: bool = False
 
     @classmethod
-    def from_cfg(cls, cfg) -> Eot:
+    def from_cfg(cls, cfg: CfgNode) -> Eot:
         node = cfg.ATTACK.EOT
         return cls(node.DRAWS, node.VIEWS, node.STEP_GRAD, node.BPDA, node.LOSS, node.KNOWN_DRAWS)
 
@@ -69,7 +74,7 @@ class Way:
     loss: Callable[[Tensor, Tensor], Tensor] = cross_entropy
 
 
-def ways(trainer, eot: Eot) -> list[Way]:
+def ways(trainer: TestTimeTrainer, eot: Eot) -> list[Way]:
     """The ways through a test-time method, cheap ones first. Raises InputError for DLR of two classes.
 
     plain           the picture itself under the prompt as it starts: undefended, as transfer attacks have it
@@ -90,7 +95,7 @@ def ways(trainer, eot: Eot) -> list[Way]:
     return other if eot.loss == "dlr" else [*found, *other]
 
 
-def _ways(trainer, eot: Eot) -> list[Way]:
+def _ways(trainer: TestTimeTrainer, eot: Eot) -> list[Way]:
     options: dict[str, object] = {"views": eot.views} | ({} if eot.bpda else {"augmix": False})
 
     def views(x: Tensor, seeds: Sequence[int], **other: object) -> Tensor:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 from torch import Tensor
@@ -18,6 +18,10 @@ from attacks.evaluation import Logits
 from dassl.utils.progress import progress
 from robustness.adaptive import Eot, Way, attack_way, objective, ways
 from trainers.tta.trainer import TestTimeTrainer
+
+if TYPE_CHECKING:
+    from dassl.protocols import Trainer
+    from datasets.attacked.store import AdversarialSet
 
 
 class Batch(NamedTuple):
@@ -39,7 +43,7 @@ class Stored:
     mode = "transfer"
     survivors_only = False
 
-    def __init__(self, adversarial) -> None:
+    def __init__(self, adversarial: AdversarialSet) -> None:
         self.adversarial = adversarial
 
     def parts(self, settings: AttackSettings, quick: bool = False) -> dict[str, Part]:
@@ -98,7 +102,7 @@ class Adaptive:
     mode = "adaptive"
     survivors_only = True
 
-    def __init__(self, trainer, eot: Eot, draws: Callable[[Sequence[int]], list[int]]) -> None:
+    def __init__(self, trainer: TestTimeTrainer, eot: Eot, draws: Callable[[Sequence[int]], list[int]]) -> None:
         self.trainer, self.eot, self.device, self.draws = trainer, eot, trainer.device, draws
         self.ways = ways(trainer, eot)
 
@@ -153,7 +157,7 @@ class Adaptive:
         }
 
 
-def attacker_of(trainer, eot: Eot, draws: Callable[[Sequence[int]], list[int]]) -> WhiteBox | Adaptive:
+def attacker_of(trainer: Trainer, eot: Eot, draws: Callable[[Sequence[int]], list[int]]) -> WhiteBox | Adaptive:
     """The strongest adversary that there is for a method: adaptive where it adapts to images, else white-box.
 
     draws: rows of the test list -> the seeds by which the method draws for these images.

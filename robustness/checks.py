@@ -6,7 +6,7 @@ and Hein, ICML 2020) and RobustBench. Accuracies in percent. A check passes, fai
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 
 import torch
@@ -155,7 +155,7 @@ def looks_like_probabilities(logits: Tensor) -> bool:
     return bool((logits >= 0).all()) and torch.allclose(sums, torch.ones_like(sums), atol=1e-3)
 
 
-def takes_gradients(ask) -> bool:
+def takes_gradients(ask: Callable[[], object]) -> bool:
     """Whether `ask()`, a forward pass, runs backward passes inside: a method that optimises while it answers."""
     seen, grad, backward = [], torch.autograd.grad, torch.autograd.backward
 

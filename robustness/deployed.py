@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
@@ -19,6 +20,11 @@ from datasets.reading.paths import relative_paths
 from trainers.tta.trainer import TestTimeTrainer
 from trainers.tta.views import groups, view_loader
 
+if TYPE_CHECKING:
+    from dassl.protocols import Trainer
+    from datasets.adversarial import AdversarialItems
+    from trainers.tta.views import ViewedImage, ViewMaker
+
 
 class Deployed:
     """`deployed(pictures, rows)`: logits [B, C] on the CPU for pictures uint8 [B, 3, H, W] that stand in for the test
@@ -27,7 +33,7 @@ class Deployed:
     items: the `AdversarialItems` of trainer's test split. `untuned`: what the last call found before tuning, [B, C].
     """
 
-    def __init__(self, trainer, items, split: str = "test") -> None:
+    def __init__(self, trainer: Trainer, items: AdversarialItems, split: str = "test") -> None:
         self.trainer, self.items, self.split = trainer, items, split
         self.adapts = isinstance(trainer, TestTimeTrainer)
         pixels = PixelModel(trainer)  # for its mean and std
@@ -91,12 +97,12 @@ class Deployed:
 
 
 class _Pictures(Dataset):
-    def __init__(self, maker, pictures: Tensor, about: Sequence[tuple]) -> None:
+    def __init__(self, maker: ViewMaker, pictures: Tensor, about: Sequence[tuple]) -> None:
         self.maker, self.pictures, self.about = maker, pictures, about
 
     def __len__(self) -> int:
         return len(self.about)
 
-    def __getitem__(self, index: int):
+    def __getitem__(self, index: int) -> ViewedImage:
         image = to_image(self.pictures[index])
         return self.maker.start(image, image, *self.about[index])

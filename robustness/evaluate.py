@@ -10,7 +10,7 @@ from torch import Tensor
 
 from attacks import AttackSettings
 
-from .attackers import Batch
+from .attackers import Adaptive, Batch, Stored, WhiteBox
 from .counts import wilson
 
 CHUNK = 512  # attacked pictures that are held at once
@@ -90,9 +90,15 @@ def share(flags: Tensor) -> dict:
 
 
 def run_attack(
-    attacker, deployed: Deploy, settings: AttackSettings, images: Images, clean: Answers, rows: Sequence[int],
-    quick: bool = False, label: Tensor | None = None,
-) -> Attacked:  # fmt: skip
+    attacker: Stored | WhiteBox | Adaptive,
+    deployed: Deploy,
+    settings: AttackSettings,
+    images: Images,
+    clean: Answers,
+    rows: Sequence[int],
+    quick: bool = False,
+    label: Tensor | None = None,
+) -> Attacked:
     """Attacks the images `rows`. clean: the deployed method's answers for all clean pictures.
 
     The parts after the first attack what is still right, and so does the first where the attacker says so. label: what

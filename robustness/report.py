@@ -8,6 +8,7 @@ import sys
 import time
 from argparse import Namespace
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import torch
 from tabulate import tabulate
@@ -137,7 +138,7 @@ def write(e: Evaluation, folder: RunFolder, args: Namespace) -> None:
     write_json(record(e, settings_hash(folder.settings), args), folder.results)
 
 
-def write_outputs(e: Evaluation, file) -> None:
+def write_outputs(e: Evaluation, file: Path) -> None:
     """A row an image: predictions and confidences on the clean and on each attacked picture, which part broke it."""
     found = e.attacked()
     columns: dict[str, list] = {

@@ -6,8 +6,10 @@ import logging
 import time
 from argparse import Namespace
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import torch
+from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 from yacs.config import CfgNode
 
@@ -33,6 +35,9 @@ from .checks import Check
 from .deployed import Deployed
 from .evaluate import Answers, Images, run_attack
 from .report import Evaluation, write
+
+if TYPE_CHECKING:
+    from dassl.protocols import Trainer
 
 logger = logging.getLogger(__name__)
 
@@ -111,7 +116,7 @@ def main(args: Namespace, options: Options) -> None:
         write(found, folder, args)
 
 
-def evaluate(trainer, mode: str, options: Options) -> Evaluation:
+def evaluate(trainer: Trainer, mode: str, options: Options) -> Evaluation:
     """mode: T, W or A. trainer: built and loaded, with `TEST.ADV_SET make`."""
     cfg, data = of_run(trainer.cfg), trainer.dm.dataset
     split = "val" if cfg.TEST.SPLIT == "val" and data.val else "test"
@@ -150,7 +155,7 @@ def evaluate(trainer, mode: str, options: Options) -> Evaluation:
     return found
 
 
-def check_open(trainer, images: Images) -> None:
+def check_open(trainer: Trainer, images: Images) -> None:
     """Raises InputError unless the gradient of a plugin's logits reaches the picture."""
     name, classes = trainer.cfg.TRAINER.NAME, len(trainer.dm.dataset.classnames)
     with PixelModel(trainer) as answer:
@@ -164,7 +169,9 @@ def check_open(trainer, images: Images) -> None:
         )
 
 
-def run_checks(found: Evaluation, c: controls.Controls, ordinary, logits, options: Options) -> list[Check]:
+def run_checks(
+    found: Evaluation, c: controls.Controls, ordinary: Tensor, logits: Tensor, options: Options
+) -> list[Check]:
     """All twelve, in order; those that this evaluation does not allow say why."""
     settings, mode = c.settings, MODES[found.mode]
     levels = {"transfer": found.transfer.max_levels} | ({mode: found.own.max_levels} if found.own else {})

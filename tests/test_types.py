@@ -1,4 +1,4 @@
-"""Every public function says what it takes: all its parameters have types, in all code but the tests'."""
+"""Every public function says what it takes and gives: its parameters and its result have types."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ import pytest
 import dassl.utils
 
 ROOT = Path(__file__).resolve().parent.parent
-PACKAGES = ("dassl", "clipkit")
+PACKAGES = ("attacks", "clipkit", "dassl", "datasets", "interop", "language", "robustness")
 
 
 def untyped(source: str) -> Iterator[str]:
-    """Names of public functions and methods with a parameter without a type; what begins with _ is private."""
+    """Public functions and methods with what has no type in them; what begins with _ is private."""
     for name, node, is_method in functions(ast.parse(source).body):
         if node.name.startswith("_") and not node.name.startswith("__"):
             continue
@@ -24,6 +24,7 @@ def untyped(source: str) -> Iterator[str]:
         given = [*args.posonlyargs, *args.args][int(is_method and not static) :]  # without self
         given += [*args.kwonlyargs, *filter(None, (args.vararg, args.kwarg))]
         missing = [arg.arg for arg in given if arg.annotation is None]
+        missing += ["return"] if node.returns is None else []
         if missing:
             yield f"{name}({', '.join(missing)})"
 
@@ -56,16 +57,23 @@ def test_the_stub_of_the_lazy_package_names_what_it_gives():
 
 def test_what_is_untyped_is_found():
     source = """
-def free(cfg, *args: int, **kwargs): ...
-def fine(cfg: int, *, key: str = ""): ...
+def free(cfg, *args: int, **kwargs) -> None: ...
+def fine(cfg: int, *, key: str = "") -> None: ...
+def result(): ...
 def _private(cfg): ...
 class A:
-    def __init__(self, trainer): ...
+    def __init__(self, trainer) -> None: ...
     @staticmethod
-    def made(cfg): ...
+    def made(cfg) -> None: ...
     @classmethod
-    def of(cls): ...
+    def of(cls) -> None: ...
     if True:
-        def within(self, x): ...
+        def within(self, x) -> None: ...
 """
-    assert list(untyped(source)) == ["free(cfg, kwargs)", "A.__init__(trainer)", "A.made(cfg)", "A.within(x)"]
+    assert list(untyped(source)) == [
+        "free(cfg, kwargs)",
+        "result(return)",
+        "A.__init__(trainer)",
+        "A.made(cfg)",
+        "A.within(x)",
+    ]

@@ -5,11 +5,14 @@ from __future__ import annotations
 import logging
 import os
 import time
+from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
+from yacs.config import CfgNode
 
 from attacks import AttackSettings, Outcome, Surrogate, attack_pictures
 from clipkit import image_list_key, load_backbone, load_clip
@@ -24,20 +27,23 @@ from .manifest import describe, key_of, listed, preprocessing, stratified
 from .pictures import base_pictures, picture_transform
 from .store import MANIFEST, SHARD, finish, images_of, picture_hash, read_shard, shards, write_shard
 
+if TYPE_CHECKING:
+    from dassl.data.datasets import DatasetBase
+
 logger = logging.getLogger(__name__)
 
 
-def adversarial_root(cfg) -> Path:
+def adversarial_root(cfg: CfgNode) -> Path:
     """Where adversarial sets lie: ATTACK.DIR, or <data root>/adv."""
     return Path(cfg.ATTACK.DIR or os.path.join(cfg.DATASET.ROOT, "adv")).expanduser().absolute()
 
 
-def backbone_file(backbone) -> str:
+def backbone_file(backbone: Mapping) -> str:
     """The file that its weights are from, of the image tower first; "" where the name says it all."""
     return backbone.get("VISUAL_WEIGHTS", "") or backbone.get("PATH", "")
 
 
-def attacked_backbone(cfg, device: torch.device) -> nn.Module:
+def attacked_backbone(cfg: CfgNode, device: torch.device) -> nn.Module:
     """The CLIP that a transfer attack is made against. Raises InputError where a method's own prompts are wanted."""
     attack, backbone = cfg.ATTACK, cfg.MODEL.BACKBONE
     if attack.MODE in ("W", "A") or attack.SURROGATE == "self":
@@ -56,7 +62,12 @@ def attacked_backbone(cfg, device: torch.device) -> nn.Module:
 
 
 def make_set(
-    cfg, dataset, split: str = "test", clip_model: nn.Module | None = None, shard: int = SHARD, images: str = ""
+    cfg: CfgNode,
+    dataset: DatasetBase,
+    split: str = "test",
+    clip_model: nn.Module | None = None,
+    shard: int = SHARD,
+    images: str = "",
 ) -> Path:
     """The folder of the set that `cfg.ATTACK` describes on the split's images, made as far as it is not there.
 
@@ -97,7 +108,7 @@ def make_set(
     return folder
 
 
-def _surrogate(cfg, classnames: list[str], clip_model: nn.Module) -> Surrogate:
+def _surrogate(cfg: CfgNode, classnames: list[str], clip_model: nn.Module) -> Surrogate:
     size, given = clip_model.visual.input_resolution, preprocessing(cfg)
     if given["size"] != [size, size]:
         raise InputError(
@@ -110,7 +121,16 @@ def _surrogate(cfg, classnames: list[str], clip_model: nn.Module) -> Surrogate:
 class _Maker:
     """Attacks batch by batch, and writes a shard when it is full."""
 
-    def __init__(self, cfg, settings: AttackSettings, surrogate, items, about: dict, split: str, device) -> None:
+    def __init__(
+        self,
+        cfg: CfgNode,
+        settings: AttackSettings,
+        surrogate: Surrogate,
+        items: list[Datum],
+        about: dict,
+        split: str,
+        device: torch.device,
+    ) -> None:
         self.cfg, self.settings, self.surrogate, self.device = cfg, settings, surrogate, device
         self.items, self.about = items, about
         self.pictures = base_pictures(items, picture_transform(cfg))

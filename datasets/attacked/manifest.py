@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import PIL
 import torchvision
+from yacs.config import CfgNode
 
 from attacks import VERSION, AttackSettings
 from dassl.data.datasets import Datum
@@ -83,7 +84,7 @@ def listed(paths: Sequence[str], file: str) -> list[int]:
     return sorted(found)
 
 
-def preprocessing(cfg) -> dict:
+def preprocessing(cfg: CfgNode) -> dict:
     """What makes the picture, and what comes between picture and model."""
     given = cfg.INPUT
     normalised = "normalize" in given.TRANSFORMS
@@ -96,7 +97,7 @@ def preprocessing(cfg) -> dict:
 
 
 def describe(
-    cfg, classnames: Sequence[str], items: Sequence[Datum], image_dir: str, split: str, surrogate: dict,
+    cfg: CfgNode, classnames: Sequence[str], items: Sequence[Datum], image_dir: str, split: str, surrogate: dict,
     settings: AttackSettings, ids: list[int] | None,
 ) -> dict:  # fmt: skip
     """The manifest of a set that is to be made. ids: of the subset, None for all items."""
@@ -120,7 +121,7 @@ def describe(
     }
 
 
-def check_fits(manifest: dict, cfg, items: Sequence[Datum], image_dir: str, split: str, where: str) -> None:
+def check_fits(manifest: dict, cfg: CfgNode, items: Sequence[Datum], image_dir: str, split: str, where: str) -> None:
     """Raises InputError, in one sentence, unless the set is of this run's data, split and preprocessing."""
     wanted = {
         "dataset": cfg.DATASET.NAME,

@@ -10,6 +10,7 @@ from PIL import Image
 from torch import Tensor
 from torch.utils.data import Dataset
 from torchvision.transforms import CenterCrop, Compose, Normalize, Resize, ToTensor
+from yacs.config import CfgNode
 
 from dassl.data.datasets import Datum
 from dassl.data.transforms import INTERPOLATION_MODES
@@ -29,7 +30,7 @@ def split_transform(transform: Compose) -> tuple[Compose, Compose]:
     return Compose(steps[:cut]), Compose(steps[cut:])
 
 
-def picture_transform(cfg) -> Compose:
+def picture_transform(cfg: CfgNode) -> Compose:
     """What `cfg.INPUT` does with a test image up to its picture. Raises InputError where that cannot be attacked."""
     given = cfg.INPUT
     height, width = given.SIZE

@@ -8,6 +8,7 @@ from contextlib import redirect_stdout
 
 import torch
 from tabulate import tabulate
+from yacs.config import CfgNode
 
 from attacks.settings import NAMES, add_attack_defaults
 from attacks.surrogate import CLIP_MEAN, CLIP_STD
@@ -40,7 +41,7 @@ OPTIONS = (
 )
 
 
-def add_command(commands) -> argparse.ArgumentParser:
+def add_command(commands: argparse._SubParsersAction) -> argparse.ArgumentParser:
     parser = commands.add_parser("attack", help="make an adversarial test set", description=__doc__)
     parser.add_argument("name", metavar="DATASET", help="YAML stem (oxford_pets) or registered name (OxfordPets)")
     parser.add_argument("--root", default="data", help="folder that holds the datasets (default: data)")
@@ -82,7 +83,7 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def attack_cfg(entry: Entry, args: argparse.Namespace):
+def attack_cfg(entry: Entry, args: argparse.Namespace) -> CfgNode:
     """The config of the set that the arguments describe."""
     if args.visual_weights_key and not args.visual_weights:
         raise InputError("--visual-weights-key says where in a file the tower is; give --visual-weights FILE too.")

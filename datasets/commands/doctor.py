@@ -16,7 +16,7 @@ from .console import say
 SHOWN = 5  # problems of one dataset that are printed before the rest is counted
 
 
-def add_command(commands) -> argparse.ArgumentParser:
+def add_command(commands: argparse._SubParsersAction) -> argparse.ArgumentParser:
     text = "check what is there: files, counts, class names, images"
     parser = commands.add_parser("doctor", help=text, description=__doc__)
     parser.add_argument(

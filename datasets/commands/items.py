@@ -16,7 +16,7 @@ from ..reading.catalog import Entry, find, make_cfg
 from .console import say
 
 
-def add_command(commands) -> argparse.ArgumentParser:
+def add_command(commands: argparse._SubParsersAction) -> argparse.ArgumentParser:
     parser = commands.add_parser("items", help="write the items of train, val and test as JSON", description=__doc__)
     parser.add_argument("name", metavar="NAME", help="YAML stem (caltech101) or registered name (Caltech101)")
     parser.add_argument("--root", default="data", help="folder that holds the datasets (default: data)")

@@ -17,7 +17,7 @@ from ..reading.catalog import find, make_cfg
 from .console import say
 
 
-def add_command(commands) -> argparse.ArgumentParser:
+def add_command(commands: argparse._SubParsersAction) -> argparse.ArgumentParser:
     parser = commands.add_parser(
         "noise", help="make label noise: a manifest and its transition matrix", description=__doc__
     )

@@ -77,7 +77,7 @@ def encode(text: str) -> list[int]:
 class Captioner:
     """Writes captions for attribute rows (see pairs.ATTRIBUTES)."""
 
-    def __init__(self, descriptions: dict[str, dict[str, list[str]]]):
+    def __init__(self, descriptions: dict[str, dict[str, list[str]]]) -> None:
         self.descriptions = descriptions
         nouns = set(" ".join(NOUNS + PATTERNS + _COLOUR_NAMES).lower().split())
         found = {w for sets in descriptions.values() for texts in sets.values() for t in texts for w in t.split()}

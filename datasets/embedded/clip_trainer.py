@@ -88,7 +88,7 @@ def head_loss(logits: Tensor, target: Tensor) -> Tensor:
 class Trainer:
     """State of one training run; `step` advances it by a batch, `clip_state` gives weights to save."""
 
-    def __init__(self, recipe: Recipe, captioner: Captioner):
+    def __init__(self, recipe: Recipe, captioner: Captioner) -> None:
         self.recipe = recipe
         self.captioner = captioner
         self.clip = build_clip(recipe.seed)

@@ -7,22 +7,27 @@ as the longest caption, on rows of a compact token table.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import torch
 import torch.nn.functional as F
 from clip.model import CLIP, ResidualAttentionBlock
 from torch import Tensor
+
+if TYPE_CHECKING:
+    from torch.autograd.function import FunctionCtx
 
 
 class _QuickGELU(torch.autograd.Function):
     """x * sigmoid(1.702 x); recomputes the sigmoid in the backward pass instead of storing it."""
 
     @staticmethod
-    def forward(ctx, x: Tensor) -> Tensor:
+    def forward(ctx: FunctionCtx, x: Tensor) -> Tensor:
         ctx.save_for_backward(x)
         return x * torch.sigmoid(1.702 * x)
 
     @staticmethod
-    def backward(ctx, grad: Tensor) -> Tensor:
+    def backward(ctx: FunctionCtx, grad: Tensor) -> Tensor:
         (x,) = ctx.saved_tensors
         s = torch.sigmoid(1.702 * x)
         return grad * s * (1 + 1.702 * x * (1 - s))

@@ -53,7 +53,7 @@ class Part:
 class Bench:
     """A set with a CLIP: loads the images of the splits and encodes them once."""
 
-    def __init__(self, clip_model: torch.nn.Module, stem: str, root: Path):
+    def __init__(self, clip_model: torch.nn.Module, stem: str, root: Path) -> None:
         self.clip, self.spec = clip_model, SPECS[stem]
         self.text, self.image = TextEncoder(clip_model), ImageEncoder(clip_model)
         self.scale = clip_model.logit_scale.exp().item()

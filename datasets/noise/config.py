@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 
+from yacs.config import CfgNode
+
 from dassl.config import add_keys
 from dassl.config.domains import FLAG, OPTIONAL, POSITIVE, SEED, choice, number, whole
 from dassl.utils import InputError
@@ -62,12 +64,12 @@ CONFIG_DOMAINS = {
 }
 
 
-def add_noise_defaults(cfg) -> None:
+def add_noise_defaults(cfg: CfgNode) -> None:
     """Adds the config keys of `CONFIG_DEFAULTS`."""
     add_keys(cfg, CONFIG_DEFAULTS)
 
 
-def take_aliases(cfg) -> None:
+def take_aliases(cfg: CfgNode) -> None:
     """NOISE_TYPE, NOISE_RATE, NOISE_LABEL and NUM_FP become DATASET.NOISE.*, with a line that says to what.
 
     Raises InputError where noise is given twice, or asked for and forbidden, and for a count of wrong images that is

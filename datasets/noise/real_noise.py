@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import logging
+from typing import TYPE_CHECKING
 
 from dassl.utils import MissingFileError
 
 from ..reading.splits import relative_paths
 from .manifest import REAL, Manifest, NoisyItem
 
+if TYPE_CHECKING:
+    from dassl.data.datasets import DatasetBase
+
 logger = logging.getLogger(__name__)
 
 
-def has_real_noise(dataset) -> bool:
+def has_real_noise(dataset: DatasetBase) -> bool:
     """Whether the loader says so (`real_noise = True`)."""
     return getattr(dataset, "real_noise", False)
 
 
-def real_manifest(about: dict, dataset, folder: str) -> Manifest:
+def real_manifest(about: dict, dataset: DatasetBase, folder: str) -> Manifest:
     """The training list as it is. `true` is the label where a person found it right (`dataset.verified()`), else None:
     of a wrong one nobody wrote down what is right."""
     paths = relative_paths(dataset.train_x, folder)
@@ -31,13 +35,13 @@ def real_manifest(about: dict, dataset, folder: str) -> Manifest:
     return Manifest(**about, noise={"type": REAL, "rate": None, "seed": None, "params": params}, items=items)
 
 
-def mark_items(dataset, manifest: Manifest) -> None:
+def mark_items(dataset: DatasetBase, manifest: Manifest) -> None:
     """`gttarget` of each training item: its label, or -1 where it is not known to be right."""
     for item, row in zip(dataset.train_x, manifest.items, strict=True):
         item.gttarget = -1 if row.true is None else row.true
 
 
-def _marks(dataset) -> dict[str, bool]:
+def _marks(dataset: DatasetBase) -> dict[str, bool]:
     """Image -> whether its label was found right; a dataset that nobody looked through has none."""
     if not hasattr(dataset, "verified"):
         return {}

@@ -12,7 +12,7 @@ from ..commands.console import say
 from ..reading.catalog import Entry, find
 
 
-def add_command(commands) -> argparse.ArgumentParser:
+def add_command(commands: argparse._SubParsersAction) -> argparse.ArgumentParser:
     parser = commands.add_parser("prepare", help="fetch a dataset, or say how to get it", description=__doc__)
     parser.add_argument(
         "names", nargs="+", metavar="NAME", help="YAML stem (caltech101) or registered name (Caltech101)"

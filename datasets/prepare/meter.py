@@ -25,7 +25,7 @@ class Meter:
     def __enter__(self) -> Meter:
         return self
 
-    def __exit__(self, *args) -> None:
+    def __exit__(self, *args: object) -> None:
         if self.bar is not None:
             self.bar.close()
 

@@ -11,6 +11,8 @@ import logging
 import os
 from collections import Counter
 
+from yacs.config import CfgNode
+
 from dassl.data.datasets import DatasetBase, Datum
 from dassl.utils import base_seed, read_json, seeded, write_json
 
@@ -20,7 +22,7 @@ logger = logging.getLogger(__name__)
 
 
 def fewshot(
-    dataset: DatasetBase, train: list[Datum], val: list[Datum], cfg, dataset_dir: str, path_prefix: str
+    dataset: DatasetBase, train: list[Datum], val: list[Datum], cfg: CfgNode, dataset_dir: str, path_prefix: str
 ) -> tuple[list[Datum], list[Datum]]:
     """(train, val) with `cfg.DATASET.NUM_SHOTS` = K items a class, and min(K, 4) for validation.
 

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from dassl.utils import InputError
 
 from .lists import whole_number
+
+if TYPE_CHECKING:
+    import numpy as np
 
 
 def mat_number(value: object, origin: str) -> int:
@@ -15,7 +20,7 @@ def mat_number(value: object, origin: str) -> int:
     return number
 
 
-def read_mat(path: str, variable: str):
+def read_mat(path: str, variable: str) -> np.ndarray:
     """A variable of a .mat file, as an array of one dimension (struct arrays: of records). InputError if damaged."""
     import numpy as np
     from scipy.io import loadmat  # takes a while to import

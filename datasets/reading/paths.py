@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from dassl.data.datasets import Datum
 
+if TYPE_CHECKING:
+    from dassl.data.datasets import DatasetBase
 
-def image_folder(dataset, items: list[Datum]) -> str:
+
+def image_folder(dataset: DatasetBase, items: list[Datum]) -> str:
     """What an image's path is relative to."""
     return getattr(dataset, "image_dir", "") or os.path.dirname(os.path.commonprefix([i.impath for i in items]))
 

@@ -17,7 +17,7 @@ THERE_ALREADY = {"torch", "torchvision", "numpy", "PIL", "yacs", "tqdm", "sklear
 NAMES = {"sklearn": "scikit-learn", "PIL": "pillow"}  # as pip calls them
 
 
-def add_command(commands) -> argparse.ArgumentParser:
+def add_command(commands: argparse._SubParsersAction) -> argparse.ArgumentParser:
     parser = commands.add_parser("export", help="take methods into a checkout of CoOp or MaPLe", description=__doc__)
     parser.add_argument("methods", nargs="+", metavar="METHOD", help="registered names (ANPrompt)")
     parser.add_argument("--to", required=True, metavar="CHECKOUT", help="folder of the checkout, where its train.py is")

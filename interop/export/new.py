@@ -18,7 +18,7 @@ PATTERN = Path(__file__).resolve().parent / "pattern"
 CONFIGS = {"vit_b16": "vit_b16_ctxv1", "embedded": "embedded"}  # name: the one of CoOp's that it is made from
 
 
-def add_command(commands) -> argparse.ArgumentParser:
+def add_command(commands: argparse._SubParsersAction) -> argparse.ArgumentParser:
     parser = commands.add_parser("new", help="start a method: trainer, configs, scripts, test", description=__doc__)
     parser.add_argument("name", metavar="NAME", help="its name, as a class is called (MyMethod)")
     return parser

@@ -11,7 +11,7 @@ a copied `multi_head_attention_forward`); there the names of NAMES, which stand 
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 
 import torch
@@ -42,14 +42,16 @@ TYPES = [
 class OnCpu(TorchFunctionMode):
     """A context manager. The mode is for the thread that enters it, the names are for the process."""
 
-    def __torch_function__(self, func, types, args=(), kwargs=None):
+    def __torch_function__(
+        self, func: Callable, types: Sequence[type], args: tuple = (), kwargs: dict | None = None
+    ) -> object:
         return _meant(func, args, kwargs or {})
 
-    def __enter__(self):
+    def __enter__(self) -> OnCpu:
         _names.enter()
         return super().__enter__()
 
-    def __exit__(self, *error):
+    def __exit__(self, *error: object) -> None:
         super().__exit__(*error)
         _names.leave()
 

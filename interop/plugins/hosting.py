@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import difflib
 import io
 import logging
@@ -9,8 +10,10 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, redirect_stdout
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
+from yacs.config import CfgNode
 
 from clipkit.attention import twice_differentiable
 from dassl.config.shown import of_run, trainer_name
@@ -27,16 +30,19 @@ from .cuda_free import OnCpu
 from .failures import told_kindly
 from .origin import is_plugin, root_of
 
+if TYPE_CHECKING:
+    from dassl.protocols import Trainer
+
 logger = logging.getLogger("plugins")
 
 
-def is_hosted(cfg) -> bool:
+def is_hosted(cfg: CfgNode) -> bool:
     """Is the trainer that `cfg` names a plugin's?"""
     name = trainer_name(cfg)
     return name in TRAINER_REGISTRY and is_plugin(TRAINER_REGISTRY.get(name))
 
 
-def plugins_of(cfg) -> list[type]:
+def plugins_of(cfg: CfgNode) -> list[type]:
     """The classes of trainer, dataset and evaluator that are plugins'."""
     named = ((TRAINER_REGISTRY, trainer_name(cfg)), (DATASET_REGISTRY, of_run(cfg).DATASET.NAME),
              (EVALUATOR_REGISTRY, cfg.TEST.EVALUATOR))  # fmt: skip
@@ -44,7 +50,7 @@ def plugins_of(cfg) -> list[type]:
     return [kind for kind in kinds if is_plugin(kind)]
 
 
-def check_stand_in(cfg) -> None:
+def check_stand_in(cfg: CfgNode) -> None:
     """Raises InputError for a DATASET.STAND_IN that is no dataset. A plugin's tables may have names of their own."""
     name = cfg.DATASET.STAND_IN
     if name and name not in DATASET_REGISTRY and not is_hosted(cfg):
@@ -53,7 +59,7 @@ def check_stand_in(cfg) -> None:
         raise InputError(f"DATASET.STAND_IN is {name!r}, but must be the registered name of a dataset{hint}.")
 
 
-def files_of(cfg, args) -> list[str]:
+def files_of(cfg: CfgNode, args: argparse.Namespace) -> list[str]:
     """Of --plugin-cfg, those that are about the run's trainer; none where it is not a plugin."""
     if not is_hosted(cfg):
         return []
@@ -61,7 +67,7 @@ def files_of(cfg, args) -> list[str]:
 
 
 @contextmanager
-def hosted(cfg, quiet: bool = False, model_dir: str = "") -> Iterator[None]:
+def hosted(cfg: CfgNode, quiet: bool = False, model_dir: str = "") -> Iterator[None]:
     """Around whatever a run does with its trainer. Nothing, where no part of it is a plugin's.
 
     What a plugin reads by a relative path is looked for in its checkout too, but not what belongs to the run (its
@@ -81,7 +87,7 @@ def hosted(cfg, quiet: bool = False, model_dir: str = "") -> Iterator[None]:
 
 
 @contextmanager
-def _trainer_hosted(cfg, quiet: bool) -> Iterator[None]:
+def _trainer_hosted(cfg: CfgNode, quiet: bool) -> Iterator[None]:
     on_cpu = not (torch.cuda.is_available() and cfg.USE_CUDA)
     if on_cpu and not quiet:
         logger.info("No GPU: what %s sends to one stays on the CPU, and its fp16 is fp32", trainer_name(cfg))
@@ -106,7 +112,7 @@ def _stand_in(stack: ExitStack, name: str, function: Callable) -> None:
     setattr(torch.cuda, name, function)
 
 
-def watch(trainer) -> dict[str, float]:
+def watch(trainer: Trainer) -> dict[str, float]:
     """For a plugin's trainer that has just been built. {"accuracy": what its last `test()` gave}, filled as it tests.
 
     Raises InputError where it would miss the noise or the attack of its config: the record of a run must not name what
@@ -135,7 +141,7 @@ def watch(trainer) -> dict[str, float]:
     return found
 
 
-def _check_data(trainer) -> None:
+def _check_data(trainer: Trainer) -> None:
     """A stand-in names tables, not images: what is loaded is the run's dataset."""
     name, cfg = of_run(trainer.cfg).DATASET.NAME, trainer.cfg
     if name != cfg.DATASET.NAME and not isinstance(trainer.dm.dataset, DATASET_REGISTRY.get(name)):
@@ -145,7 +151,7 @@ def _check_data(trainer) -> None:
         )
 
 
-def _check_noise(trainer) -> None:
+def _check_noise(trainer: Trainer) -> None:
     noise, data = trainer.cfg.DATASET.get("NOISE"), trainer.dm.dataset
     if noise is not None and (noise.TYPE or noise.MANIFEST) and getattr(data, "noise", None) is None:
         raise InputError(
@@ -154,7 +160,7 @@ def _check_noise(trainer) -> None:
         )
 
 
-def _check_attack(trainer) -> None:
+def _check_attack(trainer: Trainer) -> None:
     cfg = trainer.cfg
     if not cfg.TEST.get("ADV_SET", ""):
         return
