@@ -21,10 +21,10 @@ from runs.targets import expand
 from ..drawing.report import render
 from ..reading.files import write_text
 from ..running import launch
+from ..suites.methods import check_methods
 from . import adversarial_plots, go_ahead, variants
 from .adversarial_plan import Sweep
 from .adversarial_tables import read, sections
-from .generalization import check_methods
 
 METHODS = ("ZeroshotCLIP", "CoOp", "ANPrompt", "TPT", "RTPT")
 

@@ -12,7 +12,7 @@ from runs.protocols import Settings
 from runs.robust_protocol import MODES
 
 from ..running.launch import Job, Step
-from .robust_step import RobustStep, mode_of, seeds_of, without_attack
+from ..running.robust_step import RobustStep, mode_of, seeds_of, without_attack
 
 DEFAULT_STEPS = 100
 WITHOUT_EPS_OR_STEPS = ("none", "cw-l2")

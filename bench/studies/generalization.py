@@ -11,7 +11,6 @@ interrupted one goes on. A method is trained on the source once a seed, then tes
 from __future__ import annotations
 
 import argparse
-import difflib
 import os
 import sys
 import time
@@ -20,9 +19,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from dassl.utils import InputError
-from runs.config_names import CONFIG_FOLDER, METHODS, PUBLISHED, UNTRAINED
+from runs.config_names import UNTRAINED
 from runs.protocols import Settings
-from runs.targets import EMBEDDED_SETS, ROOT, SHIFTS, TARGETS, dataset_config, expand
+from runs.targets import EMBEDDED_SETS, SHIFTS, TARGETS, dataset_config, expand
 
 from ..drawing.plots import plot_all
 from ..drawing.report import render, sections
@@ -30,6 +29,7 @@ from ..drawing.summary import Scope, summarize
 from ..reading.files import write_text
 from ..reading.results import read
 from ..running.launch import Job, Step, run_all
+from ..suites.methods import check_methods
 from . import base2new, go_ahead
 
 PROTOCOLS = ("base2new", "cross_dataset", "domain_generalization", "few_shot")
@@ -62,17 +62,6 @@ def jobs(
                 for k in counts[m]
             ]
     return found
-
-
-def check_methods(names: Sequence[str]) -> list[str]:
-    """`all` becomes every method without SAR on top; a name without configs is refused."""
-    known = list(PUBLISHED)
-    names = [n for name in names for n in (METHODS if name == "all" else [name])]
-    for name in names:
-        if not name or not os.path.isdir(ROOT / "configs" / "trainers" / CONFIG_FOLDER.get(name, name)):
-            near = dict.fromkeys([*difflib.get_close_matches(name, known, n=3, cutoff=0.3), *known])
-            raise InputError(f"There is no method {name!r}; known, nearest first: {', '.join(near)}.")
-    return list(dict.fromkeys(names))
 
 
 def build_scope(args: argparse.Namespace) -> Scope:

@@ -24,8 +24,9 @@ from datasets.reading.catalog import quiet
 from interop.plugins.loading import load_plugins
 from runs.words import check_folder
 
-from ..drawing import confusion, roc, text_map, training_curves
+from ..drawing import confusion, text_map, training_curves
 from ..running.trouble import check_output
+from . import roc
 from .noise_evidence import Evidence, grouped, read_evidence, tell_apart
 
 FIGURES = ("loss", "memorisation", "confusion", "text_map", "roc")

@@ -10,25 +10,13 @@ from pathlib import Path
 from dassl.utils import InputError
 from datasets.noisy import SWAPS, TYPES
 from runs.protocols import PROTOCOLS, UNTRAINED, Settings
-from trainers.label_noise.robust_losses import LOSSES
 
 from ..running.launch import Job, Step
-from .generalization import check_methods
+from ..suites.methods import check_methods, named_variants
 from .variants import Variant
 
 CLEAN = ("sym_other", 0.0)  # no label is wrong: the clean run, for all types that change labels
-# Settings of a method that have a name of their own: {name: (method, config pairs)}.
-NAMED = {
-    "PTNL-GCE": ("PTNL", ("TRAINER.PTNL.LOSS", "gce")),
-    "DPSEP-intent": ("DPSEP", ("TRAINER.DPSEP.SEP_SIGN", "intent")),
-    **{
-        f"{host}-{loss if '_' in loss else loss.upper()}": (host, ("LOSS.NAME", loss))
-        for host in ("CoOp", "KgCoOp", "TCP")
-        for loss in LOSSES
-        if loss != "ce"
-    },
-}
-
+NAMED = named_variants()
 Point = tuple[str, str, float]  # dataset, noise type, rate
 
 

@@ -16,8 +16,7 @@ from runs.protocols import Settings
 from runs.targets import expand
 
 from ..running.launch import Job, Step
-from ..studies import base2new
-from ..studies.robust_step import RobustStep, mode_of, without_attack
+from ..running.robust_step import RobustStep, mode_of, without_attack
 
 CLEAN = ("sym_other", 0.0)  # no label is wrong: the clean run, for all types that change labels
 
@@ -76,7 +75,9 @@ def datasets_of(protocol: Protocol, names: str, source: str, plugins: Sequence[s
 
 
 def _base2new(block: Block, method: str, seed: int, settings: Settings) -> Iterator[Job]:
-    yield from (base2new.steps(method, dataset, seed, settings) for dataset in block.datasets)
+    """Training on the base classes, then the test on the new ones."""
+    for dataset in block.datasets:
+        yield tuple(Step(part, method, dataset, seed, settings) for part in ("base2new_train", "base2new_test"))
 
 
 def _few_shot(block: Block, method: str, seed: int, settings: Settings) -> Iterator[Job]:

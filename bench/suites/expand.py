@@ -12,7 +12,7 @@ from runs.protocols import Settings
 from runs.settled import check_pairs
 
 from ..running.launch import Step
-from ..studies.robust_step import RobustStep, seeds_of
+from ..running.robust_step import RobustStep, seeds_of
 from .blocks import PROTOCOLS, Block
 from .resolved import Arguments, Resolved, Resolver
 
@@ -29,9 +29,16 @@ class Draft:
 
 
 def expand(
-    blocks: Sequence[Block], resolver: Resolver, output: str, root: str, plugins: Sequence[str], cfgs: Sequence[str]
+    blocks: Sequence[Block],
+    resolver: Resolver,
+    output: str,
+    variants: str,
+    root: str,
+    plugins: Sequence[str],
+    cfgs: Sequence[str],
 ) -> Iterator[Draft]:
-    """Seed by seed, so that a first table is there early. plugins, cfgs: files that every run loads."""
+    """Seed by seed, so that a first table is there early. variants: the folder of the variants' folders. plugins, cfgs:
+    files that every run loads."""
     for seed in dict.fromkeys(seed for block in blocks for seed in block.seeds):
         for block in blocks:
             for name, method, pairs in block.methods:
@@ -41,7 +48,7 @@ def expand(
                     label = _label(block.variant, name, point)
                     settings = dict(block.overrides) | dict(zip(pairs[::2], pairs[1::2], strict=True)) | point
                     flat = tuple(x for pair in settings.items() for x in pair)
-                    folder = f"{output}/variants/{label}" if label else output
+                    folder = f"{variants}/{label}" if label else output
                     for shots in block.shots[:1] if method in UNTRAINED else block.shots:
                         own = Settings(
                             root,
@@ -118,10 +125,11 @@ def _clash(draft: Draft, i: int, other: Draft) -> str:
 
 
 def _label(variant: str, method: str, point: dict[str, str]) -> str:
-    """Folder name of settings that are not the block's plain ones; "" for these."""
+    """Folder of settings that are not the block's plain ones; "" for these. A variant may name a folder in a folder."""
     last = [key.rpartition(".")[2] for key in point]
     words = [
         f"{key if last.count(short) > 1 else short}={value}"
         for (key, value), short in zip(point.items(), last, strict=True)
     ]
-    return ",".join(re.sub(r"[^\w.=,+-]", "_", part) for part in filter(None, (variant, method, *words)))
+    own = [re.sub(r"[^\w.=,+-]", "_", part) for part in (method, *words)]
+    return ",".join(filter(None, (re.sub(r"[^\w.=,+/-]", "_", variant), *own)))

@@ -23,7 +23,7 @@ ROOT = Path(__file__).resolve().parents[2]
 # What the data comes from; anything else of the code may change without it.
 SOURCES = (
     "train.py", "runs/settings.py", "runs/config_domains.py", "bench/suites/known.py",
-    "bench/studies/noise_plan.py", "attacks/settings.py", "language/features.py",
+    "bench/suites/methods.py", "attacks/settings.py", "language/features.py",
     "dassl/config/*.py", "datasets/**/*.py", "interop/plugins/*.py", "trainers/**/*.py",
 )  # fmt: skip
 
@@ -187,7 +187,7 @@ def _ask(plugins: Sequence[str], plugin_cfg: Sequence[str]) -> dict:
     from runs.config_domains import domains_of
     from runs.settings import LATER, NO_EFFECT, foreign_keys
 
-    from ..studies.noise_plan import NAMED
+    from .methods import named_variants
 
     broken = load_plugins(plugins)
     cfg = get_cfg_default()
@@ -220,7 +220,7 @@ def _ask(plugins: Sequence[str], plugin_cfg: Sequence[str]) -> dict:
         "architecture": {name: list(getattr(method, "architecture", ())) for name, method in methods.items()},
         "no_effect": sorted(NO_EFFECT),
         "later": LATER,
-        "variants": NAMED,
+        "variants": named_variants(),
         "noise_types": list(TYPES),
         "swaps": list(SWAPS),
         "attacks": list(NAMES),

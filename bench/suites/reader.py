@@ -14,9 +14,9 @@ from runs.robust_protocol import MODES
 from runs.words import check_folder
 
 from ..slurm.options import check_block
-from ..studies.generalization import check_methods
 from .blocks import PROTOCOLS, Block, Protocol, datasets_of
 from .known import Known
+from .methods import check_methods
 from .resolved import Resolver
 from .values import (
     check_config_keys,
@@ -33,7 +33,7 @@ from .values import (
     whole_numbers,
 )
 
-TOP = ("name", "output", "seeds", "overrides", "slurm", "plugins", "plugin_cfg", "blocks")
+TOP = ("name", "output", "variants", "seeds", "overrides", "slurm", "plugins", "plugin_cfg", "blocks")
 COMMON = (
     "name", "protocol", "methods", "datasets", "seeds", "shots", "cfg", "variant", "overrides", "sweep",
 )  # fmt: skip
@@ -46,6 +46,7 @@ class Spec:
 
     name: str
     output: str
+    variants: str  # folder below it that holds those of the variants
     blocks: tuple[Block, ...]
     slurm: dict[str, object]
 
@@ -59,6 +60,9 @@ def read(file: Path, tree: dict, known: Known, resolver: Resolver, seeds: Sequen
     output = tree.get("output", f"output/{name}")
     check_type(output, str, f"{place}, output")
     check_folder(output, f"{place}, output")
+    variants = tree.get("variants", "variants")
+    if variants != ".":
+        check_name(variants, f"{place}, variants")
     slurm = tree.get("slurm", {})
     check_type(slurm, dict, f"{place}, slurm")
     check_block(slurm, place)
@@ -76,7 +80,7 @@ def read(file: Path, tree: dict, known: Known, resolver: Resolver, seeds: Sequen
             if "name" in block:
                 raise InputError(f"{found[-1].place}, name: {found[-1].name!r} is another block's; give it its own.")
             found[-1] = replace(found[-1], name=f"{found[-1].name}-{number}")
-    return Spec(name, output, tuple(found), slurm)
+    return Spec(name, output, variants, tuple(found), slurm)
 
 
 @dataclass(frozen=True)
@@ -105,7 +109,9 @@ class _Reader:
         source = self._source(tree, protocol, place)
         variant = tree.get("variant", "")
         if variant != "":
-            check_name(variant, f"{place}, variant")
+            check_type(variant, str, f"{place}, variant")
+            for part in variant.split("/"):
+                check_name(part, f"{place}, variant")
         cfg = tree.get("cfg", "")
         check_type(cfg, str, f"{place}, cfg")
         if is_file(cfg):

@@ -97,8 +97,13 @@ def read_suite(
 
     Raises InputError, in one sentence with the place, for whatever is wrong in the file or the pairs.
     """
-    file = Path(file)
-    tree = load(file)
+    return suite_of(load(Path(file)), Path(file), output, root, seeds, pairs)
+
+
+def suite_of(
+    tree: dict, file: Path, output: str = "", root: str = "data", seeds: Sequence[int] = (), pairs: Sequence[str] = ()
+) -> Suite:
+    """As `read_suite`, of a tree that stands, or is to stand, in `file`."""
     plugins, plugin_cfg = plugins_of(tree, file)
     known = get_known(plugins, plugin_cfg)
     resolver = Resolver(known)
@@ -111,7 +116,8 @@ def read_suite(
     check_folder(root, "--root")
     check_folder(output or spec.output, "--output" if output else f"{file}, output")
     where = Path(output or spec.output)
-    drafts = merge(expand(spec.blocks, resolver, str(where), root, plugins, plugin_cfg))
+    variants = str(where / spec.variants)
+    drafts = merge(expand(spec.blocks, resolver, str(where), variants, root, plugins, plugin_cfg))
     known.save()
     options = ["--output", str(where), "--root", root]
     options += ["--seeds", *map(str, seeds)] if seeds else []

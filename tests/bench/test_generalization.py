@@ -13,7 +13,8 @@ from bench.drawing.report import sections
 from bench.drawing.summary import Scope, summarize
 from bench.reading.results import read
 from bench.running import launch
-from bench.studies.generalization import PROTOCOLS, check_methods, jobs, main
+from bench.studies.generalization import PROTOCOLS, jobs, main
+from bench.suites.methods import check_methods
 from dassl.utils import InputError
 from runs.config_names import METHODS, UNTRAINED
 from runs.protocols import Settings, base2new_folder, few_shot_folder, source_folder, target_folder

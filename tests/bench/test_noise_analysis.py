@@ -9,9 +9,10 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from bench.drawing import figures, roc, text_map
+from bench.drawing import figures, text_map
 from bench.drawing.labels import place_labels
 from bench.drawing.training_curves import Curves, over_seeds, read_curves
+from bench.studies import roc
 from bench.studies.noise_analysis import main
 from bench.studies.noise_evidence import Evidence, Judgement, read_evidence, tell_apart
 from dassl.utils import InputError

@@ -15,7 +15,7 @@ import yaml
 
 import train
 from bench.__main__ import main
-from bench.studies.robust_step import RobustStep
+from bench.running.robust_step import RobustStep
 from bench.suites import expand as suite_expand
 from bench.suites import resolved
 from bench.suites.known import known

@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 from sklearn.metrics import roc_auc_score, roc_curve
 
-from ..studies.noise_evidence import Judgement
-from ..studies.noise_tables import mean_deviation
-from . import figures
-from .plots import styles
+from ..drawing import figures
+from ..drawing.plots import styles
+from .noise_evidence import Judgement
+from .noise_tables import mean_deviation
 
 HEADERS = ["setting", "method", "AUC of loss", "AUC of own score", "precision", "recall", "seeds"]
 NOTE = (
