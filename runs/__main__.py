@@ -1,4 +1,4 @@
-"""python -m runs PROTOCOL TRAINER DATASET SEED [KEY VALUE ...]: what the scripts call."""
+"""python -m runs PROTOCOL TRAINER DATASET SEED [KEY VALUE ...]: what scripts/run.sh calls."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ import traceback
 
 from dassl.utils.console import tolerant_console
 
-USAGE = "usage: scripts/METHOD/PROTOCOL.sh DATASET SEED [KEY VALUE ...], for example: base2new_train.sh eurosat 1"
+USAGE = "usage: python -m runs PROTOCOL TRAINER DATASET SEED [KEY VALUE ...]"
 
 
 def main(argv: list[str]) -> int:
     if len(argv) < 4:
-        print(f"error: DATASET and SEED are needed.\n{USAGE}", file=sys.stderr)  # noqa: T201
+        print(f"error: PROTOCOL, TRAINER, DATASET and SEED are needed.\n{USAGE}", file=sys.stderr)  # noqa: T201
         return 2
     protocol, trainer, datasets, seed, *pairs = argv
 
@@ -25,7 +25,7 @@ def main(argv: list[str]) -> int:
     try:
         runs = plan(protocol, trainer, datasets, seed_of(seed), os.environ, pairs)
     except InputError as error:
-        print(f"error: {error}\n{USAGE}", file=sys.stderr)  # noqa: T201
+        print(f"error: {error}", file=sys.stderr)  # noqa: T201
         return 2
 
     from train import run

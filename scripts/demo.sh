@@ -1,8 +1,11 @@
 #!/usr/bin/env bash
+# usage: bash scripts/demo.sh [OPTION ...]
 # From nothing to a first table: installs what is needed (once), then runs ZeroshotCLIP, CoOp and ANPrompt base-to-new
-# on the embedded suite with three seeds, and prints Base / New / HM. Further arguments go to bench.base2new.
+# on the embedded suite with three seeds, and prints Base / New / HM. OPTION: further ones of bench.base2new.
+# example: bash scripts/demo.sh --jobs 2
 set -eu
-cd "$(dirname "$0")/.."
+case ${1-} in -h | --help) sed -n 's/^# //p' "$0" && exit 0 ;; esac
+CDPATH= cd "$(dirname "$0")/.."
 bash scripts/setup.sh
 . scripts/python.sh
 exec "$PYTHON" -m bench.base2new --methods ZeroshotCLIP CoOp ANPrompt \

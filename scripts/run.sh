@@ -1,9 +1,52 @@
 #!/usr/bin/env bash
-# What all scripts/METHOD/*.sh call: scripts/run.sh PROTOCOL TRAINER DATASET SEED [KEY VALUE ...]
-# PROTOCOL is base2new_train, base2new_test, xd_train, xd_test, dg_test, few_shot, test_time, or one of label noise
-# (docs/label_noise.md). DATASET is one name, several with commas, or `all` (docs/protocols.md). DATA, CFG, SHOTS,
-# OUTPUT, LOADEP, SOURCE, PLUGIN, PLUGIN_CFG and PYTHON come from the environment; runs/protocols.py says what each does.
+# Runs one protocol of one method. All scripts/METHOD/PROTOCOL.sh are links to this file: the path that it is called by
+# says which protocol and method, the words after it and the environment say the rest (docs/protocols.md). Called by its
+# own name, it takes both as words: bash scripts/run.sh PROTOCOL TRAINER DATASET SEED [KEY VALUE ...]
 set -eu
-cd "$(dirname "$0")/.."
+unset CDPATH # with it, `cd` prints
+
+# Follows links from elsewhere, up to the one in scripts/METHOD or up to this file.
+script=$0
+case $script in */*) ;; *) if [ -e "$script" ]; then script=./$script; else script=$(command -v -- "$script"); fi ;; esac
+while
+  folder=$(cd -P -- "${script%/*}/" && pwd)
+  [ -L "$script" ] && target=$(readlink -- "$script") && [ "$target" != ../run.sh ]
+do
+  case $target in /*) script=$target ;; *) script=$folder/$target ;; esac
+done
+name=${script##*/} name=${name%.sh}
+
+host=
+if [ "$name" = run ]; then
+  cd "$folder/.."
+  command=scripts/run.sh protocol='' trainer=''
+  if [ $# -gt 1 ] && [ "$1" != -h ] && [ "$1" != --help ]; then
+    protocol=$1 trainer=$2 command="$command $1 $2"
+    shift 2
+  fi
+else
+  cd "$folder/../.."
+  method=${folder##*/}
+  command=scripts/$method/$name.sh protocol=$name
+  if [ "$name" = test ]; then protocol=test_time; fi
+  if [ "$method" = sar ]; then # SAR goes on another method, which is the first word
+    host=HOST trainer="HOST with SAR"
+  else # scripts/METHOD belongs to trainers/METHOD.py: the first class that is registered there
+    trainer=$(sed -n '/^@TRAINER_REGISTRY.register()/{n;s/^class \([A-Za-z0-9_]*\).*/\1/p;q;}' "trainers/$method.py" 2>/dev/null) || :
+  fi
+  if [ -z "$trainer" ]; then
+    echo "error: scripts/$method belongs to trainers/$method.py, but no trainer is registered there." >&2
+    exit 2
+  fi
+fi
+
+. scripts/usage.sh
+case ${1-} in -h | --help) usage && exit 0 ;; esac
+[ $# -gt 0 ] || { usage >&2 && exit 2; }
+check "$@"
+if [ -n "$host" ]; then
+  trainer=${1}SAR
+  shift
+fi
 . scripts/python.sh
-exec "$PYTHON" -m runs "$@"
+exec "$PYTHON" -m runs "$protocol" "$trainer" "$@"

@@ -1,8 +1,12 @@
 #!/usr/bin/env bash
+# usage: bash scripts/setup.sh
 # Makes .venv and installs the requirements, once; run again, it does nothing until they change.
 # With PYTHON=... (or an activated environment that has torch) only what is missing there is reported, nothing is installed.
+# example: bash scripts/setup.sh
 set -eu
-cd "$(dirname "$0")/.."
+case ${1-} in -h | --help) sed -n 's/^# //p' "$0" && exit 0 ;; esac
+CDPATH= cd "$(dirname "$0")/.."
+bash scripts/links.sh
 setting_up=1
 . scripts/python.sh
 if [ "$PYTHON" != .venv/bin/python ] && can_run "$PYTHON"; then

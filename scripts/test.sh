@@ -1,8 +1,12 @@
 #!/usr/bin/env bash
-# Installs what is needed (once), checks style and types, runs the tests. Further arguments go to pytest.
-# With CI=true the lines that the tests run are counted, and their share is printed.
+# usage: bash scripts/test.sh [ARGUMENT ...]
+# Installs what is needed (once), checks style and types, runs the tests. ARGUMENT: what pytest takes.
+# environment: PYTHON; TEST_WORKERS, how many tests run side by side (2); with CI=true the lines that the tests run are
+# counted, and their share is printed
+# example: bash scripts/test.sh tests/runs -x
 set -eu
-cd "$(dirname "$0")/.."
+case ${1-} in -h | --help) sed -n 's/^# //p' "$0" && exit 0 ;; esac
+CDPATH= cd "$(dirname "$0")/.."
 case ${TEST_WORKERS:-2} in
   *[!0-9]* | 0) echo "error: TEST_WORKERS is '$TEST_WORKERS', but must be a whole number from 1." >&2; exit 2 ;;
 esac

@@ -60,33 +60,39 @@ def check_name(name: str) -> None:
             raise InputError(f"{place.relative_to(ROOT)} is there already; choose another name than {name}.")
 
 
-def method_files(name: str) -> dict[str, str]:
-    """{path below the tree: text}. Configs and scripts are CoOp's with the names changed."""
+def method_files(name: str) -> dict[str, str | Path]:
+    """{path below the tree: its text, or where a link leads}. Configs are CoOp's with the names changed; scripts are as
+    CoOp's, since they find the method by their path. Raises InputError where those are not fit for use."""
     module, node = name.lower(), name.upper()
 
     def pattern(file: str) -> str:
         return (PATTERN / file).read_text(encoding="utf-8").replace("@NAME@", name).replace("@NODE@", node)
 
-    files = {f"trainers/{module}.py": pattern("trainer.py.txt")}
+    files: dict[str, str | Path] = {f"trainers/{module}.py": pattern("trainer.py.txt")}
     for config, coops in CONFIGS.items():
         text = (ROOT / "configs" / "trainers" / "CoOp" / f"{coops}.yaml").read_text(encoding="utf-8")
         files[f"configs/trainers/{name}/{config}.yaml"] = text.replace("  COOP:", f"  {node}:")
     for script in sorted((ROOT / "scripts" / "coop").glob("*.sh")):
-        text = script.read_text(encoding="utf-8").replace("scripts/coop/", f"scripts/{module}/")
-        files[f"scripts/{module}/{script.name}"] = text.replace("CoOp", name)
+        content = script.readlink() if script.is_symlink() else script.read_text(encoding="utf-8")
+        if content == "../run.sh":
+            raise InputError("This checkout has no symbolic links; call bash scripts/links.sh once, then this again.")
+        files[f"scripts/{module}/{script.name}"] = content
     return files | {f"tests/trainers/test_{module}.py": pattern("test.py.txt")}
 
 
-def write_all(files: dict[str, str]) -> None:
+def write_all(files: dict[str, str | Path]) -> None:
     """All files or, where one cannot be written, none: InputError."""
     done: list[Path] = []
     try:
-        for path, text in files.items():
+        for path, content in files.items():
             file = ROOT / path
             file.parent.mkdir(parents=True, exist_ok=True)
-            with atomic_path(file) as temporary:
-                Path(temporary).write_text(text, encoding="utf-8")
-                Path(temporary).chmod(0o755 if file.suffix == ".sh" else 0o644)
+            if isinstance(content, Path):
+                file.symlink_to(content)
+            else:
+                with atomic_path(file) as temporary:
+                    Path(temporary).write_text(content, encoding="utf-8")
+                    Path(temporary).chmod(0o755 if file.suffix == ".sh" else 0o644)
             done.append(file)
     except OSError as error:
         for file in done:

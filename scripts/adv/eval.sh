@@ -1,9 +1,13 @@
 #!/usr/bin/env bash
-# A method under attack: scripts/adv/eval.sh METHOD DATASET SEED [EPS STEPS] [MODE] [KEY VALUE ...]
-# MODE: T transfer, W white-box (trained methods, zero-shot CLIP), A adaptive (TPT, RTPT, ...); default: W or A. Trained
-# methods are those that scripts/METHOD/few_shot.sh left. DATA, CFG, SHOTS, OUTPUT, LOADEP as in scripts/run.sh; CHECKS=all
-# runs all sanity checks (docs/adversarial.md).
+# usage: bash scripts/adv/eval.sh METHOD DATASET SEED [EPS STEPS] [MODE] [KEY VALUE ...]
+# Evaluates a method under attack: what scripts/METHOD/few_shot.sh trained, or a method without training.
+# EPS is in 1/255. MODE: T transfer, W white-box (trained methods, zero-shot CLIP), A adaptive (TPT, RTPT, ...);
+# without it W or A. KEY VALUE: config pairs, such as ATTACK.SUBSET 200.
+# environment: DATA, CFG, SHOTS, OUTPUT, LOADEP (docs/protocols.md); CHECKS=all runs all sanity checks; PYTHON
+# example: bash scripts/adv/eval.sh CoOp digits 1 4 100 W
 set -eu
-cd "$(dirname "$0")/../.."
+case ${1-} in -h | --help) sed -n 's/^# //p' "$0" && exit 0 ;; esac
+[ $# -gt 0 ] || { sed -n 's/^# //p' "$0" >&2 && exit 2; }
+CDPATH= cd "$(dirname "$0")/../.."
 . scripts/python.sh
 exec "$PYTHON" -m robustness "$@"

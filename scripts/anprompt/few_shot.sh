@@ -1,3 +1,1 @@
-#!/usr/bin/env bash
-# Trains ANPrompt on SHOTS images of each class and tests it on all classes: bash scripts/anprompt/few_shot.sh DATASET SEED [KEY VALUE ...]   (see scripts/run.sh)
-exec bash "$(dirname "$0")/../run.sh" few_shot ANPrompt "$@"
+../run.sh

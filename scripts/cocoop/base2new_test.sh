@@ -1,3 +1,1 @@
-#!/usr/bin/env bash
-# Tests the trained CoCoOp on the new classes: bash scripts/cocoop/base2new_test.sh DATASET SEED [KEY VALUE ...]   (see scripts/run.sh)
-exec bash "$(dirname "$0")/../run.sh" base2new_test CoCoOp "$@"
+../run.sh

@@ -1,3 +1,1 @@
-#!/usr/bin/env bash
-# Trains CoCoOp on the base classes and tests it on them: bash scripts/cocoop/base2new_train.sh DATASET SEED [KEY VALUE ...]   (see scripts/run.sh)
-exec bash "$(dirname "$0")/../run.sh" base2new_train CoCoOp "$@"
+../run.sh

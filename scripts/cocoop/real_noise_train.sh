@@ -1,3 +1,1 @@
-#!/usr/bin/env bash
-# Trains CoCoOp on web images as they are labelled (food101n, webvision): bash scripts/cocoop/real_noise_train.sh DATASET SEED [KEY VALUE ...]   (see scripts/run.sh)
-exec bash "$(dirname "$0")/../run.sh" real_noise_train CoCoOp "$@"
+../run.sh

@@ -1,3 +1,1 @@
-#!/usr/bin/env bash
-# Trains CoCoOp on all classes of the source dataset (imagenet, shapes) and tests it on them: bash scripts/cocoop/xd_train.sh SOURCE SEED [KEY VALUE ...]   (see scripts/run.sh)
-exec bash "$(dirname "$0")/../run.sh" xd_train CoCoOp "$@"
+../run.sh

@@ -1,3 +1,1 @@
-#!/usr/bin/env bash
-# Trains CoPrompt on the base classes and tests it on them: bash scripts/coprompt/base2new_train.sh DATASET SEED [KEY VALUE ...]   (see scripts/run.sh)
-exec bash "$(dirname "$0")/../run.sh" base2new_train CoPrompt "$@"
+../run.sh

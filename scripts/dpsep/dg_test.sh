@@ -1,3 +1,1 @@
-#!/usr/bin/env bash
-# Tests DPSEP, trained by xd_train.sh, on shifted variants of its dataset: bash scripts/dpsep/dg_test.sh TARGET SEED [KEY VALUE ...]   (see scripts/run.sh)
-exec bash "$(dirname "$0")/../run.sh" dg_test DPSEP "$@"
+../run.sh

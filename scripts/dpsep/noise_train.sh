@@ -1,3 +1,1 @@
-#!/usr/bin/env bash
-# Trains DPSEP on wrong labels and tests it on right ones: bash scripts/dpsep/noise_train.sh DATASET SEED TYPE RATE [KEY VALUE ...]   (see scripts/run.sh)
-exec bash "$(dirname "$0")/../run.sh" noise_train DPSEP "$@"
+../run.sh

@@ -1,3 +1,1 @@
-#!/usr/bin/env bash
-# Tests DPSEP, trained by real_noise_train.sh, on the dataset's other test set: bash scripts/dpsep/real_noise_test.sh DATASET SEED [KEY VALUE ...]   (see scripts/run.sh)
-exec bash "$(dirname "$0")/../run.sh" real_noise_test DPSEP "$@"
+../run.sh

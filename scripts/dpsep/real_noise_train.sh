@@ -1,3 +1,1 @@
-#!/usr/bin/env bash
-# Trains DPSEP on web images as they are labelled (food101n, webvision): bash scripts/dpsep/real_noise_train.sh DATASET SEED [KEY VALUE ...]   (see scripts/run.sh)
-exec bash "$(dirname "$0")/../run.sh" real_noise_train DPSEP "$@"
+../run.sh

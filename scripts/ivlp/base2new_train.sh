@@ -1,3 +1,1 @@
-#!/usr/bin/env bash
-# Trains IVLP on the base classes and tests it on them: bash scripts/ivlp/base2new_train.sh DATASET SEED [KEY VALUE ...]   (see scripts/run.sh)
-exec bash "$(dirname "$0")/../run.sh" base2new_train IVLP "$@"
+../run.sh

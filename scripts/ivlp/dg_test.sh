@@ -1,3 +1,1 @@
-#!/usr/bin/env bash
-# Tests IVLP, trained by xd_train.sh, on shifted variants of its dataset: bash scripts/ivlp/dg_test.sh TARGET SEED [KEY VALUE ...]   (see scripts/run.sh)
-exec bash "$(dirname "$0")/../run.sh" dg_test IVLP "$@"
+../run.sh

@@ -1,3 +1,1 @@
-#!/usr/bin/env bash
-# Trains IVLP on SHOTS images of each class and tests it on all classes: bash scripts/ivlp/few_shot.sh DATASET SEED [KEY VALUE ...]   (see scripts/run.sh)
-exec bash "$(dirname "$0")/../run.sh" few_shot IVLP "$@"
+../run.sh

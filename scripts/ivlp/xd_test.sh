@@ -1,3 +1,1 @@
-#!/usr/bin/env bash
-# Tests IVLP, trained by xd_train.sh, on other datasets: bash scripts/ivlp/xd_test.sh TARGET SEED [KEY VALUE ...]   (see scripts/run.sh)
-exec bash "$(dirname "$0")/../run.sh" xd_test IVLP "$@"
+../run.sh

@@ -1,3 +1,1 @@
-#!/usr/bin/env bash
-# Trains KgCoOp on the base classes and tests it on them: bash scripts/kgcoop/base2new_train.sh DATASET SEED [KEY VALUE ...]   (see scripts/run.sh)
-exec bash "$(dirname "$0")/../run.sh" base2new_train KgCoOp "$@"
+../run.sh

@@ -1,3 +1,1 @@
-#!/usr/bin/env bash
-# Trains KgCoOp on SHOTS images of each class and tests it on all classes: bash scripts/kgcoop/few_shot.sh DATASET SEED [KEY VALUE ...]   (see scripts/run.sh)
-exec bash "$(dirname "$0")/../run.sh" few_shot KgCoOp "$@"
+../run.sh

@@ -1,3 +1,1 @@
-#!/usr/bin/env bash
-# Trains KgCoOp on all classes of the source (imagenet, shapes) with wrong labels: bash scripts/kgcoop/noise_xd_train.sh SOURCE SEED TYPE RATE [KEY VALUE ...]   (see scripts/run.sh)
-exec bash "$(dirname "$0")/../run.sh" noise_xd_train KgCoOp "$@"
+../run.sh

@@ -1,3 +1,1 @@
-#!/usr/bin/env bash
-# Tests KgCoOp, trained by xd_train.sh, on other datasets: bash scripts/kgcoop/xd_test.sh TARGET SEED [KEY VALUE ...]   (see scripts/run.sh)
-exec bash "$(dirname "$0")/../run.sh" xd_test KgCoOp "$@"
+../run.sh

@@ -1,3 +1,1 @@
-#!/usr/bin/env bash
-# Tests MaPLe, trained by real_noise_train.sh, on the dataset's other test set: bash scripts/maple/real_noise_test.sh DATASET SEED [KEY VALUE ...]   (see scripts/run.sh)
-exec bash "$(dirname "$0")/../run.sh" real_noise_test MaPLe "$@"
+../run.sh

@@ -1,3 +1,1 @@
-#!/usr/bin/env bash
-# Tests the trained MMRL on the new classes: bash scripts/mmrl/base2new_test.sh DATASET SEED [KEY VALUE ...]   (see scripts/run.sh)
-exec bash "$(dirname "$0")/../run.sh" base2new_test MMRL "$@"
+../run.sh

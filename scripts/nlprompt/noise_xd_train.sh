@@ -1,3 +1,1 @@
-#!/usr/bin/env bash
-# Trains NLPrompt on all classes of the source (imagenet, shapes) with wrong labels: bash scripts/nlprompt/noise_xd_train.sh SOURCE SEED TYPE RATE [KEY VALUE ...]   (see scripts/run.sh)
-exec bash "$(dirname "$0")/../run.sh" noise_xd_train NLPrompt "$@"
+../run.sh

@@ -1,3 +1,1 @@
-#!/usr/bin/env bash
-# Tests ProGrad, trained by real_noise_train.sh, on the dataset's other test set: bash scripts/prograd/real_noise_test.sh DATASET SEED [KEY VALUE ...]   (see scripts/run.sh)
-exec bash "$(dirname "$0")/../run.sh" real_noise_test ProGrad "$@"
+../run.sh

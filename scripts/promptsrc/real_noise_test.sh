@@ -1,3 +1,1 @@
-#!/usr/bin/env bash
-# Tests PromptSRC, trained by real_noise_train.sh, on the dataset's other test set: bash scripts/promptsrc/real_noise_test.sh DATASET SEED [KEY VALUE ...]   (see scripts/run.sh)
-exec bash "$(dirname "$0")/../run.sh" real_noise_test PromptSRC "$@"
+../run.sh

@@ -1,3 +1,1 @@
-#!/usr/bin/env bash
-# Trains PromptSRC on web images as they are labelled (food101n, webvision): bash scripts/promptsrc/real_noise_train.sh DATASET SEED [KEY VALUE ...]   (see scripts/run.sh)
-exec bash "$(dirname "$0")/../run.sh" real_noise_train PromptSRC "$@"
+../run.sh

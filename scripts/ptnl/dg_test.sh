@@ -1,3 +1,1 @@
-#!/usr/bin/env bash
-# Tests PTNL, trained by xd_train.sh, on shifted variants of its dataset: bash scripts/ptnl/dg_test.sh TARGET SEED [KEY VALUE ...]   (see scripts/run.sh)
-exec bash "$(dirname "$0")/../run.sh" dg_test PTNL "$@"
+../run.sh

@@ -1,4 +1,1 @@
-#!/usr/bin/env bash
-# Tests RTPT on clean images, or with EPS and STEPS on images attacked by PGD (made once, shared by all methods):
-# bash scripts/rtpt/test.sh DATASET SEED [EPS STEPS] [KEY VALUE ...]   (see scripts/run.sh)
-exec bash "$(dirname "$0")/../run.sh" test_time RTPT "$@"
+../run.sh

@@ -1,3 +1,1 @@
-#!/usr/bin/env bash
-# Trains TCP on wrong labels and tests it on right ones: bash scripts/tcp/noise_train.sh DATASET SEED TYPE RATE [KEY VALUE ...]   (see scripts/run.sh)
-exec bash "$(dirname "$0")/../run.sh" noise_train TCP "$@"
+../run.sh

@@ -1,3 +1,1 @@
-#!/usr/bin/env bash
-# Tests TCP, trained by xd_train.sh, on other datasets: bash scripts/tcp/xd_test.sh TARGET SEED [KEY VALUE ...]   (see scripts/run.sh)
-exec bash "$(dirname "$0")/../run.sh" xd_test TCP "$@"
+../run.sh

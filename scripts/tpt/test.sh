@@ -1,4 +1,1 @@
-#!/usr/bin/env bash
-# Tests TPT on clean images, or with EPS and STEPS on images attacked by PGD (made once, shared by all methods):
-# bash scripts/tpt/test.sh DATASET SEED [EPS STEPS] [KEY VALUE ...]   (see scripts/run.sh)
-exec bash "$(dirname "$0")/../run.sh" test_time TPT "$@"
+../run.sh

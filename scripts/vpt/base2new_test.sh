@@ -1,3 +1,1 @@
-#!/usr/bin/env bash
-# Tests the trained VPT on the new classes: bash scripts/vpt/base2new_test.sh DATASET SEED [KEY VALUE ...]   (see scripts/run.sh)
-exec bash "$(dirname "$0")/../run.sh" base2new_test VPT "$@"
+../run.sh

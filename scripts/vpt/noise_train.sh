@@ -1,3 +1,1 @@
-#!/usr/bin/env bash
-# Trains VPT on wrong labels and tests it on right ones: bash scripts/vpt/noise_train.sh DATASET SEED TYPE RATE [KEY VALUE ...]   (see scripts/run.sh)
-exec bash "$(dirname "$0")/../run.sh" noise_train VPT "$@"
+../run.sh

@@ -1,3 +1,1 @@
-#!/usr/bin/env bash
-# Tests zero-shot CLIP on the new classes: bash scripts/zsclip/base2new_test.sh DATASET SEED [KEY VALUE ...]   (see scripts/run.sh)
-exec bash "$(dirname "$0")/../run.sh" base2new_test ZeroshotCLIP "$@"
+../run.sh

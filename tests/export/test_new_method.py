@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 import sys
@@ -12,7 +13,7 @@ from checkouts import ROOT, python
 from trainers.__main__ import main
 
 LINKED = ("dassl", "clipkit", "datasets", "language", "attacks", "robustness", "runs")
-COPIED = ("trainers", "interop", "configs/trainers/CoOp", "scripts/coop")
+COPIED = ("trainers", "interop", "configs/trainers/CoOp", "scripts")
 
 
 @pytest.fixture(scope="module")
@@ -20,7 +21,7 @@ def fresh(tmp_path_factory):
     """A tree with everything that training and the tests need, and a method that was started in it."""
     tree = tmp_path_factory.mktemp("tree")
     for name in COPIED:
-        shutil.copytree(ROOT / name, tree / name, ignore=shutil.ignore_patterns("__pycache__"))
+        shutil.copytree(ROOT / name, tree / name, symlinks=True, ignore=shutil.ignore_patterns("__pycache__"))
     (tree / "tests").mkdir()
     for name in ("tests/conftest.py", "tests/helpers.py", "train.py", "pyproject.toml"):
         shutil.copy(ROOT / name, tree / name)
@@ -56,9 +57,32 @@ def test_configs_and_scripts_are_its_own(fresh):
     coops = {p.name for p in (ROOT / "scripts" / "coop").iterdir()}
     assert {p.name for p in (fresh / "scripts" / "freshmethod").iterdir()} == coops
     for script in (fresh / "scripts" / "freshmethod").iterdir():
-        text = script.read_text()
-        assert text.splitlines()[-1].endswith(f'run.sh" {script.stem} FreshMethod "$@"')
-        assert "oop" not in text and script.stat().st_mode & 0o111
+        assert script.is_symlink() == (ROOT / "scripts" / "coop" / script.name).is_symlink()
+        assert script.stat().st_mode & 0o111
+        said = subprocess.run(["bash", str(script), "--help"], capture_output=True, text=True, check=True).stdout
+        assert f"usage: bash scripts/freshmethod/{script.name} " in said
+        assert re.search(r"\b(Trains|Tests) FreshMethod\b", said)
+
+
+def test_scripts_are_plain_files_where_links_cannot_be_made(tmp_path, monkeypatch, capsys):
+    """In a checkout that has text files in place of links, before and after scripts/links.sh."""
+    from interop.export import new
+
+    shutil.copytree(ROOT / "scripts", tmp_path / "scripts", symlinks=True)
+    shutil.copytree(ROOT / "configs/trainers/CoOp", tmp_path / "configs/trainers/CoOp")
+    for script in (tmp_path / "scripts/coop").iterdir():
+        script.unlink()
+        script.write_text("../run.sh")
+    monkeypatch.setattr(new, "ROOT", tmp_path)
+    before = sorted(tmp_path.rglob("*"))
+    assert main(["new", "PlainMethod"]) == 2
+    assert "bash scripts/links.sh" in capsys.readouterr().err and sorted(tmp_path.rglob("*")) == before
+    subprocess.run(["bash", str(tmp_path / "scripts/links.sh")], check=True, capture_output=True)
+    assert main(["new", "PlainMethod"]) == 0
+    script = tmp_path / "scripts/plainmethod/few_shot.sh"
+    assert not script.is_symlink() and script.stat().st_mode & 0o111
+    said = subprocess.run(["bash", str(script), "--help"], capture_output=True, text=True, check=True).stdout
+    assert "Trains PlainMethod on SHOTS images" in said
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ import pytest
 from world import ROOT
 
 CASES = [
-    ("coop/few_shot.sh", [], {}),
+    ("coop/few_shot.sh", ["digits"], {}),
     ("coop/few_shot.sh", ["nope", "1"], {}),
     ("coop/base2new_train.sh", ["digits", "x" * 300], {}),
     ("maple/xd_train.sh", ["digits", "1", "OPTIM.MAX_EPOCH"], {"SHOTS": "1,2"}),

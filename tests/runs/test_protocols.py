@@ -13,7 +13,7 @@ import pytest
 from dassl.utils import InputError
 from robustness.__main__ import plan as robust_plan
 from runs.__main__ import main
-from runs.config_names import CONFIG_FOLDER, PUBLISHED, TEST_TIME, config_name, method_name
+from runs.config_names import CONFIG_FOLDER, PUBLISHED, config_name, method_name
 from runs.protocols import PROTOCOLS, Settings, base2new_test, base2new_train, few_shot, plan, xd_test, xd_train
 from runs.targets import ELEVEN, EMBEDDED_SETS, ROOT, SHIFTS, TARGETS, expand
 
@@ -164,36 +164,6 @@ def test_zero_shot_is_never_trained(trainer):
         assert option(arguments, "--config-file") == "configs/trainers/ZeroshotCLIP/embedded.yaml"
     (only,) = plan("few_shot", trainer, "digits", 1, {"SHOTS": "all"}, [])
     assert option(only, "--output-dir") == f"output/few_shot/digits/shots_0/{trainer}/embedded/seed1"
-
-
-SCRIPTS = sorted(p.relative_to(ROOT) for p in (ROOT / "scripts").glob("*/*.sh"))
-
-
-def test_every_method_has_every_script():
-    folders = {p.parent for p in SCRIPTS if p.stem == "few_shot"}
-    called = set()
-    for folder in folders:
-        assert {p.stem for p in SCRIPTS if p.parent == folder} >= set(PROTOCOLS) - {"test_time"}
-        names = {text.split()[-2] for p in folder.glob("*.sh") for text in (ROOT / p).read_text().splitlines()[-1:]}
-        assert len(names) <= 1
-        called |= names
-    # scripts/sar takes its host as an argument; methods that adapt to each test image have one script, test.sh
-    own = [name for name in PUBLISHED if not name.endswith("SAR") and name not in TEST_TIME]
-    assert called >= set(own)  # and those of methods that are not published
-    for name in TEST_TIME:
-        assert f"test_time {name} " in (ROOT / "scripts" / name.lower() / "test.sh").read_text()
-
-
-def test_scripts_reach_the_shared_one():
-    """Scripts that differ in protocol and method alone are one; each, without arguments, says what it needs."""
-    of_code = {}
-    for script in (s for s in SCRIPTS if s.parent.name != "adv"):  # those two import torch before they look
-        lines = [line for line in (ROOT / script).read_text().splitlines() if not line.startswith("#")]
-        of_code[re.sub(r'(run\.sh") \w+ \S+', r"\1", "\n".join(lines))] = script
-    assert len(of_code) < 6  # else they no longer share one
-    for script in of_code.values():
-        call = subprocess.run(["bash", str(ROOT / script)], stderr=subprocess.PIPE, text=True, env=ENV)
-        assert call.returncode == 2 and "DATASET" in call.stderr, script
 
 
 ENV = os.environ | {"PYTHON": sys.executable}

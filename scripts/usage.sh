@@ -1,0 +1,67 @@
+# Sourced by run.sh: what the command of a protocol takes. Reads protocol, trainer, host and command; defines `usage`,
+# which prints it, and `check`, which refuses too few words.
+takes() { words=$1 example=$2 does=$3; }
+more="[KEY VALUE ...]"
+case $protocol in
+  base2new_train) takes "DATASET SEED" "digits 1" "Trains $trainer on the base classes and tests it on them." ;;
+  base2new_test) takes "DATASET SEED" "digits 1" "Tests $trainer, trained by base2new_train.sh, on the new classes." ;;
+  xd_train) takes "SOURCE SEED" "shapes 1" "Trains $trainer on all classes of a source dataset and tests it on them." ;;
+  xd_test) takes "TARGET SEED" "digits 1" "Tests $trainer, trained by xd_train.sh, on other datasets." ;;
+  dg_test) takes "TARGET SEED" "shapes_sketch 1" "Tests $trainer, trained by xd_train.sh, on shifted variants of its source." ;;
+  few_shot) takes "DATASET SEED" "digits 1" "Trains $trainer on SHOTS images of each class and tests it on all classes." ;;
+  noise_train)
+    takes "DATASET SEED TYPE RATE" "digits 1 sym_other 0.5" "Trains $trainer on wrong labels and tests it on right ones." ;;
+  noise_xd_train)
+    takes "SOURCE SEED TYPE RATE" "shapes 1 sym_other 0.5" "Trains $trainer on a source dataset with wrong labels." ;;
+  noise_xd_test)
+    takes "TARGET SEED TYPE RATE" "digits 1 sym_other 0.5" "Tests $trainer, trained by noise_xd_train.sh, on other datasets." ;;
+  real_noise_train)
+    takes "DATASET SEED" "food101n 1" "Trains $trainer on web images as they are labelled (food101n, webvision)." ;;
+  real_noise_test)
+    takes "DATASET SEED" "food101n 1" "Tests $trainer, trained by real_noise_train.sh, on the dataset's other test set." ;;
+  test_time)
+    takes "DATASET SEED" "digits 1 4 100" "Tests $trainer on clean images or, with EPS and STEPS, on images attacked by PGD."
+    more="[EPS STEPS] $more" ;;
+  "") takes "PROTOCOL TRAINER DATASET SEED" "base2new_train CoOp digits 1" "Runs a protocol of a method." ;;
+  *) takes "DATASET SEED" "digits 1" "Runs the protocol $protocol of $trainer." ;;
+esac
+if [ -n "$host" ]; then words="HOST $words" example="CoOp $example"; fi
+if [ "$trainer" = ZeroshotCLIP ]; then does="$does It is not trained: it is only tested."; fi
+
+about() {
+  case $1 in
+    PROTOCOL) echo "one of runs/protocols.py, such as those of scripts/coop/, or test_time" ;;
+    TRAINER) echo "a method, as \`python -m trainers list\` names it, or one of PLUGIN" ;;
+    HOST) echo "the method that SAR goes on, such as CoOp (docs/sar.md)" ;;
+    DATASET) echo "one dataset, several with commas, or a group: all, embedded" ;;
+    SOURCE) echo "the dataset to train on: imagenet, or shapes of the embedded suite" ;;
+    TARGET) echo "one dataset, several with commas, or all: those that belong to the source" ;;
+    SEED) echo "a whole number" ;;
+    TYPE) echo "of the wrong labels, such as sym_other (docs/label_noise.md)" ;;
+    RATE) echo "the share of wrong labels, from 0 to below 1" ;;
+  esac
+}
+
+usage() {
+  echo "usage: bash $command $words $more"
+  echo "$does"
+  echo
+  for word in $words; do printf '  %-9s  %s\n' "$word" "$(about "$word")"; done
+  case $more in *STEPS*) printf '  %-9s  %s\n' EPS "how far a pixel may go, in 1/255" STEPS "of the attack" ;; esac
+  printf '  %-9s  %s\n' "KEY VALUE" "config pairs, such as OPTIM.MAX_EPOCH 10"
+  echo
+  echo "environment: DATA, CFG, SHOTS, OUTPUT, LOADEP, SOURCE, PLUGIN, PLUGIN_CFG, PYTHON (docs/protocols.md)"
+  echo "example: bash $command $example"
+}
+
+check() { # the words that were given
+  given=$# missing=
+  for word in $words; do
+    if [ "$given" -gt 0 ]; then given=$((given - 1)); else missing="$missing $word"; fi
+  done
+  [ -z "$missing" ] || {
+    echo "error: nothing is given for$missing; bash $command --help says what it is." >&2
+    echo "usage: bash $command $words $more" >&2
+    exit 2
+  }
+}

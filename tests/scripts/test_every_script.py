@@ -1,0 +1,139 @@
+"""Every scripts/METHOD/PROTOCOL.sh prints its usage, and leads to its protocol and its method."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from stub import LINKS, ROOT, SCRIPTS, call, make_stub, started
+
+from dassl.engine import TRAINER_REGISTRY
+from runs.config_names import SAR_HOSTS, TEST_TIME
+from runs.protocols import PROTOCOLS
+
+FOLDERS = sorted({script.parent.name for script in LINKS})
+
+
+WITHOUT = ("ZeroshotCLIP2",)  # by run.sh alone
+
+
+def methods() -> dict[str, str]:
+    """{folder of scripts: name} of the registered methods: a folder is called like the module."""
+    import trainers  # noqa: F401  registers them
+
+    names = [name for name in TRAINER_REGISTRY.registered_names() if "@" not in name and name not in WITHOUT]
+    places = {name: TRAINER_REGISTRY.get(name).__module__.split(".") for name in names}
+    ours = {name: place for name, place in places.items() if place[0] == "trainers" and place[-1] != "sar"}
+    found = {place[1]: name for name, place in ours.items()}
+    assert len(found) == len(ours), "two methods of one module: the second needs scripts too, or a place in WITHOUT"
+    return found
+
+
+@pytest.fixture(scope="module")
+def python(tmp_path_factory):
+    return make_stub(tmp_path_factory.mktemp("python"))
+
+
+def test_every_method_has_every_script():
+    """What is missing is made by `ln -s ../run.sh scripts/METHOD/PROTOCOL.sh`."""
+    own = methods()
+    assert set(FOLDERS) == {*own, "sar"}
+    for folder in FOLDERS:
+        there = {"test_time" if s.stem == "test" else s.stem for s in LINKS if s.parent.name == folder}
+        needed = {"test_time"} if own.get(folder) in TEST_TIME else set(PROTOCOLS) - {"test_time"}
+        assert there - {"test_time"} == needed - {"test_time"} and needed <= there, folder
+
+
+@pytest.mark.parametrize("folder", FOLDERS)
+def test_a_script_leads_to_its_protocol_and_method(folder, python):
+    first, trainer = (["CoOp"], "CoOpSAR") if folder == "sar" else ([], methods()[folder])
+    words = ["digits", "1", "sym_other", "0.5", "KEY", "with  blanks"]
+    for script in (s for s in LINKS if s.parent.name == folder):
+        protocol = "test_time" if script.stem == "test" else script.stem
+        assert started(call(script, *first, *words, python=python)) == [protocol, trainer, *words]
+
+
+@pytest.mark.parametrize("folder", FOLDERS)
+def test_a_script_without_words_prints_its_usage(folder):
+    """Without a Python: none is started for it."""
+    for script in (s for s in LINKS if s.parent.name == folder):
+        done = call(script, python="/nonexistent")
+        name = f"scripts/{folder}/{script.name}"
+        noise = " TYPE RATE" if script.stem in ("noise_train", "noise_xd_train", "noise_xd_test") else ""
+        host = "HOST " if folder == "sar" else ""
+        first = re.compile(
+            rf"usage: bash {name} {host}(DATASET|SOURCE|TARGET) SEED{noise} (\[EPS STEPS\] )?\[KEY VALUE"
+        )
+        usage, does, *_, example = done.stderr.splitlines()
+        assert done.returncode == 2 and not done.stdout and first.match(usage), done.stderr
+        assert re.match(rf"(Trains|Tests) {'HOST with SAR' if host else methods()[folder]}\b", does), does
+        words = example.removeprefix(f"example: bash {name} ").split()
+        asked = usage.partition(name)[2].partition("[")[0].split()
+        assert len(words) >= len(asked) and does.endswith("."), example
+        described = {line.split()[0]: line for line in done.stderr.splitlines() if line.startswith("  ")}
+        assert {*asked, "KEY"} <= set(described) and all(len(line.split()) > 2 for line in described.values())
+
+
+OTHERS = ["run.sh", "demo.sh", "test.sh", "setup.sh", "links.sh", "adv/attack.sh", "adv/eval.sh", "coop/few_shot.sh"]
+
+
+@pytest.mark.parametrize("script", OTHERS)
+@pytest.mark.parametrize("flag", ["-h", "--help"])
+def test_help_is_no_error(script, flag, tmp_path):
+    done = call(ROOT / "scripts" / script, flag, python="/nonexistent", cwd=tmp_path)
+    assert done.returncode == 0 and not done.stderr
+    assert done.stdout.startswith(f"usage: bash scripts/{script}") and f"example: bash scripts/{script}" in done.stdout
+
+
+@pytest.mark.parametrize("script", ["run.sh", "adv/attack.sh", "adv/eval.sh"])
+def test_what_needs_words_prints_its_usage_without(script):
+    done = call(ROOT / "scripts" / script, python="/nonexistent")
+    assert done.returncode == 2 and not done.stdout and done.stderr.startswith(f"usage: bash scripts/{script} ")
+
+
+def test_no_script_is_forgotten_here():
+    own = {str(s.relative_to(ROOT / "scripts")) for s in [*(ROOT / "scripts").glob("*.sh"), *SCRIPTS]}
+    links = {str(s.relative_to(ROOT / "scripts")) for s in LINKS}
+    assert own - links == {*OTHERS, "python.sh", "usage.sh"} - links  # these two are sourced
+
+
+@pytest.mark.parametrize(
+    ("script", "words", "missing"),
+    [
+        ("coop/few_shot.sh", ["digits"], "SEED"),
+        ("coop/noise_train.sh", ["digits", "1"], "TYPE RATE"),
+        ("sar/base2new_train.sh", ["CoOp"], "DATASET SEED"),
+        ("run.sh", ["few_shot"], "TRAINER DATASET SEED"),
+        ("run.sh", ["few_shot", "CoOp", "digits"], "SEED"),
+    ],
+)
+def test_missing_words_are_named(script, words, missing):
+    done = call(ROOT / "scripts" / script, *words, python="/nonexistent")
+    error, usage = done.stderr.splitlines()
+    assert done.returncode == 2 and error.startswith(f"error: nothing is given for {missing};")
+    assert usage.startswith(f"usage: bash scripts/{script}")
+
+
+@pytest.mark.parametrize("host", SAR_HOSTS)
+def test_sar_takes_its_host_first(host, python):
+    done = call(ROOT / "scripts/sar/xd_test.sh", host, "digits", "1", python=python)
+    assert started(done) == ["xd_test", f"{host}SAR", "digits", "1"]
+
+
+def test_the_shared_script_takes_protocol_and_method_as_words(python):
+    for words in (["few_shot", "FieldCoOp", "digits", "1"], ["one_of_yours", "CoOp", "digits", "1", "K", "v"]):
+        assert started(call(ROOT / "scripts/run.sh", *words, python=python)) == words
+    done = call(ROOT / "scripts/run.sh", "xd_train", "FieldCoOp", "--help", python=python)
+    assert done.stdout.startswith("usage: bash scripts/run.sh xd_train FieldCoOp SOURCE SEED [KEY VALUE ...]\n")
+
+
+def test_every_documented_command_is_taken(python):
+    documents = [ROOT / "README.md", *(ROOT / "docs").glob("*.md")]
+    text = "\n".join(document.read_text() for document in documents)
+    commands = set(re.findall(r"bash\s(scripts/(?!mymethod)[\w/]+\.sh)([^\n#`&|)]*)", text))
+    assert len(commands) > 40
+    for script, words in sorted(commands):
+        assert (ROOT / script).is_file(), script
+        if script.count("/") > 1 or script.endswith("run.sh"):  # the others install and run for long
+            done = call(ROOT / script, *words.split(), python=python)
+            assert done.returncode == 0 and done.stdout.startswith(("-m|", "usage: ")), (script, words, done.stderr)
