@@ -23,6 +23,7 @@ from tabulate import tabulate
 from torch import Tensor, nn
 
 from runs.protocols import config_name
+from trainers.base import PromptTrainer
 
 from .side_by_side import full_size_trainer, noise_images, workspace
 
@@ -40,7 +41,7 @@ class Counter(io.RawIOBase):
     def writable(self) -> bool:
         return True
 
-    def write(self, data) -> int:
+    def write(self, data: bytes | memoryview) -> int:
         self.size += len(data)
         return len(data)
 
@@ -74,7 +75,7 @@ def published_tensors(
     return saved
 
 
-def published_bytes(name: str, trainer) -> int:
+def published_bytes(name: str, trainer: PromptTrainer) -> int:
     """Size of a checkpoint with `published_tensors`."""
     kept = copy.deepcopy(trainer.clip).cpu()
     if name not in KEPT_IN_FP32:
@@ -85,7 +86,7 @@ def published_bytes(name: str, trainer) -> int:
     return file.size
 
 
-def our_bytes(trainer) -> int:
+def our_bytes(trainer: PromptTrainer) -> int:
     """Size of the file that is left after the last epoch."""
     with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stdout(io.StringIO()):
         trainer.epoch = trainer.max_epoch - 1

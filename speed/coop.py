@@ -19,18 +19,19 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from tests.plain import PlainMethod, plain_of
+from trainers.base import PromptTrainer
 
 from .side_by_side import full_size_trainer, noise_images, seconds, side_by_side, workspace
 
 
-def build(root: str, classes: int, batch: int, backbone: str):
+def build(root: str, classes: int, batch: int, backbone: str) -> tuple[PromptTrainer, PlainMethod]:
     """A CoOp trainer on the noise images, and the plain one with the same context."""
     pairs = {"USE_CUDA": False, "DATALOADER.TRAIN_X.BATCH_SIZE": batch, "DATALOADER.TEST.BATCH_SIZE": batch}
     trainer = full_size_trainer("CoOp", "vit_b16", root, classes, pairs, backbone)
     return trainer, plain_of("CoOp", trainer)
 
 
-def training_step(trainer, plain: PlainMethod, batch: int, repeats: int) -> tuple[float, float, float]:
+def training_step(trainer: PromptTrainer, plain: PlainMethod, batch: int, repeats: int) -> tuple[float, float, float]:
     image, label = torch.randn(batch, 3, 224, 224), torch.arange(batch) % len(trainer.classnames)
     optimizer = torch.optim.SGD(plain.parameters().values(), lr=0.002, momentum=0.9)
     trainer.set_model_mode("train")
@@ -45,14 +46,14 @@ def training_step(trainer, plain: PlainMethod, batch: int, repeats: int) -> tupl
 
 
 @torch.no_grad()
-def passes(trainer, forward: Callable[[Tensor], Tensor]) -> list[Tensor]:
+def passes(trainer: PromptTrainer, forward: Callable[[Tensor], Tensor]) -> list[Tensor]:
     """One pass over the test images, every one of them encoded."""
     trainer.set_model_mode("eval")  # text features are kept within a pass, not between passes
     return [forward(batch["img"]) for batch in trainer.test_loader]
 
 
 @torch.no_grad()
-def bank_difference(trainer) -> float:
+def bank_difference(trainer: PromptTrainer) -> float:
     """Between the logits of the first test batch's images and those of its features in the bank."""
     trainer.set_model_mode("eval")
     loaders = (trainer.test_loader, trainer.banked(trainer.test_loader))

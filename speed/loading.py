@@ -17,9 +17,11 @@ import numpy as np
 import torch
 from PIL import Image
 from tabulate import tabulate
+from torch.utils.data import DataLoader
 
 import train
 from dassl.data import DataManager
+from dassl.data.seeded_loader import SeededLoader
 
 
 def noise_folder(root: Path, classes: int = 20, each: int = 20) -> None:
@@ -33,7 +35,7 @@ def noise_folder(root: Path, classes: int = 20, each: int = 20) -> None:
             Image.fromarray(pixels).resize((500, 375)).save(folder / f"{i}.jpg")
 
 
-def loader(root: str, dataset: str, megabytes: int, workers: int):
+def loader(root: str, dataset: str, megabytes: int, workers: int) -> DataLoader:
     args = train.build_parser().parse_args(
         ["--root", root, "--seed", "1", "--dataset-config-file", f"configs/datasets/{dataset}.yaml",
          "--config-file", "configs/trainers/CoOp/vit_b16.yaml", "--trainer", "CoOp", "VERBOSE", "False"]
@@ -43,7 +45,7 @@ def loader(root: str, dataset: str, megabytes: int, workers: int):
     return DataManager(train.setup_cfg(args)).train_loader_x
 
 
-def epoch(batches, number: int) -> float:
+def epoch(batches: SeededLoader, number: int) -> float:
     """Images a second over one epoch."""
     batches.set_epoch(number)
     start, images = time.perf_counter(), 0

@@ -18,11 +18,13 @@ from pathlib import Path
 
 import torch
 from tabulate import tabulate
+from torch import Tensor
 from torch.nn import functional as F
 
 from dassl.utils import atomic_path
 from runs.config_names import config_name
 from tests.plain import plain_of
+from trainers.base import PromptTrainer
 from trainers.parts.similarity_alignment import SimilarityAlignment
 
 from .peak_memory import peak_of
@@ -68,7 +70,7 @@ def build_step(host: str, side: str, images: str, args: argparse.Namespace) -> t
     return lambda: trainer.forward_backward({"img": image, "label": label}), device, batch
 
 
-def plain_step(host: str, trainer, image, label, sar: bool) -> Callable:
+def plain_step(host: str, trainer: PromptTrainer, image: Tensor, label: Tensor, sar: bool) -> Callable:
     """The same step over all 77 tokens of all names."""
     plain = plain_of(host, trainer)
     plain.keep_fixed = True

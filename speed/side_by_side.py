@@ -14,11 +14,13 @@ from pathlib import Path
 import numpy as np
 import torch
 from PIL import Image
+from yacs.config import CfgNode
 
 import train
 from dassl.data.datasets import DATASET_REGISTRY, DatasetBase, Datum
 from dassl.engine import TRAINER_REGISTRY, build_trainer
 from runs.config_names import CONFIG_FOLDER
+from trainers.base import PromptTrainer
 
 ADJECTIVES = ("red", "old", "tall", "small", "wooden", "striped", "shiny", "broken", "wild", "frozen")
 NOUNS = (
@@ -34,7 +36,7 @@ NOUNS = (
 class BenchmarkImages(DatasetBase):
     """Noise images under DATASET.ROOT; NUM_LABELED says how many classes."""
 
-    def __init__(self, cfg) -> None:
+    def __init__(self, cfg: CfgNode) -> None:
         names = [f"{a} {n}" for n in NOUNS for a in ADJECTIVES][: cfg.DATASET.NUM_LABELED]
         files = sorted(Path(cfg.DATASET.ROOT).glob("*.jpg"))
         items = [Datum(str(files[i % len(files)]), i, 0, name) for i, name in enumerate(names)]
@@ -67,7 +69,7 @@ def noise_images(folder: str, count: int) -> str:
 
 def full_size_trainer(
     name: str, config: str, root: str, classes: int, pairs: dict | None = None, backbone: str = "random:ViT-B/16"
-):
+) -> PromptTrainer:
     """A built trainer of method `name` with the published YAML `config`, in fp32, on the noise images under `root`.
 
     pairs: config pairs that win over the YAML; backbone: a name, or the file of a CLIP.
