@@ -19,10 +19,9 @@ from .errors import InputError
 from .seeding import derive_seed
 from .structure import KEY, MARKS, check_structure
 from .torch_file import unusable
-from .weights import download, read_weights
+from .weights import EMBEDDED_FILE, download, read_weights
 
 PRECISIONS = ("fp32", "amp", "bf16", "fp16")
-EMBEDDED_FILE = Path(__file__).parent / "embedded" / "clip.safetensors"
 
 
 def load_clip(

@@ -19,6 +19,7 @@ from .architecture import Architecture
 from .errors import InputError
 from .files import sha256
 from .torch_file import is_safetensors
+from .weights import EMBEDDED_FILE
 
 logger = logging.getLogger(__name__)
 
@@ -143,8 +144,6 @@ def _says_so(file: Path) -> bool:
 
 def _is_embedded(file: Path) -> bool:
     """The file, or a copy of it, that comes with this package."""
-    from .load import EMBEDDED_FILE  # imported here: that module imports this one
-
     if not EMBEDDED_FILE.is_file() or file.stat().st_size != EMBEDDED_FILE.stat().st_size:
         return False
     return sha256(file) == sha256(EMBEDDED_FILE)

@@ -11,6 +11,8 @@ from .errors import InputError
 from .files import locked
 from .torch_file import read_torch_file, state_dict_in
 
+EMBEDDED_FILE = Path(__file__).parent / "embedded" / "clip.safetensors"
+
 
 def read_weights(file: Path) -> dict[str, Tensor]:
     """The state dict in `file`, on the CPU: TorchScript archive, torch.save of a state dict, or .safetensors.

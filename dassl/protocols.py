@@ -33,6 +33,14 @@ class FeatureModule(Protocol):
     def __call__(self, x: Tensor) -> Tensor: ...
 
 
+class Evaluator(Protocol):
+    """Gathers a model's outputs batch by batch, and makes results of them."""
+
+    def reset(self) -> None: ...
+    def process(self, mo: Tensor, gt: Tensor) -> None: ...
+    def evaluate(self) -> OrderedDict[str, float]: ...
+
+
 class HasModels(Protocol):
     """A trainer's registered models by name, and the optimizer (or None) of each."""
 
@@ -50,7 +58,7 @@ class Trainer(HasModels, Protocol):
     cfg: CfgNode
     device: torch.device
     dm: Any  # a DataManager, or what a method put in its place
-    evaluator: Any
+    evaluator: Evaluator
     train_loader_x: DataLoader
     val_loader: DataLoader | None
     test_loader: DataLoader

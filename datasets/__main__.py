@@ -9,18 +9,15 @@ from clipkit import InputError as BackboneInputError
 from dassl.utils import InputError, attach_logger, input_error_sentence
 from dassl.utils.console import tolerant_console
 
-from .commands import attack as attack_command
-from .commands import doctor, items
-from .commands import noise as noise_command
+from .commands import attack, doctor, items, noise, prepare
 from .commands.console import complain
-from .prepare import command as prepare
 
 
 def main(argv: list[str] | None = None) -> int:
     """Exit codes: 0 fine, 1 the doctor found problems, 2 bad usage or bad input, 130 interrupted."""
     parser = argparse.ArgumentParser(prog="python -m datasets", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
-    for module in (doctor, prepare, items, noise_command, attack_command):
+    for module in (doctor, prepare, items, noise, attack):
         module.add_command(commands).set_defaults(run=module.run)
     args = parser.parse_args(argv)
     attach_logger("datasets")

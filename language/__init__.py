@@ -8,10 +8,10 @@
 Importing this package does not import torch.
 """
 
-from .cache import Cache, InputError, clean
+from .cache import Cache, InputError, Source, clean
 from .novel import NovelNames, load_novel, overlap, read_names
 from .readers import load_cache, read_classlist, read_coprompt, read_harness, read_hpt
-from .source import Source, draw_pairs, load_source, source_for
+from .source import draw_pairs, load_source, source_for
 from .stems import cache_stem, dataset_stem
 
 __all__ = [

@@ -8,6 +8,7 @@ import json
 import logging
 import random
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import cached_property
 
 from .tokens import shorten
@@ -127,7 +128,7 @@ class Cache:
         source, excluded = self.source(source), set(exclude)
         sentences = [s for s in self.get(name, source, fallback) if s not in excluded]
         found = self._find(name) or clean(name)
-        _generator(seed, self.dataset, found, role or source).shuffle(sentences)
+        seeded_generator(seed, self.dataset, found, role or source).shuffle(sentences)
         return sentences[:k]
 
     def shared_index(self, source: str | None, seed: int, role: str = "") -> int:
@@ -136,7 +137,7 @@ class Cache:
         counts = [len(by_source[source]) for by_source in self.classes.values() if by_source.get(source)]
         if not counts:
             raise InputError(f"language cache {self.origin}: no class has a sentence from source {source!r}.")
-        return _generator(seed, self.dataset, "shared_index", role or source).randrange(min(counts))
+        return seeded_generator(seed, self.dataset, "shared_index", role or source).randrange(min(counts))
 
     def validate(
         self, classnames: Iterable[str], sources: Iterable[str] | None = None, allow_missing: bool = False
@@ -186,9 +187,36 @@ class TemplateCache(Cache):
         return key
 
     def shared_index(self, source: str | None, seed: int, role: str = "") -> int:
-        return _generator(seed, self.dataset, "shared_index", role or "templates").randrange(len(self.templates))
+        return seeded_generator(seed, self.dataset, "shared_index", role or "templates").randrange(len(self.templates))
 
 
-def _generator(*parts: object) -> random.Random:
+def seeded_generator(*parts: object) -> random.Random:
+    """A generator whose numbers follow from `parts` alone."""
     digest = hashlib.blake2b("\x1f".join(str(part) for part in parts).encode(), digest_size=8).digest()
     return random.Random(int.from_bytes(digest, "big"))
+
+
+@dataclass(frozen=True)
+class Source:
+    """The sentences of one source of a cache."""
+
+    cache: Cache
+    name: str
+
+    @property
+    def file(self) -> str:
+        return self.cache.origin
+
+    @property
+    def sha256(self) -> str:
+        return self.cache.sha256
+
+    def get(self, classname: str, fallback: str = "") -> list[str]:
+        return self.cache.get(classname, self.name, fallback)
+
+    def most(self, classnames: Iterable[str]) -> int:
+        """The largest number of sentences that one of the classes has."""
+        return max(len(self.get(name)) for name in classnames)
+
+    def same_as(self, other: Source) -> bool:
+        return self.name == other.name and self.sha256 == other.sha256

@@ -12,7 +12,7 @@ from pathlib import Path
 from .cache import Cache
 from .names import class_names, fold, halves
 from .novel import NOVEL_CLASSES, read_names
-from .readers import DESCRIPTIONS, _read_text, load_cache, read_file, read_json
+from .readers import DESCRIPTIONS, load_cache, read_file, read_json, read_text
 from .stems import cache_stem, dataset_stem
 from .tokens import CONTEXT_LENGTH, count_tokens
 
@@ -129,7 +129,7 @@ def _faults_of(name: str, text: str) -> Iterator[str]:
 
 def _holds_names(path: Path) -> bool:
     """A list of names, not of sentences by class."""
-    text = _read_text(path).lstrip()
+    text = read_text(path).lstrip()
     if not (path.suffix == ".json" or text[:1] in ("{", "[")):
         return True
     data = read_json(path)
@@ -138,7 +138,7 @@ def _holds_names(path: Path) -> bool:
 
 def _dataset_of(path: Path) -> str:
     """What a list of novel names was written for: its "dataset", or its file's name."""
-    data = read_json(path) if _read_text(path).lstrip()[:1] in ("{", "[") else None
+    data = read_json(path) if read_text(path).lstrip()[:1] in ("{", "[") else None
     return str(data.get("dataset", "")) if isinstance(data, dict) and data.get("dataset") else dataset_stem(path.stem)
 
 
@@ -146,7 +146,7 @@ class _Lines:
     """Where a text stands in a file: its line number from 1, or 0."""
 
     def __init__(self, path: Path) -> None:
-        self.rows = _read_text(path).splitlines()
+        self.rows = read_text(path).splitlines()
 
     def __call__(self, text: str, turn: int = 0) -> int:
         """turn 1: the second place."""

@@ -17,8 +17,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from .cache import InputError, _generator, clean
-from .readers import _read_text, read_json
+from .cache import InputError, clean, seeded_generator
+from .readers import read_json, read_text
 from .stems import cache_stem, dataset_stem
 
 logger = logging.getLogger(__name__)
@@ -99,7 +99,7 @@ def read_names(path: str | Path, stem: str = "") -> tuple[list[str], str]:
 
     The source is what a file in our form says, else "file". `stem`: another dataset in our form is worth a warning.
     """
-    text = _read_text(path).strip()
+    text = read_text(path).strip()
     if not (str(path).endswith(".json") or text[:1] in ("{", "[")):
         return [line.strip() for line in text.splitlines() if line.strip()], "file"
     data, source = read_json(path), "file"
@@ -155,7 +155,7 @@ def _choose(names: list[str], count: int, seed: int, stem: str) -> list[str]:
     if len(names) == count:
         return names
     order = list(range(len(names)))
-    _generator(seed, stem, "novel").shuffle(order)
+    seeded_generator(seed, stem, "novel").shuffle(order)
     return [names[i] for i in sorted(order[:count])]
 
 

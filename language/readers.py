@@ -90,7 +90,7 @@ def read_hpt(path: str | Path) -> Cache:
 
 def read_classlist(path: str | Path) -> list[str]:
     """One class name a line, in label order (HPT's and ANPrompt's `.txt` files). Empty lines are dropped."""
-    names = [line.strip() for line in _read_text(path).splitlines() if line.strip()]
+    names = [line.strip() for line in read_text(path).splitlines() if line.strip()]
     if not names:
         raise InputError(f"{path} holds no class names; it should hold one a line.")
     return names
@@ -135,7 +135,8 @@ def _check_sentences(path: str | Path, lists: dict) -> None:
             raise InputError(f"{path}: {name!r} should hold a list of sentences.")
 
 
-def _read_text(path: str | Path) -> str:
+def read_text(path: str | Path) -> str:
+    """A language file's text, without a byte order mark. Raises InputError where it cannot be read."""
     try:
         return Path(path).read_text(encoding="utf-8-sig")
     except OSError as error:
@@ -146,7 +147,7 @@ def _read_text(path: str | Path) -> str:
 
 def read_json(path: str | Path) -> object:
     """Raises InputError for what is no JSON, and for an object that has a key twice: which of the two is meant?"""
-    text, doubled = _read_text(path), []
+    text, doubled = read_text(path), []
 
     def once(pairs: list[tuple[str, object]]) -> dict:
         found = dict(pairs)

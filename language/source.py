@@ -1,17 +1,17 @@
-"""One source of a cache, and pairs of sentences from two of them (ANPrompt's main and noise text)."""
+"""The source of a cache that a run reads, and pairs of sentences from two of them (ANPrompt's main and noise text)."""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Iterable
-from dataclasses import dataclass
 
 from yacs.config import CfgNode
 
 from dassl.config.shown import data_name
 
-from .cache import Cache, TemplateCache
+from .cache import Source, TemplateCache
 from .readers import load_cache, template_cache
+from .standing_in import with_templates
 
 logger = logging.getLogger(__name__)
 
@@ -20,40 +20,12 @@ MISSING = ("refuse", "stand_in")  # what may become of a class without sentences
 _ALIASES = {"main": "coprompt", "noise": "hpt", "coprompt": "main", "hpt": "noise"}
 
 
-@dataclass(frozen=True)
-class Source:
-    """The sentences of one source of a cache."""
-
-    cache: Cache
-    name: str
-
-    @property
-    def file(self) -> str:
-        return self.cache.origin
-
-    @property
-    def sha256(self) -> str:
-        return self.cache.sha256
-
-    def get(self, classname: str, fallback: str = "") -> list[str]:
-        return self.cache.get(classname, self.name, fallback)
-
-    def most(self, classnames: Iterable[str]) -> int:
-        """The largest number of sentences that one of the classes has."""
-        return max(len(self.get(name)) for name in classnames)
-
-    def same_as(self, other: Source) -> bool:
-        return self.name == other.name and self.sha256 == other.sha256
-
-
 def source_for(cfg: CfgNode, which: str, role: str, names: Iterable[str]) -> Source:
     """`load_source` for the run of `cfg`, whose classes are `names`: LANGUAGE.MISSING says what becomes of those that
     the source lacks."""
     source = load_source(data_name(cfg), which, role)
     if cfg.LANGUAGE.MISSING != "stand_in":
         return source
-    from .standing_in import with_templates
-
     return with_templates(source, names, data_name(cfg))
 
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable
 
-from .cache import Cache, InputError, clean
-from .source import Source
+from .cache import Cache, InputError, Source, clean
 
 logger = logging.getLogger(__name__)
 

@@ -26,6 +26,7 @@ from attacks.quantise import quantise
 from attacks.settings import AttackSettings
 from attacks.told import Told
 from dassl.utils import InputError, derive_seed
+from trainers.tta.adaptive_views import differentiable_views
 
 if TYPE_CHECKING:
     from trainers.tta.trainer import TestTimeTrainer
@@ -99,8 +100,6 @@ def _ways(trainer: TestTimeTrainer, eot: Eot) -> list[Way]:
     options: dict[str, object] = {"views": eot.views} | ({} if eot.bpda else {"augmix": False})
 
     def views(x: Tensor, seeds: Sequence[int], **other: object) -> Tensor:
-        from trainers.tta.adaptive_views import differentiable_views  # it imports this package
-
         with torch.enable_grad():
             made = differentiable_views(trainer.views, x, seeds, **(options | other))
             return trainer.view_logits(trainer.encode_views(made), trainer.text_features().detach())

@@ -18,10 +18,10 @@ from dassl.engine import TRAINER_REGISTRY
 from dassl.utils import base_seed
 
 from .coop import CoOp
-from .label_noise.deciding_trainer import DecidingTrainer
 from .label_noise.decisions import Decision
 from .label_noise.robust_losses import NAME
 from .label_noise.two_gaussians import clean_threshold, fit_two_gaussians
+from .parts.deciding_trainer import DecidingTrainer
 from .parts.joapr_settings import published
 from .shared.domains import declare
 

@@ -9,10 +9,10 @@ from dassl.config.domains import POSITIVE, choice, number, whole
 from dassl.engine import TRAINER_REGISTRY
 
 from .coop import CoOp
-from .label_noise.deciding_trainer import CleanThenNoisy
 from .label_noise.decisions import Decision
 from .label_noise.prompt_ot import COSTS, ot_decision
 from .label_noise.robust_losses import NAME, gce
+from .parts.deciding_trainer import CleanThenNoisy
 from .parts.released_split import released_decision, released_steps
 from .shared.domains import declare
 

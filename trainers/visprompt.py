@@ -21,11 +21,11 @@ from dassl.config.domains import NOT_NEGATIVE, POSITIVE, SHARE, choice, number, 
 from dassl.engine import TRAINER_REGISTRY
 
 from .context import context_words, start_context
-from .label_noise.deciding_trainer import CleanThenNoisy
 from .label_noise.decisions import Decision
 from .label_noise.prompt_ot import COSTS, ot_decision
 from .label_noise.robust_losses import Q, gce
 from .parts.chunked_text import chunked_loss, encode_per_image, images_at_a_time
+from .parts.deciding_trainer import CleanThenNoisy
 from .parts.visual_guidance import PromptLearner
 from .parts.visual_tokens import TokenList, patch_tokens
 from .shared.domains import declare

@@ -6,18 +6,17 @@ import contextlib
 import io
 import os
 import shlex
-import statistics
 import time
 import traceback
-from collections import defaultdict
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
-from tqdm import tqdm
-
 from runs.protocols import PROTOCOLS, Settings
 
+from .live import display
+from .pool import Pool
+from .time_left import TimeLeft
 from .trouble import CannotWrite, cannot_write
 
 LAST_LINES = 12  # of an error that are kept
@@ -114,49 +113,14 @@ def kind_of(job: Job) -> Hashable:
     return job[0].protocol, job[0].method
 
 
-class TimeLeft:
-    """What the remaining tasks will take: the mean of their kind where one has run, else of all.
-
-    seconds: {kind: what earlier ones took}.
-    """
-
-    def __init__(
-        self,
-        tasks: Sequence,
-        workers: int,
-        kind: Callable[..., Hashable] = kind_of,
-        seconds: dict[Hashable, list[float]] | None = None,
-    ) -> None:
-        self.left, self.workers, self.kind = defaultdict(int), workers, kind
-        for task in tasks:
-            self.left[kind(task)] += 1
-        self.seconds: dict[Hashable, list[float]] = defaultdict(list, seconds or {})
-
-    def done(self, task, seconds: float) -> None:
-        self.left[self.kind(task)] -= 1
-        if seconds > 1:  # else it was finished before, and says nothing of the others
-            self.seconds[self.kind(task)].append(seconds)
-
-    def __str__(self) -> str:
-        means = {kind: statistics.fmean(seconds) for kind, seconds in self.seconds.items() if seconds}
-        if not means:
-            return "time left unknown"
-        overall = statistics.fmean(s for seconds in self.seconds.values() for s in seconds)
-        total = sum(count * means.get(kind, overall) for kind, count in self.left.items())
-        return f"about {tqdm.format_interval(total / self.workers)} left"
-
-
 def run_all(jobs: Sequence[Job], workers: int) -> list[str]:
     """Runs all jobs, `workers` at a time, each with its share of the cores. Returns the failures, one line each.
 
     A live table on a terminal, plain lines elsewhere. Finished runs are skipped by train.py itself.
     """
-    from .live import display
-    from .pool import Pool
-
     failures: list[str] = []
     work = partial(run_job, threads=threads_each(workers))
-    board = display(sum(map(len, jobs)), TimeLeft(jobs, workers))
+    board = display(sum(map(len, jobs)), TimeLeft(jobs, workers, kind_of))
     with board, Pool(work, min(workers, len(jobs) or 1)) as pool:
         try:
             for event in pool.run(jobs):

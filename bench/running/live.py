@@ -7,7 +7,7 @@ import sys
 import time
 from collections import Counter, deque
 
-from .launch import TimeLeft
+from .time_left import TimeLeft
 
 logger = logging.getLogger(__name__)
 EVERY = 30.0  # seconds between plain lines

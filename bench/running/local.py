@@ -13,10 +13,11 @@ from dassl.utils import InputError
 
 from ..suites.suite import Run, Suite
 from .estimate import kind_of, seconds_of
-from .launch import TimeLeft, threads_each
+from .launch import threads_each
 from .live import Board, display
 from .pool import SIGNALS, Pool, interrupt_on_signals
 from .state import record_failure, survey
+from .time_left import TimeLeft
 from .trouble import CannotWrite, check_writable
 from .work import Outcome, work
 

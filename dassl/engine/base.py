@@ -12,7 +12,7 @@ from torch.utils.data import DataLoader
 from yacs.config import CfgNode
 
 from dassl.data.facts import data_facts, difference, image_paths
-from dassl.evaluation import EvaluatorBase
+from dassl.protocols import Evaluator
 from dassl.utils.checkpoint import (
     BEST_NAME,
     last_checkpoint_name,
@@ -51,7 +51,7 @@ class TrainerBase(ModelKeeper):
     epoch: int
     max_epoch: int
     best_result: float
-    evaluator: EvaluatorBase
+    evaluator: Evaluator
 
     def __init__(self) -> None:
         super().__init__()

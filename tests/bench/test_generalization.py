@@ -13,6 +13,7 @@ from bench.drawing.report import sections
 from bench.drawing.summary import Scope, summarize
 from bench.reading.results import read
 from bench.running import launch
+from bench.running.time_left import TimeLeft
 from bench.studies.generalization import PROTOCOLS, jobs, main
 from bench.suites.methods import check_methods
 from dassl.utils import InputError
@@ -195,7 +196,7 @@ def test_time_left_is_by_kind():
     slow, fast = ((launch.Step("few_shot", m, "digits", 1, s),) for m in ("CoCoOp", "CoOp"))
     later = [(replace(job[0], seed=2),) for job in (slow, slow, fast)]
     later[1] = (replace(slow[0], seed=3),)
-    left = launch.TimeLeft([slow, fast, *later], workers=2)
+    left = TimeLeft([slow, fast, *later], 2, launch.kind_of)
     assert str(left) == "time left unknown"
     left.done(slow, 100.0)
     left.done(fast, 10.0)

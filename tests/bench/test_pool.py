@@ -12,9 +12,9 @@ import pytest
 from rich.console import Console
 
 from bench.running.gpus import check_gpus, gpus_of
-from bench.running.launch import TimeLeft
 from bench.running.live import Lines, Table
 from bench.running.pool import Pool
+from bench.running.time_left import TimeLeft
 from dassl.utils import InputError
 
 

@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from trainers.coop import CoOp
-from trainers.label_noise.deciding_trainer import CleanThenNoisy
 from trainers.label_noise.decisions import Decision, record_decision
+from trainers.parts.deciding_trainer import CleanThenNoisy
 
 ITEMS = 12  # three classes, four images each, in batches of four
 

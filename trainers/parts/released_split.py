@@ -13,9 +13,9 @@ from torch import Tensor
 
 from clipkit import InputError
 
-from ..label_noise.deciding_trainer import DecidingTrainer
 from ..label_noise.decisions import Decision
 from ..label_noise.prompt_ot import ot_decision
+from .deciding_trainer import DecidingTrainer
 
 
 def released_decision(trainer: DecidingTrainer, reg: float, cost: str, budget: float) -> Decision:

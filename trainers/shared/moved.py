@@ -13,7 +13,7 @@ _ROOMS = {
     ),
 }
 MOVED = {name: f"{room}.{name}" for room, names in _ROOMS.items() for name in names.split()} | {
-    "clean_noisy": "label_noise.deciding_trainer",
+    "clean_noisy": "parts.deciding_trainer",
     "test_features": "shared.feature_loader",
     "test_time": "tta.trainer",
     "test_time_config": "tta.config",

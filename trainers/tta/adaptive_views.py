@@ -8,7 +8,7 @@ gives other views, never the defender's.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
@@ -21,11 +21,25 @@ from .augmix import draw_views
 from .augmix_tensor import tensor_views
 from .view_ensemble import take
 
-if TYPE_CHECKING:
-    from ..tpt import TPT
-
 STEPS = ("stop", "unroll", "none")
 VIEWS = 8
+
+
+class Tuned(Protocol):
+    """What an adaptive attack goes through of a method that tunes its prompt: a `TestTimeTrainer` with TPT's steps."""
+
+    ctx0: Tensor  # [M, width]: the context that tuning starts from
+    views: Any  # a ViewMaker
+
+    def method_cfg(self) -> Any: ...
+    def text_features(self) -> Tensor: ...
+    def encode_views(self, views: Tensor) -> Tensor: ...
+    def encode_contexts(self, ctx: Tensor) -> Tensor: ...
+    def view_logits(self, f: Tensor, t: Tensor) -> Tensor: ...
+    def choose(self, logits: Tensor) -> Tensor: ...
+    def tune(self, f: Tensor) -> Tensor: ...
+    def objective(self, logits: Tensor, t: Tensor) -> Tensor: ...
+    def ensemble(self, f: Tensor, logits: Tensor, chosen: Tensor, how: str = "") -> Tensor: ...
 
 
 def differentiable_views(maker, x01: Tensor, seeds: Sequence[int], views: int, augmix: bool | None = None) -> Tensor:
@@ -48,7 +62,7 @@ def attack_seeds(count: int, seed: int | Sequence[int]) -> list[int]:
 
 @torch.enable_grad()
 def adaptive_logits(
-    trainer: TPT,
+    trainer: Tuned,
     x01: Tensor,
     seed: int | Sequence[int] = 0,
     views: int = VIEWS,
@@ -81,7 +95,7 @@ def adaptive_logits(
     return trainer.ensemble(f, trainer.view_logits(f, t1), chosen, ensemble)
 
 
-def smooth_step(trainer: TPT, f: Tensor) -> Tensor:
+def smooth_step(trainer: Tuned, f: Tensor) -> Tensor:
     """v1 [B, M, width], a smooth function of the chosen views' features [B, k, d].
 
     dloss/dv is linear in dloss/dt, since t's Jacobian at v0 is fixed; the graph of that product is kept.

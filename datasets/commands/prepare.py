@@ -8,8 +8,8 @@ import os
 from dassl.utils import InputError
 
 from ..base import SplitDataset
-from ..commands.console import say
 from ..reading.catalog import Entry, find
+from .console import say
 
 
 def add_command(commands: argparse._SubParsersAction) -> argparse.ArgumentParser:
@@ -29,9 +29,9 @@ def run(args: argparse.Namespace) -> int:
 
 def prepare(entry: Entry, root: str) -> None:
     """Fetch what is missing of one dataset, or print the steps. InputError says what went wrong."""
-    from .layout import lay_out  # torchvision, which holds addresses, is slow to import
-    from .manual import STEPS
-    from .recipes import RECIPES
+    from ..prepare.layout import lay_out  # torchvision, which holds addresses, is slow to import
+    from ..prepare.manual import STEPS
+    from ..prepare.recipes import RECIPES
 
     if entry.name in STEPS:
         say(f"{entry.stem} cannot be fetched for you. Nothing was changed; these are the steps:\n")

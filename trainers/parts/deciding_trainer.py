@@ -12,8 +12,8 @@ from clipkit import derive_seed
 from dassl.utils import base_seed
 
 from ..base import PromptTrainer
+from ..label_noise.decisions import Decision, record_decision
 from ..shared.listed_batches import ListedBatches
-from .decisions import Decision, record_decision
 
 
 class DecidingTrainer(PromptTrainer):

@@ -1,0 +1,41 @@
+"""How long the runs that are left will take."""
+
+from __future__ import annotations
+
+import statistics
+from collections import defaultdict
+from collections.abc import Callable, Hashable, Sequence
+
+from tqdm import tqdm
+
+
+class TimeLeft:
+    """What the remaining tasks will take: the mean of their kind where one has run, else of all.
+
+    kind: (task) -> tasks of one kind take about as long as each other. seconds: {kind: what earlier ones took}.
+    """
+
+    def __init__(
+        self,
+        tasks: Sequence,
+        workers: int,
+        kind: Callable[..., Hashable],
+        seconds: dict[Hashable, list[float]] | None = None,
+    ) -> None:
+        self.left, self.workers, self.kind = defaultdict(int), workers, kind
+        for task in tasks:
+            self.left[kind(task)] += 1
+        self.seconds: dict[Hashable, list[float]] = defaultdict(list, seconds or {})
+
+    def done(self, task, seconds: float) -> None:
+        self.left[self.kind(task)] -= 1
+        if seconds > 1:  # else it was finished before, and says nothing of the others
+            self.seconds[self.kind(task)].append(seconds)
+
+    def __str__(self) -> str:
+        means = {kind: statistics.fmean(seconds) for kind, seconds in self.seconds.items() if seconds}
+        if not means:
+            return "time left unknown"
+        overall = statistics.fmean(s for seconds in self.seconds.values() for s in seconds)
+        total = sum(count * means.get(kind, overall) for kind, count in self.left.items())
+        return f"about {tqdm.format_interval(total / self.workers)} left"
