@@ -14,11 +14,11 @@ import os
 import sys
 from pathlib import Path
 
-import train
 from clipkit import InputError as BackboneInputError
 from dassl.utils import InputError, input_error_sentence
 from dassl.utils.console import tolerant_console
 from runs.config_names import method_name
+from runs.options import build_parser
 from runs.protocols import Settings
 from runs.robust_protocol import robust
 from runs.settled import check_pairs
@@ -62,7 +62,7 @@ def evaluate(argv: list[str], options: Options) -> int:
     """One evaluation from train.py's arguments; bad input ends with one sentence and exit code 2."""
     console = sys.stdout
     try:
-        main(train.build_parser().parse_args(argv), options)
+        main(build_parser().parse_args(argv), options)
     except (InputError, BackboneInputError) as error:
         sys.stdout = console
         print(f"error: {input_error_sentence(error)}", file=sys.stderr)  # noqa: T201

@@ -13,7 +13,6 @@ from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 from yacs.config import CfgNode
 
-import train
 from attacks import AttackSettings, PixelModel
 from dassl.config.shown import data_name, of_run
 from dassl.engine import build_trainer
@@ -24,9 +23,11 @@ from interop.plugins.hosting import hosted, is_hosted, watch
 from interop.plugins.loading import load_plugins, require
 from robustness.adaptive import Eot, check_names
 from runs.folder import RunFolder
+from runs.one_run import LOGGERS
 from runs.record import backbone, hardware
 from runs.robust_protocol import MODES, check_mode
 from runs.same_data import data_record, finished_already
+from runs.setup import setup_cfg
 from runs.tested_model import check_loaded, check_model_given
 
 from . import checks, controls
@@ -69,7 +70,7 @@ def setup(args: Namespace) -> tuple[CfgNode, str]:
         pairs["ATTACK.NAME"] = "pgd"  # which averages over draws there anyway
     tail = args.opts[-1:] if len(args.opts) % 2 else []
     opts = [x for pair in pairs.items() for x in pair] + ["TEST.ADV_SET", "make", *tail]
-    cfg = train.setup_cfg(Namespace(**{**vars(args), "opts": opts, "eval_only": True}))
+    cfg = setup_cfg(Namespace(**{**vars(args), "opts": opts, "eval_only": True}))
     check_mode(cfg.TRAINER.NAME, mode)
     names = [name.strip() for name in cfg.ATTACK.NAME.split(",")]
     if mode == "A":
@@ -104,7 +105,7 @@ def main(args: Namespace, options: Options) -> None:
             set_random_seed(cfg.SEED)
         folder.put_old_log_aside()
         setup_logger(cfg.OUTPUT_DIR)
-        attach_logger(*train.LOGGERS, "robustness")
+        attach_logger(*LOGGERS, "robustness")
         folder.write_config()
         with hosted(cfg, model_dir=args.model_dir):
             trainer = build_trainer(cfg)

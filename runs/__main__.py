@@ -28,7 +28,7 @@ def main(argv: list[str]) -> int:
         print(f"error: {error}", file=sys.stderr)  # noqa: T201
         return 2
 
-    from train import run
+    from .one_run import run
 
     return run(runs[0]) if len(runs) == 1 else _one_after_another(runs, run)
 

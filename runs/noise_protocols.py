@@ -116,7 +116,8 @@ def second_test(
     if protocol != "real_noise_train" or dataset != "webvision":
         return []
     if trainer not in UNTRAINED and not settings.load_epoch:
-        from train import build_parser, setup_cfg  # imported here: train.py imports this package
+        from .options import build_parser  # imported here: they bring torch in
+        from .setup import setup_cfg
 
         last = setup_cfg(build_parser().parse_args(first)).OPTIM.MAX_EPOCH  # `first` has not run yet
         settings = replace(settings, load_epoch=str(last))

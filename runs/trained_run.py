@@ -13,7 +13,7 @@ from typing import NamedTuple
 import yaml
 from yacs.config import CfgNode
 
-from dassl.config import add_keys, get_cfg_default
+from dassl.config import add_keys
 from dassl.config.domains import check_config
 from dassl.engine import TRAINER_REGISTRY
 from dassl.utils import InputError, load_checkpoint
@@ -24,6 +24,8 @@ from interop.plugins.origin import is_plugin
 from language import clean
 
 from .config import merge_pairs
+from .config_domains import domains_of
+from .defaults import default_cfg
 
 READ = ("INPUT.", "MODEL.")  # of a config that may be of an older version, what a trained run is used by
 
@@ -110,8 +112,6 @@ class TrainedRun:
 
 def read_run(folder: str | Path) -> TrainedRun:
     """Raises InputError when `folder` is no run's, or its method is not known here (`--plugin`)."""
-    from train import domains_of, extend_cfg  # imported here: train.py imports this package
-
     file = Path(folder) / "config.yaml"
     if not os.path.isfile(file):
         what = "has no config.yaml" if os.path.isdir(file.parent) else "does not exist"
@@ -125,8 +125,7 @@ def read_run(folder: str | Path) -> TrainedRun:
     if name not in TRAINER_REGISTRY.registered_names():
         label = f"{label_of(name)}=FILE" if label_of(name) else "FILE"
         raise InputError(f"{file}: the method {name!r} is not known here; give its file with --plugin {label}.")
-    cfg = get_cfg_default()
-    extend_cfg(cfg)
+    cfg = default_cfg()
     values = leaves(tree)
     if is_plugin(TRAINER_REGISTRY.get(name)):
         add_keys(cfg, values)  # whatever its checkout's train.py added

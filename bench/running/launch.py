@@ -38,7 +38,7 @@ class Step:
 
     def run(self) -> int:
         """The exit code."""
-        from train import run
+        from runs.one_run import run
 
         return run(self.arguments())
 

@@ -22,7 +22,7 @@ from interop.plugins.names import take_label
 ROOT = Path(__file__).resolve().parents[2]
 # What the data comes from; anything else of the code may change without it.
 SOURCES = (
-    "train.py", "runs/settings.py", "runs/config_domains.py", "bench/suites/known.py",
+    "runs/defaults.py", "runs/settings.py", "runs/silent_keys.py", "runs/config_domains.py", "bench/suites/known.py",
     "bench/suites/methods.py", "attacks/settings.py", "language/features.py",
     "dassl/config/*.py", "datasets/**/*.py", "interop/plugins/*.py", "trainers/**/*.py",
 )  # fmt: skip
@@ -174,9 +174,7 @@ def _known(file: Path, plugins: tuple[str, ...], plugin_cfg: tuple[str, ...]) ->
 
 
 def _ask(plugins: Sequence[str], plugin_cfg: Sequence[str]) -> dict:
-    import train
     from attacks.settings import NAMES
-    from dassl.config import get_cfg_default
     from dassl.data.datasets import DATASET_REGISTRY
     from dassl.engine import TRAINER_REGISTRY
     from datasets.noisy import SWAPS, TYPES
@@ -185,13 +183,13 @@ def _ask(plugins: Sequence[str], plugin_cfg: Sequence[str]) -> dict:
     from interop.plugins.names import plain
     from interop.plugins.origin import brought_by, is_plugin, root_of
     from runs.config_domains import domains_of
+    from runs.defaults import default_cfg
     from runs.settings import LATER, NO_EFFECT, foreign_keys
 
     from .methods import named_variants
 
     broken = load_plugins(plugins)
-    cfg = get_cfg_default()
-    train.extend_cfg(cfg)
+    cfg = default_cfg()
     add_plugin_keys(cfg, plugin_cfg)
     methods, datasets = (
         {name: registry.get(name) for name in registry.registered_names()}

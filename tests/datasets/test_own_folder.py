@@ -13,9 +13,9 @@ import yaml
 from PIL import Image
 from yacs.config import CfgNode
 
-import train
 from dassl.utils import InputError
 from datasets.folder import Folder
+from runs.defaults import default_cfg
 
 ROOT = Path(__file__).resolve().parents[2]
 NAMES = ["Black cat", "dog", "trout"]
@@ -233,7 +233,6 @@ def test_a_run_on_own_images_by_the_words_of_the_manual(tiny, tmp_path):
 
 
 def test_the_keys_of_datasets_are_known_to_a_run():
-    cfg = train.get_cfg_default()
-    train.extend_cfg(cfg)
+    cfg = default_cfg()
     assert cfg.DATASET.FOLDER == {"PATH": "", "SPLIT_FILE": "", "CLASSNAMES": ""}
     assert cfg.DATASET.FOOD101N.TEST == "coop" and cfg.DATASET.WEBVISION.TEST == "webvision_val"

@@ -63,7 +63,7 @@ def keys_of(entry: Entry) -> list[str]:
     """The config keys that the method of the entry has."""
     from dassl.engine import TRAINER_REGISTRY
     from interop.plugins.config_keys import leaves
-    from train import default_cfg
+    from runs.defaults import default_cfg
 
     name = entry.arguments[entry.arguments.index("--trainer") + 1]
     own = set(getattr(TRAINER_REGISTRY.get(name), "config_defaults", {}))
@@ -73,7 +73,7 @@ def keys_of(entry: Entry) -> list[str]:
 
 def set_key(rng: Random, entry: Entry, argv: list[str]) -> tuple[list[str], str]:
     from interop.plugins.config_keys import leaves
-    from train import default_cfg
+    from runs.defaults import default_cfg
 
     key = rng.choice(keys_of(entry))
     new = odd.value(rng, leaves(default_cfg()).get(key))

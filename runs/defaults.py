@@ -1,0 +1,36 @@
+"""Every config key with its default: the engine's, ours, and those of all registered datasets and methods."""
+
+from __future__ import annotations
+
+from yacs.config import CfgNode
+
+import datasets  # noqa: F401  registers the datasets
+import trainers  # noqa: F401  registers the methods
+from dassl.config import get_cfg_default
+from datasets.adversarial import add_adversarial_defaults
+from datasets.noisy import add_noise_defaults
+from trainers.shared.discovery import add_dataset_defaults, add_trainer_defaults
+
+
+def extend_cfg(cfg: CfgNode) -> None:
+    """Adds the keys that are ours and those of every registered dataset and trainer."""
+    cfg.DATASET.SUBSAMPLE_CLASSES = "all"  # all | base | new
+    cfg.DATASET.STAND_IN = ""  # the dataset whose templates and settings a method takes, in place of this one's
+    cfg.TASK = "B2N"  # B2N base-to-new | CD cross-dataset and domain generalisation | FS few-shot
+    cfg.TRAINER.FP16_LOSS = False  # with PREC fp16: logits and loss in fp16, for comparison with the published code
+    cfg.MODEL.BACKBONE.PATH = ""  # a local CLIP file, in place of a download
+    cfg.MODEL.BACKBONE.SPEC = ""  # of PATH: "openai" (its user vouches for the structure), or an open_clip config
+    cfg.MODEL.BACKBONE.VISUAL_WEIGHTS = ""  # a file with another image tower (adversarially fine-tuned ones)
+    cfg.MODEL.BACKBONE.VISUAL_WEIGHTS_KEY = ""  # where in the file it is; empty: the usual places
+    cfg.TEST.FEATURE_BANK = True  # keep test image features of frozen towers on disk
+    add_noise_defaults(cfg)
+    add_adversarial_defaults(cfg)
+    add_dataset_defaults(cfg)
+    add_trainer_defaults(cfg)
+
+
+def default_cfg() -> CfgNode:
+    """All keys with their defaults, but those of --plugin-cfg."""
+    cfg = get_cfg_default()
+    extend_cfg(cfg)
+    return cfg

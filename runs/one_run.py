@@ -1,0 +1,99 @@
+"""One run of train.py, from its arguments to results.json."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import sys
+import time
+
+import torch
+
+from dassl.engine import build_trainer
+from dassl.engine.preemption import stopping_in_good_order
+from dassl.utils import attach_logger, set_random_seed, setup_logger
+from interop.plugins.failures import told_kindly
+from interop.plugins.hosting import files_of, hosted, watch
+from interop.plugins.listing import listing
+from interop.plugins.loading import load_plugins, require
+
+from .defaults import default_cfg
+from .ends import TOLD, error_sentence
+from .folder import RunFolder
+from .no_effect import without_effect
+from .options import build_parser
+from .record import environment, write_record
+from .same_data import finished_already
+from .setup import setup_cfg
+from .shown_config import shown_arguments, shown_config
+from .tested_model import check_loaded, check_model_given
+
+logger = logging.getLogger("train")
+LOGGERS = ("train", "trainers", "datasets", "clipkit", "language", "plugins", "runs", "attacks")
+
+
+def main(args: argparse.Namespace) -> None:
+    """One run, from arguments to results.json. A finished run with the same config is left as it is."""
+    started = time.time()
+    broken = load_plugins(args.plugin, args.trainer)
+    if args.list:
+        print(listing(broken))  # noqa: T201
+        return
+    with told_kindly():
+        cfg = setup_cfg(args)
+    require(broken, cfg.TRAINER.NAME, cfg.DATASET.NAME)
+    with RunFolder(cfg, args) as folder:
+        if folder.finished:
+            print(finished_already(folder, cfg, args))  # noqa: T201
+            return
+        if cfg.SEED >= 0:
+            set_random_seed(cfg.SEED)
+        folder.put_old_log_aside()
+        setup_logger(cfg.OUTPUT_DIR)
+        attach_logger(*LOGGERS)
+        if cfg.SEED >= 0:
+            logger.info("Setting fixed seed: %d", cfg.SEED)
+        torch.backends.cudnn.benchmark = torch.cuda.is_available() and cfg.USE_CUDA
+        logger.info("** Arguments **\n%s", shown_arguments(args))
+        for taken in args.taken_over:
+            logger.info("%s", "\n".join(taken.lines()))
+        logger.info("** Config **\n%s", shown_config(cfg, default_cfg(), files_of(cfg, args)))
+        logger.info("** System **\n%s", environment())
+        for note in (*folder.notes, *without_effect(cfg, args)):
+            logger.warning("Warning: %s", note)
+        folder.write_config()
+        with hosted(cfg, model_dir=args.model_dir):
+            trainer = build_trainer(cfg)
+            tested = watch(trainer)
+            folder.check_free(trainer.get_model_names())
+            if args.eval_only:
+                check_model_given(trainer, args)
+                trainer.load_model(args.model_dir, epoch=args.load_epoch)
+                check_loaded(trainer, args.model_dir, args.load_epoch)
+                trainer.test()
+            elif args.no_train:
+                logger.info("Built, as --no-train asks for: nothing is trained or tested, and there is no results.json")
+                return
+            else:
+                trainer.train()
+        write_record(folder.results, cfg, args, trainer, time.time() - started, tested)
+
+
+def run(argv: list[str] | None = None) -> int:
+    """The command line: bad input ends with one sentence and exit code 2."""
+    console = sys.stdout
+    try:
+        with stopping_in_good_order():
+            main(build_parser().parse_args(argv))
+    except TOLD as error:
+        sys.stdout = console
+        if not (sentence := error_sentence(error)):
+            raise
+        print(f"error: {sentence}", file=sys.stderr)  # noqa: T201
+        return 2
+    except KeyboardInterrupt:
+        print("interrupted: the same command goes on from the last checkpoint", file=sys.stderr)  # noqa: T201
+        return 130
+    finally:
+        sys.stdout = console
+    return 0

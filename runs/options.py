@@ -1,0 +1,43 @@
+"""The command line of train.py: CoOp's flags, and those on plugins."""
+
+from __future__ import annotations
+
+import argparse
+
+import clipkit
+
+USAGE = """One run: training and testing one method on one dataset with one seed. The flags are CoOp's.
+
+python train.py --root data --seed 1 --trainer CoOp --dataset-config-file configs/datasets/digits.yaml \\
+    --config-file configs/trainers/CoOp/embedded.yaml --output-dir output/try DATASET.NUM_SHOTS 16
+"""
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """CoOp's options, and those on plugins."""
+    parser = argparse.ArgumentParser(description=USAGE, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--root", default="", help="folder of the datasets")
+    parser.add_argument("--output-dir", default="", help="where this run writes")
+    parser.add_argument("--resume", default="", help="folder of an interrupted run to go on from")
+    parser.add_argument("--seed", type=int, default=-1, help="0 or more: a fixed seed")
+    parser.add_argument("--source-domains", nargs="+")
+    parser.add_argument("--target-domains", nargs="+")
+    parser.add_argument("--transforms", nargs="+", help="training transforms")
+    parser.add_argument("--config-file", default="", help="YAML of the method")
+    parser.add_argument("--dataset-config-file", default="", help="YAML of the dataset")
+    parser.add_argument("--trainer", default="", help="name of the method")
+    parser.add_argument("--backbone", default="", help="name of the CLIP backbone")
+    parser.add_argument("--head", default="")
+    parser.add_argument("--eval-only", action="store_true", help="test only")
+    parser.add_argument("--model-dir", default="", help="with --eval-only: folder of the trained run")
+    parser.add_argument("--load-epoch", type=int, help="with --eval-only: which checkpoint")
+    parser.add_argument("--no-train", action="store_true", help="build everything, train nothing")
+    parser.add_argument("--plugin", action="append", default=[], metavar="FILE", help="a trainer or dataset file")
+    parser.add_argument(
+        "--plugin-cfg", action="append", default=[], metavar="FILE",
+        help="a train.py whose extend_cfg adds the plugin's config keys, or a YAML with them",
+    )  # fmt: skip
+    parser.add_argument("--list", action="store_true", help="all trainers and datasets, and where they come from")
+    parser.add_argument("--version", action="version", version=f"RobustPrompt {clipkit.__version__}")
+    parser.add_argument("opts", nargs=argparse.REMAINDER, help="config pairs: KEY VALUE KEY VALUE ...")
+    return parser
