@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import os
+import runpy
 import signal
 import subprocess
 import sys
@@ -23,13 +24,21 @@ def task(arguments: list[str]) -> None:
         os.environ.setdefault("OMP_NUM_THREADS", cpus)  # before torch: it would take every core of the node
     logging.getLogger("submitit").propagate = False  # it prints for itself
     signal.signal(signal.SIGCONT, signal.SIG_DFL)  # comes before each SIGTERM; submitit would warn of it
-    from ..__main__ import main
-
-    code = main(arguments)
+    code = _bench(arguments)
     if code == 130:
         come_back()
     if code:
         sys.exit(code)
+
+
+def _bench(arguments: list[str]) -> int:
+    """The exit code of `python -m bench` with these arguments, in this process."""
+    sys.argv = ["bench", *arguments]
+    try:
+        runpy.run_module("bench", run_name="__main__")
+    except SystemExit as end:
+        return int(end.code or 0)
+    return 0
 
 
 def come_back() -> None:

@@ -11,8 +11,8 @@ from runs.config_names import UNTRAINED
 from runs.protocols import Settings
 from runs.robust_protocol import MODES
 
-from ..running.launch import Job, Step
-from ..running.robust_step import RobustStep, mode_of, seeds_of, without_attack
+from ..suites.robust_step import RobustStep, mode_of, seeds_of, without_attack
+from ..suites.step import Job, Step
 
 DEFAULT_STEPS = 100
 WITHOUT_EPS_OR_STEPS = ("none", "cw-l2")

@@ -22,6 +22,7 @@ from runs.words import check_method
 
 from ..drawing.table import print_tables
 from ..running import launch
+from ..suites.step import Job, Step
 from . import go_ahead
 
 
@@ -30,10 +31,10 @@ def jobs(methods: list[str], datasets: list[str], seeds: list[int]) -> list[tupl
     return [(m, d, s) for d in datasets for m in methods for s in (seeds[:1] if m in UNTRAINED else seeds)]
 
 
-def steps(method: str, dataset: str, seed: int, settings: Settings) -> launch.Job:
+def steps(method: str, dataset: str, seed: int, settings: Settings) -> Job:
     """Training on base, then the test on new classes."""
     parts = ("base2new_train", "base2new_test")
-    return tuple(launch.Step(part, method, dataset, seed, settings) for part in parts)
+    return tuple(Step(part, method, dataset, seed, settings) for part in parts)
 
 
 def run_all(todo: list[tuple[str, str, int]], settings: Settings, workers: int) -> list[str]:

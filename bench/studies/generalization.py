@@ -28,8 +28,9 @@ from ..drawing.report import render, sections
 from ..drawing.summary import Scope, summarize
 from ..reading.files import write_text
 from ..reading.results import read
-from ..running.launch import Job, Step, run_all
+from ..running.launch import run_all
 from ..suites.methods import check_methods
+from ..suites.step import Job, Step
 from . import base2new, go_ahead
 
 PROTOCOLS = ("base2new", "cross_dataset", "domain_generalization", "few_shot")

@@ -21,8 +21,8 @@ from runs.settled import check_keys, check_pairs
 from runs.words import LARGEST_SEED, check_folder
 
 from ..reading.files import DAMAGE, find, number, read_record
-from ..running.launch import Job
 from ..running.trouble import check_output, check_writable
+from ..suites.step import Job
 
 MOST = 50  # runs that begin without being asked for
 SAID = {"yes", "jobs", "root", "output", "markdown", "plots", "tables_only", "opts", "help"}  # they choose no runs

@@ -11,8 +11,8 @@ from dassl.utils import InputError
 from datasets.noisy import SWAPS, TYPES
 from runs.protocols import PROTOCOLS, UNTRAINED, Settings
 
-from ..running.launch import Job, Step
 from ..suites.methods import check_methods, named_variants
+from ..suites.step import Job, Step
 from .variants import Variant
 
 CLEAN = ("sym_other", 0.0)  # no label is wrong: the clean run, for all types that change labels

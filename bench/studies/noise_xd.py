@@ -25,6 +25,7 @@ from runs.targets import dataset_config
 from ..drawing.report import Section, render
 from ..reading.files import write_text
 from ..running import launch
+from ..suites.step import Job
 from . import go_ahead, variants
 from .noise_plan import CLEAN, NoiseStep, read_types, read_variants
 from .noise_tables import Run, mean_deviation, other_labels, other_settings, read_run
@@ -70,7 +71,7 @@ class Crossing:
     def seeds_of(self, variant: Variant) -> Sequence[int]:
         return self.seeds[:1] if variant.method in UNTRAINED else self.seeds
 
-    def jobs(self, settings: Settings) -> list[launch.Job]:
+    def jobs(self, settings: Settings) -> list[Job]:
         """Seed by seed, so that a first table is there early."""
         found = [
             self.job(variant, rate, seed, settings)

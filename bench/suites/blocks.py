@@ -15,8 +15,8 @@ from runs.config_names import UNTRAINED
 from runs.protocols import Settings
 from runs.targets import expand
 
-from ..running.launch import Job, Step
-from ..running.robust_step import RobustStep, mode_of, without_attack
+from .robust_step import RobustStep, mode_of, without_attack
+from .step import Job, Step
 
 CLEAN = ("sym_other", 0.0)  # no label is wrong: the clean run, for all types that change labels
 

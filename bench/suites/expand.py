@@ -11,10 +11,10 @@ from runs.config_names import UNTRAINED
 from runs.protocols import Settings
 from runs.settled import check_pairs
 
-from ..running.launch import Step
-from ..running.robust_step import RobustStep, seeds_of
 from .blocks import PROTOCOLS, Block
 from .resolved import Arguments, Resolved, Resolver
+from .robust_step import RobustStep, seeds_of
+from .step import Step
 
 
 @dataclass

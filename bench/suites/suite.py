@@ -16,12 +16,12 @@ from runs.config_names import UNTRAINED
 from runs.settled import check_keys
 from runs.words import check_folder
 
-from ..running.launch import Job
 from . import reader as suite_yaml
 from .expand import Draft, expand, merge
 from .known import known as get_known
 from .load import load, plugins_of
 from .resolved import Resolved, Resolver
+from .step import Job
 
 KEPT = ".bench"  # the suite's own bookkeeping, below its output folder
 

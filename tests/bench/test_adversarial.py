@@ -6,10 +6,10 @@ import json
 
 import pytest
 
-from bench.running.launch import Step
 from bench.studies import adversarial, adversarial_plots
 from bench.studies.adversarial_plan import Point, RobustStep, Sweep
 from bench.studies.adversarial_tables import NOTE, curves, read, sections
+from bench.suites.step import Step
 from dassl.utils import InputError
 from runs.protocols import Settings
 from runs.robust_protocol import MODES

@@ -16,6 +16,7 @@ from bench.running import launch
 from bench.running.time_left import TimeLeft
 from bench.studies.generalization import PROTOCOLS, jobs, main
 from bench.suites.methods import check_methods
+from bench.suites.step import Step
 from dassl.utils import InputError
 from runs.config_names import METHODS, UNTRAINED
 from runs.protocols import Settings, base2new_folder, few_shot_folder, source_folder, target_folder
@@ -193,7 +194,7 @@ def test_all_methods():
 
 def test_time_left_is_by_kind():
     s = Settings()
-    slow, fast = ((launch.Step("few_shot", m, "digits", 1, s),) for m in ("CoCoOp", "CoOp"))
+    slow, fast = ((Step("few_shot", m, "digits", 1, s),) for m in ("CoCoOp", "CoOp"))
     later = [(replace(job[0], seed=2),) for job in (slow, slow, fast)]
     later[1] = (replace(slow[0], seed=3),)
     left = TimeLeft([slow, fast, *later], 2, launch.kind_of)
@@ -229,6 +230,6 @@ def test_from_training_to_table(tiny, tmp_path):
 def test_failures_are_gathered_from_worker_processes(tmp_path):
     """Real worker processes: a missing dataset is reported in one line; its test is not tried without a model."""
     settings = Settings(data=str(tmp_path / "none"), output=str(tmp_path))
-    steps = tuple(launch.Step(p, "CoOp", "dtd", 1, settings) for p in ("base2new_train", "base2new_test"))
+    steps = tuple(Step(p, "CoOp", "dtd", 1, settings) for p in ("base2new_train", "base2new_test"))
     (failure,) = launch.run_all([steps], workers=1)
     assert failure.startswith("base2new_train CoOp dtd seed 1: error: ") and "does not exist" in failure

@@ -228,11 +228,13 @@ def test_a_task_that_was_stopped_comes_back_if_it_is_wanted(
         assert (f"scontrol requeue {name}" in calls) == comes_back
 
 
+@pytest.mark.filterwarnings("ignore:'bench.__main__' found")  # this process has imported it before
 def test_a_task_ends_with_the_code_of_its_work(suite, file, tiny, monkeypatch, programs, tmp_path, caplog):
     caplog.set_level("INFO")
     before = {
         number: signal.getsignal(number) for number in (signal.SIGCONT, signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
     }
+    monkeypatch.setattr(sys, "argv", sys.argv)  # the task sets its own
     monkeypatch.setattr("bench.commands.work.work", lambda run: (_ for _ in ()).throw(KeyboardInterrupt))
     programs("squeue", "echo 'slurm is away' >&2; exit 1")
     try:

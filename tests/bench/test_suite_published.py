@@ -9,7 +9,7 @@ import pytest
 
 import robustness.run
 import train
-from bench.running.robust_step import RobustStep
+from bench.suites.robust_step import RobustStep
 from bench.suites.suite import read_suite
 from runs.config_names import METHODS
 from runs.targets import ELEVEN

@@ -15,10 +15,10 @@ import yaml
 
 import train
 from bench.__main__ import main
-from bench.running.robust_step import RobustStep
 from bench.suites import expand as suite_expand
 from bench.suites import resolved
 from bench.suites.known import known
+from bench.suites.robust_step import RobustStep
 from bench.suites.suite import read_suite
 from dassl.utils import InputError
 from runs.settings import settings, settings_hash

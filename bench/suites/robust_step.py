@@ -11,7 +11,7 @@ from runs.robust_protocol import MODES, default_mode, robust, robust_folder
 
 from ..reading.accounts import Account, account
 from ..reading.files import DAMAGE, damaged, open_record, percent, whole
-from .launch import Step
+from .step import Step
 
 DRAWN = ("pgd", "fgsm", "noise", "square")  # attacks that know of a method's draws
 
