@@ -3,6 +3,8 @@
 python parse_test_res.py output/base2new/train_base/digits/shots_16/CoOp/embedded            # base, from training logs
 python parse_test_res.py output/base2new/test_new/digits/shots_16/CoOp/embedded --test-log   # new, from test logs
 
+The spread is CoOp's: the population standard deviation, and with --ci95 1.96 of it divided by the root of the number of
+runs. All tables of `bench` have the sample standard deviation, and Student's interval.
 Logs carry one decimal. Where a run has a results.json beside its log, `--exact` reads the unrounded number there.
 Runs that differ in more than the seed, as far as their results.json or config.yaml tells, have no mean.
 """

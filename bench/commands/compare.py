@@ -22,6 +22,7 @@ def add_parser(subparsers) -> None:
     made.add_argument("--datasets", nargs="+", default=[], metavar="D", help="only these; average is one, too")
     made.add_argument("--methods", nargs="+", default=[], metavar="M", help="only these, as the papers write them")
     made.add_argument("--found", action="store_true", help="only numbers that OUTPUT has one for")
+    made.add_argument("--interval", action="store_true", help="after ± half the mean's 95 %% interval (Student's t)")
     made.add_argument("--format", default="terminal", choices=FORMATS)
     made.add_argument("--output", dest="file", type=Path, metavar="FILE", help="write it here, not on the screen")
     made.set_defaults(run=run)
@@ -40,7 +41,7 @@ def run(args: argparse.Namespace) -> int:
         raise InputError("; ".join([*broken, f"There are no results under {args.output}; run something first."]))
     found = [(paper, tables, compare(frame, args.output, paper, tables)) for paper, tables in chosen]
     found = _narrow(found, args)
-    text = _csv(found) if args.format == "csv" else _text(found, args.format)
+    text = _csv(found) if args.format == "csv" else _text(found, args.format, args.interval)
     if args.file:
         _write(args.file, text)
     else:
@@ -85,16 +86,16 @@ def _csv(found: list) -> str:
     return pd.concat([rows for *_, rows in found]).to_csv(index=False, lineterminator="\n")
 
 
-def _text(found: list, form: str) -> str:
-    from ..comparing.tables import LEGEND, text_tables
+def _text(found: list, form: str, interval: bool) -> str:
+    from ..comparing.tables import legend, text_tables
 
     parts = []
     for paper, tables, rows in found:
-        made = [text for t in tables for text in text_tables(t, rows[rows["table"] == t.table])]
+        made = [text for t in tables for text in text_tables(t, rows[rows["table"] == t.table], interval)]
         parts.append(_paper(paper, tables, made, form) if made else "")
     comment = "% " if form == "latex" else ""
     body = "\n".join(filter(None, parts)) or "None of these numbers has one of ours.\n"
-    return f"{body}\n{comment}{LEGEND}\n"
+    return f"{body}\n{comment}{legend(interval)}\n"
 
 
 def _paper(paper, tables, made, form: str) -> str:

@@ -21,6 +21,7 @@ def add_parser(subparsers) -> None:
     parser.add_argument("folder", metavar="OUTPUT", type=Path, help="folder of the runs")
     parser.add_argument("--output", metavar="FILE", type=Path, help="the page (default: OUTPUT/report.html)")
     parser.add_argument("--title", help="of the page (default: the folder's name)")
+    parser.add_argument("--interval", action="store_true", help="after ± half the mean's 95 %% interval (Student's t)")
     parser.set_defaults(run=run)
 
 
@@ -38,7 +39,7 @@ def run(args: argparse.Namespace) -> int:
     if frame.empty:
         raise InputError(" ".join([*broken, f"There are no finished runs under {args.folder}; run something first."]))
     left_out = len(broken)
-    text = page(frame, args.folder, file, args.title or args.folder.absolute().name, broken)
+    text = page(frame, args.folder, file, args.title or args.folder.absolute().name, broken, args.interval)
     try:
         write_text(file, text)
     except OSError as error:

@@ -8,30 +8,37 @@ from collections.abc import Iterator
 
 import pandas as pd
 
+from dassl.utils.spread import MISSING, plus_minus, words
+
 from ..drawing.formats import Cell, TextTable, ranks
 from .our_runs import UNKNOWN
 from .published import Table
 
-MISSING = "-"
 PARTS = {"base": "Base", "new": "New", "hm": "HM", "source": "source", "target": "target", "all": ""}
 METRICS = {"accuracy": "", "top5_accuracy": "top-5", "adv_accuracy": "attacked"}
 HEADERS = ("", "method", "published", "ours", "difference", "inside", "notes")
 NUMBERS = frozenset({2, 3, 4})
 GROUP = ["part", "noise_type", "noise_rate", "attack", "metric"]
-LEGEND = (
-    "ours: mean ± sample standard deviation over seeds (number of seeds). difference: ours less published, in brackets "
-    "where the paper leaves open what it depends on. inside: the published number lies in our 95 % interval. "
-    "*: the printed number contradicts others, see its note."
-)
 
 
-def text_tables(table: Table, rows: pd.DataFrame) -> Iterator[TextTable]:
-    """A table a dataset, of rows of `comparison.compare` about `table`; methods side by side in each group."""
+def legend(interval: bool = False) -> str:
+    return (
+        f"ours: mean over seeds (number of seeds); ± is {words(interval)}. difference: ours less published, in "
+        "brackets where the paper leaves open what it depends on. inside: the published number lies in our 95 % "
+        "interval. *: the printed number contradicts others, see its note."
+    )
+
+
+def text_tables(table: Table, rows: pd.DataFrame, interval: bool = False) -> Iterator[TextTable]:
+    """A table a dataset, of rows of `comparison.compare` about `table`; methods side by side in each group.
+
+    interval: ± is half the width of the 95 % interval, in place of the deviation.
+    """
     for dataset in dict.fromkeys(rows["dataset"]):
-        yield _one(table, dataset, rows[rows["dataset"] == dataset])
+        yield _one(table, dataset, rows[rows["dataset"] == dataset], interval)
 
 
-def _one(table: Table, dataset: str, rows: pd.DataFrame) -> TextTable:
+def _one(table: Table, dataset: str, rows: pd.DataFrame, interval: bool) -> TextTable:
     notes: dict[str, str] = {}  # sentence -> its letter
     lines: list[list[Cell]] = []
     rules = set()
@@ -42,7 +49,7 @@ def _one(table: Table, dataset: str, rows: pd.DataFrame) -> TextTable:
         published, ours = ranks(list(group["published"])), ranks(_rankable(group))
         for i, (_, row) in enumerate(group.iterrows()):
             first = Cell(_heading(key) if i == 0 else "")
-            lines.append([first, *_cells(row, published[i], ours[i], table.decimals, notes)])
+            lines.append([first, *_cells(row, published[i], ours[i], table.decimals, notes, interval)])
     kept = [i for i in range(len(HEADERS)) if i or any(line[0].text for line in lines)]
     title = f"{table.name}: {table.title}, {dataset}"
     return TextTable(
@@ -56,7 +63,9 @@ def _one(table: Table, dataset: str, rows: pd.DataFrame) -> TextTable:
     )
 
 
-def _cells(row: pd.Series, published: str, ours: str, decimals: int, notes: dict[str, str]) -> list[Cell]:
+def _cells(
+    row: pd.Series, published: str, ours: str, decimals: int, notes: dict[str, str], interval: bool
+) -> list[Cell]:
     mark = "*" if row["contradiction"] else ""
     remarks = [r for r in (row["contradiction"], *row["remarks"].split("; ")) if r]
     letters = [notes.setdefault(remark, _letter(len(notes))) for remark in remarks]
@@ -65,17 +74,14 @@ def _cells(row: pd.Series, published: str, ours: str, decimals: int, notes: dict
         difference = f"({difference})"
     inside = {True: "yes", False: "no"}.get(row["inside"], MISSING)
     value = MISSING if math.isnan(row["published"]) else f"{row['published']:.{decimals}f}"
-    return [
-        Cell(row["method"]), Cell(value, published, mark), Cell(_mean(row), ours), Cell(difference), Cell(inside),
-        Cell(", ".join(letters)),
-    ]  # fmt: skip
+    first = [Cell(row["method"]), Cell(value, published, mark), Cell(_mean(row, interval), ours)]
+    return [*first, Cell(difference), Cell(inside), Cell(", ".join(letters))]
 
 
-def _mean(row: pd.Series) -> str:
+def _mean(row: pd.Series, interval: bool) -> str:
     if not row["n"] and math.isnan(row["ours"]):
         return MISSING
-    spread = "" if math.isnan(row["std"]) else f" ± {row['std']:.2f}"
-    return f"{row['ours']:.2f}{spread} ({row['n']})"
+    return f"{plus_minus(row['ours'], row['ci95' if interval else 'std'])} ({row['n']})"
 
 
 def _rankable(group: pd.DataFrame) -> list[float | None]:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from dassl.utils import atomic_path
+from dassl.utils.spread import deviation
 from runs.config_names import UNTRAINED
 
 from ..reading.results import method_order
@@ -32,7 +33,7 @@ def styles(methods: Sequence[str]) -> dict[str, dict]:
 
 
 def plot_few_shot(summary: Summary, file: Path) -> None:
-    """A line a method: mean over datasets against shots, the band is one population standard deviation over seeds."""
+    """A line a method: mean over datasets against shots, the band is one sample standard deviation over seeds."""
     plt = _pyplot()
     shots = list(summary.few_shot)
     methods = sorted({m for column in summary.few_shot.values() for m in column}, key=method_order)
@@ -42,7 +43,7 @@ def plot_few_shot(summary: Summary, file: Path) -> None:
     for method in methods:
         points = [(k, list(summary.few_shot[k][method].values())) for k in shots if method in summary.few_shot[k]]
         xs, means = [k for k, _ in points], [statistics.fmean(v) for _, v in points]
-        spreads = [statistics.pstdev(v) for _, v in points]
+        spreads = [deviation(v) for _, v in points]
         style = look[method]
         (lines[method],) = axes.plot(xs, means, linewidth=1.6, markersize=5, **style)
         low, high = ([m + sign * s for m, s in zip(means, spreads, strict=True)] for sign in (-1, 1))
@@ -63,7 +64,8 @@ def plot_few_shot(summary: Summary, file: Path) -> None:
 
 
 def plot_base_new(summary: Summary, file: Path) -> None:
-    """A row a method, best harmonic mean on top: base, new, and HM with its number; bars are ± one deviation."""
+    """A row a method, best harmonic mean on top: base, new, and HM with its number; bars are ± one sample standard
+    deviation over seeds."""
     plt = _pyplot()
     methods = sorted(summary.hm, key=lambda m: _hm(summary, m))
     figure, axes = plt.subplots(figsize=(7.0, 1.3 + 0.32 * len(methods)), layout="constrained")
@@ -110,7 +112,7 @@ def _pyplot():
 
 
 def _point(axes, values: dict[int, float], row: int, mark: str, colour: str, label: str | None) -> None:
-    mean, spread = statistics.fmean(values.values()), statistics.pstdev(values.values())
+    mean, spread = statistics.fmean(values.values()), deviation(list(values.values()))
     axes.errorbar(
         mean, row, xerr=spread, fmt=mark, color=colour, markersize=6, capsize=2, linewidth=1, label=label, zorder=2
     )

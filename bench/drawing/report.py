@@ -7,9 +7,11 @@ from dataclasses import dataclass
 
 from tabulate import tabulate
 
+from dassl.utils.spread import MISSING, words
+
 from ..reading.results import Result
 from . import table
-from .summary import MISSING, Scope, Summary, few_shot_table, main_table, summarize, target_table, uneven
+from .summary import Scope, Summary, few_shot_table, main_table, summarize, target_table, uneven
 
 
 @dataclass(frozen=True)
@@ -54,6 +56,6 @@ def render(found: Sequence[Section], form: str) -> str:
 def _note(summary: Summary, scope: Scope) -> str:
     """What the numbers are averages of."""
     over = [f"{name}: {', '.join(sets)}" for name, sets in summary.datasets.items()]
-    note = f"Accuracy in %, mean over {'; '.join(over)}. XD and DG: trained on {scope.source}. ± is the population"
-    note += " standard deviation over seeds of that mean; HM is the harmonic mean of the means of base and new."
+    note = f"Accuracy in %, mean over {'; '.join(over)}. XD and DG: trained on {scope.source}. ± is {words()}"
+    note += " of that mean; HM is the harmonic mean of the means of base and new."
     return " ".join([f"{note} {MISSING}: not finished on all of them.", *summary.alone])

@@ -1,7 +1,7 @@
 """One table for the four protocols: methods as rows, each number an average over datasets with its spread over seeds.
 
 A seed counts for a column when the method has finished it on every dataset of that column. The number is the mean over
-seeds of the average over datasets, the spread the (population) standard deviation over seeds of that average.
+seeds of the average over datasets, ± the sample standard deviation over seeds of that average.
 HM is the harmonic mean of the two means.
 """
 
@@ -12,13 +12,13 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
+from dassl.utils.spread import deviation, plus_minus, shown
 from runs.targets import SHIFTS
 
 from ..reading.results import Result, method_order
-from .table import harmonic_mean, mean_spread
+from .table import harmonic_mean
 
 Averages = dict[str, dict[int, float]]  # {method: {seed: average over datasets}}
-MISSING = "-"
 
 
 @dataclass(frozen=True)
@@ -98,7 +98,7 @@ def main_table(summary: Summary) -> tuple[list[str], list[list[str]]]:
     for method in summary.methods:
         columns = [summary.base, summary.new, summary.hm, summary.cross_dataset, summary.shifted]
         columns = [column.get(method, {}) for column in (*columns, *summary.few_shot.values())]
-        cells = [mean_spread(list(c.values())) if c else MISSING for c in columns]
+        cells = [shown(list(c.values())) for c in columns]
         if columns[2]:
             cells[2] = hm_of_means(columns[0], columns[1])
         counts = [len(c) for c in columns if c] or [0]
@@ -112,8 +112,7 @@ def hm_of_means(base: dict[int, float], new: dict[int, float]) -> str:
     """HM of the two means, ± the deviation of the seeds' own HM."""
     seeds = [s for s in base if s in new]
     hm = harmonic_mean(statistics.fmean(base[s] for s in seeds), statistics.fmean(new[s] for s in seeds))
-    spread = statistics.pstdev(harmonic_mean(base[s], new[s]) for s in seeds)
-    return f"{hm:.2f} ± {spread:.2f}" if len(seeds) > 1 else f"{hm:.2f}"
+    return plus_minus(hm, deviation([harmonic_mean(base[s], new[s]) for s in seeds]))
 
 
 def target_table(
@@ -129,7 +128,7 @@ def target_table(
         cells = [[r.accuracy for r in own if r.kind == "source"]]
         cells += [[r.accuracy for r in own if r.kind == "target" and r.dataset == t] for t in targets]
         cells.append(list(averages.get(method, {}).values()))
-        rows.append([method, *(mean_spread(c) if c else MISSING for c in cells)])
+        rows.append([method, *map(shown, cells)])
     return ["method", f"{scope.source} (source)", *targets, "average"], rows if targets else []
 
 
@@ -139,7 +138,7 @@ def few_shot_table(results: Sequence[Result], dataset: str, shots: Sequence[int]
     rows = []
     for method in sorted({r.method for r in here}, key=method_order):
         cells = [[r.accuracy for r in here if r.method == method and r.shots in (k, 0)] for k in shots]
-        rows.append([method, *(mean_spread(c) if c else MISSING for c in cells)])
+        rows.append([method, *map(shown, cells)])
     return ["method", *shot_headers(shots)], rows
 
 

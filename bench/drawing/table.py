@@ -2,8 +2,8 @@
 
 python -m bench.table output/demo --markdown table.md --plot table.png
 
-HM is the harmonic mean of the two means over seeds, as the field reports it; the spread is the population
-standard deviation over seeds, as CoOp's parser prints it. All three are over the seeds that have both halves.
+HM is the harmonic mean of the two means over seeds, as the field reports it; ± is the sample standard deviation over
+seeds, with --interval half the width of the mean's 95 % interval. All three are over the seeds that have both halves.
 Runs that differ in more than the seed have rows of their own, which say in what.
 """
 
@@ -20,6 +20,7 @@ from pathlib import Path
 from tabulate import tabulate
 
 from dassl.utils import InputError
+from dassl.utils.spread import deviation, shown, words
 
 from ..reading.files import write_text
 from ..reading.results import Result
@@ -83,8 +84,9 @@ def _halves(found: BySeed) -> dict[tuple[str, str], dict[str, dict[int, float]]]
     return dict(halves)
 
 
-def rows(found: Accuracies) -> list[list[str]]:
-    """One row a dataset and method, then each method's mean over datasets where it ran on more than one."""
+def rows(found: Accuracies, interval: bool = False) -> list[list[str]]:
+    """One row a dataset and method, then each method's mean over datasets where it ran on more than one. interval: ± is
+    half the width of the 95 % interval, in place of the deviation."""
     lines, means = [], defaultdict(list)
     for (dataset, method), parts in found.items():
         if not (parts["base"] and parts["new"]):
@@ -93,7 +95,8 @@ def rows(found: Accuracies) -> list[list[str]]:
         means[method].append((base, new))
         seeds = str(len(parts["base"]))
         hm = f"{harmonic_mean(base, new):.2f}"
-        lines.append([dataset, method, mean_spread(parts["base"]), mean_spread(parts["new"]), hm, seeds])
+        cells = [shown(parts[part], interval=interval) for part in ("base", "new")]
+        lines.append([dataset, method, *cells, hm, seeds])
     for method, pairs in means.items():
         if len(pairs) > 1:
             base, new = (statistics.fmean(column) for column in zip(*pairs, strict=True))
@@ -105,13 +108,18 @@ def rows(found: Accuracies) -> list[list[str]]:
 HEADERS = ["dataset", "method", "Base", "New", "HM", "seeds"]
 
 
-def print_tables(folder: Path) -> Accuracies:
+def caption(interval: bool = False) -> str:
+    return f"Accuracy in %, mean over seeds; ± is {words(interval)}. HM: the harmonic mean of the two means."
+
+
+def print_tables(folder: Path, interval: bool = False) -> Accuracies:
     """The table on the terminal, and what is to be said of it; says so when there is nothing to show."""
     sentences: list[str] = []
     found = read(folder, sentences)
-    lines = rows(found)
+    lines = rows(found, interval)
     text = tabulate(lines, HEADERS, disable_numparse=True) if lines else f"No finished base-to-new runs under {folder}."
-    print(f"\n{text}")  # noqa: T201
+    several = any(len(parts["base"]) > 1 for parts in found.values())
+    print(f"\n{text}" + f"\n\n{caption(interval)}" * (bool(lines) and several))  # noqa: T201
     for sentence in sentences:
         print(sentence, file=sys.stderr)  # noqa: T201
     return found
@@ -138,10 +146,10 @@ def plot(found: Accuracies, file: Path) -> None:
             label = method if j == 0 else None
             axes.bar(x, harmonic_mean(base, new), 0.9 * width, color=f"C{i}", alpha=0.75, label=label)
             for part, marker in (("base", "^"), ("new", "v")):
-                mean, spread = statistics.fmean(parts[part]), statistics.pstdev(parts[part])
+                mean, spread = statistics.fmean(parts[part]), deviation(parts[part])
                 axes.errorbar(x, mean, spread, color="black", marker=marker, markersize=4, linewidth=1, capsize=2)
     for marker, what in (("^", "base classes"), ("v", "new classes")):
-        axes.plot([], [], marker, color="black", markersize=4, label=f"{what}, ± one population standard deviation")
+        axes.plot([], [], marker, color="black", markersize=4, label=f"{what}, ± one sample standard deviation")
     axes.set_xticks(range(len(datasets)), datasets)
     axes.set_ylabel("accuracy, %; bars: harmonic mean")
     axes.set_ylim(0, 100)
@@ -152,17 +160,12 @@ def plot(found: Accuracies, file: Path) -> None:
     plt.close(figure)
 
 
-def mean_spread(values: list[float]) -> str:
-    """Mean ± population standard deviation; a single value alone."""
-    mean = f"{statistics.fmean(values):.2f}"
-    return f"{mean} ± {statistics.pstdev(values):.2f}" if len(values) > 1 else mean
-
-
 def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path, help="the OUTPUT folder of the runs")
     parser.add_argument("--markdown", type=Path, help="also write the table here")
     parser.add_argument("--plot", type=Path, help="also draw it here (PNG, PDF or SVG)")
+    parser.add_argument("--interval", action="store_true", help="after ± half the mean's 95 %% interval (Student's t)")
     args = parser.parse_args(argv)
     if not os.path.isdir(args.folder):
         print(f"error: there is no folder {args.folder}; give the OUTPUT folder of the runs.", file=sys.stderr)  # noqa: T201
@@ -170,13 +173,13 @@ def main(argv: list[str] | None = None) -> int:
     try:
         check_output(args.markdown, "--markdown")
         check_output(args.plot, "--plot", picture=True)
-        found = print_tables(args.folder)
+        found = print_tables(args.folder, args.interval)
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)  # noqa: T201
         return 2
     if args.markdown:
-        text = tabulate(rows(found), HEADERS, tablefmt="github", disable_numparse=True)
-        write_text(args.markdown, text + "\n")
+        text = tabulate(rows(found, args.interval), HEADERS, tablefmt="github", disable_numparse=True)
+        write_text(args.markdown, f"{text}\n\n{caption(args.interval)}\n")
     if args.plot and found:
         plot(found, args.plot)
     return 0

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from dassl.utils import InputError
+from dassl.utils.spread import deviation
 
 from ..reading.files import DAMAGE, read_json
 from . import figures
@@ -74,11 +75,12 @@ def _tensorboard_loss(folder: Path, epochs: int) -> list[float]:
 
 
 def over_seeds(runs: Sequence[Curves], key: str = "") -> tuple[list[int], np.ndarray, np.ndarray]:
-    """(epochs, mean, sample standard deviation) of the loss, or of one of the accuracies, at epochs that all have."""
+    """(epochs, mean, sample standard deviation) of the loss, or of one of the accuracies, at epochs that all have;
+    the deviations of one run are NaN."""
     common = sorted(set.intersection(*(set(c.epochs) for c in runs)))
     rows = [dict(zip(c.epochs, c.accuracy[key] if key else c.loss, strict=True)) for c in runs]
     values = np.array([[row[e] for e in common] for row in rows])
-    return common, values.mean(0), values.std(0, ddof=1) if len(runs) > 1 else np.zeros(len(common))
+    return common, values.mean(0), np.array([deviation(column) for column in values.T])
 
 
 def plot_loss(settings: dict[str, dict[str, list[Curves]]], folder: Path) -> list[Path]:

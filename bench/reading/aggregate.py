@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import statistics
 from collections.abc import Sequence
 
-import numpy as np
 import pandas as pd
-from scipy.special import stdtrit
 
+from dassl.utils.spread import deviation, half_width
 from runs.config_names import config_name
 
 # What tells two numbers apart; a row of `aggregate` has one value of each.
@@ -23,9 +23,9 @@ TASKS = {"base2new": "B2N", "cross_dataset": "CD", "noise_xd": "CD", "test_time"
 def aggregate(frame: pd.DataFrame, value: str = "accuracy") -> pd.DataFrame:
     """Over seeds: `KEYS`, then mean, std, ci95 and n, of the rows of `collect` that have this value.
 
-    std: sample standard deviation (ddof 1); ci95: half width of Student's 95 % interval of the mean; both NaN for one
-    seed. Base-to-new also has rows of part "hm": over the n seeds that have both, the harmonic mean of the two means,
-    the spread that of the seeds' own harmonic means.
+    std and ci95: `deviation` and `half_width` of `dassl.utils.spread`, NaN for one seed. Base-to-new also has rows of
+    part "hm": over the n seeds that have both, the harmonic mean of the two means, the spread that of the seeds' own
+    harmonic means.
     """
     here = frame.dropna(subset=[value])
     return _with_hm(_over_seeds(here, KEYS, value), here, KEYS, value)
@@ -72,12 +72,6 @@ def one_config(frame: pd.DataFrame) -> pd.DataFrame:
     return ordered[ordered["cfg"] == first].sort_index().drop(columns="unusual")
 
 
-def interval(std: np.ndarray | float, n: np.ndarray | int) -> np.ndarray | float:
-    """Half width of Student's 95 % interval of a mean of n values; NaN for one."""
-    n = np.asarray(n, dtype=float)
-    return stdtrit(np.where(n > 1, n - 1, np.nan), 0.975) * std / np.sqrt(n)
-
-
 def harmonic(base: pd.Series, new: pd.Series) -> pd.Series:
     """2BN / (B + N); 0 where both are 0."""
     total = base + new
@@ -85,9 +79,11 @@ def harmonic(base: pd.Series, new: pd.Series) -> pd.Series:
 
 
 def _over_seeds(frame: pd.DataFrame, keys: list[str], value: str) -> pd.DataFrame:
-    found = frame.groupby(keys, dropna=False, sort=False)[value].agg(mean="mean", std="std", n="size").reset_index()
-    found["ci95"] = interval(found["std"].to_numpy(dtype=float), found["n"].to_numpy())
-    return found[[*keys, *STATISTICS]]
+    found = frame.groupby(keys, dropna=False, sort=False)[value].agg(list).rename("values").reset_index()
+    values = found.pop("values")
+    for name, of in zip(STATISTICS, (statistics.fmean, deviation, half_width, len), strict=True):
+        found[name] = [of(each) for each in values]
+    return found
 
 
 def _with_hm(means: pd.DataFrame, frame: pd.DataFrame, keys: list[str], value: str) -> pd.DataFrame:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import statistics
 from pathlib import Path
 
+from dassl.utils.spread import deviation
 from runs.robust_protocol import MODES
 
 from ..drawing import figures
@@ -15,7 +16,7 @@ LINES = {"transfer": "--", "white-box": "-", "adaptive": "-"}
 
 
 def plot(found: Found, folder: Path) -> list[Path]:
-    """Lines are means, bands one sample standard deviation over seeds. Returns the files."""
+    """Lines are means, bands one sample standard deviation over seeds, where there are several. Returns the files."""
     made = []
     for index, name, axis in ((0, "eps", "eps, in 1/255"), (1, "steps", "steps of the attack")):
         panels = {}
@@ -51,7 +52,7 @@ def _draw(found: Found, panels: dict, axis: str, folder: Path, name: str) -> lis
         for number, ((method, kind), points) in enumerate(lines.items()):
             xs = sorted(points)
             means = [statistics.fmean(points[x]) for x in xs]
-            spreads = [statistics.stdev(points[x]) if len(points[x]) > 1 else 0.0 for x in xs]
+            spreads = [deviation(points[x]) for x in xs]
             style = {**look[method], **own.get(method, {}), "linestyle": LINES[kind]}
             style["marker"] = style["marker"] or ".x+12348"[grey.index(method) % 8]
             size = 3.5 + 4.0 * (1 - number / len(lines))  # the first ones larger, so that equal lines are all seen

@@ -6,6 +6,7 @@ import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from dassl.utils.spread import MISSING, shown, words
 from robustness.checks import more_is_not_weaker
 from runs.protocols import Settings
 from runs.robust_protocol import MODES
@@ -15,10 +16,9 @@ from ..reading.accounts import CLEAN
 from ..reading.apart import mixed
 from .adversarial_plan import Point, Sweep
 
-MISSING = "-"
 REFERENCE = "ZeroshotCLIP"
 NOTE = (
-    "Accuracy in percent, mean over seeds ± sample standard deviation. transfer: attacked is frozen CLIP, the same "
+    f"Accuracy in percent, mean over seeds; ± is {words()}. transfer: attacked is frozen CLIP, the same "
     "pictures for all methods; white-box: the method itself and its prompts; adaptive: the whole test-time defence. "
     "worst: right on the clean picture and under every attack that the row was given. drop: clean accuracy less "
     "zero-shot CLIP's. dynamic, random: methods that optimise or draw while they answer; of these, transfer figures "
@@ -142,8 +142,8 @@ def _section(found: Found, datasets: Sequence[str], attack: str) -> Section:
         for kind in (*(MODES[m] for m in sweep.modes), "worst"):
             values = [_mean(found, method, datasets, attack, (*place, kind)) for place in places]
             if any(values):
-                about = [method, found.labels.get(method, MISSING), shown(clean), drop]
-                rows.append([*about, kind, *map(shown, values)])
+                about = [method, found.labels.get(method, MISSING), shown(clean, 1), drop]
+                rows.append([*about, kind, *(shown(each, 1) for each in values)])
     names = ", ".join(f"{d} ({found.images.get(d, 0)} images)" for d in datasets)
     return Section(f"{attack}, {most} steps: {names}", "", headers, rows)
 
@@ -154,10 +154,3 @@ def _mean(found: Found, method: str, datasets: Sequence[str], attack: str, place
     each = [found.seeds(method, Point(d, attack, eps, steps), kind) for d in datasets]
     common = set.intersection(*(set(values) for values in each))
     return [statistics.fmean(values[seed] for values in each) for seed in sorted(common)]
-
-
-def shown(values: Sequence[float]) -> str:
-    if not values:
-        return MISSING
-    mean = f"{statistics.fmean(values):.1f}"
-    return mean if len(values) == 1 else f"{mean} ± {statistics.stdev(values):.1f}"

@@ -3,7 +3,7 @@
 python -m bench.anprompt_ablation --datasets digits textures --seeds 1 2 3
 
 Prints base, new and HM of each row as measured, averaged over the datasets, with the
-population standard deviation over seeds of that average.
+sample standard deviation over seeds of that average.
 """
 
 from __future__ import annotations

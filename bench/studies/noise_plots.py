@@ -6,6 +6,7 @@ import statistics
 from collections.abc import Sequence
 from pathlib import Path
 
+from dassl.utils.spread import deviation
 from runs.protocols import UNTRAINED
 
 from ..drawing import figures
@@ -14,7 +15,7 @@ from .noise_tables import Table
 
 
 def plot(tables: Sequence[Table], folder: Path, name: str = "noise") -> list[Path]:
-    """Lines are means, bands one sample standard deviation over seeds. Returns the files."""
+    """Lines are means, bands one sample standard deviation over seeds, where there are several. Returns the files."""
     labels = {v: " ".join(filter(None, v.cells)) for table in tables for v in table.values}
     trained = [v for v in labels if v.method not in UNTRAINED]
     look = styles([labels[v] for v in trained] + [labels[v] for v in labels if v.method in UNTRAINED])
@@ -28,7 +29,7 @@ def plot(tables: Sequence[Table], folder: Path, name: str = "noise") -> list[Pat
             xs = [100 * rate for rate in rates]
             values = [list(by_rate[rate].values()) for rate in rates]
             means = [statistics.fmean(v) for v in values]
-            spreads = [statistics.stdev(v) if len(v) > 1 else 0.0 for v in values]
+            spreads = [deviation(v) for v in values]
             style = look[labels[variant]]
             # the first ones larger, so that equal lines are all seen
             size = 3.5 + 3.0 * (1 - position[labels[variant]])

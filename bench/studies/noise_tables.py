@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-import statistics
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from dassl.utils.spread import shown, words
 from runs.protocols import UNTRAINED, Settings
 
 from ..drawing.report import Section
-from ..drawing.summary import MISSING
 from ..reading.accounts import Account, account, noise_words
 from ..reading.apart import mixed
 from ..reading.files import DAMAGE, damaged, open_record, percent
 from .noise_plan import NoiseStep, Point, Sweep, step
 from .variants import Variant
 
-NOTE = "Accuracy in % on the clean test set after the last epoch; ± is the sample standard deviation over seeds."
+NOTE = f"Accuracy in % on the clean test set after the last epoch; ± is {words()}."
 
 
 @dataclass(frozen=True)
@@ -50,7 +49,7 @@ class Table:
     def rows(self) -> list[list[str]]:
         found = []
         for variant, by_rate in self.values.items():
-            cells = [mean_deviation(list(by_rate.get(rate, {}).values())) for rate in self.rates]
+            cells = [shown(list(by_rate.get(rate, {}).values())) for rate in self.rates]
             counts = [len(by_seed) for by_seed in by_rate.values()]
             seeds = "-".join(dict.fromkeys((str(min(counts)), str(max(counts)))))
             found.append([*self.label(variant), *cells, seeds])
@@ -59,14 +58,6 @@ class Table:
     def section(self, headers: Sequence[str]) -> Section:
         columns = [f"{100 * rate:g}%" for rate in self.rates]
         return Section(f"{self.name}, {self.kind}", "", [*headers, *columns, "seeds"], self.rows())
-
-
-def mean_deviation(values: Sequence[float]) -> str:
-    """Mean ± sample standard deviation; a single value alone."""
-    if not values:
-        return MISSING
-    mean = f"{statistics.fmean(values):.2f}"
-    return f"{mean} ± {statistics.stdev(values):.2f}" if len(values) > 1 else mean
 
 
 def read_run(each: NoiseStep) -> Run | None:

@@ -18,6 +18,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from dassl.utils import InputError
+from dassl.utils.spread import shown, words
 from runs.noise_protocols import NOISE_TARGETS, noise_xd_folder, take_noise
 from runs.protocols import UNTRAINED, Settings
 from runs.targets import dataset_config
@@ -28,13 +29,13 @@ from ..running import launch
 from ..suites.step import Job
 from . import go_ahead, variants
 from .noise_plan import CLEAN, NoiseStep, read_types, read_variants
-from .noise_tables import Run, mean_deviation, other_labels, other_settings, read_run
+from .noise_tables import Run, other_labels, other_settings, read_run
 from .variants import Variant
 
 METHODS = ("ZeroshotCLIP", "CoOp", "PTNL", "DPSEP")
 NOTE = (
     "Accuracy in % of all classes after the last epoch; average: over the targets, of the seeds that have all of them; "
-    "± is the sample standard deviation over seeds."
+    f"± is {words()}."
 )
 
 
@@ -127,9 +128,9 @@ def _row(variant: Variant, runs: dict[int, list[Run | None]]) -> list[str]:
     columns = list(zip(*runs.values(), strict=True))
     if not any(run for column in columns for run in column):
         return []
-    cells = [mean_deviation([run.accuracy for run in column if run]) for column in columns]
+    cells = [shown([run.accuracy for run in column if run]) for column in columns]
     complete = [statistics.fmean(run.accuracy for run in row[1:]) for row in runs.values() if all(row[1:])]
-    return [*variant.cells, *cells, mean_deviation(complete), str(len(complete))]
+    return [*variant.cells, *cells, shown(complete), str(len(complete))]
 
 
 def build(args: argparse.Namespace) -> Crossing:

@@ -9,17 +9,17 @@ from pathlib import Path
 import numpy as np
 from sklearn.metrics import roc_auc_score, roc_curve
 
+from dassl.utils.spread import shown, words
+
 from ..drawing import figures
 from ..drawing.plots import styles
 from .noise_evidence import Judgement
-from .noise_tables import mean_deviation
 
 HEADERS = ["setting", "method", "AUC of loss", "AUC of own score", "precision", "recall", "seeds"]
 NOTE = (
     "AUC in %: a wrong label is ranked above a right one, by the loss of the observed label under the trained prompts, "
     "and by the score that the method itself goes by. Precision and recall in %: of the labels that it takes for wrong "
-    "in its last epoch, those that are, and of the wrong ones those that it finds. ± is the sample standard deviation "
-    "over seeds."
+    f"in its last epoch, those that are, and of the wrong ones those that it finds. ± is {words()}."
 )
 
 
@@ -39,7 +39,7 @@ def row(setting: str, method: str, runs: Sequence[Judgement]) -> list[str]:
             columns[1].append(roc_auc_score(wrong, suspicion(run, own=True)))
             columns[2] += [hits / run.flagged.sum().item()] if run.flagged.any() else []  # no flag, no precision
             columns[3].append(hits / run.wrong.sum().item())
-    return [setting, method, *(mean_deviation([100 * x for x in column]) for column in columns), str(len(runs))]
+    return [setting, method, *(shown([100 * x for x in column]) for column in columns), str(len(runs))]
 
 
 def mean_curve(runs: Sequence[Judgement], own: bool) -> tuple[np.ndarray, np.ndarray, float]:

@@ -17,11 +17,11 @@ from pathlib import Path
 from tabulate import tabulate
 
 from dassl.utils import InputError
+from dassl.utils.spread import shown, words
 from runs.protocols import UNTRAINED, Settings
 from runs.targets import dataset_config
 
 from ..drawing.summary import hm_of_means
-from ..drawing.table import mean_spread
 from ..reading.files import write_text
 from ..reading.results import Result
 from ..reading.results import read as read_results
@@ -75,8 +75,9 @@ def _by_seed(found: Sequence[Result], datasets: Sequence[str]) -> dict[int, tupl
 
 
 def row(variant: Variant, output: Path, datasets: Sequence[str] = (), sentences: list[str] | None = None) -> list:
-    """Label, base, new, HM of the means (each ± deviation over seeds), number of seeds; dashes if none is finished, or
-    where its runs differ in more than the seed: then `sentences` gets one that says so, without it Mixed."""
+    """Label, base, new, HM of the means (each ± the sample standard deviation over seeds), number of seeds; dashes
+    if none is finished, or where its runs differ in more than the seed: then `sentences` gets one that says so, without
+    it Mixed."""
     try:
         found = results_of(output / variant.folder, variant.method, datasets)
     except Mixed as error:
@@ -91,7 +92,7 @@ def row(variant: Variant, output: Path, datasets: Sequence[str] = (), sentences:
     if not seeds:
         return [*cells, "-", "-", "-", 0]
     base, new = ({seed: pair[i] for seed, pair in seeds.items()} for i in (0, 1))
-    spreads = [mean_spread(list(values.values())) for values in (base, new)]
+    spreads = [shown(list(values.values())) for values in (base, new)]
     return [*cells, *spreads, hm_of_means(base, new), len(seeds)]
 
 
@@ -144,7 +145,7 @@ def run(variants: Sequence[Variant], headers: Sequence[str], title: str, args: a
         print(f"error: {error}", file=sys.stderr)  # noqa: T201
         return 2
     columns = [*headers, "Base", "New", "HM", "seeds"]
-    heading = f"{title}, mean over {', '.join(args.datasets)}, ± population standard deviation over seeds"
+    heading = f"{title}, mean over {', '.join(args.datasets)}, ± is {words()}"
     print(f"\n{heading}\n\n{tabulate(rows, columns, disable_numparse=True)}")  # noqa: T201
     if args.markdown:
         write_text(args.markdown, tabulate(rows, columns, tablefmt="github", disable_numparse=True) + "\n")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import statistics
 import sys
 from pathlib import Path
 
@@ -11,6 +10,7 @@ from tabulate import tabulate
 
 from clipkit import load_clip
 from dassl.utils.console import tolerant_console
+from dassl.utils.spread import shown
 
 from .probes import Bench
 from .suite import SPECS
@@ -23,8 +23,7 @@ _ROBUST_COLUMNS = ["set", "CoOp-16 all", "50 % wrong labels", "zero-shot, 200 im
 
 def spread(values: list[float]) -> str:
     """Mean and sample standard deviation, in percent."""
-    dev = statistics.stdev(values) if len(values) > 1 else 0.0
-    return f"{statistics.mean(values):.1f} ± {dev:.1f}"
+    return shown(values, 1)
 
 
 def zero_shot_row(bench: Bench, split: str) -> list[str]:

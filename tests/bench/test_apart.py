@@ -91,7 +91,7 @@ def test_a_run_of_other_settings_has_a_row_of_its_own(name, tmp_path, capsys):
     assert told in out and "34.00" not in out
     found = cells(tmp_path)
     alike, (other,) = ([row for method, row in found.items() if (told in method) is wanted] for wanted in (False, True))
-    assert alike[0][0] == "81.00 ± 1.00" and alike[0][3] == "2" and other[0] == "20.00" and other[3] == "1"
+    assert alike[0][0] == "81.00 ± 1.41" and alike[0][3] == "2" and other[0] == "20.00" and other[3] == "1"
     # the means of `collect` have each number once, and none over all three
     attacked = name == "attacked"
     frame = collect(tmp_path)
@@ -127,7 +127,7 @@ def test_one_sentence_where_there_is_one_number_only(name, tmp_path, capsys):
 def test_what_changes_no_number_tells_nothing_apart(pairs, tmp_path):
     base2new(tmp_path, 1, 80.0, 60.0)
     base2new(tmp_path, 2, 82.0, 62.0, pairs)
-    assert cells(tmp_path) == {"CoOp": ["81.00 ± 1.00", "61.00 ± 1.00", f"{2 * 81 * 61 / 142:.2f}", "2"]}
+    assert cells(tmp_path) == {"CoOp": ["81.00 ± 1.41", "61.00 ± 1.41", f"{2 * 81 * 61 / 142:.2f}", "2"]}
     assert set(collect(tmp_path)["settings"]) == {""}
 
 
@@ -189,7 +189,7 @@ def test_a_test_of_another_seeds_model_is_no_seed_of_its_own(there, tmp_path):
     for seed, model in zip((1, 2, 3), (folders[0], folders[1], folders[0]), strict=True):
         test_new(tmp_path, seed, 60.0 + seed, b"x", model)
     if there:
-        assert cells(tmp_path)["CoOp"][1:] == ["61.50 ± 0.50", f"{2 * 80 * 61.5 / 141.5:.2f}", "2"]
+        assert cells(tmp_path)["CoOp"][1:] == ["61.50 ± 0.71", f"{2 * 80 * 61.5 / 141.5:.2f}", "2"]
         return
     for folder in folders:
         (folder / "results.json").unlink()

@@ -66,10 +66,10 @@ def table(output: Path, scope: Scope = SCOPE) -> dict[str, dict[str, str]]:
 def test_the_one_table(output):
     row = table(output)["CoOp"]
     # seeds 1, 2, 3 add 1, 2, 3; letters have 10 less: averages 76, 77, 78 and so on; deviation sqrt(2/3)
-    assert row["Base"] == "77.00 ± 0.82" and row["New"] == "57.00 ± 0.82"
+    assert row["Base"] == "77.00 ± 1.00" and row["New"] == "57.00 ± 1.00"
     assert row["HM"].startswith(f"{2 * 77 * 57 / (77 + 57):.2f} ± ")
-    assert row["XD"] == "47.00 ± 0.82" and row["DG"] == "32.00 ± 0.82"
-    assert row["1 shot"] == "38.00 ± 0.82" and row["4 shots"] == "41.00 ± 0.82" and row["seeds"] == "3"
+    assert row["XD"] == "47.00 ± 1.00" and row["DG"] == "32.00 ± 1.00"
+    assert row["1 shot"] == "38.00 ± 1.00" and row["4 shots"] == "41.00 ± 1.00" and row["seeds"] == "3"
     flat = table(output)["ZeroshotCLIP"]
     assert flat["Base"] == "75.00" and flat["1 shot"] == flat["4 shots"] == "35.00" and flat["seeds"] == "1"
 
@@ -87,13 +87,13 @@ def test_a_seed_counts_when_every_dataset_is_there(output):
     (base2new_folder("test_new", "CoOp", "letters", 3, s) / "results.json").unlink()
     (target_folder("CoOp", "shapes", "digits", 1, s) / "results.json").unlink()
     row = table(output)["CoOp"]
-    assert row["Base"] == "76.50 ± 0.50" and row["New"] == "56.50 ± 0.50" and row["XD"] == "47.50 ± 0.50"
+    assert row["Base"] == "76.50 ± 0.71" and row["New"] == "56.50 ± 0.71" and row["XD"] == "47.50 ± 0.71"
     assert "CoOp: seed 3 is left out of Base, New and HM" in sections(read(output), SCOPE)[0].note
     assert row["seeds"] == "2-3"
     for seed in (2, 3):
         (target_folder("CoOp", "shapes", "digits", seed, s) / "results.json").unlink()
     assert table(output)["CoOp"]["XD"] == "-"
-    assert table(output, replace(SCOPE, targets=["letters"]))["CoOp"]["XD"] == "42.00 ± 0.82"
+    assert table(output, replace(SCOPE, targets=["letters"]))["CoOp"]["XD"] == "42.00 ± 1.00"
 
 
 def test_tables_of_each_protocol(output):
@@ -104,8 +104,8 @@ def test_tables_of_each_protocol(output):
     }  # fmt: skip
     away = found["Cross-dataset"]
     assert away.headers == ["method", "shapes (source)", "digits", "letters", "average"]
-    assert away.rows[1] == ["CoOp", "92.00 ± 0.82", "52.00 ± 0.82", "42.00 ± 0.82", "47.00 ± 0.82"]
-    assert found["Few-shot, letters"].rows[1] == ["CoOp", "33.00 ± 0.82", "36.00 ± 0.82"]
+    assert away.rows[1] == ["CoOp", "92.00 ± 1.00", "52.00 ± 1.00", "42.00 ± 1.00", "47.00 ± 1.00"]
+    assert found["Few-shot, letters"].rows[1] == ["CoOp", "33.00 ± 1.00", "36.00 ± 1.00"]
 
 
 def test_protocols_without_results_have_no_columns(tmp_path):
@@ -118,7 +118,7 @@ def test_another_source_is_another_table(output):
     s = Settings(output=str(output), cfg="other")
     write(target_folder("CoOp", "imagenet", "digits", 1, s), "digits", "CoOp", 1, "all", 11.0)
     write(target_folder("CoOp", "imagenet", "imagenet_a", 1, s), "imagenet_a", "CoOp", 1, "all", 12.0)
-    assert table(output)["CoOp"]["XD"] == "47.00 ± 0.82"
+    assert table(output)["CoOp"]["XD"] == "47.00 ± 1.00"
     row = table(output, Scope("imagenet"))["CoOp"]
     assert row["XD"] == "11.00" and row["DG"] == "12.00"
 
@@ -128,8 +128,8 @@ def test_two_configs_of_one_method_are_two_rows(output):
     write(base2new_folder("train_base", "CoOp", "digits", 1, s), "digits", "CoOp", 1, "base", 1.0)
     rows = table(output, replace(SCOPE, datasets=["digits"]))
     assert rows["CoOp (other, 16 shots)"]["Base"] == "1.00"
-    assert rows["CoOp (embedded, 16 shots)"]["Base"] == "82.00 ± 0.82"
-    assert rows["CoOp"]["XD"] == "47.00 ± 0.82"
+    assert rows["CoOp (embedded, 16 shots)"]["Base"] == "82.00 ± 1.00"
+    assert rows["CoOp"]["XD"] == "47.00 ± 1.00"
 
 
 def test_broken_results_are_named(output, capsys):
@@ -142,7 +142,7 @@ def test_broken_results_are_named(output, capsys):
 def test_command_reads_writes_and_draws(output, tmp_path, capsys):
     files = ["--markdown", str(tmp_path / "new" / "t.md"), "--plots", str(tmp_path / "plots")]
     assert main(["--tables-only", "--output", str(output), *files]) == 0
-    assert "77.00 ± 0.82" in capsys.readouterr().out
+    assert "77.00 ± 1.00" in capsys.readouterr().out
     text = (tmp_path / "new" / "t.md").read_text()
     assert text.startswith("## All protocols") and "| CoOp " in text and "digits, letters" in text
     for name in ("base_new.png", "few_shot.png"):

@@ -11,8 +11,9 @@ import pytest
 import train
 from bench.studies import dpsep_ablation, noise, noise_plots
 from bench.studies.noise_plan import NAMED, Sweep, jobs, read_types, read_variants, step
-from bench.studies.noise_tables import mean_deviation, tables
+from bench.studies.noise_tables import tables
 from dassl.utils import InputError
+from dassl.utils.spread import shown
 from runs.protocols import PROTOCOLS, Settings
 
 TYPES = {"sym_other": [0.0, 0.5], "idn": [0.0, 0.4]}
@@ -101,7 +102,7 @@ def test_a_table_is_mean_and_sample_deviation_over_seeds(tmp_path):
     # of 82 and 84 the sample deviation is sqrt(2), the population's would be 1
     assert section.rows[0] == ["CoOp", "83.00 ± 1.41", "67.00 ± 1.41", "2"]
     assert section.rows[2] == ["ZeroshotCLIP", "82.00", "82.00", "1"]
-    assert mean_deviation([]) == "-"
+    assert shown([]) == "-"
 
 
 def test_a_row_that_met_other_labels_is_left_out(tmp_path):

@@ -26,7 +26,7 @@ def output(tmp_path):
 def test_a_row_is_the_mean_over_datasets_with_its_spread_over_seeds(output):
     assert average_by_seed(output / "a", "CoOp") == {1: (75.0, 55.0), 2: (79.0, 59.0)}
     cells = row(Variant(("one", "x"), "a", "CoOp"), output)
-    assert cells == ["one", "x", "77.00 ± 2.00", "57.00 ± 2.00", "65.51 ± 2.04", 2]
+    assert cells == ["one", "x", "77.00 ± 2.83", "57.00 ± 2.83", "65.51 ± 2.89", 2]
 
 
 def test_a_seed_counts_when_all_datasets_are_there(output):

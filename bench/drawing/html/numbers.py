@@ -20,7 +20,7 @@ MEASURED = ("accuracy", "adv_accuracy", "transfer_accuracy", "worst_accuracy")
 
 @dataclass(frozen=True)
 class Number:
-    """Percent. std: the sample standard deviation over seeds, None of one seed. runs: rows of the named frame."""
+    """Percent. std: what stands after ±, None of one seed. runs: rows of the named frame."""
 
     mean: float
     std: float | None
@@ -60,8 +60,12 @@ class Entry:
         return self.numbers.get("accuracy")
 
 
-def entries(frame: DataFrame) -> list[Entry]:
-    """Of a frame that `naming.named` made, in its order; averages over datasets at the end."""
+def entries(frame: DataFrame, interval: bool = False) -> list[Entry]:
+    """Of a frame that `naming.named` made, in its order; averages over datasets at the end.
+
+    interval: ± is half the width of the 95 % interval, in place of the deviation.
+    """
+    after = "ci95" if interval else "std"
     methods = dict(zip(frame["label"], frame["method"], strict=True))
     # a label says what of variant and config tells rows apart, so that it stands for the method here
     frame = frame.assign(method=frame["label"], cfg="")
@@ -73,13 +77,15 @@ def entries(frame: DataFrame) -> list[Entry]:
     for value in MEASURED:
         for row in aggregate(frame, value).to_dict("records"):
             key = _key(row, methods)
-            numbers.setdefault(key, {})[value] = _number(row, _behind(key, runs))
-    for key, value, number in _averages(frame, keys, methods):
+            numbers.setdefault(key, {})[value] = _number(row, after, _behind(key, runs))
+    for key, value, number in _averages(frame, keys, methods, after):
         numbers.setdefault(key, {})[value] = number
     return [Entry(key, found) for key, found in numbers.items() if found]
 
 
-def _averages(frame: DataFrame, keys: list[Key], methods: dict[str, str]) -> Iterator[tuple[Key, str, Number]]:
+def _averages(
+    frame: DataFrame, keys: list[Key], methods: dict[str, str], after: str
+) -> Iterator[tuple[Key, str, Number]]:
     """Over the datasets of one table, of what has them all."""
     scopes: dict[Key, list[int]] = defaultdict(list)
     runs: dict[Key, list[int]] = defaultdict(list)
@@ -97,7 +103,7 @@ def _averages(frame: DataFrame, keys: list[Key], methods: dict[str, str]) -> Ite
                 # `average` leaves out a source that is the tested dataset itself
                 key = _key(row | {"source": scope.source, "part": _part(scope, row)}, methods)
                 each = [run for d in datasets for run in _behind(replace(key, dataset=d), runs)]
-                yield replace(key, dataset=f"{AVERAGE}{len(datasets)}"), value, _number(row, each)
+                yield replace(key, dataset=f"{AVERAGE}{len(datasets)}"), value, _number(row, after, each)
 
 
 def _part(scope: Key, row: dict) -> str:
@@ -115,8 +121,8 @@ def _behind(key: Key, runs: dict[Key, list[int]]) -> list[int]:
     return [run for part in parts for run in runs.get(replace(key, part=part), ())]
 
 
-def _number(row: dict, runs: list[int]) -> Number:
-    return Number(row["mean"], None if math.isnan(row["std"]) else row["std"], int(row["n"]), tuple(runs))
+def _number(row: dict, after: str, runs: list[int]) -> Number:
+    return Number(row["mean"], None if math.isnan(row[after]) else row[after], int(row["n"]), tuple(runs))
 
 
 def _key(row: dict, methods: dict[str, str]) -> Key:

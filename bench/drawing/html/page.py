@@ -14,6 +14,7 @@ from string import Template
 from pandas import DataFrame
 
 from bench.reading.results import method_order
+from dassl.utils.spread import words
 from runs.config_names import TEST_TIME, UNTRAINED
 
 from . import confusions, markup, training
@@ -28,11 +29,12 @@ HERE = Path(__file__).parent
 SCRIPTS = ("chart.js", "matrix.js", "tables.js", "script.js")
 COLOURS = 7  # of style.css
 EXPLAINED = {
-    "Numbers": "Accuracy in percent, mean over seeds; ± is the sample standard deviation over seeds. In bold: the best "
+    "Numbers": "Accuracy in percent, mean over seeds; ± is {spread}. In bold: the best "
     "of the rows that are compared. An average is over all datasets of its table; what has not finished on all of them "
     "has none, and its spread is that of the seeds' own averages.",
     "A number's runs": "Choose a number to see its runs, with log, config, results, environment and revision.",
-    "Curves": "Bands are one sample standard deviation; of many lines, that of the line under the pointer.",
+    "Curves": "A band is what ± is; of many lines, that of the line under the pointer. Training curves have the sample "
+    "standard deviation over seeds.",
     "Revisions": "A plus sign marks code that differed from the commit.",
 }
 
@@ -47,10 +49,13 @@ class Section:
     protocol: str = ""
 
 
-def page(frame: DataFrame, folder: Path, file: Path, title: str, broken: list[str] | None = None) -> str:
+def page(
+    frame: DataFrame, folder: Path, file: Path, title: str, broken: list[str] | None = None, interval: bool = False
+) -> str:
     """The HTML for `file`, from what `collect(folder)` gave and what the runs' folders hold.
 
     broken: sentences about files that could not be read; those of curves and matrices are added.
+    interval: ± is half the width of the 95 % interval, in place of the deviation.
     Equal results give equal pages.
     """
     frame, broken = named(frame), [] if broken is None else broken
@@ -58,7 +63,7 @@ def page(frame: DataFrame, folder: Path, file: Path, title: str, broken: list[st
     environments = {e: i for i, e in enumerate(dict.fromkeys(f.environment for f in facts), start=1)}
     labels = sorted(dict.fromkeys(frame["label"]), key=method_order)
     methods = {label: i for i, label in enumerate(labels)}
-    found = entries(frame)
+    found = entries(frame, interval)
     data = {"methods": _looks(labels, frame), "charts": {}}
     sections = _protocols(frame, facts, environments, found, data, methods)
     sections += _evidence(frame, folder, data, methods, broken)
@@ -81,8 +86,13 @@ def page(frame: DataFrame, folder: Path, file: Path, title: str, broken: list[st
         protocols=_options((s.protocol, s.title) for s in sections if s.protocol),
         datasets=_options((d, d) for d in sorted(set(frame["dataset"]))),
         methods=_options((label, label) for label in labels),
-        footer="<dl>" + "".join(f"<dt>{escape(k)}</dt><dd>{escape(v)}</dd>" for k, v in EXPLAINED.items()) + "</dl>",
+        footer=_footer(interval),
     )
+
+
+def _footer(interval: bool) -> str:
+    told = {k: v.format(spread=words(interval)) for k, v in EXPLAINED.items()}
+    return "<dl>" + "".join(f"<dt>{escape(k)}</dt><dd>{escape(v)}</dd>" for k, v in told.items()) + "</dl>"
 
 
 def as_json(value: object) -> str:

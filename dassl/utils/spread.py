@@ -1,0 +1,51 @@
+"""What ± says in every table and figure: the sample standard deviation over seeds, or where asked an interval.
+
+Only `parse_test_res.py` prints another one, CoOp's population deviation.
+"""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Sequence
+
+import numpy as np
+
+DEVIATION = "the sample standard deviation over seeds"
+INTERVAL = "half the width of Student's 95 % interval of the mean over seeds"
+MISSING = "-"
+
+
+def words(interval: bool = False) -> str:
+    """For captions: what follows "± is"."""
+    return INTERVAL if interval else DEVIATION
+
+
+def deviation(values: Sequence[float] | np.ndarray) -> float:
+    """Sample standard deviation, divided by n - 1; NaN for fewer than two values, which have none."""
+    return float(np.std(np.asarray(values, dtype=float), ddof=1)) if len(values) > 1 else math.nan
+
+
+def half_width(values: Sequence[float] | np.ndarray) -> float:
+    """Half the width of the 95 % interval of the mean by Student's t, with n - 1 degrees of freedom; NaN for fewer
+    than two values."""
+    from scipy.special import stdtrit  # imported here, as few commands ask for an interval
+
+    n = len(values)
+    return float(stdtrit(n - 1, 0.975)) * deviation(values) / math.sqrt(n) if n > 1 else math.nan
+
+
+def spread(values: Sequence[float] | np.ndarray, interval: bool = False) -> float:
+    """The number after ±; NaN for fewer than two values."""
+    return half_width(values) if interval else deviation(values)
+
+
+def plus_minus(mean: float, spread: float, digits: int = 2) -> str:
+    """ "81.00 ± 1.41"; the mean alone where the spread is NaN."""
+    text = f"{mean:.{digits}f}"
+    return text if math.isnan(spread) else f"{text} ± {spread:.{digits}f}"
+
+
+def shown(values: Sequence[float], digits: int = 2, interval: bool = False) -> str:
+    """Their mean and spread as text; of one value the value alone, of none "-"."""
+    return plus_minus(statistics.fmean(values), spread(values, interval), digits) if values else MISSING
