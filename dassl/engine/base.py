@@ -269,7 +269,7 @@ class TrainerBase(ModelKeeper):
     def run_epoch(self) -> None:
         raise NotImplementedError
 
-    def test(self) -> float:
+    def test(self, split: str | None = None) -> float:
         raise NotImplementedError
 
     def parse_batch_train(self, batch: Any) -> Any:
