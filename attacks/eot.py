@@ -10,7 +10,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from dassl.utils import derive_seed
+from dassl.utils import stream_seed
 
 from .evaluation import Evaluate, Value, gradient_to
 from .losses import cross_entropy
@@ -36,7 +36,7 @@ def expectation(
         for draw in range(draws):
             with torch.set_grad_enabled(gradient):
                 inner = x.detach().requires_grad_(gradient)
-                out = sample(inner, derive_seed(seed, "draw", restart, step, draw))
+                out = sample(inner, stream_seed(seed, "draw", restart, step, draw))
                 value = loss(out, label)
                 if gradient:
                     slope += gradient_to(inner, value) / draws

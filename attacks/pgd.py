@@ -12,7 +12,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from dassl.utils import derive_seed
+from dassl.utils import stream_seed
 
 from .evaluation import Evaluate, Value
 
@@ -92,7 +92,7 @@ def noise(evaluate: Evaluate, x: Tensor, eps: float, seeds: Sequence[int], draws
 def start(x: Tensor, eps: float, seeds: Sequence[int], restart: int) -> Tensor:
     """x plus uniform noise in [-eps, eps], clipped to [0, 1]; drawn on the CPU, so that devices agree."""
     drawn = [
-        torch.rand(x.shape[1:], generator=torch.Generator().manual_seed(derive_seed(seed, "start", restart)))
+        torch.rand(x.shape[1:], generator=torch.Generator().manual_seed(stream_seed(seed, "start", restart)))
         for seed in seeds
     ]
     return (x + eps * (2 * torch.stack(drawn).to(x.device) - 1)).clamp(0, 1)

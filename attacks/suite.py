@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from dassl.utils import InputError, derive_seed
+from dassl.utils import InputError, stream_seed
 
 from .adapter import torchattack
 from .eot import expectation
@@ -89,7 +89,7 @@ def _scores(logits: Logits, x: Tensor) -> Tensor:
 def _run(name: str, s: AttackSettings, logits: Logits, x, label, seeds, sample, classes: int) -> Found:
     eps, alpha = s.eps / 255, s.alpha / 255
     if name not in OWN:
-        adv = torchattack(name, logits, x, label, classes, s, derive_seed(s.seed, name, *seeds))
+        adv = torchattack(name, logits, x, label, classes, s, stream_seed(s.seed, name, *seeds))
         return Found(adv, torch.zeros(len(x), dtype=torch.bool, device=x.device))
     if name == "fgsm":
         return fgsm(evaluation(logits, label), x, eps)

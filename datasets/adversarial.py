@@ -125,7 +125,7 @@ def serve(cfg: CfgNode, dataset: DatasetBase) -> DatasetBase:
     check_surrogate(found, cfg)
     chosen = AdversarialItems([items[row["index"]] for row in found.rows], found, image_dir)
     check_clean(chosen, cfg)
-    setattr(dataset, f"_{split}", chosen)
+    dataset.replace_items(**{split: chosen})
     dataset.adversarial = found.facts
     logger.info(
         "Adversarial %s set %s: %s, eps %s, %d images; the surrogate is right on %.1f%% of the clean pictures and on "

@@ -67,9 +67,8 @@ def add_noise(cfg: CfgNode, dataset: DatasetBase) -> DatasetBase:
         logger.warning(text, cfg.DATASET.NAME)
     if made:
         domains = {item.impath: item.domain for item in (*dataset.train_x, *(dataset.val or []))}
-        dataset._train_x = manifest.train_list(folder, domains)
-        if manifest.val:
-            dataset._val = manifest.val_list(folder, domains)
+        val = manifest.val_list(folder, domains) if manifest.val else None
+        dataset.replace_items(train_x=manifest.train_list(folder, domains), val=val)
     else:
         mark_items(dataset, manifest)
     stats = manifest.stats()

@@ -25,7 +25,7 @@ from attacks.pgd import Found, fgsm, noise, pgd, project
 from attacks.quantise import quantise
 from attacks.settings import AttackSettings
 from attacks.told import Told
-from dassl.utils import InputError, derive_seed
+from dassl.utils import InputError, stream_seed
 from trainers.tta.adaptive_views import differentiable_views
 
 if TYPE_CHECKING:
@@ -141,10 +141,10 @@ def objective(way: Way, label: Tensor, eot: Eot, seed: int, images: Sequence[int
     """
 
     def sample(x: Tensor, draw: int) -> Tensor:
-        return way.sample(x, images if way.known else [derive_seed(draw, image) for image in images])
+        return way.sample(x, images if way.known else [stream_seed(draw, image) for image in images])
 
     draws = eot.draws if way.draws else 1
-    return expectation(sample, label, draws, derive_seed(seed, way.name), functools.partial(total_loss, loss=way.loss))
+    return expectation(sample, label, draws, stream_seed(seed, way.name), functools.partial(total_loss, loss=way.loss))
 
 
 def total_loss(logits: Tensor, label: Tensor, loss: Callable[[Tensor, Tensor], Tensor] = cross_entropy) -> Tensor:
@@ -210,7 +210,7 @@ def _square(way: Way, s: AttackSettings, x: Tensor, label: Tensor, seeds: list[i
     number = itertools.count()
 
     def draw(picture: Tensor, *parts: object) -> Tensor:
-        return way.sample(picture, [derive_seed(s.seed, *parts, i) for i in range(len(picture))]).detach()
+        return way.sample(picture, [stream_seed(s.seed, *parts, i) for i in range(len(picture))]).detach()
 
     @torch.no_grad()
     def logits(picture: Tensor) -> Tensor:
@@ -221,5 +221,5 @@ def _square(way: Way, s: AttackSettings, x: Tensor, label: Tensor, seeds: list[i
         return mean.mean(dim=1) if mean.dim() == 3 else mean
 
     classes = logits(x[:1]).shape[1]
-    adv = torchattack("square", logits, x, label, classes, s, derive_seed(s.seed, "square", *seeds))
+    adv = torchattack("square", logits, x, label, classes, s, stream_seed(s.seed, "square", *seeds))
     return Found(adv, torch.zeros(len(x), dtype=torch.bool, device=x.device))

@@ -9,7 +9,7 @@ from functools import cached_property
 import torch
 
 from attacks import AttackSettings
-from dassl.utils import derive_seed
+from dassl.utils import stream_seed
 
 from . import checks
 from .checks import Check, not_run
@@ -55,7 +55,7 @@ class Controls:
     def shuffled(self) -> torch.Tensor:
         """Labels [N] that are drawn from the check images' own, and wrong at as many of them as can be."""
         label, rows = self.images.label.clone(), list(self.rows)
-        order = sorted(rows, key=lambda row: (int(label[row]), derive_seed(self.settings.seed, "shuffle", row)))
+        order = sorted(rows, key=lambda row: (int(label[row]), stream_seed(self.settings.seed, "shuffle", row)))
         half = max(int((label[rows] == c).sum()) for c in label[rows].unique())
         label[order] = self.images.label[order[half:] + order[:half]]
         return label

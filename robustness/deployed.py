@@ -14,7 +14,7 @@ from dassl.config.shown import data_name
 from dassl.data.data_manager import build_data_loader
 from dassl.data.transforms import build_transform
 from dassl.data.workers import usable_workers
-from dassl.utils import base_seed, derive_seed, seeded
+from dassl.utils import base_seed, stream_seed
 from datasets.attacked.pictures import to_image
 from datasets.reading.paths import relative_paths
 from trainers.tta.trainer import TestTimeTrainer
@@ -71,7 +71,7 @@ class Deployed:
     def _infer(self, batches) -> Tensor:
         trainer = self.trainer
         # as in the method's own test, whatever inference draws depends on the seed alone
-        with seeded(derive_seed(base_seed(trainer.cfg), "test", self.split), cuda=True):
+        with trainer.test_draws(self.split):
             inputs = (trainer.parse_batch_test(batch)[0] for batch in batches)
             return torch.cat([trainer.model_inference(image).float().cpu() for image in inputs])
 
@@ -85,7 +85,7 @@ class Deployed:
     def view_seeds(self, rows: Sequence[int]) -> list[int]:
         """What a test-time method draws by for these images, as `views.view_loader` has it."""
         stream = base_seed(self.trainer.cfg), "views", data_name(self.trainer.cfg), self.split
-        return [derive_seed(*stream, self.keys[row]) for row in rows]
+        return [stream_seed(*stream, self.keys[row]) for row in rows]
 
     def _views(self, pictures: Tensor, rows: Sequence[int]) -> DataLoader:
         cfg = self.trainer.cfg

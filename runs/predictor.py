@@ -23,7 +23,7 @@ from dassl.config.shown import for_method, of_run
 from dassl.data.transforms import build_transform
 from dassl.data.workers import usable_workers
 from dassl.engine import TRAINER_REGISTRY
-from dassl.utils import InputError, base_seed, derive_seed, read_image, seeded, to_rgb
+from dassl.utils import InputError, read_image, to_rgb
 from dassl.utils.progress import progress
 from interop.plugins.hosting import hosted
 from language import clean, read_classlist
@@ -166,8 +166,7 @@ class Predictor:
                 logger.warning("Warning: %s; skipped", sentence)
             if batch["index"]:
                 # Whatever inference draws depends on the run's seed, not on what was drawn before.
-                seed = derive_seed(base_seed(self.cfg), "test", "test")
-                with hosted(self.cfg, quiet=True), seeded(seed, cuda=True):
+                with hosted(self.cfg, quiet=True), self.trainer.test_draws():
                     image, _ = self.trainer.parse_batch_test(batch)
                     logits = self.trainer.model_inference(image)
                 probabilities = logits.float().softmax(dim=1).cpu()

@@ -8,36 +8,30 @@ from __future__ import annotations
 import functools
 import logging
 from collections.abc import Callable, Mapping
-from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
-from clipkit import FeatureBank, ImageEncoder, InputError, TextEncoder, derive_seed, fingerprint, frozen_text, normalize
+from clipkit import FeatureBank, ImageEncoder, InputError, TextEncoder, derive_seed, frozen_text, normalize
 from dassl.config.domains import Domain, check_config
-from dassl.config.shown import trainer_name
+from dassl.config.keys import config_value
 from dassl.engine import TrainerX
-from dassl.engine.asked_split import check_split
 from dassl.metrics import compute_accuracy
 from dassl.optim import build_lr_scheduler, build_optimizer
 from dassl.utils.finite import check_loss
 
 from .label_noise.label_filter import filter_training_list
 from .label_noise.memorisation import MemorisationCurves, start_curves
-from .shared.backbone import check_images, shared_clip
-from .shared.checkpoints import load_file, load_learner, start_learner
+from .shared.backbone import check_images, shared_clip, tower_record
+from .shared.checks import check_no_method, warn_of_one_class
 from .shared.coinciding import warn_if_coinciding
-from .shared.feature_loader import FeatureLoader, bank_key, encode_loader
-from .shared.other_accuracies import OtherAccuracies
+from .shared.feature_loader import FeatureLoader
+from .shared.learner_files import LearnerFiles
 from .shared.precision import autocast, choose_precision
+from .shared.tester import Tester
 from .shared.training_list import TrainingList
 
 logger = logging.getLogger(__name__)
-
-
-def config_value(cfg, key: str):
-    """The value, or node, at a dotted key."""
-    return functools.reduce(lambda node, part: node[part], key.split("."), cfg)
 
 
 class PromptTrainer(TrainerX):
@@ -49,7 +43,8 @@ class PromptTrainer(TrainerX):
         node              its config node, such as "TRAINER.COOP"
         build_learner()   a module with the learnable tensors only (or None: nothing is trained)
         encode_text()     [C, d] normalised text features of `self.classnames` under the current prompts
-        loss(image, label)  -> (logits [B, C], {term: scalar}); the terms are summed and logged one by one
+        loss(image, label)  -> (logits [B, C], {term: scalar}); the terms are summed and logged one by one.
+                          What else `parse_batch_train` takes from a batch is passed on to it
     and, where it prompts the image tower, `encode_image`, with `frozen_image_encoder = False`.
     """
 
@@ -95,40 +90,44 @@ class PromptTrainer(TrainerX):
         check_images(self.cfg, lambda: self.clip)  # before any image is prepared
         super().build_data_loader()
 
+    @functools.cached_property
+    def tester(self) -> Tester:
+        """Features of test images, and what a test counts."""
+        return Tester(self)
+
+    @functools.cached_property
+    def files(self) -> LearnerFiles:
+        """The learner's checkpoints."""
+        return LearnerFiles(self)
+
     def build_model(self) -> None:
         cfg = self.cfg
-        backbone = cfg.MODEL.BACKBONE
         self.text_encoder, self.image_encoder = TextEncoder(self.clip), ImageEncoder(self.clip)
         self.logit_scale = self.clip.logit_scale.detach().exp().float()
         self.classnames = [name.replace("_", " ") for name in self.dm.dataset.classnames]
         self.bank = FeatureBank()
-        self.record: dict = {}  # what a method adds to results.json
-        if backbone.get("VISUAL_WEIGHTS", ""):
-            self.record["visual_weights"] = {"path": backbone.VISUAL_WEIGHTS, "sha256": self.clip.visual_weights}
-        if len(self.classnames) == 1:
-            text = "Warning: there is one class (%s), so every answer is right: an accuracy of 100 %% says nothing"
-            logger.warning(text, self.classnames[0])
+        self.record: dict = tower_record(cfg, self.clip)  # what a method adds to results.json
+        warn_of_one_class(self.classnames)
         self._kept: dict = {}  # see `once`
-        self._counted: OtherAccuracies | None = None  # while a test is under way
         self._coincide = False  # do all classes have the same feature? said once
         self.curves: MemorisationCurves | None = None
         if cfg.SEED >= 0:  # the initial prompts depend on the seed alone, not on what was drawn before
             torch.manual_seed(derive_seed(cfg.SEED, "learner"))
         self.model = self.build_learner()
         self.scaler = torch.amp.GradScaler("cuda", enabled=self.precision == "amp")
+        if self.model is not None:
+            self.model.to(self.device)
+        self.files.start(self.model)
         if self.model is None:
-            if cfg.MODEL.INIT_WEIGHTS:
-                raise InputError(
-                    f"{trainer_name(cfg)} learns nothing, so MODEL.INIT_WEIGHTS has no effect; leave it out."
-                )
             return
-        self.model.to(self.device)
-        if cfg.MODEL.INIT_WEIGHTS:
-            start_learner(self.model, cfg.MODEL.INIT_WEIGHTS, self.lab2cname)
         logger.info("Learnable tensors: %s numbers", f"{sum(p.numel() for p in self.model.parameters()):,}")
         self.optim = build_optimizer(self.model, cfg.OPTIM)
         self.sched = build_lr_scheduler(self.optim, cfg.OPTIM)
         self.register_model(self.registered_name, self.model, self.optim, self.sched)
+
+    def __setattr__(self, name: str, value: object) -> None:
+        check_no_method(type(self), name, value)
+        super().__setattr__(name, value)
 
     def build_learner(self) -> nn.Module | None:
         raise NotImplementedError
@@ -195,9 +194,9 @@ class PromptTrainer(TrainerX):
         raise NotImplementedError
 
     def forward_backward(self, batch: dict) -> dict[str, float]:
-        image, label = self.parse_batch_train(batch)
+        image, label, *more = self.parse_batch_train(batch)
         with autocast(self.precision, self.device):
-            logits, terms = self.loss(image, label)
+            logits, terms = self.loss(image, label, *more)
         self.model_zero_grad()
         loss = self.backward(terms)
         summary = {"loss": loss, "acc": compute_accuracy(logits, label)[0].squeeze()}
@@ -252,11 +251,7 @@ class PromptTrainer(TrainerX):
 
     def model_inference(self, image: Tensor) -> Tensor:
         """[B, 3, H, W] images, or [B, d] features from the bank, to logits [B, C]: the method's answer."""
-        with autocast(self.precision, self.device, training=False):
-            found = self.test_logits(image)
-        if self._counted is not None:
-            self._counted.add(found)
-        return found[self.answer_name]
+        return self.tester.logits(image)[self.answer_name]
 
     def test_logits(self, image: Tensor) -> dict[str, Tensor]:
         """{name: logits [B, C]} of the same images. `answer_name` says which are the method's answer; where there are
@@ -268,76 +263,43 @@ class PromptTrainer(TrainerX):
         """The name of the answer among `test_logits`."""
         return "logits"
 
+    def answers_itself(self) -> bool:
+        """Whether the method's answer is its own `model_inference`, and not one of `test_logits`."""
+        return type(self).model_inference is not PromptTrainer.model_inference
+
     def image_logits(self, features: Tensor) -> Tensor:
         """Test logits [B, C] of normalised image features [B, d]."""
         return self.logits(features, self.text_features())
 
-    @torch.no_grad()
-    def test(self, split: str | None = None) -> float:
-        """Dassl's test; a frozen image tower takes its features from the bank and runs at most once per image."""
-        split = split or self.cfg.TEST.SPLIT
-        check_split(self, split)
-        name = "val_loader" if split == "val" else "test_loader"
-        images = getattr(self, name)
-        if self.frozen_image_encoder and self.cfg.TEST.get("FEATURE_BANK", True):
-            setattr(self, name, self.banked(images))
-        self._counted = OtherAccuracies()
-        try:
-            result = super().test(split)
-        finally:
-            setattr(self, name, images)
-            counted, self._counted = self._counted, None
-        for kind, accuracy in counted.percent().items():
-            self.record.setdefault("other_accuracies", {})[kind] = accuracy
-            logger.info("* %s_accuracy: %.1f%%", kind, accuracy)
-        return result
-
-    def parse_batch_test(self, batch: dict) -> tuple[Tensor, Tensor]:
-        image, label = super().parse_batch_test(batch)
-        if self._counted is not None:
-            self._counted.label = label
-        return image, label
+    def test_batches(self, split: str):
+        """The split's images, as features where the image tower is frozen."""
+        return self.tester.batches(super().test_batches(split))
 
     def banked(self, loader) -> FeatureLoader:
         """The loader's images as features, from disk where this backbone has met them before."""
-        key = bank_key(loader, fingerprint(self.clip), self.precision, self.device)
-        features = self.bank.get(key, lambda: {"features": encode_loader(loader, self.encode_image, self.device)})
-        return FeatureLoader(features["features"], loader)
+        return self.tester.banked(loader)
+
+    def _evaluate(self, batches, split: str) -> None:
+        self.tester.evaluate(batches, split)
+
+    def test(self, split: str | None = None) -> float:
+        """Dassl's test; then the accuracies of the other logits."""
+        result = super().test(split)
+        self.tester.report()
+        return result
 
     # ------------------------------------------------------------------ checkpoints
 
     def load_model(self, directory: str, epoch: int | None = None) -> None:
         """Loads `<directory>/<registered name>/model.pth.tar-<epoch>` (or model-best), ours or a reference's."""
-        if not directory:
-            logger.info("No --model-dir given: nothing is loaded")
-            return
         self._kept.clear()
-        for name in self.get_model_names():
-            load_learner(self._models[name], directory, name, epoch, self.run_identity(), self.lab2cname)
+        self.files.load(directory, epoch)
 
     def take_weights(self, file: str) -> None:
         """Loads one checkpoint whole, as `load_model` does: for a test of it."""
         self._kept.clear()
-        for name in self.get_model_names():
-            load_file(self._models[name], Path(file), name, self.run_identity(), self.lab2cname)
-
-    def extra_state(self) -> dict:
-        """What a resumed run needs beside weights, optimizer and schedule: the loss scale of amp."""
-        return {"scaler": self.scaler.state_dict()}
-
-    def load_extra_state(self, state: dict) -> None:
-        if state.get("scaler"):
-            self.scaler.load_state_dict(state["scaler"])
+        self.files.load_one(file)
 
     def run_identity(self) -> dict:
         """What a checkpoint says of its run, so that resuming or loading into another method or backbone is refused."""
-        inherited = getattr(super(), "run_identity", dict)()
-        backbone = self.cfg.MODEL.BACKBONE
-        learning = [key for key in self.config_defaults if key.startswith(("TRAINER.", "LOSS."))]
-        return inherited | {
-            **{key: config_value(self.cfg, key) for key in learning if key not in self.architecture},
-            "TRAINER.NAME": trainer_name(self.cfg),
-            "MODEL.BACKBONE": backbone.get("PATH", "") or backbone.NAME,
-            "backbone": fingerprint(self.clip),
-            "architecture": {key: config_value(self.cfg, key) for key in self.architecture},
-        }
+        return super().run_identity() | self.files.identity()

@@ -12,7 +12,7 @@ from torch import Tensor
 from clipkit import ImageEncoder, load_backbone, normalize
 from dassl.config.domains import NOT_NEGATIVE, choice, number, whole
 from dassl.engine import TRAINER_REGISTRY
-from dassl.utils import derive_seed
+from dassl.utils import stream_seed
 
 from .tta.adaptive_views import attack_seeds
 from .tta.config import DEFAULTS, DOMAINS, TUNING, VIEWS
@@ -80,7 +80,7 @@ class TTC(TestTimeTrainer):
         """delta [B, 3, h, w] for pictures x in [0, 1] with features e [B, d]; x + delta stays in [0, 1]."""
         cfg = self.cfg.TRAINER.TTC
         eps = cfg.EPS / 255
-        draws = [np.random.default_rng(derive_seed(seed, "ttc")) for seed in seeds]
+        draws = [np.random.default_rng(stream_seed(seed, "ttc")) for seed in seeds]
         noise = np.stack([generator.random(x.shape[1:], dtype=np.float32) for generator in draws])
         start = (2 * torch.from_numpy(noise).to(x) - 1) * eps
         iterates = [(x + start).clamp(0, 1) - x]

@@ -17,7 +17,7 @@ from clipkit import InputError as BackboneInputError
 from dassl.data.data_manager import build_data_loader
 from dassl.data.datasets import build_dataset
 from dassl.data.transforms import build_transform
-from dassl.utils import CheckError, InputError, base_seed, derive_seed, input_error_sentence, seeded
+from dassl.utils import CheckError, InputError, input_error_sentence
 from runs.predictor import load_predictor
 from runs.protocols import UNTRAINED
 from runs.trained_run import read_run
@@ -135,7 +135,7 @@ def test_logits(trainer, items: Sequence) -> Tensor:
     if getattr(trainer, "frozen_image_encoder", False) and cfg.TEST.FEATURE_BANK:
         loader = trainer.banked(loader)
     trainer.set_model_mode("eval")
-    with seeded(derive_seed(base_seed(cfg), "test", "test"), cuda=True):
+    with trainer.test_draws():
         return torch.cat([trainer.model_inference(trainer.parse_batch_test(b)[0]).float().cpu() for b in loader])
 
 

@@ -1,8 +1,10 @@
-"""Adding config keys to a config."""
+"""Dotted keys of a config: adding them, and reading what is there."""
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
+from typing import Any
 
 from yacs.config import CfgNode
 
@@ -15,3 +17,8 @@ def add_keys(cfg: CfgNode, defaults: Mapping[str, object]) -> None:
         for part in path:
             node = node.setdefault(part, CfgNode())
         node.setdefault(leaf, value)
+
+
+def config_value(cfg: CfgNode, key: str) -> Any:
+    """The value, or node, at a dotted key."""
+    return functools.reduce(lambda node, part: node[part], key.split("."), cfg)

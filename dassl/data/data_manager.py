@@ -117,21 +117,10 @@ class DataManager:
     ) -> None:
         dataset = build_dataset(cfg)
         _say_if_clean(cfg, dataset.train_x)
-        tfm_train = self._transform(cfg, custom_tfm_train, is_train=True)
+        self._tfm_train = self._transform(cfg, custom_tfm_train, is_train=True)
+        self._wrapper = dataset_wrapper
+        self.cfg = cfg
         tfm_test = self._transform(cfg, custom_tfm_test, is_train=False)
-
-        def train_loader(part: CfgNode, source: Sequence[Datum]) -> DataLoader:
-            return build_data_loader(
-                cfg,
-                sampler_type=part.SAMPLER,
-                data_source=source,
-                batch_size=part.BATCH_SIZE,
-                n_domain=part.N_DOMAIN,
-                n_ins=part.N_INS,
-                tfm=tfm_train,
-                is_train=True,
-                dataset_wrapper=dataset_wrapper,
-            )
 
         def test_loader(source: Sequence[Datum] | None) -> DataLoader:
             return build_data_loader(
@@ -145,11 +134,11 @@ class DataManager:
             )
 
         loaders = cfg.DATALOADER
-        self.train_loader_x = train_loader(loaders.TRAIN_X, dataset.train_x)
+        self.train_loader_x = self._train_loader(loaders.TRAIN_X, dataset.train_x)
         self.train_loader_u: DataLoader | None = None
         if dataset.train_u:
             part = loaders.TRAIN_X if loaders.TRAIN_U.SAME_AS_X else loaders.TRAIN_U
-            self.train_loader_u = train_loader(part, dataset.train_u)
+            self.train_loader_u = self._train_loader(part, dataset.train_u)
             if isinstance(self.train_loader_u, SeededLoader):
                 self.train_loader_u.set_stream("train_u")
         self.val_loader = test_loader(dataset.val) if dataset.val else None
@@ -161,6 +150,24 @@ class DataManager:
         self._lab2cname = dataset.lab2cname
         if cfg.VERBOSE:
             self.show_dataset_summary(cfg)
+
+    def _train_loader(self, part: CfgNode, source: Sequence[Datum]) -> DataLoader:
+        return build_data_loader(
+            self.cfg,
+            sampler_type=part.SAMPLER,
+            data_source=source,
+            batch_size=part.BATCH_SIZE,
+            n_domain=part.N_DOMAIN,
+            n_ins=part.N_INS,
+            tfm=self._tfm_train,
+            is_train=True,
+            dataset_wrapper=self._wrapper,
+        )
+
+    def keep_training_items(self, indices: Sequence[int]) -> None:
+        """The training list becomes its items of these indices, in this order, with a new `train_loader_x` of them."""
+        self.dataset.keep_training_items(indices)
+        self.train_loader_x = self._train_loader(self.cfg.DATALOADER.TRAIN_X, self.dataset.train_x)
 
     @staticmethod
     def _transform(cfg: CfgNode, custom: Transforms | None, is_train: bool) -> Transforms | None:

@@ -17,7 +17,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler, get_worker_info
 from torch.utils.data.dataloader import _BaseDataLoaderIter, _MultiProcessingDataLoaderIter
 
 from dassl.protocols import SizedIterable
-from dassl.utils.randomness import derive_seed, seed_cpu, seeded
+from dassl.utils.randomness import stream_seed, seed_cpu, seeded
 
 
 class SeededIndex(NamedTuple):
@@ -47,10 +47,10 @@ class SeededSampler(Sampler):
         # Not a generator function: the pass is counted when the iterator is made, not when it is first used.
         parts = (self.epoch, self.passes) if self.per_epoch else ()
         self.passes += 1
-        pass_seed = derive_seed(self.seed, "loader", self.stream, *parts)
+        pass_seed = stream_seed(self.seed, "loader", self.stream, *parts)
         with seeded(pass_seed):
             order = list(self.sampler)
-        return (SeededIndex(index, derive_seed(pass_seed, i)) for i, index in enumerate(order))
+        return (SeededIndex(index, stream_seed(pass_seed, i)) for i, index in enumerate(order))
 
 
 class SeededDataset(Dataset):
@@ -103,7 +103,7 @@ class SeededLoader(DataLoader):
         super().__init__(
             SeededDataset(dataset),
             sampler=order,
-            generator=torch.Generator().manual_seed(derive_seed(seed, "workers", stream)),
+            generator=torch.Generator().manual_seed(stream_seed(seed, "workers", stream)),
             **kwargs,
         )
         self._order = order

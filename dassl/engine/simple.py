@@ -6,11 +6,11 @@ import logging
 import math
 import os
 import time
+from collections.abc import Sequence
 from datetime import timedelta
 
 import torch
 from torch import Tensor, nn
-from torch.utils.data import DataLoader
 from yacs.config import CfgNode
 
 from dassl.config.shown import of_run
@@ -18,13 +18,13 @@ from dassl.data import DataManager
 from dassl.evaluation import build_evaluator
 from dassl.modeling import build_backbone, build_head
 from dassl.optim import build_lr_scheduler, build_optimizer
-from dassl.utils.progress import progress
-from dassl.utils.randomness import base_seed, derive_seed, seeded, set_random_seed
+from dassl.utils.randomness import base_seed, set_random_seed, stream_seed
 from dassl.utils.torchtools import count_num_param, load_pretrained_weights
 
 from .asked_split import check_split
 from .base import TrainerBase
 from .class_rows import check_started
+from .evaluation_loop import EvaluationLoop
 from .guards import check_resume
 from .rolling import RollingCheckpoint
 
@@ -72,7 +72,7 @@ class SimpleNet(nn.Module):
         return (logits, feature) if return_feature else logits
 
 
-class SimpleTrainer(TrainerBase):
+class SimpleTrainer(EvaluationLoop, TrainerBase):
     """Trains on one device. Order of construction: check_cfg, build_data_loader, build_model, evaluator."""
 
     def __init__(self, cfg: CfgNode) -> None:
@@ -113,6 +113,11 @@ class SimpleTrainer(TrainerBase):
         self.lab2cname = dm.lab2cname
         self.dm = dm
 
+    def keep_training_items(self, indices: Sequence[int]) -> None:
+        """Train on the items of these indices alone, in this order; called before the training."""
+        self.dm.keep_training_items(indices)
+        self.train_loader_x = self.dm.train_loader_x
+
     def build_model(self) -> None:
         """Backbone and classifier of cfg.MODEL; methods override this."""
         cfg = self.cfg
@@ -138,13 +143,13 @@ class SimpleTrainer(TrainerBase):
             **{f"OPTIM.{key}": value for key, value in cfg.OPTIM.items() if key != "MAX_EPOCH"},  # more may be added
             "DATALOADER.TRAIN_X.BATCH_SIZE": cfg.DATALOADER.TRAIN_X.BATCH_SIZE,
             "INPUT.TRANSFORMS": list(cfg.INPUT.TRANSFORMS),
-            "classes": f"{len(names)} ({names[0]} ... {names[-1]}, {derive_seed(*names):016x})",
+            "classes": f"{len(names)} ({names[0]} ... {names[-1]}, {stream_seed(*names):016x})",
         }
 
     def seed_epoch(self) -> None:
         if self.cfg.DATALOADER.get("UPSTREAM_RNG", False):
             return
-        set_random_seed(derive_seed(base_seed(self.cfg), "epoch", self.epoch))
+        set_random_seed(stream_seed(base_seed(self.cfg), "epoch", self.epoch))
         for loader in (self.train_loader_x, self.train_loader_u):
             if loader is not None and hasattr(loader, "set_epoch"):
                 loader.set_epoch(self.epoch)
@@ -188,37 +193,6 @@ class SimpleTrainer(TrainerBase):
 
     def save_to_stop(self) -> None:
         self._rolling.save()
-
-    @torch.no_grad()
-    def test(self, split: str | None = None) -> float:
-        """Evaluate on `split` ("val" or "test"; default TEST.SPLIT); returns the first result, the accuracy.
-
-        Raises InputError for "val" where there are no validation images, and for outputs that are infinite or NaN.
-        """
-        self.set_model_mode("eval")
-        self.evaluator.reset()
-        split = split or self.cfg.TEST.SPLIT
-        check_split(self, split)
-        if split == "val" and self.val_loader is not None:
-            data_loader = self.val_loader
-        else:
-            split, data_loader = "test", self.test_loader
-        logger.info("Evaluate on the *%s* set", split)
-        if self.cfg.DATALOADER.get("UPSTREAM_RNG", False):
-            self._evaluate(data_loader, split)
-        else:
-            # Whatever inference draws depends on the seed and the split only, and training does not notice it.
-            with seeded(derive_seed(base_seed(self.cfg), "test", split), cuda=True):
-                self._evaluate(data_loader, split)
-        results = self.evaluator.evaluate()
-        for name, value in results.items():
-            self.write_scalar(f"{split}/{name}", value, self.epoch)
-        return next(iter(results.values()))
-
-    def _evaluate(self, data_loader: DataLoader, split: str) -> None:
-        for batch in progress(data_loader, desc=f"evaluate {split}"):
-            input, label = self.parse_batch_test(batch)
-            self.evaluator.process(self.model_inference(input), label)
 
     def model_inference(self, input: Tensor) -> Tensor:
         return self.model(input)

@@ -12,7 +12,7 @@ _MODULES = {
     "logger": ("Logger", "attach_logger", "setup_logger"),
     "meters": ("AverageMeter", "MetricMeter"),
     "progress": ("progress",),
-    "randomness": ("base_seed", "derive_seed", "seeded", "set_random_seed"),
+    "randomness": ("base_seed", "stream_seed", "seeded", "set_random_seed"),
     "registry": ("Registry", "check_availability", "get_most_similar_str_to_a_from_b"),
     "templates": ("check_template",),
     "tools": ("check_isfile", "collect_env_info", "tolist_if_not"),

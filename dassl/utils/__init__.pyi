@@ -63,13 +63,13 @@ from .randomness import (
     base_seed as base_seed,
 )
 from .randomness import (
-    derive_seed as derive_seed,
-)
-from .randomness import (
     seeded as seeded,
 )
 from .randomness import (
     set_random_seed as set_random_seed,
+)
+from .randomness import (
+    stream_seed as stream_seed,
 )
 from .registry import (
     Registry as Registry,

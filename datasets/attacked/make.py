@@ -19,7 +19,7 @@ from clipkit import image_list_key, load_backbone, load_clip
 from clipkit.files import locked
 from dassl.data.datasets import Datum
 from dassl.data.workers import usable_workers
-from dassl.utils import InputError, derive_seed
+from dassl.utils import InputError, stream_seed
 from dassl.utils.progress import progress
 
 from ..reading.paths import image_folder, relative_paths
@@ -137,7 +137,7 @@ class _Maker:
         self.label = torch.tensor([item.label for item in items])
         # an image's draws depend on itself alone: not on its place, its batch or the other images
         name = cfg.DATASET.NAME
-        self.seeds = [derive_seed(settings.seed, name, split, path, "attack") for path in about["path"]]
+        self.seeds = [stream_seed(settings.seed, name, split, path, "attack") for path in about["path"]]
 
     def fill(self, folder: Path, manifest: dict, ranges: list[range]) -> None:
         """Makes the missing shards, then table and manifest."""

@@ -14,7 +14,7 @@ from yacs.config import CfgNode
 
 from attacks import VERSION, AttackSettings
 from dassl.data.datasets import Datum
-from dassl.utils import InputError, derive_seed
+from dassl.utils import InputError, stream_seed
 
 from ..reading.paths import relative_paths
 
@@ -42,7 +42,7 @@ def stratified(labels: Sequence[int], size: int, seed: int) -> list[int]:
     if not 0 < size <= len(labels):
         raise InputError(f"ATTACK.SUBSET is {size}, but the list has {len(labels)} images.")
     labels = np.asarray(labels)
-    rng = np.random.default_rng(derive_seed(seed, "subset"))
+    rng = np.random.default_rng(stream_seed(seed, "subset"))
     classes, counts = np.unique(labels, return_counts=True)
     exact = counts * size / len(labels)
     quota = exact.astype(int)

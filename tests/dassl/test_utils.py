@@ -184,9 +184,9 @@ def test_set_random_seed():
     assert torch.rand(1).item() == torch.rand(1, generator=torch.Generator().manual_seed(1)).item()
 
 
-def test_derive_seed():
-    assert utils.derive_seed(1, "epoch", 2) == 8982869521116174829
-    seeds = {utils.derive_seed(1, "epoch", i) for i in range(100)} | {utils.derive_seed(1, "e", "poch", 2)}
+def test_stream_seed():
+    assert utils.stream_seed(1, "epoch", 2) == 8982869521116174829
+    seeds = {utils.stream_seed(1, "epoch", i) for i in range(100)} | {utils.stream_seed(1, "e", "poch", 2)}
     assert len(seeds) == 101
     assert all(0 <= s < 2**63 for s in seeds)
 

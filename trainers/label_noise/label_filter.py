@@ -13,7 +13,6 @@ import torch
 from torch import Tensor
 
 from clipkit import fingerprint
-from dassl.data.data_manager import build_data_loader
 from dassl.utils import InputError
 from datasets.templates import custom_template
 
@@ -47,7 +46,8 @@ def filter_training_list(trainer) -> None:
         raise InputError("TRAINER.FILTER cleanlab finds every label wrong, so that nothing is left to train on.")
     record_decision(trainer, Decision(torch.from_numpy(clean), torch.from_numpy(score)))
     trainer.record["filter"] = {"name": name, "kept": int(clean.sum()), "of": len(clean)}
-    keep_items(trainer, np.flatnonzero(clean).tolist())
+    trainer.keep_training_items(np.flatnonzero(clean).tolist())
+    trainer.__dict__.pop("training_list", None)
 
 
 @torch.no_grad()
@@ -72,21 +72,3 @@ def cleanlab_judgement(label: np.ndarray, probability: np.ndarray) -> tuple[np.n
     probability /= probability.sum(axis=1, keepdims=True)
     wrong = find_label_issues(label, probability, n_jobs=1)
     return ~wrong, get_label_quality_scores(label, probability)
-
-
-def keep_items(trainer, indices: list[int]) -> None:
-    """The training list becomes the items of these indices, in order; loaders and scores follow."""
-    cfg, dataset, old = trainer.cfg, trainer.dm.dataset, trainer.train_loader_x
-    dataset._train_x = [dataset.train_x[i] for i in indices]
-    part = cfg.DATALOADER.TRAIN_X
-    trainer.train_loader_x = trainer.dm.train_loader_x = build_data_loader(
-        cfg,
-        sampler_type=part.SAMPLER,
-        data_source=dataset.train_x,
-        batch_size=part.BATCH_SIZE,
-        n_domain=part.N_DOMAIN,
-        n_ins=part.N_INS,
-        tfm=old.dataset.transform,
-        is_train=True,
-    )
-    trainer.__dict__.pop("training_list", None)

@@ -15,7 +15,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from dassl.utils import atomic_path, base_seed, derive_seed, mkdir_if_missing, seeded
+from dassl.utils import atomic_path, mkdir_if_missing
 
 logger = logging.getLogger(__name__)
 
@@ -99,8 +99,7 @@ class MemorisationCurves:
     def _on_test(self) -> dict[str, float | None]:
         trainer = self.trainer
         if self._test is None:
-            banked = trainer.frozen_image_encoder and trainer.cfg.TEST.get("FEATURE_BANK", True)
-            self._test = trainer.banked(trainer.test_loader) if banked else trainer.test_loader
+            self._test = trainer.test_batches("test")
         predicted, label = self._predicted(self._test)
         return {"test": _share(predicted == label)}
 
@@ -120,7 +119,7 @@ class MemorisationCurves:
     def _predicted(self, batches) -> tuple[Tensor, Tensor]:
         """[N] most likely classes and [N] labels. Draws as a test does, and training does not notice it."""
         trainer, predicted, labels = self.trainer, [], []
-        with seeded(derive_seed(base_seed(trainer.cfg), "test", "test"), cuda=True):
+        with trainer.test_draws():
             for batch in batches:
                 image, label = trainer.parse_batch_test(batch)
                 predicted.append(trainer.model_inference(image).argmax(1))

@@ -41,6 +41,12 @@ def _load(asked: tuple[str, ...], stamps: tuple[tuple[int, ...], ...], precision
     return load_backbone(dict(zip(KEYS, asked, strict=True)), precision, device)
 
 
+def tower_record(cfg, clip: nn.Module) -> dict:
+    """For results.json: {"visual_weights": the file of another image tower and its hash}, or {} without one."""
+    path = cfg.MODEL.BACKBONE.get("VISUAL_WEIGHTS", "")
+    return {"visual_weights": {"path": path, "sha256": clip.visual_weights}} if path else {}
+
+
 def check_images(cfg, model: Callable[[], nn.Module]) -> None:
     """Raises InputError when the backbone of `cfg` does not read images of INPUT.SIZE.
 

@@ -1,8 +1,33 @@
-"""Checks of a method's settings that more than one method makes; each error is one sentence."""
+"""Checks of a method, its settings and its classes; each error is one sentence."""
 
 from __future__ import annotations
 
+import inspect
+import logging
+
+from torch import nn
+
 from clipkit import InputError
+
+logger = logging.getLogger(__name__)
+
+
+def check_no_method(kind: type, name: str, value: object) -> None:
+    """Raises InputError where the attribute `name` of an object of this class would hide a method: whoever calls the
+    method (a test, TRAINER.FILTER, SAR) would meet a tensor. A function may stand in for one."""
+    if not inspect.isfunction(getattr(kind, name, None)) or (callable(value) and not isinstance(value, nn.Module)):
+        return
+    raise InputError(
+        f"{kind.__name__} sets self.{name} to a {type(value).__name__}, but {name} is a method, which others call; "
+        "give the attribute another name."
+    )
+
+
+def warn_of_one_class(classnames: list[str]) -> None:
+    """One line where every answer is right."""
+    if len(classnames) == 1:
+        text = "Warning: there is one class (%s), so every answer is right: an accuracy of 100 %% says nothing"
+        logger.warning(text, classnames[0])
 
 
 def check_blocks(key: str, blocks: list[int], depth: int, backbone: str) -> None:

@@ -1,4 +1,4 @@
-"""Accuracies of the logits that a method has beside its answer, counted while Dassl's test loop runs."""
+"""Accuracies of the logits that a method has beside its answer."""
 
 from __future__ import annotations
 
@@ -8,20 +8,19 @@ from torch import Tensor
 
 
 class OtherAccuracies:
-    """Of one test. The loop parses a batch, which sets `label` [B], and asks for its logits, which `add` takes."""
+    """Counts one test, batch by batch."""
 
     def __init__(self) -> None:
-        self.label: Tensor | None = None
         self.right: dict[str, int] = {}
         self.total = 0
 
-    def add(self, logits: Mapping[str, Tensor]) -> None:
-        """{name: logits [B, C]} of the batch parsed last; a single one is the answer, which the evaluator counts."""
-        if len(logits) < 2 or self.label is None:
+    def add(self, logits: Mapping[str, Tensor], label: Tensor) -> None:
+        """A batch: {name: logits [B, C]} and labels [B]. A single name is the answer, which the evaluator counts."""
+        if len(logits) < 2:
             return
-        self.total += len(self.label)
+        self.total += len(label)
         for name, each in logits.items():
-            self.right[name] = self.right.get(name, 0) + int((each.argmax(1) == self.label).sum())
+            self.right[name] = self.right.get(name, 0) + int((each.argmax(1) == label).sum())
 
     def percent(self) -> dict[str, float]:
         """{name: accuracy in %}."""

@@ -42,8 +42,7 @@ class TrainingList:
     @cached_property
     def batches(self):
         """The loader, or where the image tower is frozen its features, which are computed once for all methods."""
-        banked = self.trainer.frozen_image_encoder and self.trainer.cfg.TEST.get("FEATURE_BANK", True)
-        return self.trainer.banked(self.loader) if banked else self.loader
+        return self.trainer.tester.batches(self.loader)
 
     @torch.no_grad()
     def logits(self) -> Tensor:

@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from clipkit import InputError
-from dassl.utils import derive_seed
+from dassl.utils import stream_seed
 
 from .augmix import draw_views
 from .augmix_tensor import tensor_views
@@ -56,7 +56,7 @@ def differentiable_views(maker, x01: Tensor, seeds: Sequence[int], views: int, a
 def attack_seeds(count: int, seed: int | Sequence[int]) -> list[int]:
     """One a picture: as given, or from one seed and the picture's place."""
     if isinstance(seed, int):
-        return [derive_seed("adaptive", seed, i) for i in range(count)]
+        return [stream_seed("adaptive", seed, i) for i in range(count)]
     return list(seed)
 
 

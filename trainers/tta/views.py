@@ -17,7 +17,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from dassl.config.shown import data_name
 from dassl.data.workers import usable_workers
-from dassl.utils import InputError, base_seed, derive_seed, read_image
+from dassl.utils import InputError, base_seed, read_image, stream_seed
 from datasets.attacked.pictures import square_picture, to_image, to_uint8
 from datasets.reading.paths import image_folder, relative_paths
 
@@ -88,7 +88,7 @@ class ViewMaker:
         """For a uint8 picture [3, h, w] that no file is known of: its draws are keyed by its pixels."""
         digest = hashlib.sha256(picture.contiguous().numpy().data).hexdigest()
         image = to_image(picture)
-        return self.start(image, image, -1, -1, "", derive_seed(seed, "views", digest))
+        return self.start(image, image, -1, -1, "", stream_seed(seed, "views", digest))
 
 
 class ViewDataset(Dataset):
@@ -107,7 +107,7 @@ class ViewDataset(Dataset):
                 "model's size only; take VIEW_SOURCE processed for both clean and attacked images."
             )
         self.keys = list(keys)
-        self.seeds = [derive_seed(*seed_parts, key) for key in self.keys]
+        self.seeds = [stream_seed(*seed_parts, key) for key in self.keys]
 
     def __len__(self) -> int:
         return len(self.items)

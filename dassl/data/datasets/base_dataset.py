@@ -7,6 +7,7 @@ import os
 import random
 import shutil
 from collections import defaultdict
+from collections.abc import Sequence
 
 from dassl.utils.errors import CheckError, InputError
 from dassl.utils.files import download_url
@@ -102,6 +103,21 @@ class DatasetBase:
         self._test = test
         self._num_classes = self.get_num_classes(train_x)
         self._lab2cname, self._classnames = self.get_lab2cname(train_x)
+
+    def replace_items(
+        self, train_x: list[Datum] | None = None, val: list[Datum] | None = None, test: list[Datum] | None = None
+    ) -> None:
+        """Put other items (wrong labels, attacked pictures) in the place of the lists that are given.
+
+        Class names and their number stay. To be called before loaders are made.
+        """
+        self._train_x = self._train_x if train_x is None else train_x
+        self._val = self._val if val is None else val
+        self._test = self._test if test is None else test
+
+    def keep_training_items(self, indices: Sequence[int]) -> None:
+        """The training list becomes its items of these indices, in this order. Class names and their number stay."""
+        self.replace_items(train_x=[self.train_x[i] for i in indices])
 
     @property
     def train_x(self) -> list[Datum]:

@@ -2,25 +2,32 @@
 
 from __future__ import annotations
 
-import logging
 import os
-
-import torch
+from collections.abc import Sequence
 
 import dassl.engine
+from dassl.data.data_manager import build_data_loader
 from dassl.engine.epoch import EpochLoop
+from dassl.engine.evaluation_loop import EvaluationLoop
 from dassl.utils.checkpoint import last_checkpoint_name, load_checkpoint, save_checkpoint
 
-logger = logging.getLogger(__name__)
+
+class OtherTrainingItems:
+    """A data set with other training items in the place of its own."""
+
+    def __init__(self, dataset: object, train_x: list) -> None:
+        self.dataset, self.train_x = dataset, train_x
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self.dataset, name)
 
 
-class TrainerX(EpochLoop, dassl.engine.TrainerX):
-    """Epochs and tests are upstream's, but for methods that choose their batches or test in their own way.
+class TrainerX(EpochLoop, EvaluationLoop, dassl.engine.TrainerX):
+    """Epochs are upstream's, but for methods that choose their batches. Tests go through `test_batches` and count all
+    logits of a method, for which upstream's loop has no place.
 
     Checkpoints have upstream's layout, and hold besides what a resumed run needs (`extra_state`).
     """
-
-    _evaluate = None  # a method that tests in its own way: `_evaluate(loader, split)`
 
     def run_epoch(self) -> None:
         if type(self)._batches is EpochLoop._batches:
@@ -28,31 +35,32 @@ class TrainerX(EpochLoop, dassl.engine.TrainerX):
         else:
             super().run_epoch()
 
-    @torch.no_grad()
-    def test(self, split: str | None = None) -> float:
-        if self._evaluate is None:
-            return super().test(split)
-        self.set_model_mode("eval")
-        self.evaluator.reset()
-        split = split or self.cfg.TEST.SPLIT
-        if split == "val" and self.val_loader is not None:
-            loader = self.val_loader
-        else:
-            split, loader = "test", self.test_loader
-        logger.info("Evaluate on the *%s* set", split)
-        self._evaluate(loader, split)
-        results = self.evaluator.evaluate()
-        for name, value in results.items():
-            self.write_scalar(f"{split}/{name}", value, self.epoch)
-        return next(iter(results.values()))
+    def keep_training_items(self, indices: Sequence[int]) -> None:
+        """Upstream's data sets and data managers have no such method: another list stands before the data set's."""
+        items = [self.dm.dataset.train_x[i] for i in indices]
+        self.dm.dataset = OtherTrainingItems(self.dm.dataset, items)
+        part, old = self.cfg.DATALOADER.TRAIN_X, self.train_loader_x
+        self.train_loader_x = build_data_loader(
+            self.cfg,
+            sampler_type=part.SAMPLER,
+            data_source=items,
+            batch_size=part.BATCH_SIZE,
+            n_domain=part.N_DOMAIN,
+            n_ins=part.N_INS,
+            tfm=old.dataset.transform,
+            is_train=True,
+        )
 
     # ------------------------------------------------------------------ checkpoints
 
     def extra_state(self) -> dict:
-        return {}
+        """The loss scale of amp, and what a method adds."""
+        scaler = getattr(self, "scaler", None)
+        return {} if scaler is None else {"scaler": scaler.state_dict()}
 
     def load_extra_state(self, state: dict) -> None:
-        pass
+        if state.get("scaler"):
+            self.scaler.load_state_dict(state["scaler"])
 
     def run_identity(self) -> dict:
         return {}

@@ -1,0 +1,64 @@
+"""The checkpoints of a method's learner: where it starts from, what is loaded into it, what a file says of its run."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from torch import nn
+
+from clipkit import InputError, fingerprint
+from dassl.config.keys import config_value
+from dassl.config.shown import trainer_name
+
+from .checkpoints import load_file, load_learner, start_learner
+
+if TYPE_CHECKING:
+    from ..base import PromptTrainer
+
+logger = logging.getLogger(__name__)
+
+
+class LearnerFiles:
+    """The checkpoints of one trainer. Raises InputError for a file that does not fit, see `checkpoints.py`."""
+
+    def __init__(self, trainer: PromptTrainer) -> None:
+        self.trainer = trainer
+
+    def start(self, learner: nn.Module | None) -> None:
+        """Takes what fits from MODEL.INIT_WEIGHTS, if that is set."""
+        cfg = self.trainer.cfg
+        file = cfg.MODEL.INIT_WEIGHTS
+        if file and learner is None:
+            raise InputError(f"{trainer_name(cfg)} learns nothing, so MODEL.INIT_WEIGHTS has no effect; leave it out.")
+        if file:
+            start_learner(learner, file, self.trainer.lab2cname)
+
+    def load(self, directory: str, epoch: int | None) -> None:
+        """`<directory>/<registered name>/model.pth.tar-<epoch>`, or model-best: ours, or a reference's."""
+        if not directory:
+            logger.info("No --model-dir given: nothing is loaded")
+            return
+        trainer = self.trainer
+        for name in trainer.get_model_names():
+            load_learner(trainer._models[name], directory, name, epoch, trainer.run_identity(), trainer.lab2cname)
+
+    def load_one(self, file: str) -> None:
+        """One checkpoint whole, as `load` does."""
+        trainer = self.trainer
+        for name in trainer.get_model_names():
+            load_file(trainer._models[name], Path(file), name, trainer.run_identity(), trainer.lab2cname)
+
+    def identity(self) -> dict:
+        """What a checkpoint says of method, backbone and settings, so that another one's is refused."""
+        trainer, cfg = self.trainer, self.trainer.cfg
+        backbone = cfg.MODEL.BACKBONE
+        learning = [key for key in trainer.config_defaults if key.startswith(("TRAINER.", "LOSS."))]
+        return {
+            **{key: config_value(cfg, key) for key in learning if key not in trainer.architecture},
+            "TRAINER.NAME": trainer_name(cfg),
+            "MODEL.BACKBONE": backbone.get("PATH", "") or backbone.NAME,
+            "backbone": fingerprint(trainer.clip),
+            "architecture": {key: config_value(cfg, key) for key in trainer.architecture},
+        }

@@ -1,0 +1,68 @@
+"""How a method is tested: image features of a frozen tower come from disk, and every kind of logits is counted."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING
+
+from torch import Tensor
+
+from clipkit import fingerprint
+from dassl.utils.progress import progress
+
+from .feature_loader import FeatureLoader, bank_key, encode_loader
+from .other_accuracies import OtherAccuracies
+from .precision import autocast
+
+if TYPE_CHECKING:
+    from ..base import PromptTrainer
+
+logger = logging.getLogger(__name__)
+
+
+class Tester:
+    """The tests of one trainer."""
+
+    def __init__(self, trainer: PromptTrainer) -> None:
+        self.trainer = trainer
+        self.others = OtherAccuracies()  # of the last test
+
+    def batches(self, loader):
+        """The images of a sequential loader: as features where the image tower is frozen and TEST.FEATURE_BANK is on,
+        so that each is encoded once for all methods and seeds; else the loader."""
+        trainer = self.trainer
+        banked = trainer.frozen_image_encoder and trainer.cfg.TEST.get("FEATURE_BANK", True)
+        return trainer.banked(loader) if banked else loader
+
+    def banked(self, loader) -> FeatureLoader:
+        """The loader's images as features, from disk where this backbone has met them before."""
+        trainer = self.trainer
+        key = bank_key(loader, fingerprint(trainer.clip), trainer.precision, trainer.device)
+        found = trainer.bank.get(key, lambda: {"features": encode_loader(loader, trainer.encode_image, trainer.device)})
+        return FeatureLoader(found["features"], loader)
+
+    def logits(self, image: Tensor) -> dict[str, Tensor]:
+        """`test_logits` in the run's precision."""
+        with autocast(self.trainer.precision, self.trainer.device, training=False):
+            return self.trainer.test_logits(image)
+
+    def evaluate(self, batches, split: str) -> None:
+        """Each batch's answer to the evaluator; where a method has further logits, they are counted beside it.
+
+        A method or plugin that defines `model_inference` itself is asked for that alone.
+        """
+        trainer, self.others = self.trainer, OtherAccuracies()
+        for batch in progress(batches, desc=f"evaluate {split}"):
+            image, label = trainer.parse_batch_test(batch)
+            if trainer.answers_itself():
+                trainer.evaluator.process(trainer.model_inference(image), label)
+                continue
+            found = self.logits(image)
+            trainer.evaluator.process(found[trainer.answer_name], label)
+            self.others.add(found, label)
+
+    def report(self) -> None:
+        """Logs the accuracy of each kind of logits of the last test, and takes it into the run's record."""
+        for kind, accuracy in self.others.percent().items():
+            self.trainer.record.setdefault("other_accuracies", {})[kind] = accuracy
+            logger.info("* %s_accuracy: %.1f%%", kind, accuracy)
