@@ -49,13 +49,11 @@ class Step:
         trainer.num_batches = 10**9
         index = torch.arange(self.images) % args.classes
         image = torch.randn(self.images, 3, args.size, args.size, device=self.device)
-        self.batch = {"img": image, "label": index, "index": index}
+        # "clean": a step on noisy items has another loss of the same logits
+        self.batch = {"img": image, "label": index, "index": index, "part": "both" if name == "JoAPR" else "clean"}
         if name == "JoAPR":
-            trainer.part = "both"
             trainer.is_clean = torch.arange(args.classes, device=self.device) % 2 == 0
             trainer.weight = torch.full((args.classes,), 0.5, device=self.device)
-        elif hasattr(trainer, "decide"):
-            trainer.part = "clean"  # a step on noisy items has another loss of the same logits
 
     def __call__(self) -> None:
         self.trainer.forward_backward(self.batch)

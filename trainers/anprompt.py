@@ -11,13 +11,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from clipkit import InputError, normalize
+from clipkit import normalize
 from dassl.engine import TRAINER_REGISTRY
 
 from .losses import cosine_distance, kl_divergence, variance_weight
 from .parts.anprompt_config import CONFIG_DEFAULTS, CONFIG_DOMAINS, SIM_W_CROSS_DATASET, SIM_W_OF_DATASET
 from .parts.inserted_tokens import InsertedTokens
-from .parts.weak_noise import WeakNoiseText, noise_prompts
+from .parts.weak_noise import WeakNoiseText
 from .shared.situation import situation
 
 
@@ -81,7 +81,6 @@ class ANPrompt(InsertedTokens):
 
     def build_learner(self) -> PromptLearner:
         cfg = self.method_cfg()
-        self._check(cfg)
         self.theta = cfg.THETA
         self.weak_noise = WeakNoiseText(self, cfg)
         self.record["language"] = self.weak_noise.sources()
@@ -103,24 +102,9 @@ class ANPrompt(InsertedTokens):
         super().before_train()
 
     def make_noise_ctx(self) -> None:
-        """P_w [T, d] from the classes of the training run, or from all classes of the dataset, unless there is one."""
-        if self.model.noise_ctx.any():
-            return
-        cfg = self.method_cfg()
-        names, f_w = self.classnames, self.f_w
-        if cfg.KMEANS_SET == "all":
-            names = self.every_name()
-            f_w = self.weak_noise.features(names)
-        seed = self.cfg.SEED if cfg.KMEANS_SEED < 0 else cfg.KMEANS_SEED
-        made = noise_prompts(self.weak_noise, f_w, names, cfg, max(seed, 0))
-        self.model.noise_ctx.copy_(made)
-
-    def every_name(self) -> list[str]:
-        """Of all classes of the dataset, those that this run leaves out too."""
-        every = getattr(self.dm.dataset, "all_classnames", None)
-        if every is None:
-            raise InputError(f"{self.node}.KMEANS_SET all needs a dataset with all_classnames; take base.")
-        return [name.replace("_", " ") for name in every]
+        """P_w [T, d], unless there is one: it is made once, and travels in the checkpoint."""
+        if not self.model.noise_ctx.any():
+            self.model.noise_ctx.copy_(self.weak_noise.prompts(self.classnames, self.f_w))
 
     def nrvpp(self, tokens: Tensor) -> Tensor:
         """f_N [B, d]: the noise-resistant visual prompt prototype (Eq. 4), in the joint space."""
@@ -165,10 +149,3 @@ class ANPrompt(InsertedTokens):
     def answer_name(self) -> str:
         """What `TEST_LOGITS` names for this situation."""
         return self.method_cfg().TEST_LOGITS[situation(self.cfg)]
-
-    def _check(self, cfg) -> None:
-        joint = self.text_encoder.embed_dim
-        if cfg.NOISE_DIM not in (0, joint):
-            raise InputError(
-                f"{self.node}.NOISE_DIM is {cfg.NOISE_DIM}, but must be {joint}, the joint dimension, or 0."
-            )

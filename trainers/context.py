@@ -1,4 +1,4 @@
-"""Starting a context: from words such as "a photo of a", or from noise."""
+"""A context in front of the class name: its config keys, and its start from words such as "a photo of a" or noise."""
 
 from __future__ import annotations
 
@@ -11,6 +11,20 @@ from clipkit import ContextPrompts
 from clipkit.tokens import token_count
 
 logger = logging.getLogger(__name__)
+
+
+SHAPE = ("N_CTX", "CSC", "CTX_INIT", "CLASS_TOKEN_POSITION")  # what shapes a context in front of the class name
+
+
+def context_defaults(node: str, prec: str = "fp16") -> dict[str, object]:
+    """{dotted key: default} of a context under CoOp's names, below the config node of a method."""
+    values = (16, False, "", "end", prec)
+    return {f"{node}.{key}": value for key, value in zip((*SHAPE, "PREC"), values, strict=True)}
+
+
+def context_architecture(node: str) -> tuple[str, ...]:
+    """The dotted keys among them that shape the learner, and so travel in its checkpoint."""
+    return tuple(f"{node}.{key}" for key in SHAPE)
 
 
 def context_words(ctx_init: str) -> str:

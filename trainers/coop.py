@@ -10,7 +10,7 @@ from dassl.config.domains import check_value, choice
 from dassl.engine import TRAINER_REGISTRY
 
 from .base import PromptTrainer
-from .context import context_words, start_context
+from .context import context_architecture, context_defaults, context_words, start_context
 from .label_noise.robust_losses import DEFAULTS as LOSS_DEFAULTS
 from .label_noise.robust_losses import DOMAINS as LOSS_DOMAINS
 from .label_noise.robust_losses import LOSSES, robust_loss
@@ -35,17 +35,10 @@ class CoOp(PromptTrainer):
     """
 
     node = "TRAINER.COOP"
-    config_defaults = {
-        "TRAINER.COOP.N_CTX": 16,
-        "TRAINER.COOP.CSC": False,
-        "TRAINER.COOP.CTX_INIT": "",
-        "TRAINER.COOP.PREC": "fp16",
-        "TRAINER.COOP.CLASS_TOKEN_POSITION": "end",
-        **LOSS_DEFAULTS,
-    }
+    config_defaults = {**context_defaults("TRAINER.COOP"), **LOSS_DEFAULTS}
     config_domains = declare(config_defaults, LOSS_DOMAINS)
     losses = LOSSES  # what LOSS.NAME may say
-    architecture = tuple(f"TRAINER.COOP.{key}" for key in ("N_CTX", "CSC", "CTX_INIT", "CLASS_TOKEN_POSITION"))
+    architecture = context_architecture("TRAINER.COOP")
 
     def check_cfg(self, cfg) -> None:
         super().check_cfg(cfg)

@@ -9,31 +9,14 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from clipkit import ContextPrompts, InputError, derive_seed, normalize
-from dassl.config.domains import FILLED, NOT_NEGATIVE, choice, whole
 from dassl.engine import TRAINER_REGISTRY
 from language import source_for
-from language.features import CONFIG_DEFAULTS as LANGUAGE_DEFAULTS
-from language.features import CONFIG_DOMAINS as LANGUAGE_DOMAINS
 from language.features import SentenceFeatures
 
 from .losses import cosine_distance
 from .maple import MaPLe, MultiModalPromptLearner, PromptLearner
-from .shared.domains import declare
+from .parts.coprompt_config import CONFIG_DEFAULTS, CONFIG_DOMAINS, SETTINGS_OF_DATASET
 
-# N_CTX, PROMPT_DEPTH, W, epochs
-SETTINGS_OF_DATASET = {
-    "ImageNet": (4, 12, 8.0, 8),
-    "Caltech101": (4, 12, 4.0, 8),
-    "OxfordPets": (2, 12, 0.1, 8),
-    "StanfordCars": (4, 12, 4.0, 8),
-    "OxfordFlowers": (4, 9, 8.0, 8),
-    "Food101": (4, 9, 0.5, 5),
-    "FGVCAircraft": (4, 9, 2.0, 8),
-    "SUN397": (4, 12, 8.0, 8),
-    "DescribableTextures": (2, 12, 8.0, 8),
-    "EuroSAT": (2, 12, 0.1, 8),
-    "UCF101": (4, 12, 2.0, 8),
-}
 IMAGE_RATIO, TEXT_RATIO = 0.1, 0.2  # share of the adapter's output in a feature
 
 
@@ -68,26 +51,8 @@ class CoPrompt(MaPLe):
     """
 
     node = "TRAINER.CoPrompt"
-    config_defaults = {
-        "TRAINER.CoPrompt.N_CTX": 2,
-        "TRAINER.CoPrompt.CTX_INIT": "a photo of a",
-        "TRAINER.CoPrompt.PREC": "fp16",
-        "TRAINER.CoPrompt.PROMPT_DEPTH": 9,
-        "TRAINER.CoPrompt.CACHE": "coprompt",  # source of the sentences: main/coprompt, noise/hpt, or a file
-        "TRAINER.W": 1.0,  # lambda; the published value of a dataset where there is one
-        "TRAINER.DISTILL": "cosine",
-        **LANGUAGE_DEFAULTS,
-    }
-    config_domains = declare(
-        config_defaults,
-        {
-            "PROMPT_DEPTH": whole(1),
-            "CACHE": FILLED,
-            "TRAINER.W": NOT_NEGATIVE,
-            "TRAINER.DISTILL": choice("cosine", "mse"),
-            **LANGUAGE_DOMAINS,
-        },
-    )
+    config_defaults = CONFIG_DEFAULTS
+    config_domains = CONFIG_DOMAINS
     architecture = tuple(f"TRAINER.CoPrompt.{key}" for key in ("N_CTX", "CTX_INIT", "PROMPT_DEPTH"))
 
     @classmethod
@@ -114,7 +79,6 @@ class CoPrompt(MaPLe):
         features = SentenceFeatures(source, *clip, self.cfg.LANGUAGE.TOO_LONG)
         flat = features([text for name in self.classnames for text in self.descriptions[name]])
         self.G = flat.split([len(self.descriptions[name]) for name in self.classnames])  # C x [P_c, d]
-        self.most_descriptions = max(map(len, self.G))
 
     def before_train(self) -> None:
         if self.cfg.DATALOADER.K_TRANSFORMS != 2:
@@ -124,17 +88,24 @@ class CoPrompt(MaPLe):
             )
         super().before_train()
 
+    def description_index(self) -> int:
+        """p of this step, which depends on seed, epoch and step alone."""
+        draw = random.Random(derive_seed(max(self.cfg.SEED, 0), "description", self.epoch, self.batch_idx))
+        return draw.randrange(max(map(len, self.G)))
+
     def drawn_descriptions(self) -> Tensor:
-        """G[p] [C, d] for this step's p, which depends on seed, epoch and step alone."""
+        """G[p] [C, d]."""
         if not hasattr(self, "G"):
             self.build_descriptions()
-        draw = random.Random(derive_seed(max(self.cfg.SEED, 0), "description", self.epoch, self.batch_idx))
-        self.description_index = draw.randrange(self.most_descriptions)
-        return torch.stack([g[self.description_index % len(g)] for g in self.G])
+        p = self.description_index()
+        return torch.stack([g[p % len(g)] for g in self.G])
 
     def encode_names(self, prepared: ContextPrompts) -> Tensor:
-        self.before_adapter = self.prompted_text(prepared)  # which SAR may align in place of the adapter's output
-        return normalize(self.model.adapter_text(self.before_adapter, TEXT_RATIO))
+        return self.adapted_text(self.prompted_text(prepared))
+
+    def adapted_text(self, before: Tensor) -> Tensor:
+        """[N, d], normalised, from features before the adapter; `sar.py` may align these in place of its output."""
+        return normalize(self.model.adapter_text(before, TEXT_RATIO))
 
     def encode_image(self, image: Tensor) -> Tensor:
         return normalize(self.model.adapter_image(self.prompted_image(image), IMAGE_RATIO))

@@ -1,6 +1,7 @@
 """DP-SEP: dual-polarity prompts with stochastic entropy perturbation, against label noise.
 
-Equation numbers are the paper's. Where its text is damaged or contradicts itself, the reading is a config key.
+Equation numbers are the paper's. Where its text is damaged or contradicts itself, the reading is a config key, see
+`parts/dpsep_config.py`.
 """
 
 from __future__ import annotations
@@ -10,34 +11,13 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from clipkit import ContextPrompts, InputError, derive_seed, normalize
-from dassl.config.domains import NOT_NEGATIVE, SHARE, choice, number, whole
 from dassl.engine import TRAINER_REGISTRY
 
 from .base import PromptTrainer
 from .context import context_words, start_context
 from .label_noise.derangement import derangement
-from .shared.domains import declare
+from .parts.dpsep_config import ARCHITECTURE, CONFIG_DEFAULTS, CONFIG_DOMAINS, NODE
 
-N = "TRAINER.DPSEP."
-OWN = {
-    "N_CTX_NEG": whole(0),
-    "MU_POS": number(),
-    "MU_NEG": number(),
-    "ALPHA_MIN": SHARE,
-    "BETA": NOT_NEGATIVE,
-    "SEP_LAMBDA": NOT_NEGATIVE,
-    "SEP_SIGMA": NOT_NEGATIVE,
-    "SEP_SIGN": choice("printed", "intent"),
-    "SEP_FORM": choice("dist", "label"),
-    "DELTA_SHAPE": choice("elementwise", "scalar"),
-    "PI_MODE": choice("iter", "epoch", "fixed", "shift"),
-    "SIM_SCALE": NOT_NEGATIVE,
-    "SIM_NORM": choice("class", "pair"),
-    "MC_SIM": choice("prob", "cosine"),
-    "REDUCTION": choice("mean", "sum"),
-    "PAR_WEIGHT": NOT_NEGATIVE,
-    "INFER": choice("pos", "pos_minus_neg"),
-}
 LOG_FLOOR = -13.815510558  # log 1e-6: where the perturbation's part of log p is cut
 
 
@@ -58,36 +38,10 @@ class DPSEP(PromptTrainer):
     All C prompts of both polarities are encoded once a step, in natural order: the wrong pairing pi only permutes rows.
     """
 
-    node = "TRAINER.DPSEP"
-    config_defaults = {
-        N + "N_CTX": 16,
-        N + "N_CTX_NEG": 0,  # 0: as N_CTX
-        N + "CTX_INIT": "",
-        N + "PREC": "fp16",
-        N + "MU_POS": 0.9,  # threshold of Eq. 2
-        N + "MU_NEG": 0.5,  # margin of Eq. 3
-        N + "ALPHA_MIN": 0.1,  # alpha of Eq. 6 in the first epochs; it grows to 1
-        N + "BETA": 1.0,
-        N + "SEP_LAMBDA": 0.5,
-        N + "SEP_SIGMA": 0.05,
-        N + "SEP_SIGN": "printed",  # printed: + lambda H | intent: - lambda H, as the paper's words have it
-        N + "SEP_FORM": "dist",  # dist: over all classes | label: the given label's probability alone
-        N + "DELTA_SHAPE": "elementwise",
-        N + "DETACH_P": False,
-        N + "PI_MODE": "iter",  # a new pairing each iteration | epoch | fixed | shift: the next class
-        N + "SIM_SCALE": 0.0,  # scale of the cosines in Eq. 2 to 4; 0: CLIP's
-        N + "SIM_NORM": "class",
-        N + "MC_SIM": "prob",
-        N + "REDUCTION": "mean",
-        N + "PAR_WEIGHT": 1.0,  # a common factor on the three alignment terms
-        N + "USE_APOS": True,  # the switches of Table 4
-        N + "USE_ANEG": True,
-        N + "USE_MC": True,
-        N + "USE_SEP": True,
-        N + "INFER": "pos",
-    }
-    config_domains = declare(config_defaults, OWN)
-    architecture = tuple(N + key for key in ("N_CTX", "N_CTX_NEG", "CTX_INIT"))
+    node = NODE
+    config_defaults = CONFIG_DEFAULTS
+    config_domains = CONFIG_DOMAINS
+    architecture = ARCHITECTURE
 
     def build_learner(self) -> PromptLearner:
         cfg = self.method_cfg()

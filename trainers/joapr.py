@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Iterator
-from itertools import count, islice
 
 import numpy as np
 import torch
@@ -13,24 +11,21 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from clipkit import InputError, derive_seed
-from dassl.config.domains import NOT_NEGATIVE, POSITIVE, choice, whole
 from dassl.engine import TRAINER_REGISTRY
 from dassl.utils import base_seed
 
+from .context import context_architecture
 from .coop import CoOp
 from .label_noise.decisions import Decision
-from .label_noise.robust_losses import NAME
 from .label_noise.two_gaussians import clean_threshold, fit_two_gaussians
-from .parts.deciding_trainer import DecidingTrainer
-from .parts.joapr_settings import published
-from .shared.domains import declare
+from .parts.deciding_trainer import CleanBesideNoisy
+from .parts.joapr_settings import CONFIG_DEFAULTS, CONFIG_DOMAINS, NODE, published
 
 logger = logging.getLogger(__name__)
-N = "TRAINER.JOAPR."
 
 
 @TRAINER_REGISTRY.register()
-class JoAPR(DecidingTrainer, CoOp):
+class JoAPR(CleanBesideNoisy, CoOp):
     """CoOp's prompts. After W epochs of warm-up, two Gaussians on the items' losses tell clean from noisy labels; each
     step trains on a batch of both, with targets refurbished by the model's own predictions.
 
@@ -38,50 +33,22 @@ class JoAPR(DecidingTrainer, CoOp):
     known to nobody in practice; RATE_INDEPENDENT takes (1, 0.5, 1) everywhere.
     """
 
-    node = "TRAINER.JOAPR"
-    config_defaults = {
-        N + "N_CTX": 16,
-        N + "CSC": False,
-        N + "CTX_INIT": "",
-        N + "CLASS_TOKEN_POSITION": "end",
-        N + "PREC": "amp",
-        N + "RATE_INDEPENDENT": False,
-        N + "W": 1,  # epochs of warm-up
-        N + "ALPHA1": 0.5,  # weight of the confidence penalty in the warm-up
-        N + "ALPHA2": 1.0,  # weight of the even use of the classes after it
-        N + "WINDOW": 5,  # rounds that an item's loss is averaged over
-        N + "THRESH_STD": True,  # False: variances in place of standard deviations, as released
-        N + "COMPAT": "none",  # none | released: THRESH_STD False, and weights by other items' probabilities
-        N + "SHARPEN": 2.0,  # exponent
-        N + "MIX_ALPHA": 0.001,
-        "LOSS.NAME": "",
-    }
-    config_domains = declare(
-        config_defaults,
-        {
-            "W": whole(0),
-            "ALPHA1": NOT_NEGATIVE,
-            "ALPHA2": NOT_NEGATIVE,
-            "WINDOW": whole(1),
-            "SHARPEN": POSITIVE,
-            "MIX_ALPHA": POSITIVE,
-            "COMPAT": choice("none", "released"),
-            "LOSS.NAME": NAME,
-        },
-    )
+    node = NODE
+    config_defaults = CONFIG_DEFAULTS
+    config_domains = CONFIG_DOMAINS
     losses = ()
-    architecture = tuple(N + key for key in ("N_CTX", "CSC", "CTX_INIT", "CLASS_TOKEN_POSITION"))
+    architecture = context_architecture(NODE)
 
     @classmethod
     def dataset_overrides(cls, cfg) -> dict:
         released = {"THRESH_STD": False} if cfg.TRAINER.JOAPR.COMPAT == "released" else {}
-        return {N + key: value for key, value in (published(cfg) | released).items()}
+        return {f"{NODE}.{key}": value for key, value in (published(cfg) | released).items()}
 
     def check_cfg(self, cfg) -> None:
         super().check_cfg(cfg)
         own = cfg.TRAINER.JOAPR
         if own.W >= cfg.OPTIM.MAX_EPOCH:
-            logger.info("All %d epochs are warm-up: %sW is %d", cfg.OPTIM.MAX_EPOCH, N, own.W)
+            logger.info("All %d epochs are warm-up: %s.W is %d", cfg.OPTIM.MAX_EPOCH, NODE, own.W)
 
     def build_model(self) -> None:
         super().build_model()
@@ -91,7 +58,8 @@ class JoAPR(DecidingTrainer, CoOp):
     # ------------------------------------------------------------------ which labels are clean
 
     def decide(self) -> Decision | None:
-        """After the warm-up: Clean = Clean_1 or Clean_2, below. The score is the posterior w of the clean Gaussian."""
+        """After the warm-up: clean is what lies below the threshold of the two Gaussians' losses, or has a
+        posterior above kappa. The score is the posterior w of the clean Gaussian."""
         cfg, first = self.method_cfg(), self.epoch == self.method_cfg().W
         if self.epoch < cfg.W:
             return None
@@ -128,32 +96,24 @@ class JoAPR(DecidingTrainer, CoOp):
         self.losses_seen = seen[-self.method_cfg().WINDOW :]
         return self.losses_seen.mean(dim=0)
 
-    def steps(self, decision: Decision) -> list[tuple[str, list[int]]]:
-        """A clean and a noisy batch a step; the smaller part starts again, in another order. One part alone if the
-        other is empty."""
-        parts = {name: part for name, part in (("clean", decision.clean), ("noisy", ~decision.clean)) if part.any()}
-        size = self.cfg.DATALOADER.TRAIN_X.BATCH_SIZE
-        longest = max(math.ceil(part.sum().item() / size) for part in parts.values())
-        streams = [self.again_and_again(part, name) for name, part in parts.items()]
-        return [("both", sum(batches, [])) for batches in islice(zip(*streams, strict=False), longest)]
-
-    def again_and_again(self, part: Tensor, name: str) -> Iterator[list[int]]:
-        for turn in count():
-            yield from self.shuffled_batches(part, name, self.epoch, turn)
-
     # ------------------------------------------------------------------ loss
 
-    def parse_batch_train(self, batch: dict) -> tuple[Tensor, Tensor]:
-        self.index = batch["index"].to(self.device)
-        return super().parse_batch_train(batch)
+    def parse_batch_train(self, batch: dict) -> tuple:
+        """(images, labels, part, indices of the items)."""
+        return (*super().parse_batch_train(batch), batch["index"].to(self.device))
 
-    def loss(self, image: Tensor, label: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
-        """Soft cross-entropy on refurbished targets + alpha_2 KL(uniform || mean prediction), both on mixed images."""
-        if self.part == "all":
+    def loss(
+        self, image: Tensor, label: Tensor, part: str = "all", index: Tensor | None = None
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """Soft cross-entropy on refurbished targets + alpha_2 KL(uniform || mean prediction), both on mixed images.
+
+        part "all": the warm-up. index: [B], which training items these are.
+        """
+        if part == "all":
             return super().loss(image, label)
         text = self.encode_text()
         logits = self.logits(self.encode_image(image), text).float()
-        target, mixed = self.targets(logits.detach().softmax(dim=1), label), logits
+        target, mixed = self.targets(logits.detach().softmax(dim=1), label, index), logits
         share, partner = self.mix(len(image))
         if share < 1:
             image, target = (share * x + (1 - share) * x[partner] for x in (image, target))
@@ -171,9 +131,9 @@ class JoAPR(DecidingTrainer, CoOp):
         penalty = (log_p.exp() * log_p).sum(dim=1).mean()
         return {"ce": F.nll_loss(log_p, label), "penalty": self.method_cfg().ALPHA1 * penalty}
 
-    def targets(self, p: Tensor, label: Tensor) -> Tensor:
-        """[B, C] of predictions [B, C]. Clean: w onehot + (1 - w) p; noisy: p; both sharpened."""
-        w = (self.weight * self.is_clean)[self.index][:, None]
+    def targets(self, p: Tensor, label: Tensor, index: Tensor) -> Tensor:
+        """[B, C] of the items `index` with predictions p. Clean: w onehot + (1 - w) p; noisy: p; both sharpened."""
+        w = (self.weight * self.is_clean)[index][:, None]
         q = (w * F.one_hot(label, p.shape[1]) + (1 - w) * p) ** self.method_cfg().SHARPEN
         return q / q.sum(dim=1, keepdim=True)
 

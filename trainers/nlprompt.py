@@ -8,6 +8,7 @@ from torch.nn import functional as F
 from dassl.config.domains import POSITIVE, choice, number, whole
 from dassl.engine import TRAINER_REGISTRY
 
+from .context import context_architecture, context_defaults
 from .coop import CoOp
 from .label_noise.decisions import Decision
 from .label_noise.prompt_ot import COSTS, ot_decision
@@ -30,11 +31,7 @@ class NLPrompt(CleanThenNoisy, CoOp):
 
     node = "TRAINER.NLPROMPT"
     config_defaults = {
-        N + "N_CTX": 16,
-        N + "CSC": False,
-        N + "CTX_INIT": "",
-        N + "CLASS_TOKEN_POSITION": "end",
-        N + "PREC": "fp16",
+        **context_defaults("TRAINER.NLPROMPT"),
         N + "USE_OT": True,
         N + "OT_COST": "prob",  # prob: -p, as released | logp: -log p, as published
         N + "REG_E": 0.01,
@@ -57,7 +54,7 @@ class NLPrompt(CleanThenNoisy, CoOp):
         },
     )
     losses = ()
-    architecture = tuple(N + key for key in ("N_CTX", "CSC", "CTX_INIT", "CLASS_TOKEN_POSITION"))
+    architecture = context_architecture("TRAINER.NLPROMPT")
 
     def decide(self) -> Decision | None:
         """PromptOT. The score of an item is the share of its mass that the plan moves to the observed label."""
@@ -82,8 +79,9 @@ class NLPrompt(CleanThenNoisy, CoOp):
             return 1.0
         return cfg.BEGIN_RATE + (1 - cfg.BEGIN_RATE) * self.epoch / cfg.CURRICULUM_EPOCH
 
-    def classification_loss(self, logits: Tensor, label: Tensor) -> dict[str, Tensor]:
+    def loss(self, image: Tensor, label: Tensor, part: str = "all") -> tuple[Tensor, dict[str, Tensor]]:
         """Clean: -log p_y. Noisy: 1 - p_y, which is half of |p - onehot|_1."""
-        name = {"clean": "ce", "noisy": "mae", "all": self.method_cfg().LOSS_ALL}[self.part]
-        logits = logits.float()
-        return {name: F.cross_entropy(logits, label) if name == "ce" else gce(logits, label, q=1.0)}
+        logits = self.logits(self.encode_image(image), self.encode_text())
+        name = {"clean": "ce", "noisy": "mae", "all": self.method_cfg().LOSS_ALL}[part]
+        z = logits.float()
+        return logits, {name: F.cross_entropy(z, label) if name == "ce" else gce(z, label, q=1.0)}

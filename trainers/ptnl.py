@@ -7,6 +7,7 @@ from torch import Tensor
 from dassl.config.domains import choice
 from dassl.engine import TRAINER_REGISTRY
 
+from .context import context_architecture, context_defaults
 from .coop import CoOp
 from .label_noise.robust_losses import NAME, Q, gce, robust_loss
 from .shared.domains import declare
@@ -20,18 +21,14 @@ class PTNL(CoOp):
 
     node = "TRAINER.PTNL"
     config_defaults = {
-        N + "N_CTX": 16,
-        N + "CSC": False,
-        N + "CTX_INIT": "",
-        N + "CLASS_TOKEN_POSITION": "end",
-        N + "PREC": "fp16",
+        **context_defaults("TRAINER.PTNL"),
         N + "LOSS": "ce",  # ce | gce
         N + "GCE_Q": 0.5,
         "LOSS.NAME": "",
     }
     config_domains = declare(config_defaults, {"LOSS": choice("ce", "gce"), "GCE_Q": Q, "LOSS.NAME": NAME})
     losses = ()
-    architecture = tuple(N + key for key in ("N_CTX", "CSC", "CTX_INIT", "CLASS_TOKEN_POSITION"))
+    architecture = context_architecture("TRAINER.PTNL")
 
     def classification_loss(self, logits: Tensor, label: Tensor) -> dict[str, Tensor]:
         cfg = self.method_cfg()

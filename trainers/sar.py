@@ -10,15 +10,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from clipkit import InputError, derive_seed, normalize
-from dassl.config.domains import NOT_NEGATIVE, OPTIONAL, SEED, choice, whole
-from dassl.config.shown import data_name
+from clipkit import InputError, normalize
 from dassl.engine import TRAINER_REGISTRY
-from datasets.templates import template_set
-from language.features import CONFIG_DEFAULTS as LANGUAGE_DEFAULTS
-from language.features import CONFIG_DOMAINS as LANGUAGE_DOMAINS
-from language.features import name_similarities
-from language.novel import load_novel, overlap
 
 from .anprompt import ANPrompt
 from .base import PromptTrainer
@@ -26,51 +19,12 @@ from .coop import CoOp
 from .coprompt import CoPrompt
 from .kgcoop import KgCoOp
 from .maple import MaPLe
+from .parts.sar_config import CONFIG_DEFAULTS, CONFIG_DOMAINS, LAMBDA_OF_DATASET, N
+from .parts.sar_names import novel_names, sar_seed, target_gram
 from .parts.similarity_alignment import SimilarityAlignment
 from .promptsrc import PromptSRC
-from .shared.domains import declare
 from .shared.precision import autocast
 from .tcp import TCP
-
-N = "TRAINER.SAR."
-DEFAULTS = LANGUAGE_DEFAULTS | {
-    N + "ENABLED": False,  # True on a host is another way to write <Host>SAR
-    N + "LAMBDA": 0.1,  # of Eq. 6; the published value of a host and dataset where there is one
-    N + "NOVEL_SOURCE": "llm",  # llm: our list | file | wordnet | oracle
-    N + "NOVEL_FILE": "",
-    N + "NUM_NOVEL": 200,
-    N + "SAMPLE_SIZE": 64,  # s of Eq. 4
-    N + "RANDOM_SAMPLING": True,  # False: each row over all other classes (Eq. 3)
-    N + "ENSEMBLE": True,  # targets from the prompts of TEMPLATES; False: from the dataset's own alone
-    N + "TEMPLATES": "select+custom",  # the paper's 8 | select: without the dataset's own | full80: CLIP's for ImageNet
-    N + "TAU": 0.0,  # temperature of Eq. 3 and 4; 0: CLIP's
-    N + "DIRECTION": "target_to_learned",  # target_to_learned: KL(P || P~) | learned_to_target
-    N + "PRE_ADAPTER": False,  # CoPrompt: align its text features before the adapter
-    N + "SEED": -1,  # of novel names and index sets; negative: the run's
-    N + "CHUNK": 0,  # novel names whose activations are in memory at a time; 0: all, in one batch with the classes
-}
-DOMAINS = declare(
-    DEFAULTS,
-    {
-        "LAMBDA": NOT_NEGATIVE,
-        "NOVEL_SOURCE": choice("llm", "file", "wordnet", "oracle"),
-        "NOVEL_FILE": OPTIONAL,
-        "NUM_NOVEL": whole(0),
-        "SAMPLE_SIZE": whole(1),
-        "TEMPLATES": choice("select+custom", "select", "full80", "custom"),
-        "TAU": NOT_NEGATIVE,
-        "DIRECTION": choice("target_to_learned", "learned_to_target"),
-        "SEED": SEED,
-        "CHUNK": whole(0),
-        **LANGUAGE_DOMAINS,
-    },
-)
-# lambda where it is not 0.1
-LAMBDA_OF_DATASET = {
-    "CoOp": {"DescribableTextures": 0.5, "UCF101": 0.5, "EuroSAT": 0.5, "FGVCAircraft": 0.5},
-    "MaPLe": {"DescribableTextures": 0.5, "UCF101": 0.5, "EuroSAT": 0.75, "FGVCAircraft": 0.75},
-    "CoPrompt": {"DescribableTextures": 0.5, "UCF101": 0.5, "EuroSAT": 0.75, "FGVCAircraft": 0.8},
-}
 
 
 class SAR(PromptTrainer):
@@ -105,8 +59,9 @@ class SAR(PromptTrainer):
 
     def build_alignment(self) -> None:
         """Novel names, prompts of all names, and the fixed target similarities; a test needs none of them."""
-        cfg = self.cfg.TRAINER.SAR
-        novel = self.novel_names()
+        cfg, seed = self.cfg.TRAINER.SAR, sar_seed(self.cfg)
+        novel, found = novel_names(self, seed)
+        self.record |= found
         names = [*self.classnames, *novel]
         if cfg.CHUNK:
             self.chunks = [self.prepare_names(novel[i : i + cfg.CHUNK]) for i in range(0, len(novel), cfg.CHUNK)]
@@ -115,35 +70,7 @@ class SAR(PromptTrainer):
         tau = cfg.TAU or (1 / self.logit_scale).item()
         size = cfg.SAMPLE_SIZE if cfg.RANDOM_SAMPLING else 0
         target_first = cfg.DIRECTION == "target_to_learned"
-        self.alignment = SimilarityAlignment(self.target_gram(names), tau, size, self.sar_seed(), target_first)
-
-    def sar_seed(self) -> int:
-        return derive_seed(max(self.cfg.SEED, 0) if self.cfg.TRAINER.SAR.SEED < 0 else self.cfg.TRAINER.SAR.SEED, "SAR")
-
-    def novel_names(self) -> list[str]:
-        """Q names that are none of the classes."""
-        cfg = self.cfg.TRAINER.SAR
-        if cfg.NUM_NOVEL == 0:
-            return []
-        every = [name.replace("_", " ") for name in getattr(self.dm.dataset, "all_classnames", self.classnames)]
-        new = [name for name in every if name not in self.classnames]
-        names = {"base_names": self.classnames, "new_names": new, "count": cfg.NUM_NOVEL, "seed": self.sar_seed()}
-        names["missing"] = self.cfg.LANGUAGE.MISSING
-        novel = load_novel(data_name(self.cfg), cfg.NOVEL_SOURCE, cfg.NOVEL_FILE, **names)
-        self.record["novel_names"] = {
-            "source": novel.source,
-            "file": novel.file,
-            "sha256": novel.sha256,
-            "count": len(novel.names),
-            "overlap_with_new_classes": overlap(novel.names, new),
-        }
-        return list(novel.names)
-
-    def target_gram(self, names: list[str]) -> Tensor:
-        """[N, N] similarities of E: e_i the mean over U prompts of normalised features."""
-        cfg = self.cfg.TRAINER.SAR
-        templates = template_set(cfg.TEMPLATES if cfg.ENSEMBLE else "custom", self.cfg.DATASET.NAME, "sar")
-        return name_similarities(names, templates, self.text_encoder, self.bank, self.precision)
+        self.alignment = SimilarityAlignment(target_gram(self, names), tau, size, seed, target_first)
 
     # ------------------------------------------------------------------ training
 
@@ -155,9 +82,9 @@ class SAR(PromptTrainer):
         self.all_features = self.encode_names(self.all_names)
         return self.all_features[: len(self.classnames)]
 
-    def loss(self, image, label: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
-        """L = L_host + lambda L_SAR (Eq. 6)."""
-        logits, terms = super().loss(image, label)
+    def loss(self, image, label: Tensor, *more: object) -> tuple[Tensor, dict[str, Tensor]]:
+        """L = L_host + lambda L_SAR (Eq. 6). more: what else the host's loss takes from a batch."""
+        logits, terms = super().loss(image, label, *more)
         if self.alignment is None:
             return logits, terms
         sar = self.alignment(self.learned_features(), self.epoch, self.batch_idx)
@@ -173,9 +100,14 @@ class SAR(PromptTrainer):
         self.novel_rows = [rows.requires_grad_() for rows in novel]
         return torch.cat([base, *self.novel_rows])
 
+    def adapted_text(self, before: Tensor) -> Tensor:
+        """Called by a host with a text adapter (CoPrompt): its input is what PRE_ADAPTER aligns."""
+        self.before_adapter = before
+        return super().adapted_text(before)
+
     def aligned(self, features: Tensor) -> Tensor:
         """What is compared of the names that were encoded last."""
-        if self.cfg.TRAINER.SAR.PRE_ADAPTER and hasattr(self, "before_adapter"):
+        if self.cfg.TRAINER.SAR.PRE_ADAPTER and hasattr(self.host, "adapted_text"):
             return normalize(self.before_adapter)
         return features
 
@@ -221,8 +153,8 @@ def with_sar(host: type[PromptTrainer]) -> type[PromptTrainer]:
         "__doc__": f"{host.__name__} with similarity alignment regularisation.",
         "__module__": __name__,
         "host": host,
-        "config_defaults": {**host.config_defaults, **DEFAULTS},
-        "config_domains": {**host.config_domains, **DOMAINS},
+        "config_defaults": {**host.config_defaults, **CONFIG_DEFAULTS},
+        "config_domains": {**host.config_domains, **CONFIG_DOMAINS},
     }
     return TRAINER_REGISTRY.register()(type(name, (SAR, host), body))
 

@@ -3,64 +3,30 @@
 Published by its authors: the idea (attention injects visual semantics into the prompt tokens, a light modulation sets
 its strength for each image, the backbone stays frozen), one prompt an image and class, the two robust losses and the
 transport of their code, and the names and values of the visual settings. Their prompt learner and trainer are not
-public. This project's design: the layers (`visual_guidance.py`), the visual tokens (`visual_tokens.py`), and which
-item gets which loss.
+public. This project's design, in `parts/`: the layers (`visual_guidance.py`), the visual tokens (`visual_tokens.py`),
+and which item gets which loss (`visprompt_losses.py`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import cached_property
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from clipkit import InputError, derive_seed, normalize
-from dassl.config.domains import NOT_NEGATIVE, POSITIVE, SHARE, choice, number, whole
 from dassl.engine import TRAINER_REGISTRY
 
 from .context import context_words, start_context
 from .label_noise.decisions import Decision
-from .label_noise.prompt_ot import COSTS, ot_decision
-from .label_noise.robust_losses import Q, gce
+from .label_noise.prompt_ot import ot_decision
 from .parts.chunked_text import chunked_loss, encode_per_image, images_at_a_time
 from .parts.deciding_trainer import CleanThenNoisy
+from .parts.visprompt_config import ARCHITECTURE, CONFIG_DEFAULTS, CONFIG_DOMAINS, NODE
+from .parts.visprompt_losses import label_loss, loss_name, trusted_in_batch
 from .parts.visual_guidance import PromptLearner
 from .parts.visual_tokens import TokenList, patch_tokens
-from .shared.domains import declare
-
-N = "TRAINER.VISPROMPT."
-OWN = {
-    "VIS_SOURCE": choice("patch", "global"),
-    "PROMPT_POOL_SIZE": whole(1),
-    "VISUAL_HIDDEN_DIM": whole(1),
-    "ATTENTION_HEADS": whole(1),
-    "GATE": choice("scalar", "token", "none", "thresh"),
-    "RELIABILITY_THRESHOLD": SHARE,
-    "VISUAL_WEIGHT": NOT_NEGATIVE,
-    "PROMPT_DROPOUT": number(0, below=1),
-    "REG_WEIGHT": NOT_NEGATIVE,
-    "PURIFY": choice("ot_global", "ot_batch", "none"),
-    "OT_EVERY": whole(1),
-    "OT_COST": choice(*COSTS),
-    "REG_E": POSITIVE,
-    "LOSS_NOISY": choice("gce", "sce", "mae"),
-    "LOSS_ALL": choice("ce", "gce", "sce", "mae"),
-    "GCE_Q": Q,
-    "SCE_ALPHA": NOT_NEGATIVE,
-    "SCE_BETA": NOT_NEGATIVE,
-    "TEXT_CHUNK": whole(0),
-    "TOKEN_CACHE_MB": whole(0),
-}
-SMOOTHING = 1e-6  # of the one-hot label in the reverse cross-entropy
-
-
-def smoothed_sce(logits: Tensor, label: Tensor, alpha: float, beta: float) -> Tensor:
-    """alpha CE + beta RCE, RCE = -sum_c p_c log t_c, t the one-hot label with SMOOTHING spread over all classes."""
-    target = F.one_hot(label, logits.shape[1]) * (1 - SMOOTHING) + SMOOTHING / logits.shape[1]
-    reverse = -(logits.softmax(dim=1) * target.to(logits.dtype).log()).sum(dim=1).mean()
-    return alpha * F.cross_entropy(logits, label) + beta * reverse
+from .shared.training_list import TrainingList
 
 
 @TRAINER_REGISTRY.register()
@@ -72,53 +38,15 @@ class VisPrompt(CleanThenNoisy):
     changes no number.
     """
 
-    node = "TRAINER.VISPROMPT"
-    config_defaults = {
-        N + "N_CTX": 16,
-        N + "CSC": False,
-        N + "CTX_INIT": "",
-        N + "CLASS_TOKEN_POSITION": "end",
-        N + "PREC": "fp16",
-        N + "USE_VISUAL_GUIDANCE": True,  # False: CoOp's context
-        N + "VIS_SOURCE": "patch",  # patch: the image tower's last tokens | global: parts of its one feature
-        N + "PROMPT_POOL_SIZE": 16,  # parts of the feature (VIS_SOURCE global)
-        N + "USE_MULTI_SCALE": True,
-        N + "VISUAL_HIDDEN_DIM": 512,
-        N + "ATTENTION_HEADS": 8,
-        N + "FILM": True,
-        N + "GATE": "scalar",  # one strength an image | token: one a prompt token | none | thresh: scalar, or off
-        N + "RELIABILITY_THRESHOLD": 0.5,  # GATE thresh: where it is off
-        N + "VISUAL_WEIGHT": 0.9,  # the highest strength
-        N + "PROMPT_DROPOUT": 0.1,  # of Delta
-        N + "REG_WEIGHT": 0.01,  # of |Delta|^2 / L
-        N + "PURIFY": "ot_global",  # ot_batch: transport within each batch, as released | none: LOSS_ALL for all items
-        N + "OT_EVERY": 1,  # epochs
-        N + "OT_COST": "prob",  # prob: -p | logp: -log p, as in the released helper
-        N + "REG_E": 0.01,
-        N + "LOSS_NOISY": "gce",
-        N + "LOSS_ALL": "ce",
-        N + "GCE_Q": 0.7,
-        N + "SCE_ALPHA": 0.5,
-        N + "SCE_BETA": 1.0,
-        N + "TEXT_CHUNK": 0,  # prompts at a time, at least one image's; 0: by their size
-        N + "TOKEN_CACHE_MB": 1024,  # visual tokens of the training list that may stay in memory
-        "TRAIN.WATCH_EVERY": 10,  # a look at the test set costs as many text passes as it has images, times C
-    }
-    config_domains = declare(config_defaults, OWN)
-    architecture = tuple(
-        N + key
-        for key in (
-            *("N_CTX", "CTX_INIT", "CLASS_TOKEN_POSITION", "USE_VISUAL_GUIDANCE", "VIS_SOURCE", "PROMPT_POOL_SIZE"),
-            *("USE_MULTI_SCALE", "VISUAL_HIDDEN_DIM", "ATTENTION_HEADS", "FILM", "GATE", "RELIABILITY_THRESHOLD"),
-            "VISUAL_WEIGHT",
-        )
-    )
+    node = NODE
+    config_defaults = CONFIG_DEFAULTS
+    config_domains = CONFIG_DOMAINS
+    architecture = ARCHITECTURE
     decision: Decision | None = None  # the last one
 
     def check_cfg(self, cfg) -> None:
         super().check_cfg(cfg)
-        own = cfg.TRAINER.VISPROMPT
-        if own.CSC:
+        if cfg.TRAINER.VISPROMPT.CSC:
             raise InputError(
                 "TRAINER.VISPROMPT.CSC is True, but VisPrompt has one context for all classes; leave it False."
             )
@@ -170,8 +98,10 @@ class VisPrompt(CleanThenNoisy):
     # ------------------------------------------------------------------ training
 
     @cached_property
-    def training_list(self) -> TokenList:
+    def training_list(self) -> TrainingList:
         """All training items in order; their visual tokens stay in memory where TOKEN_CACHE_MB allows it."""
+        if not self.looks_at_patches:
+            return TrainingList(self)
         return TokenList(self, self.method_cfg().TOKEN_CACHE_MB * 2**20)
 
     def decide(self) -> Decision | None:
@@ -184,57 +114,28 @@ class VisPrompt(CleanThenNoisy):
             self.decision = ot_decision(prob, self.training_list.label, cfg.REG_E, cfg.OT_COST)
         return self.decision
 
-    def loss(self, image: Tensor, label: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
-        """The labels' loss, and REG_WEIGHT mean_b |Delta_b|^2 / L."""
-        cfg = self.method_cfg()
+    def loss(self, image: Tensor, label: Tensor, part: str = "all") -> tuple[Tensor, dict[str, Tensor]]:
+        """The labels' loss, and REG_WEIGHT mean_b |Delta_b|^2 / L. part: "clean" or "noisy" items, or "all"."""
+        cfg, name = self.method_cfg(), loss_name(part, self.method_cfg())
         f, tokens = self.look(image)
         if self.model.guidance is None:
             logits = self.logits(f, self.encode_text())
-            return logits, {self.loss_name: self.label_loss(logits, label, self.trusted(logits.detach, label))}
+            trusted = trusted_in_batch(logits.detach, label, cfg)
+            return logits, {name: label_loss(name, logits, label, trusted, cfg)}
         delta = self.model(f, tokens, self.dropout_mask(len(label)))
         ctx = self.model.ctx + delta
-        trusted = self.trusted(lambda: self.logits_in_chunks(f, ctx.detach()), label)
+        trusted = trusted_in_batch(lambda: self.logits_in_chunks(f, ctx.detach()), label, cfg)
 
-        def part(rows: slice, own: Tensor) -> tuple[Tensor, Tensor]:
+        def chunk(rows: slice, own: Tensor) -> tuple[Tensor, Tensor]:
             z = self.own_logits(f[rows], own)
-            value = self.label_loss(z, label[rows], None if trusted is None else trusted[rows])
+            value = label_loss(name, z, label[rows], None if trusted is None else trusted[rows], cfg)
             return value * (len(own) / len(label)), z
 
-        value, logits = chunked_loss(ctx, self.images_at_a_time, part, self.scaler.get_scale())
-        terms = {self.loss_name: value}
+        value, logits = chunked_loss(ctx, self.images_at_a_time, chunk, self.scaler.get_scale())
+        terms = {name: value}
         if cfg.REG_WEIGHT:
             terms["reg"] = cfg.REG_WEIGHT * delta.square().sum(dim=(1, 2)).mean() / delta.shape[1]
         return logits, terms
-
-    @property
-    def loss_name(self) -> str:
-        """Of all items of this step; "mixed": each item by its own."""
-        cfg = self.method_cfg()
-        if cfg.PURIFY == "ot_global":
-            return cfg.LOSS_NOISY if self.part == "noisy" else "ce"
-        return cfg.LOSS_ALL if cfg.PURIFY == "none" else "mixed"
-
-    def trusted(self, logits: Callable[[], Tensor], label: Tensor) -> Tensor | None:
-        """PURIFY ot_batch: [B], whose label the transport within the batch agrees with; else None."""
-        cfg = self.method_cfg()
-        if cfg.PURIFY != "ot_batch":
-            return None
-        return ot_decision(logits().softmax(dim=1), label, cfg.REG_E, cfg.OT_COST).clean
-
-    def label_loss(self, logits: Tensor, label: Tensor, trusted: Tensor | None) -> Tensor:
-        """Mean over the items: of `loss_name`, or cross-entropy for the trusted ones and LOSS_NOISY for the others."""
-        if trusted is None:
-            return self.named_loss(self.loss_name, logits, label)
-        parts = (("ce", trusted), (self.method_cfg().LOSS_NOISY, ~trusted))
-        return sum(self.named_loss(name, logits[i], label[i]) * i.sum() for name, i in parts if i.any()) / len(label)
-
-    def named_loss(self, name: str, logits: Tensor, label: Tensor) -> Tensor:
-        cfg, logits = self.method_cfg(), logits.float()
-        if name == "ce":
-            return F.cross_entropy(logits, label)
-        if name == "sce":
-            return smoothed_sce(logits, label, cfg.SCE_ALPHA, cfg.SCE_BETA)
-        return gce(logits, label, cfg.GCE_Q if name == "gce" else 1.0)  # q = 1: 1 - p_y
 
     # ------------------------------------------------------------------ test, resume
 

@@ -60,6 +60,6 @@ def same_draw(plain: PlainMethod, trainer) -> None:
     """After `trainer.loss`: what a method draws in a step (CoPrompt a sentence, VisPrompt its dropout) the plain side
     takes."""
     if isinstance(plain, VisPrompt):
-        plain.mask, plain.part = trainer.dropout_mask, trainer.part
+        plain.mask, plain.part = trainer.dropout_mask, "all"
     if isinstance(plain, CoPrompt):
-        plain.texts, plain.description = trainer.descriptions, trainer.description_index
+        plain.texts, plain.description = trainer.descriptions, trainer.description_index()

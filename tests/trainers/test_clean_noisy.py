@@ -23,7 +23,7 @@ class Judge(CleanThenNoisy, CoOp):
         return None if self.clean is None else Decision(self.clean, self.clean.float() / 2)
 
     def forward_backward(self, batch: dict) -> dict[str, float]:
-        self.noted.append((self.part, batch["index"].tolist(), batch["img"].clone(), self.get_current_lr()))
+        self.noted.append((batch["part"], batch["index"].tolist(), batch["img"].clone(), self.get_current_lr()))
         assert (self.batch_idx + 1 == self.num_batches) == (len(self.noted) == self.expected)
         self.summary = super().forward_backward(batch)
         return self.summary

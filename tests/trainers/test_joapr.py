@@ -197,11 +197,11 @@ def test_a_run_trains_on_clean_and_noisy_items(tiny, tmp_path, monkeypatch):
 
     met, real = [], JoAPR.loss
 
-    def noted(self, image, label):
-        if self.part == "both":
-            met.append((self.epoch, self.is_clean[self.index].float().mean().item(), self.index.tolist()))
-            assert [self.dm.dataset.train_x[i].label for i in self.index] == label.tolist()
-        return real(self, image, label)
+    def noted(self, image, label, part, index):
+        if part == "both":
+            met.append((self.epoch, self.is_clean[index].float().mean().item(), index.tolist()))
+            assert [self.dm.dataset.train_x[i].label for i in index] == label.tolist()
+        return real(self, image, label, part, index)
 
     monkeypatch.setattr(JoAPR, "loss", noted)
     assert tiny.run(tmp_path / "run", "JoAPR", pairs=NOISY | {"OPTIM.MAX_EPOCH": 4}) == 0
@@ -230,9 +230,11 @@ def test_warm_up_loss(tiny, tmp_path):
     assert {k: v.item() for k, v in terms.items()} == pytest.approx({"ce": ce, "penalty": penalty}, abs=1e-5)
 
 
+ITEMS = torch.tensor([5, 0, 7, 2])
+
+
 def in_step(trainer):
-    """Items 5, 0, 7, 2 of which 5 and 2 are clean."""
-    trainer.part, trainer.index = "both", torch.tensor([5, 0, 7, 2])
+    """Of `ITEMS` 5 and 2 are clean."""
     trainer.weight, trainer.is_clean = torch.full((12,), 9.0), torch.zeros(12, dtype=torch.bool)
     trainer.weight[5], trainer.weight[2] = 0.8, 0.3
     trainer.is_clean[[5, 2]] = True
@@ -251,7 +253,7 @@ def test_joint_loss(tiny, tmp_path, monkeypatch, share):
     partner = torch.tensor([2, 0, 3, 1])
     monkeypatch.setattr(trainer, "mix", lambda size: (share, partner))
     text = trainer.encode_text()
-    logits, terms = trainer.loss(image, label)
+    logits, terms = trainer.loss(image, label, "both", ITEMS)
 
     def predict(x):
         return trainer.logits(trainer.encode_image(x), text).double().softmax(1).tolist()
@@ -274,8 +276,8 @@ def test_pseudo_labels_carry_no_gradient_and_cost_no_second_text_pass(tiny, tmp_
     calls, real, seen = [], TextEncoder.encode, []
     monkeypatch.setattr(TextEncoder, "encode", lambda *a, **k: calls.append(a) or real(*a, **k))
     targets = trainer.targets
-    monkeypatch.setattr(trainer, "targets", lambda p, label: seen.append(p) or targets(p, label))
-    _, terms = trainer.loss(*batch())
+    monkeypatch.setattr(trainer, "targets", lambda p, *about: seen.append(p) or targets(p, *about))
+    _, terms = trainer.loss(*batch(), "both", ITEMS)
     assert len(calls) == 1 and not seen[0].requires_grad
     sum(terms.values()).backward()
     assert trainer.model.ctx.grad.abs().max() > 0

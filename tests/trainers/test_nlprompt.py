@@ -55,9 +55,8 @@ def test_share_that_can_be_clean(tiny, tmp_path):
 )
 def test_losses(tiny, tmp_path, part, loss_all, name):
     trainer = built(tiny, tmp_path, {N + "LOSS_ALL": loss_all})
-    trainer.part = part
     image, label = torch.randn(4, 3, 16, 16, generator=torch.Generator().manual_seed(3)), torch.tensor([0, 1, 2, 0])
-    logits, terms = trainer.loss(image, label)
+    logits, terms = trainer.loss(image, label, part)
     p_y = [logits.softmax(1)[i, y].item() for i, y in enumerate(label.tolist())]
     expected = sum(-math.log(p) if name == "ce" else 1 - p for p in p_y) / 4
     assert set(terms) == {name} and terms[name].item() == pytest.approx(expected, abs=1e-5)

@@ -17,9 +17,9 @@ from torch.nn import functional as F
 from clipkit import ImageEncoder, InputError
 from trainers.label_noise.prompt_ot import ot_decision
 from trainers.parts.chunked_text import chunked_loss
+from trainers.parts.visprompt_losses import smoothed_sce
 from trainers.parts.visual_guidance import PromptLearner
 from trainers.parts.visual_tokens import FeatureTokens, patch_tokens, with_quarters
-from trainers.visprompt import smoothed_sce
 
 N = "TRAINER.VISPROMPT."
 NOISE = {"DATASET.NOISE.TYPE": "sym_other", "DATASET.NOISE.RATE": 0.5}
@@ -264,9 +264,9 @@ def test_loss_of_each_part(tiny, tmp_path):
         log_p = trainer.model_inference(image).log_softmax(1)
     p_y = log_p.exp()[torch.arange(4), label]
     values = {}
-    for trainer.part in ("clean", "noisy"):
-        (name, value), *_ = trainer.loss(image, label)[1].items()
-        values[trainer.part] = (name, value.item())
+    for part in ("clean", "noisy"):
+        (name, value), *_ = trainer.loss(image, label, part)[1].items()
+        values[part] = (name, value.item())
     assert values["clean"] == ("ce", pytest.approx(-p_y.log().mean().item(), abs=1e-5))
     assert values["noisy"] == ("gce", pytest.approx(((1 - p_y**0.7) / 0.7).mean().item(), abs=1e-4))
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from functools import cached_property
+from itertools import count, islice
 
 import torch
 from torch import Tensor
@@ -19,10 +21,9 @@ from ..shared.listed_batches import ListedBatches
 class DecidingTrainer(PromptTrainer):
     """Each epoch: `decide()`, then the steps that the decision asks for.
 
-    Nothing is dropped. Order and transforms depend on seed and epoch alone.
+    `batch["part"]` says what a batch is of ("all": an ordinary pass), and is the third argument of the method's
+    `loss(image, label, part)`. Nothing is dropped. Order and transforms depend on seed and epoch alone.
     """
-
-    part = "all"  # what the current step trains on; the loss may look at it
 
     def decide(self) -> Decision | None:
         """About all N training items, under the current prompts; None: an ordinary pass over all of them ("all")."""
@@ -45,21 +46,24 @@ class DecidingTrainer(PromptTrainer):
         return [batch.tolist() for batch in order.split(self.cfg.DATALOADER.TRAIN_X.BATCH_SIZE) if len(batch)]
 
     def _batches(self) -> Iterator[tuple]:
-        self.part = "all"
         decision = self.decide()
         if decision is None:
-            yield from super()._batches()
+            yield from (({**batch, "part": "all"},) for (batch,) in super()._batches())
             return
         record_decision(self, decision)
         steps = self.steps(decision)
         self.num_batches = len(steps)
         loader = self.listed_batches.load([indices for _, indices in steps], self.epoch)
-        for (self.part, _), batch in zip(steps, self._bar(loader), strict=True):  # noqa: B020 (the loss reads it)
-            yield (batch,)
+        for (part, _), batch in zip(steps, self._bar(loader), strict=True):
+            yield ({**batch, "part": part},)
+
+    def parse_batch_train(self, batch: dict) -> tuple:
+        """(images, labels, part)."""
+        return (*super().parse_batch_train(batch), batch["part"])
 
 
 class CleanThenNoisy(DecidingTrainer):
-    """Each epoch one pass over the clean items (`self.part` is "clean"), then one over the noisy ones ("noisy").
+    """Each epoch one pass over the clean items (their part is "clean"), then one over the noisy ones ("noisy").
 
     Steps of both passes count together (`batch_idx` of `num_batches`), so the learning rate moves once an epoch. An
     empty part is left out.
@@ -71,5 +75,23 @@ class CleanThenNoisy(DecidingTrainer):
 
     def forward_backward(self, batch: dict) -> dict[str, float]:
         """One step; the loss of each part is logged by itself too."""
-        summary = super().forward_backward(batch)
-        return summary if self.part == "all" else summary | {f"loss_{self.part}": summary["loss"]}
+        summary, part = super().forward_backward(batch), batch["part"]
+        return summary if part == "all" else summary | {f"loss_{part}": summary["loss"]}
+
+
+class CleanBesideNoisy(DecidingTrainer):
+    """Each step trains on a batch of clean and one of noisy items together (part "both").
+
+    The smaller part starts again, in another order, as often as it takes; where one part is empty the other is alone.
+    """
+
+    def steps(self, decision: Decision) -> list[tuple[str, list[int]]]:
+        parts = {name: part for name, part in (("clean", decision.clean), ("noisy", ~decision.clean)) if part.any()}
+        size = self.cfg.DATALOADER.TRAIN_X.BATCH_SIZE
+        longest = max(math.ceil(part.sum().item() / size) for part in parts.values())
+        streams = [self.again_and_again(part, name) for name, part in parts.items()]
+        return [("both", sum(batches, [])) for batches in islice(zip(*streams, strict=False), longest)]
+
+    def again_and_again(self, part: Tensor, name: str) -> Iterator[list[int]]:
+        for turn in count():
+            yield from self.shuffled_batches(part, name, self.epoch, turn)

@@ -1,10 +1,45 @@
-"""JoAPR's published settings: warm-up epochs W, alpha_1, alpha_2 by dataset, kind and rate of the label noise."""
+"""JoAPR's config keys, and its published settings: warm-up epochs W, alpha_1, alpha_2 by dataset, kind and rate of the
+label noise."""
 
 from __future__ import annotations
 
+from dassl.config.domains import NOT_NEGATIVE, POSITIVE, choice, whole
 from datasets.noise.config import ALIASES
 from datasets.noise.manifest import read_manifest
 from datasets.noisy import take_aliases
+
+from ..context import context_defaults
+from ..label_noise.robust_losses import NAME
+from ..shared.domains import declare
+
+NODE = "TRAINER.JOAPR"
+N = NODE + "."
+CONFIG_DEFAULTS = {
+    **context_defaults(NODE, prec="amp"),
+    N + "RATE_INDEPENDENT": False,
+    N + "W": 1,  # epochs of warm-up
+    N + "ALPHA1": 0.5,  # weight of the confidence penalty in the warm-up
+    N + "ALPHA2": 1.0,  # weight of the even use of the classes after it
+    N + "WINDOW": 5,  # rounds that an item's loss is averaged over
+    N + "THRESH_STD": True,  # False: variances in place of standard deviations, as released
+    N + "COMPAT": "none",  # none | released: THRESH_STD False, and weights by other items' probabilities
+    N + "SHARPEN": 2.0,  # exponent
+    N + "MIX_ALPHA": 0.001,
+    "LOSS.NAME": "",
+}
+CONFIG_DOMAINS = declare(
+    CONFIG_DEFAULTS,
+    {
+        "W": whole(0),
+        "ALPHA1": NOT_NEGATIVE,
+        "ALPHA2": NOT_NEGATIVE,
+        "WINDOW": whole(1),
+        "SHARPEN": POSITIVE,
+        "MIX_ALPHA": POSITIVE,
+        "COMPAT": choice("none", "released"),
+        "LOSS.NAME": NAME,
+    },
+)
 
 KEYS = ("W", "ALPHA1", "ALPHA2")
 ANY_RATE = (1, 0.5, 1.0)

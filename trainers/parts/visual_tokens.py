@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from functools import cached_property
 
 import torch
 from torch import Tensor, nn
@@ -63,9 +62,9 @@ class TokenList(TrainingList):
         self.limit = limit
         self.kept: list[dict] | None = None
 
-    @cached_property
+    @property
     def batches(self):
-        return self if self.trainer.looks_at_patches else super().batches
+        return self
 
     def __iter__(self) -> Iterator[dict]:
         """Batches whose `img` is visual tokens [B, 1 + G, d]."""

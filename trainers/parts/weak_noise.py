@@ -20,9 +20,14 @@ class WeakNoiseText:
     """
 
     def __init__(self, trainer, cfg) -> None:
+        joint = trainer.text_encoder.embed_dim
+        if cfg.NOISE_DIM not in (0, joint):
+            raise InputError(
+                f"{trainer.node}.NOISE_DIM is {cfg.NOISE_DIM}, but must be {joint}, the joint dimension, or 0."
+            )
         self.trainer, self.cfg = trainer, cfg
         self.dataset, self.seed = data_name(trainer.cfg), max(trainer.cfg.SEED, 0)
-        names = [*trainer.classnames, *(trainer.every_name() if cfg.KMEANS_SET == "all" else ())]
+        names = [*trainer.classnames, *(self.every_name() if cfg.KMEANS_SET == "all" else ())]
         self.main = source_for(trainer.cfg, cfg.CACHE_MAIN, "main", names)
         self.noise = source_for(trainer.cfg, cfg.CACHE_NOISE, "noise", names)
         clip = (trainer.text_encoder, trainer.bank, trainer.precision, trainer.cfg.LANGUAGE.TOO_LONG)
@@ -59,6 +64,22 @@ class WeakNoiseText:
         if moment != self._moment:
             self._moment, self._drawn = moment, self.features(self.trainer.classnames, moment)
         return self._drawn
+
+    def every_name(self) -> list[str]:
+        """Of all classes of the dataset, those that this run leaves out too."""
+        every = getattr(self.trainer.dm.dataset, "all_classnames", None)
+        if every is None:
+            raise InputError(f"{self.trainer.node}.KMEANS_SET all needs a dataset with all_classnames; take base.")
+        return [name.replace("_", " ") for name in every]
+
+    def prompts(self, names: list[str], f_w: Tensor) -> Tensor:
+        """P_w [T, d] from the classes of the training run and their features [C, d], or from all of the dataset."""
+        cfg = self.cfg
+        if cfg.KMEANS_SET == "all":
+            names = self.every_name()
+            f_w = self.features(names)
+        seed = self.trainer.cfg.SEED if cfg.KMEANS_SEED < 0 else cfg.KMEANS_SEED
+        return noise_prompts(self, f_w, names, cfg, max(seed, 0))
 
 
 def noise_prompts(weak_noise: WeakNoiseText, f_w: Tensor, names: list[str], cfg, seed: int) -> Tensor:
