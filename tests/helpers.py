@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import sys
+import types
 from pathlib import Path
 
 import clip
@@ -103,3 +105,21 @@ def arguments(
     settings |= FITTING.get(trainer, {}) | (pairs or {})
     named = ["--root", root, "--seed", 1, "--trainer", trainer, "--output-dir", output, *flags]
     return [str(x) for x in (*named, *(x for pair in settings.items() for x in pair))]
+
+
+def cleanlab_stand_in(monkeypatch, wrong: tuple[int, ...]) -> list:
+    """In place of the package `cleanlab` one that finds the labels of these indices wrong; what it is asked fills the
+    list."""
+    asked: list = []
+
+    def find_label_issues(labels, pred_probs, **kwargs):
+        asked.append((labels, pred_probs))
+        return np.isin(np.arange(len(labels)), wrong)
+
+    package = types.ModuleType("cleanlab")
+    package.filter, package.rank = types.ModuleType("cleanlab.filter"), types.ModuleType("cleanlab.rank")
+    package.filter.find_label_issues = find_label_issues
+    package.rank.get_label_quality_scores = lambda labels, pred_probs: pred_probs[np.arange(len(labels)), labels]
+    for name in ("cleanlab", "cleanlab.filter", "cleanlab.rank"):
+        monkeypatch.setitem(sys.modules, name, package if name == "cleanlab" else getattr(package, name[9:]))
+    return asked

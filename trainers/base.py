@@ -90,18 +90,9 @@ class PromptTrainer(TrainerX):
         check_images(self.cfg, lambda: self.clip)  # before any image is prepared
         super().build_data_loader()
 
-    @functools.cached_property
-    def tester(self) -> Tester:
-        """Features of test images, and what a test counts."""
-        return Tester(self)
-
-    @functools.cached_property
-    def files(self) -> LearnerFiles:
-        """The learner's checkpoints."""
-        return LearnerFiles(self)
-
     def build_model(self) -> None:
         cfg = self.cfg
+        self.tester, self.files = Tester(self), LearnerFiles(self)
         self.text_encoder, self.image_encoder = TextEncoder(self.clip), ImageEncoder(self.clip)
         self.logit_scale = self.clip.logit_scale.detach().exp().float()
         self.classnames = [name.replace("_", " ") for name in self.dm.dataset.classnames]

@@ -6,7 +6,9 @@ import json
 import re
 from pathlib import Path
 
+import pytest
 import yaml
+from helpers import cleanlab_stand_in
 from suite_files import overrides
 
 from bench.__main__ import main
@@ -18,7 +20,13 @@ from runs import protocols
 DOCUMENT = Path(__file__).resolve().parent.parent.parent / "docs" / "add_a_protocol.md"
 
 
-def test_the_example_protocol_runs(tiny, tmp_path, monkeypatch, capsys):
+HARD = {"DATASET.NOISE.TYPE": "sym_other", "DATASET.NOISE.RATE": 0.5, "TRAINER.FILTER": "cleanlab"}
+HARD |= {"TEST.ADV_SET": "make", "ATTACK.STEPS": 2}
+
+
+@pytest.mark.parametrize("more", [{}, HARD], ids=["as it is", "under noise, filter and attack"])
+def test_the_example_protocol_runs(tiny, tmp_path, monkeypatch, capsys, more):
+    cleanlab_stand_in(monkeypatch, (1, 4))
     text = DOCUMENT.read_text()
     run_file, block_code = re.findall(r"```python\n(.*?)```", text, re.S)
     (suite_text,) = re.findall(r"```yaml\n(.*?)```", text, re.S)
@@ -31,13 +39,14 @@ def test_the_example_protocol_runs(tiny, tmp_path, monkeypatch, capsys):
     tree = yaml.safe_load(suite_text)
     own = {key: value for key, value in overrides(tiny).items() if key != "OPTIM.LR"}  # which the example sweeps
     file = tmp_path / "tuning.yaml"
-    file.write_text(yaml.safe_dump(tree | {"overrides": own, "output": str(tmp_path / "out")}))
+    file.write_text(yaml.safe_dump(tree | {"overrides": own | more, "output": str(tmp_path / "out")}))
     assert main(["plan", str(file), "--root", str(tiny.root), "--list"]) == 0
     assert "tuning: 8 runs" in (shown := capsys.readouterr().out) and "TEST.SPLIT val" in shown
     run = read_suite(file, root=str(tiny.root)).runs[0]
     assert work(run).how == "done"
     record = json.loads((run.folders[0] / "results.json").read_text())
     assert record["split"] == "val" and record["results"]["total"] == 2 * 5
+    assert ("filter" in record, "adversarial" in record) == (bool(more), bool(more))
     assert "variants/LR=0.002/tuning/digits/shots_4/CoOp/embedded/seed1" in str(run.folders[0])
 
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import importlib.util
 import json
 import sys
-import types
 
 import numpy as np
 import pytest
 import torch
+from helpers import cleanlab_stand_in
 
 from clipkit import FeatureBank
 from dassl.engine import TRAINER_REGISTRY
@@ -24,19 +24,7 @@ WRONG = (1, 4, 5)  # what the stand-in below finds wrong
 @pytest.fixture
 def stand_in(monkeypatch):
     """A package of that name which finds WRONG wrong, and notes what it is asked."""
-    asked = []
-
-    def find_label_issues(labels, pred_probs, **kwargs):
-        asked.append((labels, pred_probs))
-        return np.isin(np.arange(len(labels)), WRONG)
-
-    package = types.ModuleType("cleanlab")
-    package.filter, package.rank = types.ModuleType("cleanlab.filter"), types.ModuleType("cleanlab.rank")
-    package.filter.find_label_issues = find_label_issues
-    package.rank.get_label_quality_scores = lambda labels, pred_probs: pred_probs[np.arange(len(labels)), labels]
-    for name in ("cleanlab", "cleanlab.filter", "cleanlab.rank"):
-        monkeypatch.setitem(sys.modules, name, package if name == "cleanlab" else getattr(package, name[9:]))
-    return asked
+    return cleanlab_stand_in(monkeypatch, WRONG)
 
 
 @pytest.mark.parametrize("method", ["CoOp", "MaPLe"])
