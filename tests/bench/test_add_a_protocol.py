@@ -46,8 +46,9 @@ def test_the_example_protocol_runs(tiny, tmp_path, monkeypatch, capsys, more):
     assert work(run).how == "done"
     record = json.loads((run.folders[0] / "results.json").read_text())
     assert record["split"] == "val" and record["results"]["total"] == 2 * 5
-    assert ("filter" in record, "adversarial" in record) == (bool(more), bool(more))
-    assert "variants/LR=0.002/tuning/digits/shots_4/CoOp/embedded/seed1" in str(run.folders[0])
+    assert [bool(record.get(key)) for key in ("filter", "noise", "adversarial")] == [bool(more)] * 3
+    where = str(run.folders[0])
+    assert "variants/LR=0.002" in where and where.endswith("tuning/digits/shots_4/CoOp/embedded/seed1")
 
 
 def test_every_key_of_a_suite_is_in_its_table():
