@@ -87,6 +87,9 @@ class DatasetBase:
     domains: list[str] = []  # known domain names
     test_only = False  # True: there are test images alone, and nothing is trained on them
     train_on = ""  # of such a set: what to train on instead, in words
+    # Facts for the record of a run, where wrong labels or attacked pictures stand in a list:
+    noise: dict | None = None
+    adversarial: dict | None = None
 
     def __init__(
         self,

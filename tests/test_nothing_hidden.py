@@ -1,0 +1,64 @@
+"""State does not travel through attributes that one file sets on another's object: read from the source.
+
+What a step trains on is in its batch, what a test goes through comes from a hook, and a dataset changes its own lists.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import clipkit
+import dassl.utils
+
+ROOT = Path(__file__).resolve().parent.parent
+ROOMS = ("trainers", "dassl", "robustness", "attacks", "datasets", "interop/export")
+OWNERS = ("trainer", "dataset", "dm", "loader", "batches")  # what objects of others are called
+TOLD = {  # where it is right, and why
+    "dassl/engine/rolling.py: trainer._rolling_file",  # the checkpoint's own record of it; declared there
+    "dassl/data/seeded_loader.py: setattr(self.wrapped)",  # a wrapper passes its own attributes on
+    "attacks/pixel_model.py: trainer.precision",  # within a `with`, which puts it back
+    "datasets/adversarial.py: dataset.adversarial",  # facts for the record, declared by DatasetBase
+    "datasets/noisy.py: dataset.noise",
+    "interop/export/exported/trainer.py: self.dm.dataset",  # upstream's data sets cannot change their lists
+}
+
+
+def stores(source: str) -> Iterator[str]:
+    """Assignments to attributes of a trainer, a dataset or a loader that is not `self`, and calls of setattr. What is
+    written in capitals is a key of a config."""
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "setattr":
+            yield ast.unparse(node.func) + "(" + ast.unparse(node.args[0]) + ")"
+        if isinstance(node, ast.Attribute) and isinstance(node.ctx, (ast.Store, ast.Del)):
+            owner = node.value
+            name = owner.attr if isinstance(owner, ast.Attribute) else getattr(owner, "id", "")
+            if name in OWNERS and not node.attr.isupper():
+                yield ast.unparse(node)
+
+
+def test_no_file_sets_attributes_of_a_trainer_or_dataset_that_it_was_given():
+    files = [file for room in ROOMS for file in sorted((ROOT / room).rglob("*.py"))]
+    found = {
+        f"{file.relative_to(ROOT).as_posix()}: {what}" for file in files for what in stores(file.read_text("utf-8"))
+    }
+    assert {name for name in found if not name.startswith("datasets/embedded/")} == TOLD
+
+
+def test_such_an_assignment_is_found():
+    source = """
+trainer.part = "clean"
+self.trainer.label = y
+dataset._train_x = kept
+setattr(self, name, loader)
+for trainer.part, batch in steps: ...
+self.index = batch["index"]
+cfg.SEED = 1
+"""
+    assert len(list(stores(source))) == 5
+
+
+def test_a_name_says_which_seed():
+    """Of the names that both packages give, InputError alone: each has its own, and is told which by its message."""
+    assert set(clipkit.__all__) & set(dassl.utils.__all__) == {"InputError"}
