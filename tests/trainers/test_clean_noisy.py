@@ -22,8 +22,14 @@ class Judge(CleanThenNoisy, CoOp):
     def decide(self) -> Decision | None:
         return None if self.clean is None else Decision(self.clean, self.clean.float() / 2)
 
+    def loss(self, image, label, part: str):
+        assert part == self.noted[-1][0]
+        return super().loss(image, label)
+
     def forward_backward(self, batch: dict) -> dict[str, float]:
-        self.noted.append((batch["part"], batch["index"].tolist(), batch["img"].clone(), self.get_current_lr()))
+        self.noted.append(
+            (batch.get("part", "all"), batch["index"].tolist(), batch["img"].clone(), self.get_current_lr())
+        )
         assert (self.batch_idx + 1 == self.num_batches) == (len(self.noted) == self.expected)
         self.summary = super().forward_backward(batch)
         return self.summary

@@ -21,8 +21,8 @@ from ..shared.listed_batches import ListedBatches
 class DecidingTrainer(PromptTrainer):
     """Each epoch: `decide()`, then the steps that the decision asks for.
 
-    `batch["part"]` says what a batch is of ("all": an ordinary pass), and is the third argument of the method's
-    `loss(image, label, part)`. Nothing is dropped. Order and transforms depend on seed and epoch alone.
+    `batch["part"]` says what a batch is of, and is the third argument of the method's `loss(image, label, part)`, which
+    is "all" in an ordinary pass. Nothing is dropped. Order and transforms depend on seed and epoch alone.
     """
 
     def decide(self) -> Decision | None:
@@ -48,7 +48,7 @@ class DecidingTrainer(PromptTrainer):
     def _batches(self) -> Iterator[tuple]:
         decision = self.decide()
         if decision is None:
-            yield from (({**batch, "part": "all"},) for (batch,) in super()._batches())
+            yield from super()._batches()
             return
         record_decision(self, decision)
         steps = self.steps(decision)
@@ -58,8 +58,8 @@ class DecidingTrainer(PromptTrainer):
             yield ({**batch, "part": part},)
 
     def parse_batch_train(self, batch: dict) -> tuple:
-        """(images, labels, part)."""
-        return (*super().parse_batch_train(batch), batch["part"])
+        """(images, labels, part); a batch that no decision made is of part "all"."""
+        return (*super().parse_batch_train(batch), batch.get("part", "all"))
 
 
 class CleanThenNoisy(DecidingTrainer):
@@ -75,7 +75,7 @@ class CleanThenNoisy(DecidingTrainer):
 
     def forward_backward(self, batch: dict) -> dict[str, float]:
         """One step; the loss of each part is logged by itself too."""
-        summary, part = super().forward_backward(batch), batch["part"]
+        summary, part = super().forward_backward(batch), batch.get("part", "all")
         return summary if part == "all" else summary | {f"loss_{part}": summary["loss"]}
 
 
