@@ -13,12 +13,12 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from clipkit import InputError as BackboneInputError
 from clipkit.files import check_writable
-from dassl.utils import InputError, atomic_path, input_error_sentence
+from dassl.utils import InputError, atomic_path
 from dassl.utils.console import tolerant_console
 from interop.plugins.loading import load_plugins
 from language import read_classlist
+from runs.ends import one_sentence
 from runs.image_files import find_images
 from runs.predictions import FORMATS, Prediction, render
 from runs.predictor import load_predictor
@@ -105,18 +105,12 @@ def warnings_on_stderr() -> Iterator[None]:
             log.handlers, log.level, log.propagate = handlers, level, propagate
 
 
-def run(argv: list[str] | None = None) -> int:
-    """The command line: bad input ends with one sentence and exit code 2."""
+@one_sentence("interrupted")
+def run(argv: list[str] | None = None) -> None:
+    """The command line; returns the exit code."""
     args = build_parser().parse_args(argv)
-    try:
-        with warnings_on_stderr():
-            main(args)
-    except (InputError, BackboneInputError) as error:
-        print(f"error: {input_error_sentence(error)}", file=sys.stderr)  # noqa: T201
-        return 2
-    except KeyboardInterrupt:
-        return 130
-    return 0
+    with warnings_on_stderr():
+        main(args)
 
 
 if __name__ == "__main__":

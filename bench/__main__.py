@@ -8,11 +8,10 @@ from __future__ import annotations
 import argparse
 import importlib
 import logging
-import os
 import sys
 
-from dassl.utils import InputError
 from dassl.utils.console import tolerant_console
+from runs.ends import one_sentence
 
 # Each is a module bench/commands/NAME.py with add_parser(subparsers); only the one that is asked for is imported.
 COMMANDS = {
@@ -42,6 +41,7 @@ def build_parser(command: str) -> tuple[argparse.ArgumentParser, argparse.Argume
     return parser, subparsers.choices[command] if command in COMMANDS else None
 
 
+@one_sentence("interrupted: the same command goes on where it stopped")
 def main(argv: list[str] | None = None) -> int:
     """The exit code: 0 well, 1 something failed, 2 bad input, 130 interrupted."""
     argv = sys.argv[1:] if argv is None else argv
@@ -51,17 +51,7 @@ def main(argv: list[str] | None = None) -> int:
         return 2
     args = own.parse_intermixed_args(argv[1:])
     logging.basicConfig(level=logging.INFO, format="%(message)s")
-    try:
-        return args.run(args)
-    except InputError as error:
-        print(f"error: {error}", file=sys.stderr)  # noqa: T201
-        return 2
-    except KeyboardInterrupt:
-        print("interrupted: the same command goes on where it stopped", file=sys.stderr)  # noqa: T201
-        return 130
-    except BrokenPipeError:  # `| head`; what is left to print goes nowhere
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
+    return args.run(args)
 
 
 if __name__ == "__main__":

@@ -5,14 +5,14 @@ from __future__ import annotations
 import argparse
 import sys
 
-from clipkit import InputError as BackboneInputError
-from dassl.utils import InputError, attach_logger, input_error_sentence
+from dassl.utils import attach_logger
 from dassl.utils.console import tolerant_console
+from runs.ends import one_sentence
 
 from .commands import attack, doctor, items, noise, prepare
-from .commands.console import complain
 
 
+@one_sentence()
 def main(argv: list[str] | None = None) -> int:
     """Exit codes: 0 fine, 1 the doctor found problems, 2 bad usage or bad input, 130 interrupted."""
     parser = argparse.ArgumentParser(prog="python -m datasets", description=__doc__)
@@ -21,14 +21,7 @@ def main(argv: list[str] | None = None) -> int:
         module.add_command(commands).set_defaults(run=module.run)
     args = parser.parse_args(argv)
     attach_logger("datasets")
-    try:
-        return args.run(args)
-    except (InputError, BackboneInputError) as error:
-        complain(f"error: {input_error_sentence(error)}")
-        return 2
-    except KeyboardInterrupt:
-        complain("interrupted: the same command goes on")
-        return 130
+    return args.run(args)
 
 
 if __name__ == "__main__":

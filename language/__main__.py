@@ -6,6 +6,7 @@ import argparse
 import sys
 
 from dassl.utils.console import tolerant_console
+from runs.ends import one_sentence
 
 from .cache import InputError
 from .check import check_file, own_files
@@ -77,19 +78,11 @@ def run_encode(args: argparse.Namespace) -> int:
     return 0
 
 
+@one_sentence()
 def main(argv: list[str] | None = None) -> int:
     """Exit codes: 0 fine, 1 `check` found faults, 2 bad usage or bad input, 130 interrupted."""
     args = build_parser().parse_args(argv)
-    try:
-        return args.run(args)
-    except ValueError as error:
-        if type(error).__name__ != "InputError":  # ours, or clipkit's
-            raise
-        print(f"error: {error}", file=sys.stderr)  # noqa: T201
-        return 2
-    except KeyboardInterrupt:
-        print("interrupted: the same command goes on", file=sys.stderr)  # noqa: T201
-        return 130
+    return args.run(args)
 
 
 def _say(text: str) -> None:

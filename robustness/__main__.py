@@ -14,10 +14,10 @@ import os
 import sys
 from pathlib import Path
 
-from clipkit import InputError as BackboneInputError
-from dassl.utils import InputError, input_error_sentence
+from dassl.utils import InputError
 from dassl.utils.console import tolerant_console
 from runs.config_names import method_name
+from runs.ends import one_sentence
 from runs.options import build_parser
 from runs.protocols import Settings
 from runs.robust_protocol import robust
@@ -58,21 +58,10 @@ def plan(rest: list[str]) -> list[list[str]]:
     return runs
 
 
-def evaluate(argv: list[str], options: Options) -> int:
-    """One evaluation from train.py's arguments; bad input ends with one sentence and exit code 2."""
-    console = sys.stdout
-    try:
-        main(build_parser().parse_args(argv), options)
-    except (InputError, BackboneInputError) as error:
-        sys.stdout = console
-        print(f"error: {input_error_sentence(error)}", file=sys.stderr)  # noqa: T201
-        return 2
-    except KeyboardInterrupt:
-        print("interrupted: the same command begins this evaluation again", file=sys.stderr)  # noqa: T201
-        return 130
-    finally:
-        sys.stdout = console
-    return 0
+@one_sentence("interrupted: the same command begins this evaluation again")
+def evaluate(argv: list[str], options: Options) -> None:
+    """One evaluation from train.py's arguments; returns the exit code."""
+    main(build_parser().parse_args(argv), options)
 
 
 def compared(folders: list[str]) -> str:
@@ -83,18 +72,15 @@ def compared(folders: list[str]) -> str:
     return f"survived only the first: {found.only_first}, only the second: {found.only_second}; p = {found.p:.3g}"
 
 
+@one_sentence("interrupted")
 def run(argv: list[str] | None = None) -> int:
-    try:
-        options, rest = split(sys.argv[1:] if argv is None else argv)
-        if rest[:1] == ["compare"]:
-            print(compared(rest[1:]))  # noqa: T201
-            return 0
-        evaluations = plan(rest)
-    except InputError as error:
-        print(f"error: {error}", file=sys.stderr)  # noqa: T201
-        return 2
+    """All evaluations that the words ask for; one that fails does not stop the others."""
+    options, rest = split(sys.argv[1:] if argv is None else argv)
+    if rest[:1] == ["compare"]:
+        print(compared(rest[1:]))  # noqa: T201
+        return 0
     codes = []
-    for arguments in evaluations:
+    for arguments in plan(rest):
         codes.append(evaluate(arguments, options))
         if codes[-1] == 130:
             break

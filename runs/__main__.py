@@ -8,27 +8,24 @@ import traceback
 
 from dassl.utils.console import tolerant_console
 
+from .ends import one_sentence
+
 USAGE = "usage: python -m runs PROTOCOL TRAINER DATASET SEED [KEY VALUE ...]"
 
 
+@one_sentence("interrupted")
 def main(argv: list[str]) -> int:
     if len(argv) < 4:
         print(f"error: PROTOCOL, TRAINER, DATASET and SEED are needed.\n{USAGE}", file=sys.stderr)  # noqa: T201
         return 2
     protocol, trainer, datasets, seed, *pairs = argv
 
-    from dassl.utils import InputError
-
     from .protocols import plan
     from .words import seed_of
 
-    try:
-        runs = plan(protocol, trainer, datasets, seed_of(seed), os.environ, pairs)
-    except InputError as error:
-        print(f"error: {error}", file=sys.stderr)  # noqa: T201
-        return 2
+    runs = plan(protocol, trainer, datasets, seed_of(seed), os.environ, pairs)
 
-    from .one_run import run
+    from .one_run import run  # it takes seconds, which a mistake above need not
 
     return run(runs[0]) if len(runs) == 1 else _one_after_another(runs, run)
 

@@ -1,18 +1,73 @@
-"""How a run that fails ends: with one sentence, where it is the input or the machine."""
+"""How a command ends: bad input, a full disk or a full GPU with one sentence and exit code 2, Ctrl-C with 130."""
 
 from __future__ import annotations
 
 import errno
+import functools
 import os
 import re
+import sys
+from collections.abc import Callable
+from typing import ParamSpec
 
-import torch
-
-from clipkit import InputError as BackboneInputError
 from dassl.utils import InputError, input_error_sentence
 
-TOLD = (InputError, BackboneInputError, OSError, torch.OutOfMemoryError)
+P = ParamSpec("P")
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
+
+
+def one_sentence(
+    interrupted: str = "interrupted: the same command goes on",
+) -> Callable[[Callable[P, int | None]], Callable[P, int]]:
+    """For the function behind a command line: it returns an exit code (None is 0), and raises for bugs alone.
+
+    interrupted: what Ctrl-C is answered with. Output that nobody reads any more (`| head`) is no error.
+    """
+
+    def around(command: Callable[P, int | None]) -> Callable[P, int]:
+        @functools.wraps(command)
+        def told(*args: P.args, **kwargs: P.kwargs) -> int:
+            console = sys.stdout  # a run's log replaces it
+            try:
+                return command(*args, **kwargs) or 0
+            except BrokenPipeError:
+                os.dup2(os.open(os.devnull, os.O_WRONLY), console.fileno())
+                return 0
+            except KeyboardInterrupt:
+                sys.stdout = console
+                print(interrupted, file=sys.stderr)  # noqa: T201
+                return 130
+            except Exception as error:
+                sys.stdout = console
+                if not (sentence := error_sentence(error)):
+                    raise
+                print(f"error: {sentence}", file=sys.stderr)  # noqa: T201
+                return 2
+            finally:
+                sys.stdout = console
+
+        return told
+
+    return around
+
+
+def error_sentence(error: Exception) -> str:
+    """What is wrong and what to do; "" for an error of the program.
+
+    clipkit and torch are looked up, not imported: a command that has not needed them has none of their errors.
+    """
+    if isinstance(error, (InputError, *_kind("clipkit.errors", "InputError"))):
+        return input_error_sentence(error)
+    if isinstance(error, _kind("torch", "OutOfMemoryError")):
+        return f"the GPU's memory is full; lower DATALOADER.TRAIN_X.BATCH_SIZE or TEST.BATCH_SIZE ({error})."
+    if isinstance(error, OSError) and error.errno in NO_ROOM:
+        return f"{error.filename or 'a file'} cannot be written ({error.strerror}); make room, or write elsewhere."
+    return ""
+
+
+def _kind(module: str, name: str) -> tuple[type[Exception], ...]:
+    """The class `name` of a module, if that is imported."""
+    return (getattr(sys.modules[module], name),) if module in sys.modules else ()
 
 
 def no_room(text: str) -> OSError | None:
@@ -21,14 +76,3 @@ def no_room(text: str) -> OSError | None:
         return None
     file, reason = found.groups()
     return next((OSError(code, reason, file) for code in NO_ROOM if os.strerror(code) == reason), None)
-
-
-def error_sentence(error: Exception) -> str:
-    """For an error of the kinds in TOLD: what is wrong and what to do; "" for an error of the program."""
-    if isinstance(error, (InputError, BackboneInputError)):
-        return input_error_sentence(error)
-    if isinstance(error, torch.OutOfMemoryError):
-        return f"the GPU's memory is full; lower DATALOADER.TRAIN_X.BATCH_SIZE or TEST.BATCH_SIZE ({error})."
-    if isinstance(error, OSError) and error.errno in NO_ROOM:
-        return f"{error.filename or 'a file'} cannot be written ({error.strerror}); make room, or write elsewhere."
-    return ""

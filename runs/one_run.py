@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import logging
-import sys
 import time
 
 import torch
@@ -18,7 +17,7 @@ from interop.plugins.listing import listing
 from interop.plugins.loading import load_plugins, require
 
 from .defaults import default_cfg
-from .ends import TOLD, error_sentence
+from .ends import one_sentence
 from .folder import RunFolder
 from .no_effect import without_effect
 from .options import build_parser
@@ -79,21 +78,8 @@ def main(args: argparse.Namespace) -> None:
         write_record(folder.results, cfg, args, trainer, time.time() - started, tested)
 
 
-def run(argv: list[str] | None = None) -> int:
-    """The command line: bad input ends with one sentence and exit code 2."""
-    console = sys.stdout
-    try:
-        with stopping_in_good_order():
-            main(build_parser().parse_args(argv))
-    except TOLD as error:
-        sys.stdout = console
-        if not (sentence := error_sentence(error)):
-            raise
-        print(f"error: {sentence}", file=sys.stderr)  # noqa: T201
-        return 2
-    except KeyboardInterrupt:
-        print("interrupted: the same command goes on from the last checkpoint", file=sys.stderr)  # noqa: T201
-        return 130
-    finally:
-        sys.stdout = console
-    return 0
+@one_sentence("interrupted: the same command goes on from the last checkpoint")
+def run(argv: list[str] | None = None) -> None:
+    """The command line; returns the exit code."""
+    with stopping_in_good_order():
+        main(build_parser().parse_args(argv))

@@ -9,11 +9,10 @@ from __future__ import annotations
 import argparse
 import sys
 
-from clipkit import InputError as BackboneInputError
 from dassl.engine import TRAINER_REGISTRY
-from dassl.utils import InputError, input_error_sentence
 from dassl.utils.console import tolerant_console
 from interop.export import export, new
+from runs.ends import one_sentence
 
 
 def list_methods(args: argparse.Namespace) -> str:
@@ -24,7 +23,8 @@ def list_methods(args: argparse.Namespace) -> str:
     return "\n".join(f"{m.__name__:<16} {m.__module__:<22} {about[m]}" for m in methods)
 
 
-def main(argv: list[str] | None = None) -> int:
+@one_sentence()
+def main(argv: list[str] | None = None) -> None:
     """Exit codes: 0 fine, 2 bad usage or bad input."""
     form = argparse.RawDescriptionHelpFormatter
     parser = argparse.ArgumentParser(prog="python -m trainers", description=__doc__, formatter_class=form)
@@ -33,12 +33,7 @@ def main(argv: list[str] | None = None) -> int:
     for command in (new, export):
         command.add_command(commands).set_defaults(run=command.run)
     args = parser.parse_args(argv)
-    try:
-        print(args.run(args))  # noqa: T201
-    except (InputError, BackboneInputError) as error:
-        print(f"error: {input_error_sentence(error)}", file=sys.stderr)  # noqa: T201
-        return 2
-    return 0
+    print(args.run(args))  # noqa: T201
 
 
 if __name__ == "__main__":

@@ -7,15 +7,16 @@ import sys
 import time
 from pathlib import Path
 
-from dassl.utils import InputError
 from dassl.utils.console import tolerant_console
 from dassl.utils.logger import attach_logger
+from runs.ends import one_sentence
 
 from .make import ensure
 from .suite import SPECS
 
 
-def main(argv: list[str] | None = None) -> int:
+@one_sentence()
+def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m datasets.embedded", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
     make = commands.add_parser("make", help="write the sets in CoOp's layout; sets that are there are kept")
@@ -24,14 +25,9 @@ def main(argv: list[str] | None = None) -> int:
     args = parser.parse_args(argv)
     attach_logger("datasets")
     started = time.monotonic()
-    try:
-        for stem in args.sets:
-            ensure(stem, args.root.resolve() / stem)
-    except InputError as error:
-        sys.stderr.write(f"{error}\n")
-        return 2
+    for stem in args.sets:
+        ensure(stem, args.root.resolve() / stem)
     sys.stdout.write(f"{len(args.sets)} sets in {args.root} ({time.monotonic() - started:.0f} s)\n")
-    return 0
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ from tabulate import tabulate
 from clipkit import load_clip
 from dassl.utils.console import tolerant_console
 from dassl.utils.spread import shown
+from runs.ends import one_sentence
 
 from .probes import Bench
 from .suite import SPECS
@@ -47,6 +48,7 @@ def robust_row(bench: Bench, seeds: int) -> list[str]:
     return [*learned, f"{clean:.1f}", f"{attacked:.1f}"]
 
 
+@one_sentence()
 def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description="Measure the embedded CLIP on the embedded sets.")
     parser.add_argument("--root", type=Path, default=Path("data"), help="folder of the sets; made if missing")
@@ -80,4 +82,4 @@ def main(argv: list[str] | None = None) -> None:
 
 if __name__ == "__main__":
     tolerant_console()
-    main()
+    sys.exit(main())

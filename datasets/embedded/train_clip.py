@@ -21,6 +21,7 @@ from clip.clip import _tokenizer as bpe
 from safetensors.torch import save_file
 
 from dassl.utils.console import tolerant_console
+from runs.ends import one_sentence
 
 from .captions import Captioner, load_descriptions
 from .clip_trainer import ARCHITECTURE, Recipe, Trainer
@@ -103,6 +104,7 @@ def train(recipe: Recipe, out: Path, minutes: float = 0.0, save_minutes: float =
     return trainer
 
 
+@one_sentence()
 def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description="Train the embedded CLIP on rendered image-caption pairs (CPU).")
     default = Path(__file__).resolve().parents[2] / "clipkit" / "embedded"
@@ -129,4 +131,4 @@ def main(argv: list[str] | None = None) -> None:
 
 if __name__ == "__main__":
     tolerant_console()
-    main()
+    sys.exit(main())
