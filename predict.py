@@ -16,9 +16,9 @@ from pathlib import Path
 from clipkit.files import check_writable
 from dassl.utils import InputError, atomic_path
 from dassl.utils.console import tolerant_console
+from dassl.utils.ends import one_sentence
 from interop.plugins.loading import load_plugins
 from language import read_classlist
-from runs.ends import one_sentence
 from runs.image_files import find_images
 from runs.predictions import FORMATS, Prediction, render
 from runs.predictor import load_predictor

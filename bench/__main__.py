@@ -11,7 +11,7 @@ import logging
 import sys
 
 from dassl.utils.console import tolerant_console
-from runs.ends import one_sentence
+from dassl.utils.ends import one_sentence
 
 # Each is a module bench/commands/NAME.py with add_parser(subparsers); only the one that is asked for is imported.
 COMMANDS = {

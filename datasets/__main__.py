@@ -7,7 +7,7 @@ import sys
 
 from dassl.utils import attach_logger
 from dassl.utils.console import tolerant_console
-from runs.ends import one_sentence
+from dassl.utils.ends import one_sentence
 
 from .commands import attack, doctor, items, noise, prepare
 

@@ -6,7 +6,7 @@ import argparse
 import sys
 
 from dassl.utils.console import tolerant_console
-from runs.ends import one_sentence
+from dassl.utils.ends import one_sentence
 
 from .cache import InputError
 from .check import check_file, own_files

@@ -16,8 +16,8 @@ from pathlib import Path
 
 from dassl.utils import InputError
 from dassl.utils.console import tolerant_console
+from dassl.utils.ends import one_sentence
 from runs.config_names import method_name
-from runs.ends import one_sentence
 from runs.options import build_parser
 from runs.protocols import Settings
 from runs.robust_protocol import robust

@@ -7,8 +7,7 @@ import sys
 import traceback
 
 from dassl.utils.console import tolerant_console
-
-from .ends import one_sentence
+from dassl.utils.ends import one_sentence
 
 USAGE = "usage: python -m runs PROTOCOL TRAINER DATASET SEED [KEY VALUE ...]"
 

@@ -11,13 +11,13 @@ import torch
 from dassl.engine import build_trainer
 from dassl.engine.preemption import stopping_in_good_order
 from dassl.utils import attach_logger, set_random_seed, setup_logger
+from dassl.utils.ends import one_sentence
 from interop.plugins.failures import told_kindly
 from interop.plugins.hosting import files_of, hosted, watch
 from interop.plugins.listing import listing
 from interop.plugins.loading import load_plugins, require
 
 from .defaults import default_cfg
-from .ends import one_sentence
 from .folder import RunFolder
 from .no_effect import without_effect
 from .options import build_parser

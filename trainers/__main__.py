@@ -11,8 +11,8 @@ import sys
 
 from dassl.engine import TRAINER_REGISTRY
 from dassl.utils.console import tolerant_console
+from dassl.utils.ends import one_sentence
 from interop.export import export, new
-from runs.ends import one_sentence
 
 
 def list_methods(args: argparse.Namespace) -> str:

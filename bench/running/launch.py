@@ -35,7 +35,7 @@ def run_step(step: Step) -> str:
     if code == 130:
         raise KeyboardInterrupt
     if code:
-        from runs.ends import no_room  # it brings torch in
+        from dassl.utils.ends import no_room  # it brings torch in
 
         if error := no_room(errors.getvalue()):
             raise CannotWrite(error)

@@ -6,6 +6,8 @@ from __future__ import annotations
 class InputError(ValueError):
     """What the user gave cannot be used. The text says what is wrong, where, and what to do."""
 
+    one_sentence = True  # a command line shows the text alone (dassl/utils/ends.py)
+
 
 class MissingFileError(InputError, FileNotFoundError):
     """A file or folder is not there (code written for upstream expects FileNotFoundError)."""

@@ -8,8 +8,8 @@ import time
 from pathlib import Path
 
 from dassl.utils.console import tolerant_console
+from dassl.utils.ends import one_sentence
 from dassl.utils.logger import attach_logger
-from runs.ends import one_sentence
 
 from .make import ensure
 from .suite import SPECS

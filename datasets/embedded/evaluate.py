@@ -10,8 +10,8 @@ from tabulate import tabulate
 
 from clipkit import load_clip
 from dassl.utils.console import tolerant_console
+from dassl.utils.ends import one_sentence
 from dassl.utils.spread import shown
-from runs.ends import one_sentence
 
 from .probes import Bench
 from .suite import SPECS

@@ -21,7 +21,7 @@ from clip.clip import _tokenizer as bpe
 from safetensors.torch import save_file
 
 from dassl.utils.console import tolerant_console
-from runs.ends import one_sentence
+from dassl.utils.ends import one_sentence
 
 from .captions import Captioner, load_descriptions
 from .clip_trainer import ARCHITECTURE, Recipe, Trainer

@@ -14,9 +14,9 @@ import torch
 
 from clipkit import InputError as BackboneInputError
 from dassl.utils import InputError
+from dassl.utils.ends import one_sentence
 from dassl.utils.errors import CheckError
 from runs.__main__ import main as runs
-from runs.ends import one_sentence
 
 ROOT = Path(__file__).resolve().parents[2]
 DOORS = {f"bench/{file.name}" for file in (ROOT / "bench").glob("*.py")} - {"bench/__main__.py"}
@@ -74,7 +74,7 @@ def test_an_error_of_the_backbone_while_a_protocol_is_planned(capsys):
 
 
 def test_it_brings_no_torch():
-    code = "import runs.ends, sys; sys.exit('torch' in sys.modules or 'clipkit' in sys.modules)"
+    code = "import dassl.utils.ends, sys; sys.exit('torch' in sys.modules or 'clipkit' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT).returncode == 0
 
 

@@ -10,7 +10,7 @@ import sys
 from collections.abc import Callable
 from typing import ParamSpec
 
-from dassl.utils import InputError, input_error_sentence
+from .errors import input_error_sentence
 
 P = ParamSpec("P")
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
@@ -54,20 +54,16 @@ def one_sentence(
 def error_sentence(error: Exception) -> str:
     """What is wrong and what to do; "" for an error of the program.
 
-    clipkit and torch are looked up, not imported: a command that has not needed them has none of their errors.
+    Errors for the user have `one_sentence = True`, so that packages that know nothing of each other may each have one.
     """
-    if isinstance(error, (InputError, *_kind("clipkit.errors", "InputError"))):
+    if getattr(error, "one_sentence", False) is True:
         return input_error_sentence(error)
-    if isinstance(error, _kind("torch", "OutOfMemoryError")):
+    torch = sys.modules.get("torch")  # a command that has not needed it has none of its errors
+    if torch is not None and isinstance(error, torch.OutOfMemoryError):
         return f"the GPU's memory is full; lower DATALOADER.TRAIN_X.BATCH_SIZE or TEST.BATCH_SIZE ({error})."
     if isinstance(error, OSError) and error.errno in NO_ROOM:
         return f"{error.filename or 'a file'} cannot be written ({error.strerror}); make room, or write elsewhere."
     return ""
-
-
-def _kind(module: str, name: str) -> tuple[type[Exception], ...]:
-    """The class `name` of a module, if that is imported."""
-    return (getattr(sys.modules[module], name),) if module in sys.modules else ()
 
 
 def no_room(text: str) -> OSError | None:
