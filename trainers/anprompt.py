@@ -84,10 +84,8 @@ class ANPrompt(InsertedTokens):
         self.theta = cfg.THETA
         self.weak_noise = WeakNoiseText(self, cfg)
         self.record["language"] = self.weak_noise.sources()
-
         self.build_frozen_side(cfg.IN_LAYERS, f"{self.node}.IN_LAYERS")
         self.f_w = self.weak_noise.features(self.classnames)
-
         proj = self.clip.visual.proj.detach().float().clone()
         if cfg.NRVPP_PROJ == "learned_random":
             nn.init.normal_(proj, std=proj.shape[0] ** -0.5)

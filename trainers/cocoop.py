@@ -13,7 +13,7 @@ from dassl.config.domains import whole
 from dassl.engine import TRAINER_REGISTRY
 
 from .base import PromptTrainer
-from .context import context_words, start_context
+from .context import start_context, words_and_length
 from .shared.domains import declare
 
 
@@ -53,8 +53,7 @@ class CoCoOp(PromptTrainer):
 
     def build_learner(self) -> PromptLearner:
         cfg = self.method_cfg()
-        words = context_words(cfg.CTX_INIT)
-        n_ctx = len(words.split()) if words else cfg.N_CTX
+        words, n_ctx = words_and_length(cfg)
         prompts, ctx = start_context(self.clip, self.classnames, n_ctx, words)
         return PromptLearner(ctx, prompts, self.image_encoder.embed_dim)
 

@@ -6,6 +6,7 @@ import logging
 
 import torch
 from torch import Tensor, nn
+from yacs.config import CfgNode
 
 from clipkit import ContextPrompts
 from clipkit.tokens import token_count
@@ -31,6 +32,12 @@ def context_words(ctx_init: str) -> str:
     """The words of a `CTX_INIT` setting; "" for none (also where a script says False or None)."""
     words = str(ctx_init).replace("_", " ").strip()
     return "" if words in ("False", "None") else words
+
+
+def words_and_length(cfg: CfgNode) -> tuple[str, int]:
+    """The words of a method's `CTX_INIT`, and how many tokens are learned: one a word, or N_CTX without words."""
+    words = context_words(cfg.CTX_INIT)
+    return words, len(words.split()) if words else cfg.N_CTX
 
 
 def start_context(

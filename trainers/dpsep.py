@@ -1,7 +1,6 @@
 """DP-SEP: dual-polarity prompts with stochastic entropy perturbation, against label noise.
 
-Equation numbers are the paper's. Where its text is damaged or contradicts itself, the reading is a config key, see
-`parts/dpsep_config.py`.
+Equation numbers are the paper's. Where its text contradicts itself a config key says how it is read.
 """
 
 from __future__ import annotations
@@ -14,9 +13,10 @@ from clipkit import ContextPrompts, InputError, derive_seed, normalize
 from dassl.engine import TRAINER_REGISTRY
 
 from .base import PromptTrainer
-from .context import context_words, start_context
+from .context import start_context, words_and_length
 from .label_noise.derangement import derangement
 from .parts.dpsep_config import ARCHITECTURE, CONFIG_DEFAULTS, CONFIG_DOMAINS, NODE
+from .parts.pair_similarity import pair_similarities
 
 LOG_FLOOR = -13.815510558  # log 1e-6: where the perturbation's part of log p is cut
 
@@ -47,8 +47,7 @@ class DPSEP(PromptTrainer):
         cfg = self.method_cfg()
         if len(self.classnames) < 2:
             raise InputError("DPSEP pairs each class with a wrong one and needs at least two classes.")
-        words = context_words(cfg.CTX_INIT)
-        n = len(words.split()) if words else cfg.N_CTX
+        words, n = words_and_length(cfg)
         m = n if words else cfg.N_CTX_NEG or n
         prompts, ctx_pos = start_context(self.clip, self.classnames, n, words)
         negative, ctx_neg = (prompts, None) if m == n else start_context(self.clip, self.classnames, m, "")
@@ -127,7 +126,8 @@ class DPSEP(PromptTrainer):
         cfg = self.method_cfg()
         wrong = self.wrong_partner()[label]
         cos_pos, cos_neg = f @ z_pos.t(), f @ z_neg.t()
-        s_pos, s_neg = self.similarities(cos_pos, cos_neg, label, wrong)
+        scale = cfg.SIM_SCALE or self.logit_scale
+        s_pos, s_neg = pair_similarities(scale * cos_pos, scale * cos_neg, label, wrong, cfg.SIM_NORM)
         each = torch.arange(len(label), device=label.device)
         gap = cos_neg[each, wrong] - cos_pos[each, label] if cfg.MC_SIM == "cosine" else s_neg - s_pos
         reduce = torch.sum if cfg.REDUCTION == "sum" else torch.mean
@@ -138,22 +138,6 @@ class DPSEP(PromptTrainer):
             "m_c": (cfg.USE_MC, cfg.BETA, F.relu(gap)),
         }
         return {k: cfg.PAR_WEIGHT * weight * reduce(hinge) for k, (used, weight, hinge) in found.items() if used}
-
-    def similarities(self, cos_pos: Tensor, cos_neg: Tensor, label: Tensor, wrong: Tensor) -> tuple[Tensor, Tensor]:
-        """s^pos, s^neg [B]: of the label under positive prompts, of its wrong partner under negative ones.
-
-        `class`: softmax over the classes of one polarity; `pair`: over the two logits of the pair.
-        """
-        cfg = self.method_cfg()
-        scale = cfg.SIM_SCALE or self.logit_scale
-        pos, neg = scale * cos_pos, scale * cos_neg
-        if cfg.SIM_NORM == "class":
-            pos, neg = pos.softmax(dim=1), neg.softmax(dim=1)
-        each = torch.arange(len(label), device=label.device)
-        pair = pos[each, label], neg[each, wrong]
-        if cfg.SIM_NORM == "pair":
-            pair = torch.stack(pair).softmax(dim=0).unbind(0)
-        return pair
 
     # ------------------------------------------------------------------ test
 

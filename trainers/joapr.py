@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import math
 
 import numpy as np
@@ -17,11 +16,9 @@ from dassl.utils import base_seed
 from .context import context_architecture
 from .coop import CoOp
 from .label_noise.decisions import Decision
-from .label_noise.two_gaussians import clean_threshold, fit_two_gaussians
+from .label_noise.two_gaussians import clean_threshold, fit_two_gaussians, to_unit_range
 from .parts.deciding_trainer import CleanBesideNoisy
-from .parts.joapr_settings import CONFIG_DEFAULTS, CONFIG_DOMAINS, NODE, published
-
-logger = logging.getLogger(__name__)
+from .parts.joapr_settings import CONFIG_DEFAULTS, CONFIG_DOMAINS, NODE, published, say_if_all_warm_up
 
 
 @TRAINER_REGISTRY.register()
@@ -39,19 +36,11 @@ class JoAPR(CleanBesideNoisy, CoOp):
     losses = ()
     architecture = context_architecture(NODE)
 
-    @classmethod
-    def dataset_overrides(cls, cfg) -> dict:
-        released = {"THRESH_STD": False} if cfg.TRAINER.JOAPR.COMPAT == "released" else {}
-        return {f"{NODE}.{key}": value for key, value in (published(cfg) | released).items()}
-
-    def check_cfg(self, cfg) -> None:
-        super().check_cfg(cfg)
-        own = cfg.TRAINER.JOAPR
-        if own.W >= cfg.OPTIM.MAX_EPOCH:
-            logger.info("All %d epochs are warm-up: %s.W is %d", cfg.OPTIM.MAX_EPOCH, NODE, own.W)
+    dataset_overrides = staticmethod(published)
 
     def build_model(self) -> None:
         super().build_model()
+        say_if_all_warm_up(self.cfg)
         self.kappa = 0.5  # the estimated share of wrong labels
         self.losses_seen = torch.empty(0)  # [rounds, N], normalised, the last WINDOW rounds
 
@@ -90,8 +79,7 @@ class JoAPR(CleanBesideNoisy, CoOp):
 
     def average_loss(self, loss: Tensor) -> Tensor:
         """[N] losses of this round, scaled to [0, 1] over the items, averaged with those of the last rounds."""
-        low, high = loss.min(), loss.max()
-        scaled = (loss - low) / (high - low) if high > low else torch.zeros_like(loss)
+        scaled = to_unit_range(loss)
         seen = torch.cat([self.losses_seen.to(scaled), scaled[None]]) if len(self.losses_seen) else scaled[None]
         self.losses_seen = seen[-self.method_cfg().WINDOW :]
         return self.losses_seen.mean(dim=0)
@@ -146,8 +134,6 @@ class JoAPR(CleanBesideNoisy, CoOp):
         alpha, rng = self.method_cfg().MIX_ALPHA, np.random.default_rng(seed)
         r = rng.beta(alpha, alpha)
         return float(np.float32(max(r, 1 - r))), torch.from_numpy(rng.permutation(size)).to(self.device)
-
-    # ------------------------------------------------------------------ resuming
 
     def extra_state(self) -> dict:
         return super().extra_state() | {"kappa": self.kappa, "losses_seen": self.losses_seen.cpu()}

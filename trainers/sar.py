@@ -55,8 +55,6 @@ class SAR(PromptTrainer):
             self.build_alignment()
         super().before_train()
 
-    # ------------------------------------------------------------------ names and targets
-
     def build_alignment(self) -> None:
         """Novel names, prompts of all names, and the fixed target similarities; a test needs none of them."""
         cfg, seed = self.cfg.TRAINER.SAR, sar_seed(self.cfg)

@@ -1,10 +1,9 @@
 """VisPrompt: vision-guided prompts under label noise ("Seeing is Believing", Geng, 2026, arXiv 2604.09532).
 
-Published by its authors: the idea (attention injects visual semantics into the prompt tokens, a light modulation sets
-its strength for each image, the backbone stays frozen), one prompt an image and class, the two robust losses and the
-transport of their code, and the names and values of the visual settings. Their prompt learner and trainer are not
-public. This project's design, in `parts/`: the layers (`visual_guidance.py`), the visual tokens (`visual_tokens.py`),
-and which item gets which loss (`visprompt_losses.py`).
+Published: the idea (attention brings visual semantics into the prompt tokens, a modulation sets its strength for each
+image), one prompt an image and class, the robust losses, the transport, and the visual settings. Prompt learner and
+trainer are not public. This project's design, in `parts/`: the layers (`visual_guidance.py`), the visual tokens
+(`visual_tokens.py`), and which item gets which loss (`visprompt_losses.py`).
 """
 
 from __future__ import annotations
@@ -17,20 +16,20 @@ from torch import Tensor
 from clipkit import InputError, derive_seed, normalize
 from dassl.engine import TRAINER_REGISTRY
 
-from .context import context_words, start_context
+from .context import start_context, words_and_length
 from .label_noise.decisions import Decision
 from .label_noise.prompt_ot import ot_decision
 from .parts.chunked_text import chunked_loss, encode_per_image, images_at_a_time
-from .parts.deciding_trainer import CleanThenNoisy
+from .parts.deciding_trainer import LastingDecision
 from .parts.visprompt_config import ARCHITECTURE, CONFIG_DEFAULTS, CONFIG_DOMAINS, NODE
 from .parts.visprompt_losses import label_loss, loss_name, trusted_in_batch
-from .parts.visual_guidance import PromptLearner
+from .parts.visual_guidance import PromptLearner, dropout_mask
 from .parts.visual_tokens import TokenList, patch_tokens
 from .shared.training_list import TrainingList
 
 
 @TRAINER_REGISTRY.register()
-class VisPrompt(CleanThenNoisy):
+class VisPrompt(LastingDecision):
     """A context for each image b, ctx_b = ctx + Delta_b; Delta_b is what its prompt tokens find in the image.
 
     Once an epoch optimal transport over the whole training list says which labels to trust. One pass over these with
@@ -42,23 +41,18 @@ class VisPrompt(CleanThenNoisy):
     config_defaults = CONFIG_DEFAULTS
     config_domains = CONFIG_DOMAINS
     architecture = ARCHITECTURE
-    decision: Decision | None = None  # the last one
 
     def check_cfg(self, cfg) -> None:
         super().check_cfg(cfg)
         if cfg.TRAINER.VISPROMPT.CSC:
-            raise InputError(
-                "TRAINER.VISPROMPT.CSC is True, but VisPrompt has one context for all classes; leave it False."
-            )
+            raise InputError(f"{NODE}.CSC is True, but VisPrompt has one context for all classes; leave it False.")
 
     def build_learner(self) -> PromptLearner:
         cfg = self.method_cfg()
-        words = context_words(cfg.CTX_INIT)
-        n_ctx = len(words.split()) if words else cfg.N_CTX
+        words, n_ctx = words_and_length(cfg)
         self.looks_at_patches = cfg.USE_VISUAL_GUIDANCE and cfg.VIS_SOURCE == "patch"
         self.frozen_image_encoder = not self.looks_at_patches  # the bank holds features, no patches
-        position = cfg.CLASS_TOKEN_POSITION
-        prompts, ctx = start_context(self.clip, self.classnames, n_ctx, words, position=position)
+        prompts, ctx = start_context(self.clip, self.classnames, n_ctx, words, position=cfg.CLASS_TOKEN_POSITION)
         return PromptLearner(ctx, prompts, self.image_encoder.embed_dim, cfg)
 
     # ------------------------------------------------------------------ image and text
@@ -87,13 +81,11 @@ class VisPrompt(CleanThenNoisy):
         return images_at_a_time(self.method_cfg().TEXT_CHUNK, text, self.text_encoder, half)
 
     def dropout_mask(self, images: int) -> Tensor | None:
-        """[B, L, d_t] of 0 and 1 / (1 - p), from seed, epoch and step alone; None where nothing is dropped."""
-        p = self.method_cfg().PROMPT_DROPOUT
-        if p == 0 or not self.model.training:
+        """[B, L, d_t], from seed, epoch and step alone; None where nothing is dropped."""
+        if not self.model.training:
             return None
         seed = derive_seed(max(self.cfg.SEED, 0), "prompt dropout", self.epoch, self.batch_idx)
-        drawn = torch.rand(images, *self.model.ctx.shape, generator=torch.Generator().manual_seed(seed))
-        return ((drawn >= p) / (1 - p)).to(self.device)
+        return dropout_mask((images, *self.model.ctx.shape), self.method_cfg().PROMPT_DROPOUT, seed, self.device)
 
     # ------------------------------------------------------------------ training
 
@@ -137,7 +129,7 @@ class VisPrompt(CleanThenNoisy):
             terms["reg"] = cfg.REG_WEIGHT * delta.square().sum(dim=(1, 2)).mean() / delta.shape[1]
         return logits, terms
 
-    # ------------------------------------------------------------------ test, resume
+    # ------------------------------------------------------------------ test
 
     def test_logits(self, image: Tensor) -> dict[str, Tensor]:
         """Of [B, 3, H, W] images, [B, d] features or [B, 1 + G, d] visual tokens."""
@@ -151,14 +143,3 @@ class VisPrompt(CleanThenNoisy):
         """`own_logits`, without a gradient, a few images at a time."""
         size = self.images_at_a_time
         return torch.cat([self.own_logits(*part) for part in zip(f.split(size), ctx.split(size), strict=True)])
-
-    def extra_state(self) -> dict:
-        """Also the decision, which lasts OT_EVERY epochs."""
-        if self.decision is None:
-            return super().extra_state()
-        return super().extra_state() | {"clean": self.decision.clean, "score": self.decision.score}
-
-    def load_extra_state(self, state: dict) -> None:
-        super().load_extra_state(state)
-        if "clean" in state:
-            self.decision = Decision(state["clean"].to(self.device), state["score"].to(self.device))

@@ -55,6 +55,12 @@ def _maximise(x: Tensor, responsibility: Tensor, floor: float) -> TwoGaussians:
     return TwoGaussians(mass / len(x), mean, variance)
 
 
+def to_unit_range(x: Tensor) -> Tensor:
+    """x moved and scaled to [0, 1]; zeros where all values are the same."""
+    low, high = x.min(), x.max()
+    return (x - low) / (high - low) if high > low else torch.zeros_like(x)
+
+
 def best_split(x: Tensor) -> float:
     """2-means on a line: the value up to which x [N] belongs to the lower cluster."""
     ordered = x.sort().values

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from dataclasses import asdict
 from functools import cached_property
 from itertools import count, islice
 
@@ -77,6 +78,20 @@ class CleanThenNoisy(DecidingTrainer):
         """One step; the loss of each part is logged by itself too."""
         summary, part = super().forward_backward(batch), batch.get("part", "all")
         return summary if part == "all" else summary | {f"loss_{part}": summary["loss"]}
+
+
+class LastingDecision(CleanThenNoisy):
+    """Whose decision may last several epochs, and so travels in the checkpoint."""
+
+    decision: Decision | None = None  # the last one
+
+    def extra_state(self) -> dict:
+        return super().extra_state() | ({} if self.decision is None else asdict(self.decision))
+
+    def load_extra_state(self, state: dict) -> None:
+        super().load_extra_state(state)
+        if "clean" in state:
+            self.decision = Decision(state["clean"].to(self.device), state["score"].to(self.device))
 
 
 class CleanBesideNoisy(DecidingTrainer):

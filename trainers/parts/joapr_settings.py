@@ -3,6 +3,8 @@ label noise."""
 
 from __future__ import annotations
 
+import logging
+
 from dassl.config.domains import NOT_NEGATIVE, POSITIVE, choice, whole
 from datasets.noise.config import ALIASES
 from datasets.noise.manifest import read_manifest
@@ -11,6 +13,8 @@ from datasets.noisy import take_aliases
 from ..context import context_defaults
 from ..label_noise.robust_losses import NAME
 from ..shared.domains import declare
+
+logger = logging.getLogger(__name__)
 
 NODE = "TRAINER.JOAPR"
 N = NODE + "."
@@ -67,8 +71,20 @@ AT_HIGH_RATES = (
 )
 
 
-def published(cfg) -> dict[str, float]:
-    """{"W": ..., "ALPHA1": ..., "ALPHA2": ...} for the dataset and noise of `cfg`; empty for other datasets."""
+def published(cfg) -> dict[str, object]:
+    """{dotted key: value} for the dataset and noise of `cfg`, and of what COMPAT stands for."""
+    released = {"THRESH_STD": False} if cfg.TRAINER.JOAPR.COMPAT == "released" else {}
+    return {N + key: value for key, value in (_of_dataset(cfg) | released).items()}
+
+
+def say_if_all_warm_up(cfg) -> None:
+    """One line where no epoch is left after the warm-up."""
+    if cfg.TRAINER.JOAPR.W >= cfg.OPTIM.MAX_EPOCH:
+        logger.info("All %d epochs are warm-up: %sW is %d", cfg.OPTIM.MAX_EPOCH, N, cfg.TRAINER.JOAPR.W)
+
+
+def _of_dataset(cfg) -> dict[str, float]:
+    """{"W": ..., "ALPHA1": ..., "ALPHA2": ...}; empty for datasets without published ones."""
     if cfg.TRAINER.JOAPR.RATE_INDEPENDENT:
         return dict(zip(KEYS, ANY_RATE, strict=True))
     if cfg.DATASET.NAME not in PLAIN:

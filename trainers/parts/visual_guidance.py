@@ -94,6 +94,14 @@ class VisualGuidance(nn.Module):
         return kept + (soft - soft.detach())
 
 
+def dropout_mask(shape: tuple[int, ...], p: float, seed: int, device: torch.device) -> Tensor | None:
+    """Of 0 with probability p, else 1 / (1 - p); None for p 0. Drawn on the CPU, so that all devices have the same."""
+    if p == 0:
+        return None
+    drawn = torch.rand(shape, generator=torch.Generator().manual_seed(seed))
+    return ((drawn >= p) / (1 - p)).to(device)
+
+
 class PromptLearner(nn.Module):
     """`ctx` [L, d_t], and with USE_VISUAL_GUIDANCE what turns it into one context an image.
 
