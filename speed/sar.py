@@ -25,6 +25,7 @@ from dassl.utils import atomic_path
 from runs.config_names import config_name
 from tests.plain import plain_of
 from trainers.base import PromptTrainer
+from trainers.parts.sar_names import novel_names, sar_seed
 from trainers.parts.similarity_alignment import SimilarityAlignment
 
 from .peak_memory import peak_of
@@ -78,7 +79,7 @@ def plain_step(host: str, trainer: PromptTrainer, image: Tensor, label: Tensor, 
     if not sar:
         return lambda: plain.gradients(image, label)
     alignment: SimilarityAlignment = trainer.alignment
-    base_names, all_names = plain.names, [*trainer.classnames, *trainer.novel_names()]
+    base_names, all_names = plain.names, [*trainer.classnames, *novel_names(trainer, sar_seed(trainer.cfg))[0]]
 
     def step() -> None:
         plain.names = all_names

@@ -21,7 +21,8 @@ TOLD = {  # where it is right, and why
     "attacks/pixel_model.py: trainer.precision",  # within a `with`, which puts it back
     "datasets/adversarial.py: dataset.adversarial",  # facts for the record, declared by DatasetBase
     "datasets/noisy.py: dataset.noise",
-    "interop/export/exported/trainer.py: self.dm.dataset",  # upstream's data sets cannot change their lists
+    "interop/export/exported/training_items.py: trainer.dm.dataset",  # upstream's cannot change their lists
+    "interop/export/exported/training_items.py: trainer.train_loader_x",
 }
 
 

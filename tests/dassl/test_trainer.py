@@ -280,3 +280,50 @@ def test_draws_during_a_test(make_cfg):
     trainer.test(split="val")
     assert torch.equal(torch.get_rng_state(), state)
     assert trainer.evaluator._y_pred != first
+
+
+def test_what_a_test_goes_through_is_a_hook(make_cfg):
+    """A method with the images in another form changes no loader for it."""
+
+    class Doubled(toy.ToyTrainer):
+        def test_batches(self, split):
+            assert split == "val"
+            return [*super().test_batches(split)] * 2
+
+    trainer = Doubled(make_cfg())
+    loaders = trainer.val_loader, trainer.test_loader
+    trainer.test("val")
+    assert trainer.evaluator._total == 2 * len(trainer.dm.dataset.val)
+    assert (trainer.val_loader, trainer.test_loader) == loaders
+
+
+def test_the_draws_of_a_test_are_asked_from_the_trainer(make_cfg):
+    """A pass of one's own over the test images draws what the test draws; the generator goes on as before."""
+    trainer = toy.ToyTrainer(make_cfg())
+    drawn = []
+    trainer.model_inference = lambda image: drawn.append(torch.rand(3)) or torch.zeros(len(image), 4)
+    trainer.test()
+    state = torch.get_rng_state()
+    with trainer.test_draws():
+        assert torch.equal(torch.rand(3), drawn[0])
+    assert torch.equal(torch.get_rng_state(), state)
+    with trainer.test_draws("val"):
+        assert not torch.equal(torch.rand(3), drawn[0])
+
+
+def test_some_training_items_are_kept(make_cfg):
+    trainer = toy.ToyTrainer(make_cfg())
+    data, old = trainer.dm.dataset, trainer.train_loader_x
+    kept, names = [data.train_x[i] for i in (5, 0, 2)], list(data.classnames)
+    trainer.keep_training_items([5, 0, 2])
+    assert data.train_x == kept and data.classnames == names
+    loader = trainer.train_loader_x
+    assert loader is trainer.dm.train_loader_x and loader.dataset.transform is old.dataset.transform
+    assert loader.dataset.data_source == kept
+
+
+def test_other_items_take_the_place_of_a_list(make_cfg):
+    data = DataManager(make_cfg()).dataset
+    train, test = list(data.train_x), data.test
+    data.replace_items(val=train[:3])
+    assert (data.val, data.train_x, data.test) == (train[:3], train, test)

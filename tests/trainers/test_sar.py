@@ -10,6 +10,7 @@ from helpers import FITTING
 
 import train
 from clipkit import TextEncoder
+from trainers.parts.sar_names import novel_names, sar_seed, target_gram
 from trainers.sar import with_sar
 
 HOSTS = ("CoOp", "KgCoOp", "TCP", "MaPLe", "CoPrompt", "PromptSRC", "ANPrompt")
@@ -148,7 +149,8 @@ def test_bad_input_is_one_sentence(tiny, tmp_path, capsys, host, pairs, says):
 
 def test_oracle_takes_the_real_new_classes(tiny, tmp_path):
     trainer = tiny.trainer(tmp_path, "CoOpSAR", {S + "NOVEL_SOURCE": "oracle"})
-    assert sorted(trainer.novel_names()) == sorted(["plain tree", "speckled fish"])
+    names, found = novel_names(trainer, sar_seed(trainer.cfg))
+    assert found["novel_names"]["count"] == 2 and sorted(names) == sorted(["plain tree", "speckled fish"])
     trainer.build_alignment()
     assert trainer.alignment.sample_size == 4 and trainer.record["novel_names"]["overlap_with_new_classes"] == 2
 
@@ -163,11 +165,11 @@ def test_targets_are_an_ensemble_and_come_from_disk(tiny, tmp_path, monkeypatch,
         trainer = tiny.trainer(tmp_path, "CoOpSAR", novel | {S + key: value for key, value in pairs.items()})
         e = sum(trainer.text_encoder.encode_texts([t.format(n) for n in names]) for t in templates) / len(templates)
         expected = torch.nn.functional.cosine_similarity(e[0], e[1], dim=0)
-        gram = trainer.target_gram(names)
+        gram = target_gram(trainer, names)
         torch.testing.assert_close(gram[0, 1], expected, atol=1e-5, rtol=1e-5)
         with monkeypatch.context() as patch:
             patch.setattr(TextEncoder, "encode_texts", None)  # not to be called again
-            assert torch.equal(trainer.target_gram(names), gram)
+            assert torch.equal(target_gram(trainer, names), gram)
 
 
 def test_coprompt_before_its_adapter(tiny, tmp_path, novel):

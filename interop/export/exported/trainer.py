@@ -3,23 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
 
 import dassl.engine
-from dassl.data.data_manager import build_data_loader
 from dassl.engine.epoch import EpochLoop
 from dassl.engine.evaluation_loop import EvaluationLoop
 from dassl.utils.checkpoint import last_checkpoint_name, load_checkpoint, save_checkpoint
 
-
-class OtherTrainingItems:
-    """A data set with other training items in the place of its own."""
-
-    def __init__(self, dataset: object, train_x: list) -> None:
-        self.dataset, self.train_x = dataset, train_x
-
-    def __getattr__(self, name: str) -> object:
-        return getattr(self.dataset, name)
+from .training_items import keep_training_items
 
 
 class TrainerX(EpochLoop, EvaluationLoop, dassl.engine.TrainerX):
@@ -35,21 +25,7 @@ class TrainerX(EpochLoop, EvaluationLoop, dassl.engine.TrainerX):
         else:
             super().run_epoch()
 
-    def keep_training_items(self, indices: Sequence[int]) -> None:
-        """Upstream's data sets and data managers have no such method: another list stands before the data set's."""
-        items = [self.dm.dataset.train_x[i] for i in indices]
-        self.dm.dataset = OtherTrainingItems(self.dm.dataset, items)
-        part, old = self.cfg.DATALOADER.TRAIN_X, self.train_loader_x
-        self.train_loader_x = build_data_loader(
-            self.cfg,
-            sampler_type=part.SAMPLER,
-            data_source=items,
-            batch_size=part.BATCH_SIZE,
-            n_domain=part.N_DOMAIN,
-            n_ins=part.N_INS,
-            tfm=old.dataset.transform,
-            is_train=True,
-        )
+    keep_training_items = keep_training_items
 
     # ------------------------------------------------------------------ checkpoints
 
