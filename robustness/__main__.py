@@ -18,7 +18,6 @@ from dassl.utils import InputError
 from dassl.utils.console import tolerant_console
 from dassl.utils.ends import one_sentence
 from runs.config_names import method_name
-from runs.options import build_parser
 from runs.protocols import Settings
 from runs.robust_protocol import robust
 from runs.settled import check_pairs
@@ -26,7 +25,8 @@ from runs.targets import expand
 from runs.words import check_config, check_method, seed_of
 
 from .counts import compare
-from .run import Options, main
+from .one_evaluation import evaluate
+from .run import Options
 
 
 def split(argv: list[str]) -> tuple[Options, list[str]]:
@@ -56,12 +56,6 @@ def plan(rest: list[str]) -> list[list[str]]:
     for each in runs:
         check_config(settings.cfg, each)
     return runs
-
-
-@one_sentence("interrupted: the same command begins this evaluation again")
-def evaluate(argv: list[str], options: Options) -> None:
-    """One evaluation from train.py's arguments; returns the exit code."""
-    main(build_parser().parse_args(argv), options)
 
 
 def compared(folders: list[str]) -> str:

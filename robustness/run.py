@@ -21,7 +21,6 @@ from datasets.attacked.manifest import stratified
 from datasets.attacked.pictures import base_pictures, picture_transform
 from interop.plugins.hosting import hosted, is_hosted, watch
 from interop.plugins.loading import load_plugins, require
-from robustness.adaptive import Eot, check_names
 from runs.folder import RunFolder
 from runs.one_run import LOGGERS
 from runs.record import backbone, hardware
@@ -31,6 +30,7 @@ from runs.setup import setup_cfg
 from runs.tested_model import check_loaded, check_model_given
 
 from . import checks, controls
+from .adaptive import Eot, check_names
 from .attackers import Stored, attacker_of
 from .checks import Check
 from .deployed import Deployed

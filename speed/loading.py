@@ -19,9 +19,10 @@ from PIL import Image
 from tabulate import tabulate
 from torch.utils.data import DataLoader
 
-import train
 from dassl.data import DataManager
 from dassl.data.seeded_loader import SeededLoader
+from runs.options import build_parser
+from runs.setup import setup_cfg
 
 
 def noise_folder(root: Path, classes: int = 20, each: int = 20) -> None:
@@ -36,13 +37,13 @@ def noise_folder(root: Path, classes: int = 20, each: int = 20) -> None:
 
 
 def loader(root: str, dataset: str, megabytes: int, workers: int) -> DataLoader:
-    args = train.build_parser().parse_args(
+    args = build_parser().parse_args(
         ["--root", root, "--seed", "1", "--dataset-config-file", f"configs/datasets/{dataset}.yaml",
          "--config-file", "configs/trainers/CoOp/vit_b16.yaml", "--trainer", "CoOp", "VERBOSE", "False"]
         + ["DATASET.NUM_SHOTS", "16", "DATALOADER.NUM_WORKERS", str(workers)]
         + ["DATALOADER.DECODED_CACHE_MB", str(megabytes)]
     )  # fmt: skip
-    return DataManager(train.setup_cfg(args)).train_loader_x
+    return DataManager(setup_cfg(args)).train_loader_x
 
 
 def epoch(batches: SeededLoader, number: int) -> float:

@@ -16,10 +16,11 @@ import torch
 from PIL import Image
 from yacs.config import CfgNode
 
-import train
 from dassl.data.datasets import DATASET_REGISTRY, DatasetBase, Datum
 from dassl.engine import TRAINER_REGISTRY, build_trainer
 from runs.config_names import CONFIG_FOLDER
+from runs.options import build_parser
+from runs.setup import setup_cfg
 from trainers.base import PromptTrainer
 
 ADJECTIVES = ("red", "old", "tall", "small", "wooden", "striped", "shiny", "broken", "wild", "frozen")
@@ -86,7 +87,7 @@ def full_size_trainer(
     named += ["--config-file", f"configs/trainers/{CONFIG_FOLDER.get(name, name)}/{config}.yaml"]
     flat = [str(x) for pair in settings.items() for x in pair]
     with contextlib.redirect_stdout(io.StringIO()):  # the engine tells of its transforms
-        return build_trainer(train.setup_cfg(train.build_parser().parse_args(named + flat)))
+        return build_trainer(setup_cfg(build_parser().parse_args(named + flat)))
 
 
 def seconds(task: Callable) -> float:

@@ -23,7 +23,7 @@ class RobustStep(Step):
         return robust(self.method, self.dataset, self.seed, self.settings)
 
     def run(self) -> int:
-        from robustness.__main__ import evaluate
+        from robustness.one_evaluation import evaluate
         from robustness.run import Options
 
         return evaluate(self.arguments(), Options())

@@ -15,7 +15,7 @@ from interop.plugins.listing import listing
 from interop.plugins.loading import load_plugin, load_plugins
 from interop.plugins.names import as_label, from_folder, take_label
 from interop.plugins.places import place_of
-from robustness.__main__ import evaluate
+from robustness.one_evaluation import evaluate
 from robustness.run import Options
 from runs.predictor import load_predictor
 from trainers import kgcoop

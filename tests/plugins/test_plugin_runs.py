@@ -12,7 +12,7 @@ from plugin_files import META, TRAINERS, cfg_file, plugin_arguments, record, tra
 from dassl.engine import TRAINER_REGISTRY, build_trainer
 from interop.plugins.hosting import hosted
 from interop.plugins.loading import load_plugins
-from robustness.__main__ import evaluate
+from robustness.one_evaluation import evaluate
 from robustness.run import Options
 from runs.predictor import load_predictor
 from train import build_parser, run, setup_cfg

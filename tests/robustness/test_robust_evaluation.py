@@ -8,8 +8,9 @@ import json
 import pytest
 from helpers import Tiny as TinySet  # noqa: F401  registers the dataset
 
-from robustness.__main__ import evaluate, run
+from robustness.__main__ import run
 from robustness.checks import NAMES
+from robustness.one_evaluation import evaluate
 from robustness.run import Options
 
 ATTACK = {"ATTACK.EPS": 64.0, "ATTACK.STEPS": 4, "DATASET.SUBSAMPLE_CLASSES": "all"}
