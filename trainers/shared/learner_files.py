@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from torch import nn
 
@@ -13,9 +12,7 @@ from dassl.config.keys import config_value
 from dassl.config.shown import trainer_name
 
 from .checkpoints import load_file, load_learner, start_learner
-
-if TYPE_CHECKING:
-    from ..base import PromptTrainer
+from .method import Method
 
 logger = logging.getLogger(__name__)
 
@@ -23,7 +20,7 @@ logger = logging.getLogger(__name__)
 class LearnerFiles:
     """The checkpoints of one trainer. Raises InputError for a file that does not fit, see `checkpoints.py`."""
 
-    def __init__(self, trainer: PromptTrainer) -> None:
+    def __init__(self, trainer: Method) -> None:
         self.trainer = trainer
 
     def start(self, learner: nn.Module | None) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING
 
 from torch import Tensor
 
@@ -11,11 +10,9 @@ from clipkit import fingerprint
 from dassl.utils.progress import progress
 
 from .feature_loader import FeatureLoader, bank_key, encode_loader
+from .method import Method
 from .other_accuracies import OtherAccuracies
 from .precision import autocast
-
-if TYPE_CHECKING:
-    from ..base import PromptTrainer
 
 logger = logging.getLogger(__name__)
 
@@ -23,7 +20,7 @@ logger = logging.getLogger(__name__)
 class Tester:
     """The tests of one trainer."""
 
-    def __init__(self, trainer: PromptTrainer) -> None:
+    def __init__(self, trainer: Method) -> None:
         self.trainer = trainer
         self.others = OtherAccuracies()  # of the last test
 
