@@ -12,8 +12,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 from yacs.config import CfgNode
 
-from dassl.evaluation import EvaluatorBase
-from dassl.protocols import SizedIterable
+from dassl.protocols import Evaluator, SizedIterable
 from dassl.utils.progress import progress
 from dassl.utils.randomness import base_seed, seeded, stream_seed
 
@@ -28,7 +27,7 @@ class EvaluationLoop:
     # Of the trainer that this is a base of, beside this engine's also upstream's:
     cfg: CfgNode
     epoch: int
-    evaluator: EvaluatorBase
+    evaluator: Evaluator
     val_loader: DataLoader | None
     test_loader: DataLoader
     set_model_mode: Callable[..., None]
