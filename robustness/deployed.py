@@ -10,15 +10,13 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from attacks import PixelModel
-from dassl.config.shown import data_name
 from dassl.data.data_manager import build_data_loader
 from dassl.data.transforms import build_transform
 from dassl.data.workers import usable_workers
-from dassl.utils import base_seed, stream_seed
 from datasets.attacked.pictures import to_image
 from datasets.reading.paths import relative_paths
 from trainers.tta.trainer import TestTimeTrainer
-from trainers.tta.views import groups, view_loader
+from trainers.tta.views import groups, view_loader, view_seeds
 
 if TYPE_CHECKING:
     from dassl.protocols import Trainer
@@ -83,9 +81,8 @@ class Deployed:
         return torch.cat([after.float().cpu() for _, after in found])
 
     def view_seeds(self, rows: Sequence[int]) -> list[int]:
-        """What a test-time method draws by for these images, as `views.view_loader` has it."""
-        stream = base_seed(self.trainer.cfg), "views", data_name(self.trainer.cfg), self.split
-        return [stream_seed(*stream, self.keys[row]) for row in rows]
+        """What a test-time method draws by for these images."""
+        return view_seeds(self.trainer.cfg, self.split, [self.keys[row] for row in rows])
 
     def _views(self, pictures: Tensor, rows: Sequence[int]) -> DataLoader:
         cfg = self.trainer.cfg

@@ -16,7 +16,8 @@ from yacs.config import CfgNode
 from attacks import AttackSettings, PixelModel
 from dassl.config.shown import data_name, of_run
 from dassl.engine import build_trainer
-from dassl.utils import InputError, attach_logger, set_random_seed, setup_logger, stream_seed
+from dassl.utils import InputError, attach_logger, set_random_seed, setup_logger
+from datasets.attacked.make import image_seeds
 from datasets.attacked.manifest import stratified
 from datasets.attacked.pictures import base_pictures, picture_transform
 from interop.plugins.hosting import hosted, is_hosted, watch
@@ -125,8 +126,7 @@ def evaluate(trainer: Trainer, mode: str, options: Options) -> Evaluation:
     settings = replace(AttackSettings.from_cfg(cfg, len(data.classnames)), only_correct=False)
     deployed = Deployed(trainer, items, split)
     attacker = attacker_of(trainer, Eot.from_cfg(cfg), deployed.view_seeds)
-    # as when the set was made, an image's draws depend on itself alone
-    seeds = [stream_seed(settings.seed, data_name(cfg), split, key, "attack") for key in deployed.keys]
+    seeds = image_seeds(settings.seed, data_name(cfg), split, deployed.keys)  # as when the set was made
     images = Images(base_pictures(items, picture_transform(cfg)), deployed.label, seeds)
     rows = list(range(len(items)))
     if mode == "W" and is_hosted(cfg):

@@ -16,7 +16,6 @@ ROOT = Path(__file__).resolve().parent.parent
 ROOMS = ("trainers", "dassl", "robustness", "attacks", "datasets", "interop/export")
 OWNERS = ("trainer", "dataset", "dm", "loader", "batches")  # what objects of others are called
 TOLD = {  # where it is right, and why
-    "dassl/engine/rolling.py: trainer._rolling_file",  # the checkpoint's own record of it; declared there
     "dassl/data/seeded_loader.py: setattr(self.wrapped)",  # a wrapper passes its own attributes on
     "attacks/pixel_model.py: trainer.precision",  # within a `with`, which puts it back
     "datasets/adversarial.py: dataset.adversarial",  # facts for the record, declared by DatasetBase

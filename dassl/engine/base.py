@@ -58,7 +58,7 @@ class TrainerBase(ModelKeeper):
         self._writer: SummaryWriter | None = None
         self._data_met: dict | None = None
         self.lists_met: dict[str, list[str]] = {}  # of `data_met`: {"train", "val", "test"} -> paths of the images
-        self._rolling_file = ""  # the checkpoint that the next save replaces; see rolling.py
+        self._rolling_file = ""  # see `replace_next`
 
     # ---- checkpoints
 
@@ -90,6 +90,11 @@ class TrainerBase(ModelKeeper):
                 "data": self.data_met(),
             }
             save_checkpoint(state, os.path.join(directory, name), is_best=is_best, model_name=model_name)
+
+    def replace_next(self, file: str) -> str:
+        """Note the checkpoint that the next save replaces ("": none); returns the one noted before. See rolling.py."""
+        before, self._rolling_file = self._rolling_file, file
+        return before
 
     def run_identity(self) -> dict:
         """What must agree between a checkpoint and the run that resumes from it; plain values."""

@@ -42,8 +42,8 @@ class RollingCheckpoint:
         done = trainer.epoch + 1
         if self._saved == done:
             return
-        previous, name = trainer._rolling_file, f"model.pth.tar-{done}"
-        trainer._rolling_file = "" if self._regular() else name
+        name = f"model.pth.tar-{done}"
+        previous = trainer.replace_next("" if self._regular() else name)
         trainer.save_model(trainer.epoch, trainer.output_dir)
         self.last_save, self._saved = time.monotonic(), done
         if previous and previous != name:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -118,6 +118,11 @@ def _surrogate(cfg: CfgNode, classnames: list[str], clip_model: nn.Module) -> Su
     return Surrogate(clip_model, classnames, cfg.ATTACK.PROMPT, mean, std)
 
 
+def image_seeds(seed: int, dataset: str, split: str, paths: Sequence[str]) -> list[int]:
+    """What the attack on each image draws by: its path below the image folder, not its place or the others."""
+    return [stream_seed(seed, dataset, split, path, "attack") for path in paths]
+
+
 class _Maker:
     """Attacks batch by batch, and writes a shard when it is full."""
 
@@ -135,9 +140,7 @@ class _Maker:
         self.items, self.about = items, about
         self.pictures = base_pictures(items, picture_transform(cfg))
         self.label = torch.tensor([item.label for item in items])
-        # an image's draws depend on itself alone: not on its place, its batch or the other images
-        name = cfg.DATASET.NAME
-        self.seeds = [stream_seed(settings.seed, name, split, path, "attack") for path in about["path"]]
+        self.seeds = image_seeds(settings.seed, cfg.DATASET.NAME, split, about["path"])
 
     def fill(self, folder: Path, manifest: dict, ranges: list[range]) -> None:
         """Makes the missing shards, then table and manifest."""

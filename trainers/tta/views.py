@@ -97,7 +97,7 @@ class ViewDataset(Dataset):
     Raises InputError where views of the original file are asked for and the pictures are an adversarial set's.
     """
 
-    def __init__(self, maker: ViewMaker, loader, keys: Sequence[str], seed_parts: Sequence[object]) -> None:
+    def __init__(self, maker: ViewMaker, loader, keys: Sequence[str], seeds: Sequence[int]) -> None:
         self.maker = maker
         self.items = loader.dataset.data_source
         self.attacked = getattr(self.items, "read", None)  # items of an adversarial set: path -> picture
@@ -106,8 +106,7 @@ class ViewDataset(Dataset):
                 "TRAINER.TTA.VIEW_SOURCE original crops the image file, but TEST.ADV_SET has attacked pictures at the "
                 "model's size only; take VIEW_SOURCE processed for both clean and attacked images."
             )
-        self.keys = list(keys)
-        self.seeds = [stream_seed(*seed_parts, key) for key in self.keys]
+        self.keys, self.seeds = list(keys), list(seeds)
 
     def __len__(self) -> int:
         return len(self.items)
@@ -121,11 +120,16 @@ class ViewDataset(Dataset):
         return self.maker.start(plain, full, index, self.items[index].label, self.keys[index], self.seeds[index])
 
 
+def view_seeds(cfg, split: str, keys: Sequence[str]) -> list[int]:
+    """What the views of test images are drawn by. keys: their paths below the dataset's image folder."""
+    return [stream_seed(base_seed(cfg), "views", data_name(cfg), split, key) for key in keys]
+
+
 def view_loader(cfg, maker: ViewMaker, loader, data, split: str) -> DataLoader:
     """`ViewedImage`s in the order of `loader`, a test loader of the data set `data`."""
     items = loader.dataset.data_source
     keys = relative_paths(items, image_folder(data, list(items)))
-    dataset = ViewDataset(maker, loader, keys, (base_seed(cfg), "views", data_name(cfg), split))
+    dataset = ViewDataset(maker, loader, keys, view_seeds(cfg, split, keys))
     workers = usable_workers(cfg.DATALOADER.NUM_WORKERS)
     # The generator: so that starting workers does not draw from the global one.
     return DataLoader(dataset, batch_size=None, num_workers=workers, generator=torch.Generator())
