@@ -30,20 +30,20 @@ MODULES = {
     "modeling.ops.optimal_transport": ("Sinkhorn divergences", "SinkhornDivergence MinibatchEnergyDistance"),
     "modeling.network.ddaig_fcn": ("the image generators of DDAIG", ""),
 }
-# The same for names of a module that is here otherwise.
+# Names that are missing in a module that exists here.
 NAMES = {"data.transforms.randaugment": ("the other kinds of RandAugment", "RandAugment2 RandAugmentFixMatch")}
 FOUND_IN = {f"{ROOT}.{module}": names.split() for module, (_, names) in (MODULES | NAMES).items()}
 
 
 def sentence(module: str, name: str = "") -> str:
-    """For one of MODULES, by its full name, or a name of one of NAMES."""
+    """The error message for a module of MODULES, given by its full name, or for `name` in a module of NAMES."""
     what = (MODULES | NAMES)[module.removeprefix(f"{ROOT}.")][0]
     asked = f"{name} of {module}" if name else module
     return f"{asked} is not here: this engine leaves out {what} of Dassl; a method that needs it runs on Dassl itself"
 
 
 class Finder:
-    """On `sys.meta_path`: raises the sentence where one of MODULES is imported."""
+    """Import hook for `sys.meta_path`: raises ImportError where one of MODULES is imported."""
 
     @staticmethod
     def find_spec(name: str, path: Sequence[str] | None = None, target: ModuleType | None = None) -> None:
@@ -52,13 +52,13 @@ class Finder:
 
 
 def say_what_is_left_out() -> None:
-    """Called when the engine is imported."""
+    """Install `Finder`; called when the engine is imported."""
     if Finder not in sys.meta_path:
         sys.meta_path.insert(0, Finder)
 
 
 def names_left_out(package: str) -> Callable[[str], object]:
-    """The `__getattr__` of a package that upstream lets pass on the names of its modules (`dassl.engine.FixMatch`)."""
+    """The `__getattr__` of a package: ImportError for names that only upstream has there (`dassl.engine.FixMatch`)."""
     homes = {name: home for home, names in FOUND_IN.items() if f"{home}.".startswith(f"{package}.") for name in names}
 
     def __getattr__(name: str) -> object:

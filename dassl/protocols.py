@@ -1,4 +1,4 @@
-"""What a function needs of the objects that it is given, as types: a trainer of one's own need not derive from ours.
+"""Types (protocols) of the objects that functions take. A trainer need not derive from this engine's classes.
 
 Nothing is checked when the program runs: `mypy` reads this (`bash scripts/test.sh`).
 """
@@ -19,7 +19,7 @@ T_co = TypeVar("T_co", covariant=True)
 
 
 class SizedIterable(Protocol[T_co]):
-    """What can be gone through and knows its length: a list, a loader, a sampler."""
+    """An iterable with a length: a list, a loader, a sampler."""
 
     def __len__(self) -> int: ...
     def __iter__(self) -> Iterator[T_co]: ...
@@ -34,7 +34,7 @@ class FeatureModule(Protocol):
 
 
 class Evaluator(Protocol):
-    """Gathers a model's outputs batch by batch, and makes results of them."""
+    """Collects a model's outputs batch by batch, and computes the results."""
 
     def reset(self) -> None: ...
     def process(self, mo: Tensor, gt: Tensor) -> None: ...
@@ -51,8 +51,8 @@ class HasModels(Protocol):
 class Trainer(HasModels, Protocol):
     """A trainer with its config, data and loaders, as `SimpleTrainer` makes it. Epochs count from 0.
 
-    What upstream's trainers lack (`run_identity`, `data_met`, `lists_met`, `save_to_stop`) is asked for by `hasattr`
-    where those may come.
+    Upstream's trainers lack `run_identity`, `data_met`, `lists_met` and `save_to_stop`: code that takes them too asks
+    by `hasattr`.
     """
 
     cfg: CfgNode

@@ -1,4 +1,4 @@
-"""The domain of every key of `defaults.py`: what the engine understands. A test compares the choices with the code."""
+"""The allowed values (domain) of every key of `defaults.py`. A test compares the choices with the code."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ _BELOW_ONE = number(0, below=1)
 
 
 def of_type(value: object) -> Domain:
-    """The domain that a default alone tells: any value of its type."""
+    """The domain of a key without a declaration: any value of the default's type."""
     if isinstance(value, (list, tuple)):
         return list_of(of_type(value[0]) if value else FILLED)
     return {bool: FLAG, int: whole(), float: number(), str: TEXT}[type(value)]
 
 
 def domains(tree: dict, declared: dict, prefix: str = "") -> dict[str, Domain]:
-    """{dotted key: Domain} for the leaves of `tree`: what `declared`, a tree like it, says, else the type's."""
+    """{dotted key: Domain} of every leaf of `tree` (defaults): from `declared`, a tree like it, else `of_type`."""
     found: dict[str, Domain] = {}
     for name, value in tree.items():
         said = declared.get(name)
@@ -43,7 +43,7 @@ def domains(tree: dict, declared: dict, prefix: str = "") -> dict[str, Domain]:
     return found
 
 
-# Switches, and the keys of upstream's methods, which are read nowhere here, have what their type says.
+# Keys that are not listed (switches; keys of upstream's methods, which nothing reads here) have their type's domain.
 _DECLARED = {
     "OUTPUT_DIR": FILLED,
     "RESUME": OPTIONAL,
@@ -117,7 +117,7 @@ _DECLARED = {
     "TEST": {"EVALUATOR": FILLED, "SPLIT": choice("test", "val"), "FINAL_MODEL": choice("last_step", "best_val")},
 }
 ENGINE: dict[str, Domain] = domains(DEFAULTS, _DECLARED)
-# Names that a plugin's own code may add to. The engine's code refuses unknown ones itself, where it uses them.
+# Keys whose choices a plugin may extend. The code that uses such a key refuses unknown values itself.
 OPEN = frozenset((
     "INPUT.INTERPOLATION", "DATASET.SUBSAMPLE_CLASSES", "OPTIM.NAME", "OPTIM.LR_SCHEDULER", "OPTIM.WARMUP_TYPE",
     "DATALOADER.TRAIN_X.SAMPLER", "DATALOADER.TRAIN_U.SAMPLER", "DATALOADER.TEST.SAMPLER", "MODEL.HEAD.ACTIVATION",

@@ -135,7 +135,7 @@ DEFAULTS = {
         "COUNT_ITER": "train_x",  # train_x, train_u, smaller_one (TrainerXU)
         # Not in upstream. Seconds after which a finished epoch is saved, so that an interrupted run resumes there.
         "ROLLING_SECONDS": 30,
-        # Not in upstream. False: no event files, and the import of tensorboard is saved.
+        # Not in upstream. False: no event files are written, and tensorboard is not imported.
         "TENSORBOARD": True,
     },
     "TEST": {

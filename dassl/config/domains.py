@@ -1,4 +1,4 @@
-"""What the value of a config key may be: its domain, declared beside its default, and the one check of a value.
+"""The allowed values of config keys: `Domain`, declared beside a key's default, and `check_value`.
 
 A class that brings config keys (a trainer, a data set) declares them beside its `config_defaults` as `config_domains`,
 {dotted key: Domain}. Keys without a declared domain are checked for their type alone, as upstream does.
@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass
 
 from dassl.utils.errors import InputError
 
-LARGEST = 2**31 - 1  # the bound of whole numbers that have no nearer one
+LARGEST = 2**31 - 1  # the bound of whole numbers without a narrower one
 
 
 @dataclass(frozen=True)
@@ -21,10 +21,10 @@ class Domain:
     """The values of a key. Plain data, so that it can be kept as JSON (`to_data`, `from_data`).
 
     kind: text, flag (True or False), whole (a whole number), number (a finite one), list (each entry of `item`).
-    choices: the only values that there are. least, most, above, below: bounds. odd: no even numbers. lengths: how many
+    choices: the only allowed values. least, most, above, below: bounds. odd: no even numbers. lengths: how many
     entries a list may have; empty: any number of them, but at least `fewest`. rising: in ascending order.
-    filled: a text may not be empty. blank: a text may be "", which stands for none; a blank in YAML and None mean it.
-    words: said in place of all this.
+    filled: a text may not be empty. blank: a text may be "" for none; a blank in YAML and None mean the same.
+    words: the description in messages, in place of one made from these fields.
     """
 
     kind: str
@@ -43,7 +43,7 @@ class Domain:
     words: str = ""
 
     def fits(self, value: object) -> bool:
-        """Is it one of the values?"""
+        """Whether the value is allowed."""
         if self.kind == "list":
             return isinstance(value, (list, tuple)) and self._entries_fit(value)
         if self.kind == "flag":
@@ -73,7 +73,7 @@ class Domain:
         )
 
     def __str__(self) -> str:
-        """Completes "KEY must be ..."."""
+        """The allowed values in words, to complete "KEY must be ..."."""
         if self.words:
             return self.words
         if self.choices:
@@ -91,12 +91,12 @@ class Domain:
         return f"{'an odd' if self.odd else 'a'} {what} {' and '.join(told)}".strip()
 
     def to_data(self) -> dict:
-        """As JSON values."""
+        """The fields as JSON values."""
         return asdict(self)
 
     @classmethod
     def from_data(cls, data: Mapping) -> Domain:
-        """What `to_data` gave."""
+        """The domain whose fields `to_data` gave."""
         item = data["item"] and cls.from_data(data["item"])
         return cls(**{**data, "choices": tuple(data["choices"]), "lengths": tuple(data["lengths"]), "item": item})
 
@@ -108,7 +108,7 @@ OPTIONAL = Domain("text", blank=True)
 
 
 def choice(*values: str | int) -> Domain:
-    """One of these. Where "" is among them, a blank stands for it."""
+    """One of these values. If "" is among them, a blank or None means it."""
     return Domain("text" if isinstance(values[0], str) else "whole", choices=values, blank="" in values)
 
 
@@ -125,25 +125,25 @@ def number(
 
 
 def list_of(item: Domain, *lengths: int, fewest: int = 0, rising: bool = False) -> Domain:
-    """A list or tuple of so many values, each of `item`."""
+    """A list or tuple of values of `item`. lengths: how many there may be; empty: at least `fewest`."""
     return Domain("list", item=item, lengths=lengths, fewest=fewest, rising=rising)
 
 
-SHARE = number(0, 1)  # a probability, or what one of two things has of the whole
+SHARE = number(0, 1)  # a probability or a fraction
 NOT_NEGATIVE = number(0)
 POSITIVE = number(above=0)
-# What torch and NumPy take.
+# Seeds that torch and NumPy accept.
 SEED = Domain("whole", least=-(2**63), below=2**63, words="a whole number below 2**63 (negative: none is set)")
 
 
 def shown(value: object) -> str:
-    """The value as a sentence has it."""
+    """The value as messages show it, at most 200 characters."""
     text = "blank (None)" if value is None else repr(value)
     return text if len(text) <= 200 else f"{text[:200]}..."
 
 
 def check_value(key: str, value: object, domain: Domain, where: str = "") -> None:
-    """Raises InputError unless `value` is of the domain. where: the file that says so; empty: the command line."""
+    """Raises InputError unless `value` is of the domain. where: the file that sets it; empty: the command line."""
     if domain.fits(value):
         return
     place = f" in {where}" if where else ""

@@ -10,7 +10,7 @@ from yacs.config import CfgNode
 
 
 def add_keys(cfg: CfgNode, defaults: Mapping[str, object]) -> None:
-    """Adds the keys of {dotted key: default}, in place, with the nodes that they need; a key that is there stays."""
+    """Adds the keys of {dotted key: default}, in place, with the nodes that they need. Existing values stay."""
     for key, value in defaults.items():
         *path, leaf = key.split(".")
         node = cfg

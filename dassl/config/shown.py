@@ -1,8 +1,8 @@
-"""The names of a run, and what the code of a method reads in their place.
+"""The names of a run's trainer and data set, and the names that the code of a method reads in their place.
 
-TRAINER.NAME and DATASET.NAME may say whose class is meant (`MaPLe@PromptSRC`), and DATASET.STAND_IN may name another
-data set. Methods look into tables by these names, and find there what they know: `MaPLe`, and the stand-in. What is
-built, recorded and compared is the run's own.
+TRAINER.NAME and DATASET.NAME may end in the checkout that a class comes from (`MaPLe@PromptSRC`), and DATASET.STAND_IN
+may name another data set. Methods look these names up in tables of their own, so they read `MaPLe`, and the stand-in.
+Whatever is built, recorded and compared has the run's own names.
 """
 
 from __future__ import annotations
@@ -18,18 +18,18 @@ def plain(name: str) -> str:
 
 
 def for_method(cfg: CfgNode) -> CfgNode:
-    """The config that a trainer reads: `cfg` itself, or a copy with other names."""
+    """The config that a trainer reads: plain names and the stand-in. `cfg` itself, or a copy."""
     return _with_names(cfg, plain(cfg.TRAINER.NAME), cfg.DATASET.get("STAND_IN", "") or plain(cfg.DATASET.NAME))
 
 
 def for_dataset(cfg: CfgNode) -> CfgNode:
-    """The config that a data set reads: a stand-in is not for it."""
+    """The config that a data set reads: plain names, and its own name also where there is a stand-in."""
     cfg = of_run(cfg)
     return _with_names(cfg, plain(cfg.TRAINER.NAME), plain(cfg.DATASET.NAME))
 
 
 def of_run(cfg: CfgNode) -> CfgNode:
-    """The config with the run's own names, from that of a method or a data set."""
+    """The config with the run's own names, from the config of a method or a data set."""
     if not any(OWN in cfg[node] for node in ("TRAINER", "DATASET")):
         return cfg
     found, frozen = _copy(cfg)
@@ -42,7 +42,7 @@ def of_run(cfg: CfgNode) -> CfgNode:
 
 
 def data_name(cfg: CfgNode) -> str:
-    """The plain name of the data set whose images and classes are there, whatever stands in for it in tables."""
+    """The plain name of the data set that is loaded, also where DATASET.STAND_IN names another one."""
     return plain(cfg.DATASET.get(OWN, cfg.DATASET.NAME))
 
 

@@ -56,7 +56,7 @@ def build_data_loader(
         what = "training" if is_train else "validation or test"
         raise CheckError(f"no images to load for {what}: the split is empty")
     sampler = build_sampler(sampler_type, cfg, data_source, batch_size, n_domain, n_ins)
-    # a list of items may bring its own torch data set (pictures that come from elsewhere)
+    # a list of items may name its own torch data set (attacked images, for instance)
     wrapper = getattr(data_source, "dataset_wrapper", None) or dataset_wrapper or DatasetWrapper
     dataset = wrapper(cfg, data_source, transform=tfm, is_train=is_train)
     drop_last = is_train and len(data_source) >= batch_size
@@ -92,7 +92,7 @@ def build_data_loader(
 
 
 def _say_if_clean(cfg: CfgNode, items: Sequence[Datum]) -> None:
-    """Forks for noisy labels make them in their own Dassl; this one makes none, and must not seem to."""
+    """Warns if DATASET.NOISE_RATE is set and no label is wrong: some forks of Dassl make label noise, this one does not."""
     rate = cfg.DATASET.get("NOISE_RATE", 0)
     if rate and all(item.label == getattr(item, "gttarget", item.label) for item in items):
         logger.warning(

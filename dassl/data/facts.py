@@ -1,4 +1,4 @@
-"""Which data a run has met, in a few hashes: a run goes on, or counts as finished, on the same data only."""
+"""Hashes of the data that a run reads: a run resumes, or counts as finished, only on the same data."""
 
 from __future__ import annotations
 
@@ -10,21 +10,21 @@ from dassl.data.datasets.base_dataset import DatasetBase, Datum
 
 LISTS = {"train": "train_x", "val": "val", "test": "test"}
 WORDS = {"train": "training list", "val": "validation list", "test": "test list"}
-SAMPLE = 64  # images whose content is looked at
+SAMPLE = 64  # images whose content is hashed
 
 
 def list_facts(items: Sequence[Datum] | None) -> dict:
-    """{"count", "sha256"}: 16 hex digits over (last two parts of the path, label). Same hash: the same images.
+    """{"count", "sha256"} of a list: 16 hex digits over (last two parts of the path, label). Same hash: same images.
 
-    A name that is no UTF-8 counts as its bytes.
+    A name that is not UTF-8 is hashed as its bytes.
     """
     text = "\n".join(f"{'/'.join(Path(i.impath).parts[-2:])} {i.label}" for i in items or [])
     return {"count": len(items or []), "sha256": _hash(text.encode("utf-8", "surrogateescape"))}
 
 
 def data_facts(dataset: DatasetBase) -> dict:
-    """Of a dataset: "train", "val" and "test" as `list_facts` (labels as they are trained on, noise and all), "classes"
-    over the class names in order, and "pictures" over the content of up to 64 images, evenly spread over the lists."""
+    """Facts of a dataset: `list_facts` of "train" (with noisy labels, if any), "val" and "test", a hash "classes" over
+    the class names in order, and "pictures" over the content of up to 64 images, evenly spread over the lists."""
     lists = {part: list(getattr(dataset, name, None) or []) for part, name in LISTS.items()}
     names = "\n".join(map(str, getattr(dataset, "classnames", None) or []))
     return {
@@ -40,7 +40,7 @@ def image_paths(dataset: DatasetBase) -> dict[str, list[str]]:
 
 
 def difference(then: dict, now: dict) -> str:
-    """What differs, in words; "" for nothing. What one of them does not tell is not compared.
+    """What differs between two `data_facts`, in words; "" if nothing. Keys that one of them lacks are not compared.
 
     Beside the `data_facts`, "contents" may hold {part: a hash over the content of all images of that list}.
     """

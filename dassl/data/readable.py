@@ -1,4 +1,4 @@
-"""Are all images there and whole? Looked at before a training, since a test reads them after it."""
+"""Checks before a training that all images exist and are complete, since a test reads them only after it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from dassl.utils.images import is_deep, read_image
 
 logger = logging.getLogger(__name__)
 
-SECONDS = 30.0  # what may be spent on it
+SECONDS = 30.0  # the longest time that the check takes
 ENDS = {"PNG": b"IEND\xaeB`\x82", "JPEG": b"\xff\xd9"}  # what the last bytes of a whole file hold
 TAIL = 64
 
@@ -21,9 +21,9 @@ TAIL = 64
 def check_images(paths: Sequence[str], seconds: float = SECONDS) -> int:
     """Raises InputError naming the first image that is missing, empty, cut off or not read by `read_image`.
 
-    A plain colour or grey PNG or JPEG with its end in place costs its header; any other file is decoded. After
-    `seconds` it is given up: the log says how many were looked at. They come in strides, so that a part of them is
-    spread over all classes. Returns their number.
+    Of a plain colour or grey PNG or JPEG only the header and the end are read; any other file is decoded. After
+    `seconds` the check stops, and the log says how many images were checked. They are checked in strides, so that a
+    part of them is spread over all classes. Returns the number of images checked.
     """
     stride = max(1, int(len(paths) ** 0.5))
     order = [i for start in range(stride) for i in range(start, len(paths), stride)]
@@ -47,7 +47,7 @@ def _plain_and_whole(path: str) -> bool:
             size = file.seek(0, os.SEEK_END)
             file.seek(max(0, size - TAIL))
             return bool(end and plain and end in file.read())
-    except Exception:  # whatever it is, reading it the usual way tells
+    except Exception:  # whatever is wrong, decoding the file will report it
         return False
 
 

@@ -1,4 +1,4 @@
-"""Images that are in two lists under one path, or under two: links to files and folders lead to the same file."""
+"""Finds images that are in two lists, also under two paths: links to files and folders lead to the same file."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 
 
 def file_id(path: str) -> tuple[int, int] | str:
-    """(device, inode), the same for symbolic and hard links to one file; the path without detours (`x/../y`) where
+    """The identity of a file: (device, inode), the same for symbolic and hard links to it. The normalised path where
     there is no file, or no inode. Copies are other files. Costs one `stat`."""
     try:
         status = os.stat(path)
@@ -27,14 +27,14 @@ def shared_files(a: Sequence[str], b: Iterable[str]) -> list[tuple[str, str]]:
 
 
 def also(path: str, other: str) -> str:
-    """A path for a message, with the other one that leads to the same file, if it is another."""
+    """`path` for a message, followed by `other` if that is another path to the same file."""
     return path if os.path.normpath(path) == os.path.normpath(other) else f"{path} (the same file as {other})"
 
 
 def copies(a: Sequence[str], b: Sequence[str], most_bytes: int = 2**26) -> list[tuple[str, str]]:
     """[(path in a, path in b)] of the files in `a` that have the same bytes as one in `b`.
 
-    Only files of equal size are read; none, where these are more than `most_bytes` together.
+    Only files of equal size are read. If these have more than `most_bytes` together, none is, and the result is empty.
     """
     sizes_a, sizes_b = ({path: _size(path) for path in paths} for paths in (a, b))
     both = {*sizes_a.values()} & {*sizes_b.values()} - {None}

@@ -25,7 +25,7 @@ def _group(data_source: Sequence[Datum], key: str) -> dict[int, list[int]]:
 class RandomDomainSampler(Sampler):
     """Each batch holds equally many images of `n_domain` domains drawn at random (0 or less: of all).
 
-    An epoch ends when the smallest domain could be used up, so its length is fixed.
+    An epoch has as many batches as the smallest domain allows, so its length is fixed.
     """
 
     shuffle_domains = True
@@ -65,7 +65,7 @@ class SeqDomainSampler(RandomDomainSampler):
 class RandomClassSampler(Sampler):
     """Each batch holds `n_ins` images of each of batch_size / n_ins classes.
 
-    Images of a class are taken in groups of `n_ins`; a class with fewer is padded by repetition, a rest is left out.
+    Images of a class are taken in groups of `n_ins`; a class with fewer is padded by repetition, a remainder is dropped.
     Classes with most groups left go first, ties at random, so the length of an epoch is fixed.
     """
 

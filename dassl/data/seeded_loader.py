@@ -21,6 +21,8 @@ from dassl.utils.randomness import stream_seed, seed_cpu, seeded
 
 
 class SeededIndex(NamedTuple):
+    """The position of an item in the data set, and the seed of its random transforms."""
+
     position: int
     seed: int
 
@@ -34,7 +36,7 @@ class SeededSampler(Sampler):
         self.stream = stream
         self.per_epoch = per_epoch
         self.epoch = 0
-        self.passes = 0  # in this epoch: a loader may be gone through more than once
+        self.passes = 0  # iterations in this epoch: there may be more than one
 
     def set_epoch(self, epoch: int) -> None:
         self.epoch = epoch
@@ -54,7 +56,7 @@ class SeededSampler(Sampler):
 
 
 class SeededDataset(Dataset):
-    """Seeds the generators before an item is made. Everything else is the wrapped data set's, assignment too."""
+    """Seeds the generators before an item is made. All other attributes are those of the wrapped data set."""
 
     wrapped: Any  # a data set with __len__ and __getitem__
 
@@ -87,7 +89,7 @@ class SeededDataset(Dataset):
 
 class SeededLoader(DataLoader):
     """DataLoader over a `SeededDataset`. Call `set_epoch` before each epoch, as the engine does; without it each
-    further pass counts as another one. `stream` tells loaders of the same seed apart."""
+    further pass counts as another one. `stream`: a name that gives loaders of the same seed different draws."""
 
     def __init__(
         self,
@@ -150,7 +152,7 @@ class SeededLoader(DataLoader):
 
 
 def _snapshot(dataset: Dataset) -> int:
-    """Changes when an attribute of the data set or a label or path in its items does."""
+    """A hash that changes when an attribute of the data set or a label or path of its items does."""
     own = tuple((name, id(value)) for name, value in vars(dataset).items())
     source = getattr(dataset, "data_source", ())
     items = tuple((getattr(d, "label", None), getattr(d, "impath", None)) for d in source)

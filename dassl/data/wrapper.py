@@ -17,13 +17,13 @@ from .datasets.base_dataset import Datum
 from .decoded import DecodedImages
 from .transforms import INTERPOLATION_MODES
 
-Transform = Callable[[Any], Any]  # of an image, to a tensor as a rule
+Transform = Callable[[Any], Any]  # from an image to a tensor, as a rule
 Transforms = Transform | list[Transform] | tuple[Transform, ...]
 
 
 class DatasetWrapper(Dataset):
     """Items are dicts: `img`, `label`, `domain`, `impath`, `index`, and as in forks for noisy labels `target` and
-    `gttarget`: the label that is trained on, possibly a wrong one, and the true one (-1: nobody knows it).
+    `gttarget`: the label that is trained on, possibly a wrong one, and the true one (-1: unknown).
 
     With several transforms (list or tuple) also `img2`, `img3`, ...; with DATALOADER.RETURN_IMG0 also `img0`, the image
     without augmentation. In training, K_TRANSFORMS > 1 makes `img` a list of that many independent transforms.
@@ -55,7 +55,8 @@ class DatasetWrapper(Dataset):
 
     @staticmethod
     def _reader(cfg: CfgNode, is_train: bool) -> Callable[[str], Image]:
-        """Training images stay decoded in memory up to DATALOADER.DECODED_CACHE_MB, shared out among the workers."""
+        """The function that reads an image. In training it keeps decoded images in memory, up to
+        DATALOADER.DECODED_CACHE_MB over all workers."""
         limit = cfg.DATALOADER.get("DECODED_CACHE_MB", 0) * 2**20 if is_train else 0
         return DecodedImages(limit // max(1, cfg.DATALOADER.NUM_WORKERS)) if limit > 0 else read_image
 

@@ -1,4 +1,4 @@
-"""The split that a test is asked for is the one that is tested."""
+"""Refuses a test on validation images that the data set does not have."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ NO_VAL = 'give it a validation part (a split file with "val", a folder val besid
 
 
 def check_split(trainer: Trainer, split: str) -> None:
-    """Raises InputError for the split "val" where there are no validation images: the test set does not stand in."""
+    """Raises InputError for the split "val" if there are no validation images: the test images are not used instead."""
     if split == "val" and getattr(trainer, "val_loader", None) is None and getattr(trainer, "test_loader", None):
         raise InputError(
             f"The validation images are asked for (TEST.SPLIT val), but {name_of(trainer)} has none; "

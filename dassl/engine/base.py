@@ -97,7 +97,7 @@ class TrainerBase(ModelKeeper):
         return before
 
     def run_identity(self) -> dict:
-        """What must agree between a checkpoint and the run that resumes from it; plain values."""
+        """Plain values that must agree between a checkpoint and the run that resumes from it."""
         return {}
 
     def data_met(self) -> dict:
@@ -109,15 +109,15 @@ class TrainerBase(ModelKeeper):
         return self._data_met
 
     def extra_state(self) -> dict:
-        """What else a resumed run needs (a running average, say): tensors and plain values.
+        """Further state that a resumed run needs (a running average, for instance): tensors and plain values.
 
-        Here the loss scale, where there is a gradient scaler under its usual name.
+        Here: the state of `self.scaler`, if there is such a gradient scaler.
         """
         scaler = getattr(self, "scaler", None)
         return {} if scaler is None else {"scaler": scaler.state_dict()}
 
     def load_extra_state(self, state: dict) -> None:
-        """Take back what `extra_state` gave. Called on resume, also with {} for a file without it."""
+        """Restore what `extra_state` gave. Called on resume, also with {} for a file without it."""
         scaler = getattr(self, "scaler", None)
         if scaler is not None and state.get("scaler"):
             scaler.load_state_dict(state["scaler"])
@@ -165,7 +165,7 @@ class TrainerBase(ModelKeeper):
 
     @staticmethod
     def _common_files(folders: list[str]) -> list[str]:
-        """The last checkpoint of each folder. If a run stopped between two models' saves: the one that all have."""
+        """The last checkpoint of each folder, or, if a run stopped between two models' saves, the one that all have."""
         names = [last_checkpoint_name(folder) for folder in folders]
         for name in [names[0], *sorted(set(names))]:
             if all(os.path.isfile(os.path.join(folder, name)) for folder in folders):
@@ -189,7 +189,7 @@ class TrainerBase(ModelKeeper):
             return
         if wrong := difference(saved, self.data_met()):
             unseeded = self.run_identity().get("SEED", 0) < 0
-            why = "without a seed (--seed) each start draws its own" if unseeded else "bring back the data of then"
+            why = "without a seed (--seed) each start draws its own" if unseeded else "bring back that data"
             raise InputError(
                 f"{path} cannot be resumed: the data has changed since, {wrong}; {why}, use another output folder, or "
                 "delete that one to start again."
@@ -254,7 +254,7 @@ class TrainerBase(ModelKeeper):
         self.after_train()
 
     def save_to_stop(self) -> None:
-        """Called when the run stops after the current epoch: save it, if that is not done."""
+        """Called when the run stops after the current epoch: save this epoch, unless it is saved."""
 
     def seed_epoch(self) -> None:
         """Make the random draws of an epoch independent of what ran before it."""

@@ -1,4 +1,4 @@
-"""Tensors with a row for each class, such as one context a class (CSC), mean nothing for other classes."""
+"""Checks that weights with a row for each class (class-specific contexts, CSC) are used with their own classes."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ def by_label(lab2cname: Mapping[int, str]) -> list[str]:
 def class_tensors(model: nn.Module) -> list[str]:
     """Names of the model's tensors with a row per class.
 
-    Those that it declares (`class_tensors`, a sequence of names), contexts in the field's form (a parameter called
-    ctx..., [C, M, width] and not [M, width]), and the classifier of a `SimpleNet`.
+    Those that it declares (`class_tensors`, a sequence of names), contexts named as in CoOp (a parameter called ctx...,
+    [C, M, width] and not [M, width]), and the classifier of a `SimpleNet`.
     """
     found = list(getattr(model, "class_tensors", ()))
     found += [k for k, p in model.named_parameters() if k.rpartition(".")[2].startswith("ctx") and p.dim() == 3]
@@ -38,8 +38,7 @@ def check_classes(
     """For a model that was just loaded from `checkpoint`: raises InputError where it has tensors with a row per class
     and was trained on other classes than those of `lab2cname` (label -> name).
 
-    same: what else tells whether the classes are the same, for a file that does not name them; None: nothing, which is
-    a warning.
+    same: whether the classes are the same, for a file without class names; None: unknown, which is a warning.
     """
     rows = class_tensors(model)
     if not rows:
@@ -62,8 +61,8 @@ def check_classes(
 def check_started(
     model: nn.Module, path: str, lab2cname: Mapping[int, str], same: Callable[[Mapping], bool | None] | None = None
 ) -> None:
-    """The same for a model that has just started from the file at `path` (MODEL.INIT_WEIGHTS), of which it took what
-    fits. same: what the file's tensors tell of the classes, see `check_classes`."""
+    """`check_classes` for a model that was just initialised with the fitting tensors of the file at `path`
+    (MODEL.INIT_WEIGHTS). same: function of the checkpoint that gives the `same` of `check_classes`."""
     checkpoint, own = load_checkpoint(path), model.state_dict()
     state = state_dict_in(checkpoint, path)
     if any(name in state and state[name].shape == own[name].shape for name in class_tensors(model)):

@@ -24,9 +24,9 @@ logger = logging.getLogger(__name__)
 
 
 class EpochLoop:
-    """The epoch of a trainer: its batches, one by one, to `forward_backward`."""
+    """Runs an epoch of a trainer: each batch goes to `forward_backward`."""
 
-    # Of the trainer that this is a base of, beside this engine's also upstream's:
+    # Attributes of the trainer that derives from this class, which may be upstream's too:
     _models: OrderedDict[str, nn.Module]
     _optims: OrderedDict[str, Any]
     cfg: CfgNode

@@ -1,4 +1,4 @@
-"""A test: batches of a split, one by one, to `model_inference` and the evaluator. For any trainer with loaders."""
+"""The test loop: each batch goes through `model_inference` to the evaluator. For any trainer with loaders."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ logger = logging.getLogger(__name__)
 
 
 class EvaluationLoop:
-    """The test of a trainer."""
+    """Tests a trainer on a split."""
 
-    # Of the trainer that this is a base of, beside this engine's also upstream's:
+    # Attributes of the trainer that derives from this class, which may be upstream's too:
     cfg: CfgNode
     epoch: int
     evaluator: Evaluator
@@ -59,11 +59,11 @@ class EvaluationLoop:
         return next(iter(results.values()))
 
     def test_batches(self, split: str) -> SizedIterable[dict]:
-        """What a test of the split goes through: its loader. A method may have the same images in another form."""
+        """The batches of a test on the split: its loader. A method may override this to give them in another form."""
         return self.val_loader if split == "val" and self.val_loader is not None else self.test_loader
 
     def test_draws(self, split: str = "test") -> AbstractContextManager[None]:
-        """Within it, what inference draws depends on the seed and the split alone, and training does not notice it."""
+        """A context in which random draws depend on the seed and the split only. It leaves those of training alone."""
         return seeded(stream_seed(base_seed(self.cfg), "test", split), cuda=True)
 
     def _evaluate(self, batches: SizedIterable[dict], split: str) -> None:

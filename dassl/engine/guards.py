@@ -1,4 +1,4 @@
-"""What must hold before a run trains or tests, so that its number means what it says. For any trainer with loaders."""
+"""Checks before a run trains or tests, without which its accuracy would be invalid. For any trainer with loaders."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ logger = logging.getLogger(__name__)
 
 
 def learns(trainer: HasModels) -> bool:
-    """Has any registered model a tensor to train? Zero-shot and test-time methods have none."""
+    """Whether any registered model has a tensor to train. Zero-shot and test-time methods have none."""
     return any(p.requires_grad for model in trainer._models.values() if model is not None for p in model.parameters())
 
 
@@ -83,11 +83,11 @@ def check_training(trainer: Trainer) -> None:
         loaders = [trainer.test_loader, *([trainer.val_loader] if chosen_by_val or cfg.TEST.SPLIT == "val" else [])]
         sets = [getattr(loader, "dataset", None) for loader in loaders]
         sets = [getattr(images, "wrapped", images) for images in sets]
-        # other torch data sets may take their pictures from elsewhere
+        # other torch data sets may not read their images from these paths
         read = [images.data_source for images in sets if type(images) is DatasetWrapper]
         check_images([item.impath for items in read for item in items])
 
 
 def _shared(a: list, b: list) -> list[tuple[str, str]]:
-    """The images that are in both lists, whatever their paths."""
+    """[(path in `a`, path in `b`)] of the images that are in both lists, also under different paths."""
     return shared_files([item.impath for item in a], [item.impath for item in b])

@@ -23,8 +23,8 @@ class TrainerX(EpochLoop, SimpleTrainer):
 class TrainerXU(EpochLoop, SimpleTrainer):
     """Trains on labelled and unlabelled data: `forward_backward(batch_x, batch_u)`.
 
-    TRAIN.COUNT_ITER says whose length counts (train_x, train_u, smaller_one); the other loader starts again when it
-    is exhausted.
+    TRAIN.COUNT_ITER says which loader sets the length of an epoch (train_x, train_u, smaller_one); the other loader
+    starts again when it is exhausted.
     """
 
     def _batches(self) -> Iterator[tuple]:

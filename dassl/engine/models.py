@@ -1,4 +1,4 @@
-"""What a trainer does with its registered models: modes, gradients, learning rates."""
+"""The registered models of a trainer: modes, gradients, learning rates, updates."""
 
 from __future__ import annotations
 

@@ -1,10 +1,10 @@
-"""A run that is asked to go ends where it can go on exactly: after an epoch, with a checkpoint of it.
+"""Stops a training on SIGTERM or SIGUSR1 so that the same command resumes it exactly.
 
-SIGTERM is what a scheduler sends before SIGKILL; SIGUSR1 is what ours asks for a minute before the time is up. A
-checkpoint within an epoch could not be gone on from exactly: the order of the batches, the averages and the random
-draws are those of whole epochs. So an epoch that is about to end is waited for, and saved; a longer one is given up,
-and the run goes on from the last checkpoint (with epochs of over TRAIN.ROLLING_SECONDS: that of the epoch before).
-Either way the log says which, and KeyboardInterrupt ends the run as Ctrl-C does.
+Slurm sends SIGTERM before SIGKILL; the batch scripts of `bench` ask for SIGUSR1 a minute before the time limit. A run
+can be resumed exactly only after a whole epoch: the order of the batches, the averages and the random draws are those
+of whole epochs. So an epoch that is about to end is finished and saved. A longer one is given up, and the run resumes
+from the last checkpoint (with epochs of over TRAIN.ROLLING_SECONDS: that of the epoch before). The log says which of
+the two was done, and KeyboardInterrupt ends the run as Ctrl-C does.
 """
 
 from __future__ import annotations
@@ -23,24 +23,24 @@ from dassl.protocols import Trainer
 logger = logging.getLogger(__name__)
 
 # Seconds that an epoch may still take. Slurm's KillWait, between SIGTERM and SIGKILL, is 30 s; SIGUSR1 is sent 60 s
-# before the end. Where it turns out to have been too long, SIGKILL costs that epoch, and no more.
+# before the end. If the epoch takes longer after all, SIGKILL costs this epoch only.
 PATIENCE = {name: seconds for name, seconds in (("SIGUSR1", 45.0), ("SIGTERM", 20.0)) if hasattr(signal, name)}
 SIGNALS = tuple(getattr(signal, name) for name in PATIENCE)
 NOTICE = 1.0  # seconds within which a signal to all processes of a run has reached this one, too
 
 
 class _Watch:
-    """What a signal's handler needs to know of the training."""
+    """The signal handler (`answer`) with the state of the training."""
 
     def __init__(self) -> None:
         self.process = os.getpid()
         self.trainer: Trainer | None = None  # while an epoch is under way
-        self.asked = ""  # the signal that came
-        self.how = "came too late to stop anything"  # what it led to, for the log
+        self.asked = ""  # name of the signal that came
+        self.how = "came too late to stop anything"  # its effect, for the log
         self.started = self.last = 0.0  # when the epoch began; seconds of the one before, 0 for none
 
     def seconds_left(self) -> float:
-        """Of the epoch, by the one before, or by its own batches."""
+        """Estimated time until the epoch ends: from the time of the epoch before, or of the batches so far."""
         elapsed = time.monotonic() - self.started
         if self.last:
             return max(0.0, self.last - elapsed)
@@ -50,9 +50,9 @@ class _Watch:
     def answer(self, number: int, frame: FrameType | None) -> None:
         """The handler. It logs nothing: the signal may have come in the middle of writing the log."""
         if os.getpid() != self.process:
-            return  # a worker of a data loader, which its parent tells to end
+            return  # a worker of a data loader, which the main process ends
         if self.asked:
-            return  # they come more than once: passed on by the batch script, and from slurmd
+            return  # a signal may come twice: from the batch script and from slurmd
         self.asked = signal.Signals(number).name
         if self.trainer is None:
             self.leave("stopped between epochs, or in a test; the same command goes on from the last checkpoint")
@@ -62,26 +62,26 @@ class _Watch:
 
     def leave(self, how: str) -> None:
         for each in SIGNALS:
-            signal.signal(each, signal.SIG_IGN)  # from here on it is only about leaving in good order
+            signal.signal(each, signal.SIG_IGN)  # a further signal must not interrupt the end of the run
         self.how = how
         raise KeyboardInterrupt(self.asked)
 
     def wait(self) -> None:
-        """Until the signal is here; meanwhile workers of other loaders may be found dead as well."""
+        """Wait for the signal, NOTICE seconds at most. Errors of other dead workers are ignored meanwhile."""
         end = time.monotonic() + NOTICE
         while not self.asked and time.monotonic() < end:
             with suppress(KeyboardInterrupt, RuntimeError):
                 time.sleep(0.05)
 
 
-_watch: _Watch | None = None  # handlers are the process's, and so is this
+_watch: _Watch | None = None  # one for the process, as signal handlers are
 
 
 @contextmanager
 def stopping_in_good_order() -> Iterator[None]:
-    """Inside, SIGTERM and SIGUSR1 end the run as told above; outside they do what they did before.
+    """Inside, SIGTERM and SIGUSR1 end the run as described above; afterwards the former handlers are back.
 
-    Only in the main thread, the one that Python lets handle signals; elsewhere nothing changes.
+    Only in the main thread, since Python handles signals there alone; in other threads nothing changes.
     """
     global _watch
     if threading.current_thread() is not threading.main_thread():
@@ -94,7 +94,7 @@ def stopping_in_good_order() -> Iterator[None]:
         yield
     except RuntimeError as error:
         if "DataLoader worker" in str(error):
-            watch.wait()  # a signal to all processes of the run may end a worker before it is felt here
+            watch.wait()  # a signal to all processes of the run may end a worker before it reaches this one
         if not watch.asked:
             raise
         watch.how = "it ended a data loader's worker, too; the same command goes on from the last checkpoint"

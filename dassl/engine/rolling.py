@@ -37,7 +37,7 @@ class RollingCheckpoint:
         return done == self.trainer.max_epoch or (freq > 0 and done % freq == 0)
 
     def save(self) -> None:
-        """The epoch that has just ended, unless it is saved."""
+        """Save the epoch that has just ended, unless it is saved already."""
         trainer = self.trainer
         done = trainer.epoch + 1
         if self._saved == done:

@@ -140,7 +140,7 @@ class SimpleTrainer(EvaluationLoop, TrainerBase):
             "DATASET.NUM_SHOTS": cfg.DATASET.NUM_SHOTS,
             "DATASET.SUBSAMPLE_CLASSES": cfg.DATASET.get("SUBSAMPLE_CLASSES", "all"),
             "SEED": cfg.SEED,
-            **{f"OPTIM.{key}": value for key, value in cfg.OPTIM.items() if key != "MAX_EPOCH"},  # more may be added
+            **{f"OPTIM.{key}": value for key, value in cfg.OPTIM.items() if key != "MAX_EPOCH"},  # epochs may be added
             "DATALOADER.TRAIN_X.BATCH_SIZE": cfg.DATALOADER.TRAIN_X.BATCH_SIZE,
             "INPUT.TRANSFORMS": list(cfg.INPUT.TRANSFORMS),
             "classes": f"{len(names)} ({names[0]} ... {names[-1]}, {stream_seed(*names):016x})",
@@ -183,7 +183,8 @@ class SimpleTrainer(EvaluationLoop, TrainerBase):
         self.close_writer()
 
     def after_epoch(self) -> None:
-        """Keep the model that is best on the validation split, if wanted; save what is due."""
+        """Save the model if it is the best on the validation split and TEST.FINAL_MODEL is best_val; save a checkpoint
+        if one is due."""
         if not self.cfg.TEST.NO_TEST and self.cfg.TEST.FINAL_MODEL == "best_val":
             result = self.test(split="val")
             if result > self.best_result:

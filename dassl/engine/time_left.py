@@ -1,4 +1,4 @@
-"""How long a training still takes, from what its last steps took."""
+"""Estimates the remaining time of a training from the times of its last steps."""
 
 from __future__ import annotations
 
@@ -30,5 +30,5 @@ class TimeLeft:
         self.pauses.append(seconds)
 
     def seconds(self, steps: int, epochs: int) -> float:
-        """For so many steps, and so many epochs after the current one."""
+        """Estimated seconds for `steps` more steps, and `epochs` epochs after the current one."""
         return fmean(self.steps or [0.0]) * steps + fmean(self.pauses or [0.0]) * epochs

@@ -1,7 +1,7 @@
-"""All trainer classes under upstream's module path, and what upstream's module passes on beside them.
+"""All trainer classes under upstream's module path, and the other names that upstream's module exports.
 
-They are written in base.py, simple.py and loops.py. A trainer of the field that writes its own loop takes meters,
-checkpoints and TensorBoard's writer from here; the last is imported when it is asked for, since that takes a second.
+They are written in base.py, simple.py and loops.py. Trainers that write their own loop import meters, checkpoints and
+TensorBoard's writer from here; the writer is imported on first use, since that takes a second.
 """
 
 import datetime

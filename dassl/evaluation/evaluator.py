@@ -41,7 +41,7 @@ class EvaluatorBase:
 
 @EVALUATOR_REGISTRY.register()
 class Classification(EvaluatorBase):
-    """After `evaluate()`, `self.results` holds the unrounded numbers, per class too (for result files)."""
+    """Accuracy, error rate and macro F1; after `evaluate()`, `self.results` has them unrounded, and per class."""
 
     def __init__(self, cfg: CfgNode, lab2cname: dict[int, str] | None = None, **kwargs: object) -> None:
         super().__init__(cfg)
@@ -127,7 +127,7 @@ class Classification(EvaluatorBase):
         mkdir_if_missing(self.cfg.OUTPUT_DIR)
         matrix = confusion_matrix(np.asarray(self._y_true), np.asarray(self._y_pred))
         with atomic_path(path) as temporary:
-            # a tensor, not upstream's numpy array: torch.load reads it without further ado
+            # a tensor, not upstream's numpy array: torch.load reads it with its default settings
             torch.save(torch.from_numpy(matrix), temporary)
         logger.info("Confusion matrix is saved to %s", path)
         self._save_confusion_counts()

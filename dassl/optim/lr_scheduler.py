@@ -47,11 +47,11 @@ class _WarmupScheduler(LRScheduler):
         return {**super().state_dict(), "successor": self.successor.state_dict()}
 
     def load_state_dict(self, state_dict: dict) -> None:
-        """Takes our nested form, and upstream's with an object as `successor` (its attributes are read)."""
+        """Takes the nested dict of `state_dict`, and upstream's form with an object as `successor`."""
         state = dict(state_dict)
         successor = state.pop("successor")
         if not isinstance(successor, dict):
-            # Only the position counts. Stepping that object would move the optimizer stored in it, not ours.
+            # Only its position is read: stepping that object would change the optimizer stored in it, not this one.
             keys = ("last_epoch", "_step_count", "base_lrs", "_last_lr")
             successor = {key: vars(successor)[key] for key in keys if key in vars(successor)}
         self.successor.load_state_dict(successor)

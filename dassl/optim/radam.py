@@ -10,8 +10,8 @@ import torch
 class RAdam(torch.optim.RAdam):
     """torch's RAdam whose weight decay shrinks the weights by lr * weight_decay in place of entering the gradient.
 
-    While the variance of the adaptive rate is not yet tractable (the first steps), the step is that of momentum, which
-    is what `degenerated_to_sgd` means; without it there is none then, and torch has no such form: ValueError.
+    While the variance of the adaptive rate is not yet tractable (the first steps), the step is that of momentum: this
+    is `degenerated_to_sgd`. False would mean no step then, which torch does not have: ValueError.
     """
 
     def __init__(

@@ -82,11 +82,11 @@ def load_checkpoint(fpath: str) -> dict:
         raise
     if isinstance(checkpoint, dict) and isinstance(checkpoint.get("state_dict", {}), Mapping):
         return checkpoint
-    return state_dict_in(checkpoint, fpath)  # raises, and says what it is
+    return state_dict_in(checkpoint, fpath)  # raises an error that says what the file holds
 
 
 def load_model_state(model: nn.Module, checkpoint: Mapping, fpath: str, advice: str) -> None:
-    """Load the tensors of `checkpoint`: every learnable parameter must be there, nothing unknown may be.
+    """Load the tensors of `checkpoint`. It must have every learnable parameter, and no unknown name.
 
     Frozen parameters and buffers may be missing, since checkpoints of the learnable part alone are common.
     Raises InputError with the first differences and `advice`; also for learnable values that are not finite numbers.
@@ -125,7 +125,7 @@ def last_checkpoint_name(fdir: str) -> str:
 def resume_state(
     fpath: str, model: nn.Module, optimizer: Optimizer | None = None, scheduler: LRScheduler | None = None
 ) -> dict:
-    """Put model, optimizer and scheduler into the state of the file; returns the whole checkpoint."""
+    """Load the file's state into model, optimizer and scheduler; returns the whole checkpoint."""
     logger.info('Loading checkpoint from "%s"', fpath)
     checkpoint = load_checkpoint(fpath)
     advice = "To train something else use another output folder; to start again delete this one"
@@ -150,7 +150,7 @@ def resume_state(
     return checkpoint
 
 
-# What a run goes on from beside its tensors: the kinds of value that may stand there; None and nothing are fine too.
+# Entries of a checkpoint that a resumed run reads beside its tensors, with their types. They may be None or missing.
 PROGRESS: dict[str, tuple[type | tuple[type, ...], str]] = {
     "run": (Mapping, "a dict"),
     "extra": (Mapping, "a dict"),
@@ -161,7 +161,7 @@ PROGRESS: dict[str, tuple[type | tuple[type, ...], str]] = {
 
 
 def _check_progress(checkpoint: Mapping, fpath: str, advice: str) -> None:
-    """Raises InputError unless the entries beside the tensors are such as a run can go on from."""
+    """Raises InputError unless `epoch` and the entries of PROGRESS are of their types."""
     epoch = checkpoint.get("epoch")
     if isinstance(epoch, bool) or not isinstance(epoch, (int, np.integer)) or epoch < 0:
         raise InputError(

@@ -1,4 +1,4 @@
-"""What every command line does before its first line: no name is too foreign for the terminal."""
+"""Output of command lines: characters that the terminal cannot show are no error."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ import sys
 
 
 def tolerant_console() -> None:
-    """Characters that stdout or stderr cannot encode come out as escapes (\\u65e5), and end no command.
+    """From here on, characters that stdout or stderr cannot encode are printed as escapes (\\u65e5).
 
-    Class names may be in any script where the terminal has ASCII alone, and file names need not be text at all.
+    Class names may be in any script while the terminal has ASCII only, and file names need not be valid text.
     """
     for stream in (sys.stdout, sys.stderr):
         errors, encoding = getattr(stream, "errors", ""), str(getattr(stream, "encoding", "")).lower()

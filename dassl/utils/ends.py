@@ -19,9 +19,9 @@ NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 def one_sentence(
     interrupted: str = "interrupted: the same command goes on",
 ) -> Callable[[Callable[P, int | None]], Callable[P, int]]:
-    """For the function behind a command line: it returns an exit code (None is 0), and raises for bugs alone.
+    """Decorator for the function behind a command line: it returns an exit code (None is 0), and raises only for bugs.
 
-    interrupted: what Ctrl-C is answered with. Output that nobody reads any more (`| head`) is no error.
+    interrupted: the text printed on Ctrl-C. A closed output pipe (`| head`) is no error.
     """
 
     def around(command: Callable[P, int | None]) -> Callable[P, int]:
@@ -52,13 +52,13 @@ def one_sentence(
 
 
 def error_sentence(error: Exception) -> str:
-    """What is wrong and what to do; "" for an error of the program.
+    """The sentence for the user: what is wrong and what to do; "" for a bug.
 
-    Errors for the user have `one_sentence = True`, so that packages that know nothing of each other may each have one.
+    Errors for the user have `one_sentence = True`. Packages that do not import each other can each have such a class.
     """
     if getattr(error, "one_sentence", False) is True:
         return input_error_sentence(error)
-    torch = sys.modules.get("torch")  # a command that has not needed it has none of its errors
+    torch = sys.modules.get("torch")  # if it is not imported, the error is not torch's
     if torch is not None and isinstance(error, torch.OutOfMemoryError):
         return f"the GPU's memory is full; lower DATALOADER.TRAIN_X.BATCH_SIZE or TEST.BATCH_SIZE ({error})."
     if isinstance(error, OSError) and error.errno in NO_ROOM:
@@ -67,7 +67,7 @@ def error_sentence(error: Exception) -> str:
 
 
 def no_room(text: str) -> OSError | None:
-    """The error of which `error_sentence` made the last line of `text`, if there was no room to write."""
+    """The OSError behind the last line of `text`, if that is the sentence of `error_sentence` for it; else None."""
     if not (found := re.search(r"error: (.+) cannot be written \((.+)\); make room", text.strip().split("\n")[-1])):
         return None
     file, reason = found.groups()

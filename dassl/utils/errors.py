@@ -1,10 +1,10 @@
-"""Errors that the user can mend: one clear sentence, no traceback needed."""
+"""Errors that the user can correct: a command prints their text, without a traceback."""
 
 from __future__ import annotations
 
 
 class InputError(ValueError):
-    """What the user gave cannot be used. The text says what is wrong, where, and what to do."""
+    """Wrong input of the user. The text says what is wrong, where, and what to do."""
 
     one_sentence = True  # a command line shows the text alone (dassl/utils/ends.py)
 

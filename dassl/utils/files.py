@@ -29,12 +29,12 @@ def atomic_path(path: str | Path) -> Iterator[str]:
 
 
 def mkdir_if_missing(dirname: str | Path) -> None:
-    """Make the folder and its parents; silent if it is there, also if another process was quicker."""
+    """Make the folder and its parents; no error if it exists, or if another process makes it at the same time."""
     os.makedirs(dirname, exist_ok=True)
 
 
 def read_json(fpath: str | Path) -> Any:
-    """Parse a JSON file (UTF-8). ValueError for what is none, or nested too deeply."""
+    """Parse a JSON file (UTF-8). ValueError if it is not JSON, or nested too deeply."""
     with open(fpath, encoding="utf-8-sig") as f:  # a byte order mark is no part of the text
         try:
             return json.load(f)

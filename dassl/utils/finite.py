@@ -1,4 +1,4 @@
-"""Numbers that are infinite or NaN end a run with a sentence: no such loss, weight or output becomes a result."""
+"""Checks that losses, weights and outputs are finite; otherwise DivergedError ends the run."""
 
 from __future__ import annotations
 
@@ -39,7 +39,8 @@ def check_weights(model: nn.Module, what: str, advice: str) -> None:
 
 
 def check_saved(trainer: HasModels, name: str, epoch: int) -> None:
-    """Before the model called `name` is saved after the epoch of index `epoch`: its weights must be finite."""
+    """Raises DivergedError unless the model called `name`, to be saved after epoch `epoch` (0-based), has finite
+    weights."""
     advice = f"the training has diverged, so nothing is saved; lower OPTIM.LR{_precision(trainer)}"
     check_weights(trainer._models[name], f"{name} after epoch {epoch + 1}{_rate(trainer)}", advice)
 
@@ -47,7 +48,7 @@ def check_saved(trainer: HasModels, name: str, epoch: int) -> None:
 def check_outputs(best: Tensor, what: str = "The model's output") -> None:
     """best: [B], the largest logit of each image (NaN where any is). Raises DivergedError unless all are finite.
 
-    A class that a model rules out with minus infinity is none of its largest.
+    A logit of minus infinity, by which a model rules out a class, is allowed: it is never the largest.
     """
     if not torch.isfinite(best).all():
         count = int((~torch.isfinite(best)).sum())
@@ -71,7 +72,7 @@ def _rate(trainer: HasModels) -> str:
 
 
 def _precision(trainer: HasModels) -> str:
-    """Half precision is a likely cause, where it is in use."""
+    """Advice for the message: a wider precision, if the run uses half precision."""
     if getattr(trainer, "precision", "") not in ("fp16", "amp"):
         return ""
     return f", take a wider precision ({_node(trainer)}PREC fp32)"

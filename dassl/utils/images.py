@@ -1,7 +1,7 @@
-"""The one way in which an image becomes RGB of 8 bits: every reader of the tree goes through here.
+"""`read_image`, `to_rgb`: conversion to 8-bit RGB. All code that reads images uses them.
 
-What CoOp's reader shows rightly (`Image.open(path).convert("RGB")`) is read to the same bits. The rules for all else
-stand in docs/own_data.md: an image is converted by one of them, or refused with a sentence, never shown wrongly.
+Images that CoOp's reader (`Image.open(path).convert("RGB")`) converts correctly give the same bits. The rules for all
+others are in docs/own_data.md; an image that no rule covers is refused with an error.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ WHOLE = ("I", "I;16", "I;16L", "I;16B", "I;16N")  # grey, more than 8 bits
 UNPREMULTIPLIED = {"La": "LA", "RGBa": "RGBA"}
 TWELVE_BITS, FULL = 4095, 65535
 ORIENTATION = 0x0112  # the EXIF tag
-_said: set[str] = set()  # what a process has warned of
+_said: set[str] = set()  # kinds of warnings that this process has given
 
 
 class UnfitImage(ValueError):
-    """What is wrong with an image that can be opened, as the end of a sentence that its name begins."""
+    """An image that can be opened, but not converted. The text is a sentence that the image's name begins."""
 
 
 def read_image(path: str | os.PathLike[str]) -> Image.Image:
@@ -49,13 +49,12 @@ def read_image(path: str | os.PathLike[str]) -> Image.Image:
         raise InputError(f"image file {path} cannot be read ({reason}): replace it by an intact copy") from exc
 
 
-# For the keys of cached features: another number where an image comes to be shown otherwise.
+# Version of the rules, part of the keys of cached features: change it when any image is converted differently.
 read_image.rules = 2  # type: ignore[attr-defined]  # mypy knows no attributes of functions
 
 
 def to_rgb(image: Image.Image, where: str = "the image") -> Image.Image:
-    """An image of Pillow's, of whatever mode, as RGB. where: its name in messages. Raises InputError where no rule
-    covers its values."""
+    """A Pillow image of any mode as RGB. where: its name in messages. Raises InputError where no rule covers it."""
     try:
         return _converted(image, where)
     except UnfitImage as exc:
@@ -74,7 +73,7 @@ def _converted(image: Image.Image, where: str) -> Image.Image:
         low, high = rgba.getchannel("A").getextrema()
         if low != high:
             return _on_white(rgba, where)
-        image = rgba  # one alpha everywhere holds no picture: the colours are what CoOp shows
+        image = rgba  # constant alpha carries no content: the colours are used, as in CoOp
     rgb = image.convert("RGB")
     if deep and max(high for _, high in _ranges(rgb)) <= TWELVE_BITS >> 8:
         raise UnfitImage(_too_dark("16-bit colour", "at most 15 of 255"))
@@ -87,8 +86,8 @@ def _ranges(rgb: Image.Image) -> tuple[tuple[int, int], ...]:
 
 
 def _on_white(rgba: Image.Image, where: str) -> Image.Image:
-    """White shines through; or black, where on white nothing would be seen."""
-    _warn_once("transparency", "%s has transparent parts, shown on white; CoOp shows what lies beneath", where)
+    """The image on a white background, or on a black one if it would be a single colour on white."""
+    _warn_once("transparency", "%s has transparent parts, shown on white; CoOp shows their hidden colours", where)
     for ground in ("white", "black"):
         rgb = Image.alpha_composite(Image.new("RGBA", rgba.size, ground), rgba).convert("RGB")
         if any(low != high for low, high in _ranges(rgb)):
@@ -139,17 +138,17 @@ def _with_key(image: Image.Image, values: np.ndarray) -> Image.Image:
 
 
 def _raw_modes(image: Image.Image) -> str:
-    """How the pixels lie in the file; "" once they are read."""
+    """Pillow's names for the layout of the pixels in the file; "" once they are read."""
     return " ".join(str(tile[3]) for tile in getattr(image, "tile", None) or ())
 
 
 def is_deep(image: Image.Image) -> bool:
-    """Colour of 16 bits a channel, of which Pillow gives the upper 8."""
+    """Whether the file has 16 bits per colour channel, of which Pillow gives the upper 8."""
     return image.mode not in WHOLE and ";16" in _raw_modes(image)
 
 
 def _warn_of_metadata(image: Image.Image, where: str) -> None:
-    """One line for the first image whose orientation or colours are not those of its pixels."""
+    """Warn of the first image with an orientation, and of the first with a colour profile: neither is applied."""
     if "orientation" not in _said and _orientation(image) not in (None, 0, 1):
         text = "%s says that the camera was turned, which is not applied, as in CoOp; turn the pixels if need be"
         _warn_once("orientation", text, where)

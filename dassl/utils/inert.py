@@ -1,8 +1,8 @@
 """Unpickling without running anything that the file names.
 
 A published checkpoint may hold the arguments of its run, a config node, a scheduler, paths, NumPy values. Their classes
-are not imported: each object of such a class becomes an `Inert` record. Let in are the few functions that rebuild
-tensors, NumPy values and plain containers, as functions of our own, so that nothing of torch or NumPy is handed out.
+are not imported: each object of such a class becomes an `Inert` record. Only the functions that rebuild tensors, NumPy
+values and plain containers are allowed, in versions of this file, so that the pickle gets none of torch or NumPy.
 
 `dassl/utils` and `clipkit` each have this file, letter for letter: neither package may import the other.
 """
@@ -20,7 +20,7 @@ import torch
 
 
 class Inert:
-    """What a file says of an object whose class is not let in: its attributes, and nothing that runs.
+    """The record of an object whose class is not in `LET_IN`: its attributes, and no code.
 
     The class of the record bears the name of the object's class; `origin` is that name with its module.
     """
@@ -48,8 +48,8 @@ class Inert:
 class InertUnpickler(pickle._Unpickler):
     """Finds the functions of `LET_IN`, and an `Inert` class for every other name.
 
-    The interpreter's unpickler in Python, whose memo is a dict: the one in C makes room for the largest index that a
-    file names, and a damaged byte there would take all memory of the machine.
+    Based on the interpreter's unpickler in Python, whose memo is a dict. The one in C allocates memory for the largest
+    index in the file, so that a damaged byte there could use up all memory.
     """
 
     def __init__(self, file: Any, **options: Any) -> None:
@@ -59,7 +59,7 @@ class InertUnpickler(pickle._Unpickler):
     def find_class(self, module: str, name: str) -> object:
         full = f"{module}.{name}".replace("__builtin__.", "builtins.")
         if full not in self._found:
-            self._found[full] = _dtype(module, name) or _our_own(full) or _record(full)
+            self._found[full] = _dtype(module, name) or _allowed(full) or _record(full)
         return self._found[full]
 
 
@@ -71,8 +71,8 @@ def _load(file: Any, **options: Any) -> object:
 PICKLE_MODULE = SimpleNamespace(__name__="inert", Unpickler=InertUnpickler, load=_load)
 
 
-def _our_own(full: str) -> object:
-    """A fresh function: the file could set attributes on what it gets."""
+def _allowed(full: str) -> object:
+    """The function or type of `LET_IN`; a function in a new wrapper, since the pickle could set attributes on it."""
     known = LET_IN.get(full)
     if known is None or isinstance(known, type):  # types of the interpreter cannot be changed
         return known
@@ -80,7 +80,7 @@ def _our_own(full: str) -> object:
 
 
 def _record(full: str) -> type:
-    """A class of `Inert`; that of storages without a type says how its items are counted."""
+    """A subclass of `Inert` for the name. That of an untyped storage has the dtype that torch counts its items by."""
     facts = {"origin": full} | ({"dtype": torch.uint8} if full.endswith(".UntypedStorage") else {})
     return type(full.rpartition(".")[2], (Inert,), facts)
 
@@ -116,12 +116,12 @@ def _of_subclass(function: Callable[..., object], kind: object, args: tuple, sta
 
 
 def _dict(*args: object) -> dict:
-    """A defaultdict begins with the function for its missing values, a Counter with its content."""
+    """A plain dict for a defaultdict (its argument is the default factory) or a Counter (its argument is a dict)."""
     return dict(args[0]) if args and isinstance(args[0], dict) else {}
 
 
 def _array(*_: object) -> np.ndarray:
-    """To be filled: shape and content follow."""
+    """An empty array, whose shape and content the pickle sets next."""
     return np.ndarray((0,), "b")
 
 

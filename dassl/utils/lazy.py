@@ -1,4 +1,4 @@
-"""Names that a module gives without importing them before they are asked for (PEP 562)."""
+"""Lazy imports (PEP 562): names of a module that are imported on first use."""
 
 from __future__ import annotations
 

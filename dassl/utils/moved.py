@@ -29,7 +29,7 @@ class _Moved(MetaPathFinder, Loader):
         return importlib.import_module(new)
 
     def exec_module(self, module: ModuleType) -> None:
-        module.__spec__ = sys.modules[module.__name__].__spec__ = self._kept  # importing an alias sets the alias's own
+        module.__spec__ = sys.modules[module.__name__].__spec__ = self._kept  # undo the spec of the alias
 
 
 def keep_old_paths(package: str, moved: Mapping[str, str]) -> None:

@@ -15,7 +15,7 @@ from dassl.protocols import SizedIterable
 logger = logging.getLogger(__name__)
 LINE_SECONDS = 30  # a log without a bar gets a line about this often
 T = TypeVar("T")
-RECENT = 3  # lines whose rate tells the time left: other work on the machine comes and goes
+RECENT = 3  # the rate over this many log lines gives the time left, since the machine's load may change
 
 
 def on_terminal() -> bool:

@@ -29,8 +29,8 @@ def stream_seed(*parts: object) -> int:
     """The 63-bit seed of a named random stream: from any parts (numbers, texts), the same on every machine, unrelated
     for different parts.
 
-    Of the engine's streams: loaders, epochs, tests, an image's views and attacks. What a method draws for its prompts
-    and steps comes from `clipkit.derive_seed`, which gives other numbers.
+    It seeds the engine's streams: loaders, epochs, tests, an image's views and attacks. Methods seed their prompts and
+    steps with `clipkit.derive_seed`, which gives other numbers.
     """
     text = "\x1f".join(str(part) for part in parts)
     return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "big") >> 1

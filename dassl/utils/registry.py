@@ -26,7 +26,7 @@ class Registry:
         return self.admit(obj, force)
 
     def admit(self, obj: Callable, force: bool) -> Callable:
-        """What `register` does with a member; a place for other behaviour."""
+        """Add a member, as `register` does; subclasses may override this."""
         name = obj.__name__
         if name in self._members and not force:
             raise KeyError(f"{name} is registered already in the {self._name} registry (force=True replaces it)")
@@ -63,7 +63,7 @@ def check_availability(requested: str, available: Iterable[str], what: str = "on
     if requested in available:
         return
     if not available:
-        raise NotAvailableError(f"The requested {what} [{requested}] cannot be had: none is registered")
+        raise NotAvailableError(f"The requested {what} [{requested}] is not available: none is registered")
     nearest = _by_similarity(requested, available)
     names = ", ".join(nearest)
     raise NotAvailableError(

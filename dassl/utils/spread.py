@@ -1,6 +1,6 @@
-"""What ± says in every table and figure: the sample standard deviation over seeds, or where asked an interval.
+"""The number after ± in all tables and figures: the sample standard deviation over seeds, or on request an interval.
 
-Only `parse_test_res.py` prints another one, CoOp's population deviation.
+Only `parse_test_res.py` prints CoOp's population deviation instead.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ MISSING = "-"
 
 
 def words(interval: bool = False) -> str:
-    """For captions: what follows "± is"."""
+    """The end of a caption that begins "± is"."""
     return INTERVAL if interval else DEVIATION
 
 
@@ -47,5 +47,5 @@ def plus_minus(mean: float, spread: float, digits: int = 2) -> str:
 
 
 def shown(values: Sequence[float], digits: int = 2, interval: bool = False) -> str:
-    """Their mean and spread as text; of one value the value alone, of none "-"."""
+    """Mean and spread of the values as text; one value without ±; "-" for no values."""
     return plus_minus(statistics.fmean(values), spread(values, interval), digits) if values else MISSING

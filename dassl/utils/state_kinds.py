@@ -1,4 +1,4 @@
-"""Can the saved state of an optimizer or a schedule be gone on from? torch takes any, and fails a step later."""
+"""Checks a saved state of an optimizer or schedule before it is loaded: torch loads any, and fails a step later."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from torch.optim.lr_scheduler import LRScheduler
 
 
 def misfit(part: Optimizer | LRScheduler, saved: object) -> str:
-    """What in `saved` is of another kind than in the state of `part` (an optimizer or a schedule); "" for nothing."""
+    """The first value in `saved` whose type or shape does not fit the state of `part`, in words; "" if all fit."""
     if not isinstance(saved, Mapping):
         return f"it is of type {type(saved).__name__}, not a dict"
     return _kinds(part.state_dict(), saved, "") or _moments(part, saved.get("state"))
 
 
 def _kinds(own: object, saved: object, where: str) -> str:
-    """Numbers stand where numbers stood; what only one of them has is not compared."""
+    """The first place where `own` has numbers and `saved` has not; keys that one of them lacks are not compared."""
     if isinstance(own, Mapping) and isinstance(saved, Mapping):
         pairs = [(f"{where}.{key}".strip("."), own[key], saved[key]) for key in own if key in saved]
     elif isinstance(own, (list, tuple)) and isinstance(saved, (list, tuple)):
@@ -38,7 +38,7 @@ def _is_number(value: object) -> bool:
 
 
 def _moments(part: Optimizer | LRScheduler, states: object) -> str:
-    """An optimizer's running averages: tensors of the shape of what they are of, numbers, or nothing."""
+    """The first of an optimizer's running averages that is not a number, None, or a tensor of its parameter's shape."""
     if not isinstance(states, Mapping) or not hasattr(part, "param_groups"):
         return ""
     params = [p for group in part.param_groups for p in group["params"]]

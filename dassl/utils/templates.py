@@ -1,4 +1,4 @@
-"""Prompt templates that a user gives."""
+"""Check of prompt templates from the command line or a config."""
 
 from __future__ import annotations
 

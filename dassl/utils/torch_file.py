@@ -1,4 +1,4 @@
-"""Files of weights, whatever wrote them: what is in them, or one sentence on what they are instead.
+"""Reads files of weights in any format, or raises an error that says what the file is instead.
 
 `dassl/utils` and `clipkit` each have this file, letter for letter: neither package may import the other.
 """
@@ -19,7 +19,7 @@ from torch import Tensor
 from .errors import InputError
 from .inert import PICKLE_MODULE, Inert
 
-# (how such a file begins, what it is, what to do). None of them is damaged; each comes from its own mistake.
+# (first bytes of a file, what it is, what to do): intact files that are no weights.
 FOREIGN = (
     (
         b"version https://git-lfs",
@@ -41,7 +41,7 @@ FOREIGN = (
 
 
 def read_torch_file(path: str | Path, device: str | None = "cpu", scripts: bool = False) -> object:
-    """What `torch.save`, safetensors or, with `scripts`, TorchScript put into a file; told by content, not by ending.
+    """The content of a file of `torch.save`, safetensors or, with `scripts`, TorchScript, whatever its file extension.
 
     Nothing in the file is executed: `torch.load(weights_only=True)` comes first, and a file that it refuses is read
     with inert records for all that is neither tensor, number nor plain container (`inert.py`). Of a TorchScript
@@ -64,7 +64,7 @@ def read_torch_file(path: str | Path, device: str | None = "cpu", scripts: bool 
             raise InputError(f"{path} is a TorchScript archive, not a checkpoint: save the state_dict() of its model")
         try:
             return _quietly(torch.load, path, map_location=device, weights_only=True)
-        except Exception:  # foreign objects beside the tensors, or damage: the second reader tells
+        except Exception:  # other objects beside the tensors, or damage: the second reader decides
             options = {"map_location": device, "weights_only": False, "pickle_module": PICKLE_MODULE}
             return _quietly(torch.load, path, **options)
     except InputError:
@@ -74,7 +74,7 @@ def read_torch_file(path: str | Path, device: str | None = "cpu", scripts: bool 
 
 
 def _quietly(function: Callable[..., Any], *args: object, **options: object) -> Any:
-    """Old formats are read without remarks on their age."""
+    """Call `function` without warnings, such as those about old formats."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         return function(*args, **options)
@@ -83,7 +83,7 @@ def _quietly(function: Callable[..., Any], *args: object, **options: object) -> 
 def state_dict_in(found: object, path: str | Path) -> dict[str, Tensor]:
     """The names and tensors in what a file holds: its `state_dict`, or all of it; without a leading "module.".
 
-    Raises InputError naming the file, with what stands in their place.
+    Raises InputError naming the file, and what it holds instead.
     """
     state, what = found, "it"
     if isinstance(found, Mapping) and "state_dict" in found:
@@ -142,7 +142,7 @@ def _kind(value: object) -> str:
 
 
 def is_safetensors(path: Path) -> bool:
-    """They begin with the length of a JSON text, and that text."""
+    """Whether the file begins as safetensors do: with the length of a JSON text, and that text."""
     with open(path, "rb") as file:
         length = int.from_bytes(file.read(8), "little")
         if not 2 <= length <= path.stat().st_size - 8:
@@ -161,7 +161,7 @@ def _is_torchscript(path: Path) -> bool:
 
 
 def _names_in_zip(path: Path) -> list[str]:
-    """Empty for what is no zip archive, or a damaged one."""
+    """The file names in a zip archive; empty if the file is none, or damaged."""
     try:
         with zipfile.ZipFile(path) as archive:
             return archive.namelist()

@@ -60,7 +60,7 @@ class Datum:
 
     @property
     def target(self) -> int:
-        """The label, possibly a wrong one; assigned to, it is kept apart from `label`."""
+        """The label to train on, possibly a wrong one: `label`, unless it was assigned to."""
         return self.__dict__.get("_target", self._label)
 
     @target.setter
@@ -86,8 +86,8 @@ class DatasetBase:
     dataset_dir = ""  # folder under DATASET.ROOT
     domains: list[str] = []  # known domain names
     test_only = False  # True: there are test images alone, and nothing is trained on them
-    train_on = ""  # of such a set: what to train on instead, in words
-    # Facts for the record of a run, where wrong labels or attacked pictures stand in a list:
+    train_on = ""  # for a test-only set: what to train on instead, in words
+    # Facts for the record of a run, if a list has noisy labels or attacked images:
     noise: dict | None = None
     adversarial: dict | None = None
 

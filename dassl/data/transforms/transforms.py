@@ -1,4 +1,4 @@
-"""`build_transform`: the chain of transforms that cfg.INPUT describes. The order is fixed, whatever the list's."""
+"""`build_transform`: the chain of transforms that cfg.INPUT describes. Their order does not depend on the list."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ def build_transform(cfg: CfgNode, is_train: bool = True, choices: Sequence[str] 
     return Compose([transform for _, transform in steps])
 
 
-Step = tuple[str, Callable]  # what the log says, and the transform
+Step = tuple[str, Callable]  # (log line, transform)
 
 
 def _train_steps(cfg: CfgNode, choices: Sequence[str]) -> list[Step]:
