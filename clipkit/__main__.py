@@ -1,4 +1,5 @@
-"""Looks at checkpoints, and converts them between our form (learnable tensors only) and the references' (whole CLIP).
+"""Describes checkpoints, and converts them between the form of this project (learnable tensors only) and that of the
+methods' reference implementations (all weights of CLIP).
 
 python -m clipkit info output/x/seed1/prompt_learner/model.pth.tar-50
 python -m clipkit export output/x/seed1/prompt_learner/model.pth.tar-50 --full --classes names.txt --output full.tar
@@ -27,20 +28,24 @@ def build_parser() -> argparse.ArgumentParser:
     export = commands.add_parser("export", help="convert a checkpoint")
     export.add_argument("checkpoint", metavar="CHECKPOINT")
     form = export.add_mutually_exclusive_group(required=True)
-    form.add_argument("--full", action="store_true", help="as the reference implementations save it")
-    form.add_argument("--learnable", action="store_true", help="the learnable tensors alone")
+    form.add_argument("--full", action="store_true", help="to the form of the reference implementations")
+    form.add_argument("--learnable", action="store_true", help="to the learnable tensors alone")
     export.add_argument("--output", required=True, metavar="FILE")
     export.add_argument("--backbone", default="", help="name or file; default: what the checkpoint says")
-    export.add_argument("--backbone-spec", default="", metavar="SPEC", help="of a file: openai, or open_clip's JSON")
-    export.add_argument("--classes", default="", metavar="FILE", help="class names, one a line; default: the record's")
-    export.add_argument("--precision", default="fp16", choices=("fp16", "fp32"), help="of the frozen weights")
+    export.add_argument(
+        "--backbone-spec", default="", metavar="SPEC", help="a file's structure: openai, or open_clip's JSON"
+    )
+    export.add_argument(
+        "--classes", default="", metavar="FILE", help="class names, one a line; default: the checkpoint's"
+    )
+    export.add_argument("--precision", default="fp16", choices=("fp16", "fp32"), help="type of the frozen weights")
     export.add_argument("--template", default="{ctx} {name}.", help="text of a prompt (TCP's differ by dataset)")
-    export.add_argument("--context", default="", help='its words, such as "a photo of a"')
+    export.add_argument("--context", default="", help='words of the context, such as "a photo of a"')
     return parser
 
 
 def main(args: argparse.Namespace) -> str:
-    """Does what is asked; returns the text to print."""
+    """Runs the command; returns the text to print."""
     from .describe import describe  # imported here: torch takes seconds that --help need not pay
     from .export import full_checkpoint, learnable_checkpoint, write_checkpoint
     from .files import check_writable

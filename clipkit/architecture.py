@@ -1,4 +1,4 @@
-"""The shapes of CLIP models: OpenAI's nine, and what a state dict says about its own."""
+"""The architectures of CLIP models: OpenAI's nine, and those that the shapes of a state dict show."""
 
 import difflib
 from collections.abc import Mapping
@@ -14,7 +14,7 @@ EMBEDDED = "Embedded"
 RANDOM = "random:"
 FILE_ENDINGS = (".pt", ".pth", ".safetensors", ".bin", ".tar", ".ckpt")
 
-# How the names in other files of weights begin: (beginnings, what such a file holds, what to do).
+# Files that are no CLIP of this structure: (how the names of their weights begin, what the file holds, what to do).
 STRANGERS = (
     (("text_model.", "vision_model."), "a CLIP under the names of Hugging Face's transformers, which are not read here",
      "give OpenAI's archive, or open_clip's weights of the same model"),

@@ -1,9 +1,9 @@
-"""Attention by torch's fused kernels, of which second derivatives can be taken too.
+"""Attention by torch's fused kernels, with second derivatives.
 
-A fused kernel has a backward pass, but that pass has none. Whether one is wanted is not known in the forward pass, and
-is in the backward pass: torch runs it with gradients enabled where a graph of the gradient is asked for
-(`create_graph=True`). Only there the plain form is computed, from the same queries, keys and values, and its gradient
-takes the place of the kernel's. All else is the kernel's forward and backward pass.
+The backward pass of a fused kernel cannot be differentiated again. Whether that is needed shows only in the backward
+pass: torch runs it with gradients enabled where a graph of the gradient is asked for (`create_graph=True`). Only then
+the plain form is computed, from the same queries, keys and values, and its gradient replaces the kernel's. In all
+other cases forward and backward pass are the kernel's.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-FUSED = F.scaled_dot_product_attention  # torch's own, whoever takes its name for a while
+FUSED = F.scaled_dot_product_attention  # torch's own, also while `twice_differentiable` replaces it
 
 
 def plain_attention(
@@ -75,8 +75,8 @@ _within = 0
 
 @contextmanager
 def twice_differentiable() -> Iterator[None]:
-    """Within the block torch's own function is the one above, for modules that call it (nn.MultiheadAttention does):
-    other people's towers, and the attention pool of a ResNet."""
+    """Within the block the function above replaces torch's, for modules that call torch's (nn.MultiheadAttention does):
+    image towers of other packages, and the attention pool of a ResNet."""
     global _within
     _within += 1
     F.scaled_dot_product_attention = scaled_dot_product_attention

@@ -1,4 +1,4 @@
-"""Reading prompt-learning checkpoints of any origin, and telling apart what their keys are."""
+"""Reads prompt-learning checkpoints of any origin, and classifies their keys: learnable, class names or frozen."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ LEARNABLE = re.compile(
     | image_encoder\.proj_rep""",
     re.VERBOSE,
 )
-# ANPrompt, whose authors published no checkpoint: the names are ours.
+# ANPrompt, whose authors published no checkpoint: the names are this project's.
 OURS = re.compile(r"noise_ctx|nrvpp_proj|(visual|text)_fc\.\d+\.(weight|bias)")
 CLASS_BUFFER = re.compile(r"(.*\.)?(token_(prefix|suffix|midfix)|prompt_embeddings)")
 NO_FACTS = ("state_dict", "optimizer", "scheduler", "extra", "best_result", "rolling_file")
@@ -37,7 +37,7 @@ def read_checkpoint(path: str | Path) -> dict:
     """The checkpoint in `path` on the CPU: a dict with "state_dict" (names to tensors), "epoch" and what else there is.
 
     Nothing in the file is executed: reference checkpoints also hold scheduler objects and arguments, which come back
-    as inert records. A leading "module." of the keys is stripped; a bare state dict is taken for one without record.
+    as inert records. A leading "module." of the keys is stripped. A file may also be a bare state dict.
     Raises InputError naming the file if it is missing, damaged, or something else.
     """
     path = Path(path)
@@ -66,7 +66,7 @@ def kinds(keys: Mapping[str, object]) -> dict[str, str]:
 
 
 def record(checkpoint: Mapping) -> dict:
-    """The plain facts of a checkpoint beside its tensors: epoch, val_result, and the entries that our runs add."""
+    """The plain facts of a checkpoint beside its tensors: epoch, val_result, and the entries that this project adds."""
     plain = {}
     for key, value in checkpoint.items():
         if not isinstance(key, str) or key in NO_FACTS:

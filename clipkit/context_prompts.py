@@ -1,4 +1,4 @@
-"""The class-name side of CoOp-type prompts."""
+"""CoOp-type prompts: a learned context joined with class names."""
 
 from collections.abc import Sequence
 
@@ -55,7 +55,14 @@ class ContextPrompts(nn.Module):
         words = ctx_text or " ".join(["X"] * n_ctx)
         self.n_ctx = n_ctx
         self.ctx_text = ctx_text
-        self._made_from = (clip_model, n_ctx, ctx_text, template, position, truncate)  # not a submodule: a tuple
+        self._made_from = (
+            clip_model,
+            n_ctx,
+            ctx_text,
+            template,
+            position,
+            truncate,
+        )  # a tuple, so that CLIP is no submodule
         self.texts = [template.format(ctx=words, name=name) for name in names]
         self.name_lens = [token_count(name) for name in names]
 
@@ -87,7 +94,7 @@ class ContextPrompts(nn.Module):
         self._buffer("_order", self._token_order(position, encoder.device))
 
     def for_names(self, classnames: Sequence[str]) -> "ContextPrompts":
-        """The same prompts around other names."""
+        """The same prompts with other class names."""
         clip_model, n_ctx, ctx_text, template, position, truncate = self._made_from
         return ContextPrompts(clip_model, classnames, n_ctx, ctx_text, template, position, truncate)
 
@@ -152,7 +159,7 @@ class ContextPrompts(nn.Module):
 
     def split(self, ctx: Tensor) -> SplitText:
         """The same prompts for `TextEncoder.encode`, from a context [n, d], one per class [C, n, d] or, with the class
-        name at the end, one per image [G, 1, n, d]: what all classes share stands there once."""
+        name at the end, one per image [G, 1, n, d]. Tokens that all classes share are in it once."""
         groups = []
         if ctx.dim() == 3 or self._order is not None:
             dense, shared = self(ctx), 1 if ctx.dim() == 3 else self.shared

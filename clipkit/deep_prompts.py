@@ -100,5 +100,6 @@ def count(prompts: Prompts) -> int:
 
 
 def refuse_both(replace: Prompts, insert: Prompts) -> None:
+    """InputError if both are given."""
     if replace and insert:
         raise InputError("Give either `replace` or `insert` prompts to an encoder, not both")

@@ -12,7 +12,7 @@ from .checkpoint_file import FROZEN_KIND, kinds, read_checkpoint, record
 
 
 def describe(path: str | Path, every_key: bool = False) -> str:
-    """A table of the checkpoint in `path`. Frozen weights stand together by their first name, unless `every_key`.
+    """A table of the checkpoint in `path`. Frozen weights are grouped by their first name, unless `every_key`.
 
     Raises InputError when the file is no checkpoint.
     """

@@ -2,6 +2,6 @@
 
 
 class InputError(ValueError):
-    """Something the user gave is wrong. The message is one sentence: what, where, and what to do."""
+    """Wrong input of the user. The message is one sentence: what is wrong, where, and what to do."""
 
     one_sentence = True  # a command line shows the message alone

@@ -1,4 +1,4 @@
-"""From our checkpoints (learnable tensors only) to the form that the reference methods save, and back.
+"""Converts checkpoints of this project (learnable tensors only) to the form of the reference methods, and back.
 
 The form follows from the keys. A method that registers its prompt learner alone (`ctx`, `meta_net.*`) saves it with
 the embedded class names, `token_prefix` [C, 1, d] and `token_suffix` [C, 76 - n, d]. One that registers its whole model
@@ -111,7 +111,7 @@ def write_checkpoint(checkpoint: Mapping, file: str | Path) -> None:
 
 
 def _names(found: object) -> list[str]:
-    """The class names of a record, if that is what stands there."""
+    """The class names in a record's entry; none if it is not a list of names."""
     if isinstance(found, (list, tuple)) and all(isinstance(name, str) for name in found):
         return list(found)
     return []
@@ -125,7 +125,7 @@ def _checkpoint(state: dict[str, Tensor], source: Mapping) -> dict:
 def _class_buffers(
     model: CLIP, ctx: Tensor, prefix: str, names: list[str], template: str, words: str, path: str | Path
 ) -> dict[str, Tensor]:
-    """SOS, and what follows the n learned tokens, of every class's prompt of 77 tokens."""
+    """Buffers of the prompts of 77 tokens: `token_prefix` (SOS) and `token_suffix` (after the n learned tokens)."""
     if not template.startswith("{ctx} ") or "{name}" not in template:
         raise InputError(f"The prompt template must begin with '{{ctx}} ' and hold '{{name}}', unlike {template!r}")
     if not names:
@@ -159,13 +159,13 @@ def _frozen(model: CLIP, logit_scale: bool) -> dict[str, Tensor]:
 
 
 def _load_backbone(backbone: str, precision: str, run: Mapping, path: str | Path, spec: str) -> CLIP:
-    """The CLIP called `backbone`; where the record names the weights of the training run it must be these."""
+    """The CLIP called `backbone`. InputError if its weights are not those that the record names, if it names any."""
     is_file = os.path.isfile(Path(backbone).expanduser())
     if not is_file and looks_like_a_file(backbone):
         raise InputError(f"There is no CLIP file {backbone} (--backbone): give an existing file, or a name")
     name, file = ("", backbone) if is_file else (backbone, "")
     known = run.get("backbone")
-    # The run read the file as OpenAI's: a fingerprint that agrees is a statement.
+    # The run read the file as OpenAI's, and the fingerprint below shows that it is the same file.
     spec = (spec or (OPENAI_SPEC if known else "")) if is_file else ""
     model = load_clip(name, file, precision, spec=spec)
     # Weights that were not stored as fp16 have another fingerprint in each precision.

@@ -54,7 +54,7 @@ class FeatureBank:
             return features
 
     def check_writable(self) -> None:
-        """Raises InputError where nothing can be kept; for commands whose purpose is to fill the bank."""
+        """Raises InputError unless the folder can be written; for commands whose purpose is to fill the bank."""
         check_writable(self.root / "new.safetensors", "ROBUSTPROMPT_CACHE leads to a folder that takes no features:")
 
     def path(self, key: Mapping[str, object]) -> Path:
@@ -70,7 +70,7 @@ def _read(path: Path, canonical: str) -> Features | None:
         with safetensors.safe_open(path, framework="pt") as file:
             stored = (file.metadata() or {}).get("key")
             if stored == canonical:
-                # copies: what lies unaligned in the file is multiplied in another order, and sums round otherwise
+                # copies: products with tensors that lie unaligned in the file sum up in another order, and round so
                 return {name: file.get_tensor(name).clone() for name in file.keys()}  # noqa: SIM118 (not a dict)
         logger.warning("%s holds the features of another key and is rebuilt", path)
     except (OSError, safetensors.SafetensorError) as error:

@@ -1,4 +1,4 @@
-"""Files that are never seen half written, and locks that do without when the file system has none."""
+"""Atomic writing of files, and lock files, which are optional: some file systems have none."""
 
 import contextlib
 import hashlib
@@ -55,7 +55,7 @@ def check_writable(path: Path, what: str) -> None:
 
 
 class _Written(Exception):
-    """Ends a trial: what was written is taken away."""
+    """Ends the trial of `check_writable`, so that its temporary file is removed."""
 
 
 def sha256(path: Path) -> str:
@@ -69,7 +69,7 @@ def sha256(path: Path) -> str:
 
 @contextlib.contextmanager
 def locked(path: Path) -> Iterator[None]:
-    """Hold the lock file `path` against other processes. A folder that takes no locks (read-only) is used without."""
+    """Hold the lock file `path` against other processes. Without a lock where none can be made (read-only folder)."""
     lock = filelock.FileLock(str(path))
     held = False
     try:

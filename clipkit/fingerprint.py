@@ -12,7 +12,7 @@ def fingerprint(clip_model: CLIP) -> str:
 
     The same OpenAI file loaded as fp32 or fp16 has one fingerprint (its values are exact in both). Computed once and
     kept on the model: the weights are frozen. Where blocks compute something else on their weights than OpenAI's do
-    (another activation, other heads), that goes in too: two readings of one file never share what is cached.
+    (another activation, other heads), that is hashed too: two readings of one file never share cached features.
     """
     known = getattr(clip_model, "_clipkit_fingerprint", None)
     if known is None:

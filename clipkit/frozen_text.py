@@ -14,7 +14,7 @@ from .tokens import check_length
 
 
 def text_key(encoder: TextEncoder, precision: str) -> dict[str, str]:
-    """What the features of any text under a frozen tower depend on, but for the text: the start of a bank's key."""
+    """The part of a feature bank's key that all texts under a frozen tower share: all but the texts themselves."""
     return {
         "backbone": fingerprint(encoder.clip_model),
         "precision": precision,
@@ -46,5 +46,5 @@ def frozen_text(
 
 
 def long_key(truncated: bool) -> dict[str, str]:
-    """What belongs into a bank's key, so that features of truncated texts are never served where these are refused."""
+    """The part of a bank's key that keeps features of truncated texts from runs that refuse such texts."""
     return {"too_long": "truncate"} if truncated else {}

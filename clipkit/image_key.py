@@ -1,4 +1,4 @@
-"""What a list of images holds, as one hash, for cache keys."""
+"""A hash over the contents of a list of images, for cache keys."""
 
 import hashlib
 import json
@@ -16,16 +16,15 @@ from .files import atomic_path
 logger = logging.getLogger(__name__)
 
 RACY_SECONDS = 2  # a file changed so recently may change again within one tick of the file system's clock
-THREADS = 8  # hashing frees the interpreter, and a network drive answers several at a time
+THREADS = 8  # hashing releases the interpreter's lock, and a network drive answers several requests at a time
 
 
 def image_list_key(paths: Iterable[str | os.PathLike[str]], root: str | Path | None = None) -> str:
-    """SHA-256 (hex) over the contents of the files, in their order. Where they lie does not matter.
+    """SHA-256 (hex) over the contents of the files, in their order. Their paths do not matter.
 
     Every file is read once. Then the key is kept in `root` (default: the feature bank's folder) under device, inode,
     size and times of all files, and asking again costs one `stat` a file. One of these is the time of the inode's
-    change, which no program can set: moving, exchanging or restoring files with old time stamps does not pass for
-    the files that were read.
+    change, which no program can set: files that were moved, exchanged or restored with old time stamps are read anew.
 
     Raises InputError naming the first file that cannot be read.
     """

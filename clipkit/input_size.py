@@ -1,4 +1,4 @@
-"""Does a backbone read images of this size? Its position embedding is for one number of patches a side."""
+"""Checks that a backbone reads images of INPUT.SIZE: its position embedding is for one number of patches a side."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ logger = logging.getLogger(__name__)
 def check_input_size(size: Sequence[int], own: int, patch: int | None, name: str) -> None:
     """Raises InputError unless images of INPUT.SIZE (height, width) have the backbone's rows and columns of patches.
 
-    own: the side of its images, in pixels. patch: the side of its patches, None for a ResNet. name: its own, or its
-    file. A size that only leaves pixels over goes on, with a warning.
+    own: the side of its images, in pixels. patch: the side of its patches, None for a ResNet. name: the backbone's, or
+    its file's. A size with a rest of pixels beside the right number of patches is a warning.
     """
     height, width = size
     if height == width == own:

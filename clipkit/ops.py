@@ -89,7 +89,7 @@ def run_blocks(
     pick: Callable[[Tensor], Tensor],
     mask: Tensor | None = None,
 ) -> Tensor:
-    """Blocks `start` .. last (1-based) with `edits[b]` applied to the tokens that enter block b; the picked rows."""
+    """The picked rows after blocks `start` .. last (1-based), with `edits[b]` applied to the tokens that enter b."""
     depth = len(blocks)
     for b in range(start, depth + 1):
         if b in edits:

@@ -1,4 +1,4 @@
-"""Seeds that depend on what they are for, not on what was drawn before."""
+"""Seeds of named random streams, which do not depend on earlier draws."""
 
 import hashlib
 

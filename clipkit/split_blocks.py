@@ -28,8 +28,8 @@ def run_split(
 ) -> SplitText:
     """Blocks `start` .. `end` (1-based) on all tokens. prefix [G, P, D] and tokens [G * C_g, S, D] in and out.
 
-    `replace` and `insert` as in `TextEncoder`: one [n, D] for all classes, or [C, n, D]. `weight`: of the replacement
-    against what stood there (TCP).
+    `replace` and `insert` as in `TextEncoder`: one [n, D] for all classes, or [C, n, D]. `weight`: share of the
+    replacement; the former tokens have the rest (TCP).
     """
     for b in range(start, end + 1):
         text = _edited(text, b, replace, insert, weight)
@@ -48,7 +48,7 @@ def run_to_eot(
     insert: Prompts = None,
     weight: float = 1,
 ) -> list[Tensor]:
-    """The blocks from `start` on, of the last the EOT rows only: [G * C_g, D], one tensor a group. As `run_split`."""
+    """The blocks from `start` on, the last for the EOT rows only: [G * C_g, D] for each group. Else as `run_split`."""
     last = len(blocks)
     text = run_split(blocks, text, start, last - 1, replace, insert, weight)
     text = _edited(text, last, replace, insert, weight)
@@ -60,7 +60,7 @@ def run_to_eot(
 
 
 def _edited(text: SplitText, b: int, replace: Prompts, insert: Prompts, weight: float) -> SplitText:
-    """What enters block `b`."""
+    """`text` as it enters block `b`: with the prompts of that block."""
     if replace and b in replace:
         text = overwrite(text, replace[b], weight)
     if insert and b in insert:

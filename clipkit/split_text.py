@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-# What one more group costs, in multiply-adds: the launches of its kernels. A device's own property, measured coarsely.
+# Cost of one more group, which is that of launching its kernels, in multiply-adds: a coarse measurement by device.
 GROUP_COST = {"cpu": 1e8, "cuda": 3e9}
 MAX_GROUPS = 3
 

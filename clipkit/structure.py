@@ -2,7 +2,7 @@
 
 Names and shapes of the weights do not tell the activation (QuickGELU, or GELU), the attention heads, which token is
 pooled, the mask, or the tokenizer: open_clip's models have OpenAI's names and, read as OpenAI's, give other features
-without a word. So a file must be known, or say what it is, or its user must (MODEL.BACKBONE.SPEC).
+without an error. So a file must be known, or state its structure, or the user must (MODEL.BACKBONE.SPEC).
 """
 
 from __future__ import annotations
@@ -27,11 +27,15 @@ KEY = "MODEL.BACKBONE.SPEC"
 OPENAI_SPEC = "openai"
 CONFIG = "open_clip_config.json"  # beside the weights in a folder of the Hugging Face hub
 STATEMENT = "clip_structure"  # entry of a .safetensors file's own metadata
-MARKS = ("input_resolution", "context_length", "vocab_size")  # beside the weights in OpenAI's archives alone
+MARKS = (
+    "input_resolution",
+    "context_length",
+    "vocab_size",
+)  # entries beside the weights that only OpenAI's archives have
 VOCABULARY = 49408  # of OpenAI's tokenizer, the only one here
 VIT_H = 1280  # vision width of all ViT-H: 16 heads of 80, where OpenAI's code would take 20 of 64
 
-# open_clip's settings of a model: (its default, OpenAI's value). What is not listed must be left out, or harmless.
+# open_clip's settings of a model: (its default, OpenAI's value). Others must be empty or absent, or in HARMLESS.
 COMMON = {"mlp_ratio": (4.0, 4.0), "ls_init_value": (None, None), "final_ln_after_pool": (False, False)}
 MODEL = {"quick_gelu": (False, True), "custom_text": (False, False), "embed_dim": None, "vision_cfg": None,
          "text_cfg": None}  # fmt: skip
@@ -135,7 +139,7 @@ def _differences(prefix: str, given: Mapping, known: Mapping, shapes: Mapping) -
 
 
 def _says_so(file: Path) -> bool:
-    """A .safetensors file may carry the statement itself."""
+    """Whether it is a .safetensors file whose metadata state OpenAI's structure."""
     if not is_safetensors(file):
         return False
     with safetensors.safe_open(file, framework="pt") as opened:
@@ -143,7 +147,7 @@ def _says_so(file: Path) -> bool:
 
 
 def _is_embedded(file: Path) -> bool:
-    """The file, or a copy of it, that comes with this package."""
+    """Whether it is the CLIP file that comes with this package, or a copy of it."""
     if not EMBEDDED_FILE.is_file() or file.stat().st_size != EMBEDDED_FILE.stat().st_size:
         return False
     return sha256(file) == sha256(EMBEDDED_FILE)

@@ -22,7 +22,7 @@ class TextEncoder:
     """Runs the text tower of a frozen CLIP on prompts [C, L, width]. Not an nn.Module: CLIP stays out of state dicts.
 
     Only the tokens up to the longest EOT are run. The tower is causal and one row, EOT's, is read, so the later tokens
-    cannot matter: the cut is exact, and several times cheaper than 77 tokens. `truncate=False` leaves it out.
+    cannot matter: the cut is exact, and several times cheaper than 77 tokens. `truncate=False` turns the cut off.
     """
 
     def __init__(self, clip_model: CLIP, truncate: bool = True) -> None:
@@ -165,7 +165,7 @@ class TextEncoder:
         return split_embedding(embedding, eot.to(embedding.device), common_prefix(tokens, eot))
 
     def _enter(self, prompts: Tensor, eot: Tensor) -> Tensor:
-        """Cut, and add the positional embedding."""
+        """Cut the prompts at the longest EOT, and add the positional embedding."""
         positions = self.clip_model.positional_embedding
         if prompts.shape[1] > len(positions):
             raise InputError(f"A prompt has {prompts.shape[1]} tokens, this backbone reads at most {len(positions)}")

@@ -1,4 +1,4 @@
-"""Text to token ids, and what happens to a text that is longer than CLIP reads."""
+"""From texts to token ids, with a check of texts that are longer than CLIP reads."""
 
 import logging
 from collections.abc import Callable, Sequence
@@ -37,11 +37,11 @@ def check_length(
     remedy: str | Callable[[int], str] = "shorten it",
     too_long: str = "refuse",
 ) -> bool:
-    """Whether some of the texts have more than 77 tokens, which is never passed over in silence.
+    """Whether some of the texts have more than 77 tokens; if so, an error or a warning.
 
     too_long: "refuse" raises InputError naming the first of them and its tokens; "truncate" warns with their count:
     their first 75 tokens are then read, as with clip.tokenize(truncate=True).
-    what: the texts are, in the message (for example "prompt of a class"). remedy: what to do about it, or about text i.
+    what: the kind of text for the message ("prompt of a class"). remedy: advice, or a function of a text's index.
     """
     if too_long not in TOO_LONG:
         raise InputError(f"What to do with texts that are too long is one of {', '.join(TOO_LONG)}, not {too_long!r}")

@@ -1,4 +1,4 @@
-"""Another image tower in a CLIP: adversarially fine-tuned ones (TeCoA, Mao et al., ICLR 2023) come as the tower alone.
+"""Replaces the image tower of a CLIP: robust ones (TeCoA, Mao et al., ICLR 2023) are published as the tower alone.
 
 The text tower and the logit scale stay. The tower is part of the model's fingerprint, and so of every cache's key.
 """
@@ -60,7 +60,7 @@ def load_visual_weights(model: CLIP, path: str | Path, key: str = "") -> str:
         name = getattr(model, "backbone_name", "this backbone")
         raise InputError(f"{path} ({SETTING}) does not fit the image tower of {name}: {why}.")
     model.visual.load_state_dict(weights)
-    model._clipkit_fingerprint = None  # another model now
+    model._clipkit_fingerprint = None  # the weights have changed
     model.visual_weights = sha256(path)
     return model.visual_weights
 
