@@ -17,7 +17,35 @@ def test_the_example_method_runs(tiny, tmp_path):
     assert "loss_near" in (tmp_path / "run" / "log.txt").read_text()
 
 
-def test_files_that_the_documents_name_exist():
+ENDINGS = r"\.(?:py|md|sh|yaml|json|txt|js|pyi)"
+PLACEHOLDER = re.compile(r"[A-Z]{4,}|/Foo/")  # scripts/METHOD/test.sh
+
+
+def test_files_and_folders_that_the_documents_name_exist():
     for document in sorted([*ROOT.glob("*.md"), ROOT / "LICENSES" / "README.md", *(ROOT / "docs").glob("*.md")]):
-        for name in re.findall(r"`((?:[\w.]+/)+[\w.]+\.(?:py|md|sh|yaml|json|txt))`", document.read_text()):
-            assert (ROOT / name).exists(), f"{document.name} names {name}"
+        for name in re.findall(rf"`((?:[\w.]+/)+[\w.]+{ENDINGS}|(?:[\w.]+/){{2,}})`", document.read_text()):
+            ours = (ROOT / name.partition("/")[0]).exists() or not name.endswith("/")
+            assert (ROOT / name).exists() or not ours or PLACEHOLDER.search(name), f"{document.name} names {name}"
+
+
+def test_names_of_python_that_the_documents_give_exist():
+    for document in sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")]):
+        for name in re.findall(r"`((?:\w+\.)+\w+)\b[^`/]*`", document.read_text(encoding="utf-8")):
+            parts = name.split(".")
+            if not (ROOT / parts[0] / "__init__.py").exists() or parts[-1] in ("x", "txt", "NAME"):
+                continue
+            paths = [ROOT.joinpath(*parts[:count]) for count in range(len(parts), 0, -1)]
+            files = [file for path in paths for file in (path.with_suffix(".py"), path / "__init__.py")]
+            module = next(file for file in files if file.exists())
+            rest = name.removeprefix(".".join(module.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"))
+            text = module.read_text(encoding="utf-8")
+            assert all(re.search(rf"\b{word}\b", text) for word in rest.split(".") if word), f"{document.name}: {name}"
+
+
+def test_files_that_the_source_names_exist():
+    folders = [path.name for path in ROOT.iterdir() if path.is_dir() and not path.name.startswith(".")]
+    named = re.compile(rf"(?<![\w/])((?:{'|'.join(folders)})/(?:[\w.]+/)*\w+{ENDINGS})(?!\w)")
+    for folder in set(folders) - {"tests", "output"}:
+        for file in (ROOT / folder).rglob("*.py"):
+            for name in named.findall(file.read_text(encoding="utf-8")):
+                assert (ROOT / name).exists() or PLACEHOLDER.search(name), f"{file.relative_to(ROOT)} names {name}"

@@ -16,11 +16,11 @@ from interop.export import export, new
 
 
 def list_methods(args: argparse.Namespace) -> str:
-    """A line a method: its name, its module, and the first sentence of its docstring."""
+    """A line a method: its name, its file, and the first sentence of its docstring."""
     names = sorted((name for name in TRAINER_REGISTRY.registered_names() if "@" not in name), key=str.casefold)
     methods = [TRAINER_REGISTRY.get(name) for name in names]
     about = {m: " ".join((m.__doc__ or "").split()).partition(". ")[0].rstrip(".") for m in methods}
-    return "\n".join(f"{m.__name__:<16} {m.__module__:<22} {about[m]}" for m in methods)
+    return "\n".join(f"{m.__name__:<16} {m.__module__.replace('.', '/') + '.py':<22} {about[m]}" for m in methods)
 
 
 @one_sentence()

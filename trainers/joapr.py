@@ -23,8 +23,10 @@ from .parts.joapr_settings import CONFIG_DEFAULTS, CONFIG_DOMAINS, NODE, publish
 
 @TRAINER_REGISTRY.register()
 class JoAPR(CleanBesideNoisy, CoOp):
-    """CoOp's prompts. After W epochs of warm-up, two Gaussians on the items' losses tell clean from noisy labels; each
-    step trains on a batch of both, with targets refurbished by the model's own predictions.
+    """CoOp's prompts, trained on clean and noisy items alike, with targets refurbished by the model's own predictions.
+
+    After W epochs of warm-up, two Gaussians on the items' losses tell clean from noisy labels; each step has a batch
+    of both.
 
     W, ALPHA1 and ALPHA2 are the published ones of each dataset, noise type and rate (`joapr_settings.py`), which are
     known to nobody in practice; RATE_INDEPENDENT takes (1, 0.5, 1) everywhere.

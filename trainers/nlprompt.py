@@ -22,8 +22,8 @@ N = "TRAINER.NLPROMPT."
 
 @TRAINER_REGISTRY.register()
 class NLPrompt(CleanThenNoisy, CoOp):
-    """CoOp's prompts. Each epoch PromptOT splits the items into clean and noisy ones; clean items train by
-    cross-entropy (PromptCE), then noisy ones by the mean absolute error (PromptMAE).
+    """CoOp's prompts, trained on clean items by cross-entropy (PromptCE), then on noisy ones by the mean absolute error
+    (PromptMAE); each epoch PromptOT splits the items into the two.
 
     The transport sees all training items under the test transform. Before epoch CURRICULUM_EPOCH only a share of them,
     growing from BEGIN_RATE to 1, can be clean. USE_OT False: all items by LOSS_ALL; "mae" is PromptMAE alone.

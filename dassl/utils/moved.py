@@ -25,11 +25,12 @@ class _Moved(MetaPathFinder, Loader):
     def create_module(self, spec: ModuleSpec) -> ModuleType:
         new = self.moved[spec.name]
         warnings.warn(f"{spec.name} is {new} now", DeprecationWarning, stacklevel=2)
-        self._kept = importlib.import_module(new).__spec__
-        return importlib.import_module(new)
+        module = importlib.import_module(new)
+        self.own = module.__spec__  # importing it under the old name puts another in its place
+        return module
 
     def exec_module(self, module: ModuleType) -> None:
-        module.__spec__ = sys.modules[module.__name__].__spec__ = self._kept  # undo the spec of the alias
+        module.__spec__ = self.own
 
 
 def keep_old_paths(package: str, moved: Mapping[str, str]) -> None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 
 from dassl.engine import TRAINER_REGISTRY
 from dassl.utils import InputError
 from interop.plugins.loading import load_plugin
+from trainers.__main__ import main
 
 PLUGIN = '''
 from dassl.engine import TRAINER_REGISTRY
@@ -43,3 +45,14 @@ def test_a_broken_plugin_says_what_is_wrong(tmp_path):
     file.write_text("import no_such_module\n")
     with pytest.raises(InputError, match="no_such_module"):
         load_plugin(str(file))
+
+
+def test_the_list_names_each_method_with_its_file(capsys):
+    assert main(["list"]) == 0
+    listed = [line.split() for line in capsys.readouterr().out.splitlines()]
+    root = Path(__file__).resolve().parents[2]
+    flat = {file.name for file in (root / "trainers").glob("*.py")}
+    shared = {"__init__.py", "__main__.py", "base.py", "context.py", "losses.py", "imagenet_templates.py"}
+    files = {file for _, file, *_ in listed if file.startswith("trainers/")}  # other tests bring plugins
+    assert files == {f"trainers/{name}" for name in flat - shared}
+    assert ["TCP", "trainers/tcp.py"] in [words[:2] for words in listed] and all(len(words) > 4 for words in listed)

@@ -113,7 +113,7 @@ def test_what_is_here_goes_before_it(reader, tmp_path):
 
 
 def test_a_name_of_our_own_tree_is_theirs(reader, monkeypatch):
-    monkeypatch.chdir(Path(__file__).resolve().parent.parent.parent)
+    monkeypatch.chdir(Path(__file__).resolve().parents[3])
     with reading_from_checkouts():
         assert reader[0].read("configs/datasets/digits.yaml") == "theirs"
         assert "Digits" in open("configs/datasets/digits.yaml").read()  # noqa: SIM115  asked by no plugin

@@ -21,7 +21,7 @@ from interop.plugins.names import as_label
 from interop.plugins.origin import origin
 from train import run
 
-ROOT = Path(__file__).resolve().parent.parent.parent
+ROOT = Path(__file__).resolve().parents[3]
 GOOD = """
 from dassl.engine import TRAINER_REGISTRY, TrainerX
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from helpers import FITTING, NAMES, make_tiny
 
 HERE = Path(__file__).resolve().parent
-ROOT = HERE.parent.parent
+ROOT = HERE.parents[2]
 PETS = ("abyssinian", "house_tiger", "beagle", "bengal", "birman")  # there are descriptions of all but one
 
 
