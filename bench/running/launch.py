@@ -1,19 +1,13 @@
-"""Many runs side by side in worker processes, failures gathered for the end."""
+"""One step of a run in this process; what went wrong, as text."""
 
 from __future__ import annotations
 
 import contextlib
 import io
 import os
-import time
 import traceback
-from collections.abc import Hashable, Sequence
-from functools import partial
 
-from ..suites.step import Job, Step
-from .live import display
-from .pool import Pool
-from .time_left import TimeLeft
+from ..suites.step import Step
 from .trouble import CannotWrite, cannot_write
 
 LAST_LINES = 12  # of an error that are kept
@@ -46,57 +40,10 @@ def _last_lines(text: str) -> str:
     return "\n".join(text.strip().splitlines()[-LAST_LINES:])
 
 
-def run_job(job: Job, threads: int) -> tuple[list[tuple[str, str]], float]:
-    """([(step, what went wrong)], seconds). Where the first step fails the others are left out."""
-    started, failures = time.time(), []
-    limit_threads(threads)
-    for number, step in enumerate(job):
-        try:
-            error = run_step(step)
-        except CannotWrite as trouble:
-            error = str(trouble)
-        if error:
-            failures.append((str(step), error.splitlines()[-1]))
-            if number == 0:
-                break
-    return failures, time.time() - started
-
-
 def limit_threads(threads: int) -> None:
     import torch
 
     torch.set_num_threads(threads)
-
-
-def kind_of(job: Job) -> Hashable:
-    """Jobs of one kind take about as long as each other."""
-    return job[0].protocol, job[0].method
-
-
-def run_all(jobs: Sequence[Job], workers: int) -> list[str]:
-    """Runs all jobs, `workers` at a time, each with its share of the cores. Returns the failures, one line each.
-
-    A live table on a terminal, plain lines elsewhere. Finished runs are skipped by train.py itself.
-    """
-    failures: list[str] = []
-    work = partial(run_job, threads=threads_each(workers))
-    board = display(sum(map(len, jobs)), TimeLeft(jobs, workers, kind_of))
-    with board, Pool(work, min(workers, len(jobs) or 1)) as pool:
-        try:
-            for event in pool.run(jobs):
-                name, size = str(event.task[0]), len(event.task)
-                if event.kind == "started":
-                    board.started(event.worker, name)
-                elif event.kind == "died":
-                    failures.append(f"{name}: {event.value}; the same command goes on")
-                    board.ended(event.worker, event.task, name, "failed", 0.0, size)
-                else:
-                    errors, seconds = event.value
-                    failures += [f"{step}: {error}" for step, error in errors]
-                    board.ended(event.worker, event.task, name, "failed" if errors else "done", seconds, size)
-        except KeyboardInterrupt:
-            failures.append("interrupted; the same command goes on where it stopped")
-    return failures
 
 
 def threads_each(workers: int) -> int:

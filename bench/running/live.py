@@ -15,7 +15,7 @@ SHOWN = 5  # runs that ended last
 
 
 class Board:
-    """Counts. `total`: of all runs; `size` of a task: how many of them it is."""
+    """Counts. total: of all runs."""
 
     def __init__(self, total: int, left: TimeLeft) -> None:
         self.total, self.left = total, left
@@ -31,11 +31,11 @@ class Board:
     def started(self, worker: int, name: str) -> None:
         self.running[worker] = (name, time.monotonic())
 
-    def ended(self, worker: int, task, name: str, how: str, seconds: float, size: int = 1) -> None:
+    def ended(self, worker: int, task, name: str, how: str, seconds: float) -> None:
         """how: done, failed, or any other word for its end."""
         self.running.pop(worker, None)
         self.left.done(task, seconds if how == "done" else 0.0)
-        self.ends[how] += size
+        self.ends[how] += 1
 
     def summary(self) -> str:
         counts = ", ".join(f"{count} {how}" for how, count in self.ends.items())
@@ -47,8 +47,8 @@ class Lines(Board):
 
     last = 0.0
 
-    def ended(self, worker: int, task, name: str, how: str, seconds: float, size: int = 1) -> None:
-        super().ended(worker, task, name, how, seconds, size)
+    def ended(self, worker: int, task, name: str, how: str, seconds: float) -> None:
+        super().ended(worker, task, name, how, seconds)
         over = sum(self.ends.values()) == self.total
         if how != "done" or over or time.monotonic() - self.last > EVERY:
             self.last = time.monotonic()
@@ -73,8 +73,8 @@ class Table(Board):
         self.live.refresh()
         self.live.stop()
 
-    def ended(self, worker: int, task, name: str, how: str, seconds: float, size: int = 1) -> None:
-        super().ended(worker, task, name, how, seconds, size)
+    def ended(self, worker: int, task, name: str, how: str, seconds: float) -> None:
+        super().ended(worker, task, name, how, seconds)
         self.recent.append((how, name, seconds))
 
     def render(self):

@@ -53,18 +53,27 @@ def look(run: Run, kept: frozenset[str] | None = None, mine: bool = False) -> Fo
     notes: list[str] = []
     records = [read_result(folder, notes) for folder in run.folders]
     if all(records):
-        strangers = [i for i, record in enumerate(records) if record["settings_hash"] != expected_hash(run, i, record)]
+        others = _others(run, records)
         recorded = _read(run.home / f"{run.id}.done.json") if f"{run.id}.done.json" in kept else {}
-        if not strangers or recorded.get("settings_hash") == [record["settings_hash"] for record in records]:
+        if not others or recorded.get("settings_hash") == [record["settings_hash"] for record in records]:
             return Found("done", _seconds(records, recorded), tuple(notes))
         notes += [
-            f"{run.folders[i]} holds a run with other settings; remove it, or give another --output." for i in strangers
+            f"{run.folders[i]} holds a run with other settings; remove it, or give another --output." for i in others
         ]
     if not mine and f"{run.id}.lock" in kept and held(run):
         return Found("running", None, tuple(notes))
     if f"{run.id}.failed.json" in kept:
         return Found("failed", None, tuple(notes), _read(run.home / f"{run.id}.failed.json"))
     return Found("pending", None, tuple(notes))
+
+
+def strangers(run: Run) -> list[int]:
+    """Steps in whose folder lies the result of a run with other settings."""
+    return _others(run, [read_result(folder, []) for folder in run.folders])
+
+
+def _others(run: Run, records: Sequence[dict | None]) -> list[int]:
+    return [i for i, own in enumerate(records) if own and own["settings_hash"] != expected_hash(run, i, own)]
 
 
 def read_result(folder: Path, notes: list[str]) -> dict | None:

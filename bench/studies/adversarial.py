@@ -5,80 +5,67 @@ python -m bench.adversarial --methods ZeroshotCLIP CoOp ANPrompt TPT RTPT --data
     --markdown table.md --plots plots
 
 Trains what has to be trained (few-shot protocol), makes the adversarial sets, evaluates as scripts/adv/eval.sh does.
-Finished parts are not run again. A method has one evaluation for each attack: white-box where it is trained, adaptive
-where it adapts to images; both bring the transfer figures along. Config pairs for all runs come last.
+What is not named is as configs/suites/attacks.yaml has it. A method has one evaluation for each attack: white-box where
+it is trained, adaptive where it adapts to images; both bring the transfer figures along.
 """
 
 from __future__ import annotations
 
 import argparse
-import sys
 from pathlib import Path
 
+from pandas import DataFrame
+
 from dassl.utils import InputError
-from runs.targets import expand
+from runs.robust_protocol import MODES
 
-from ..drawing.report import render
-from ..reading.files import write_text
-from ..running import launch
-from ..suites.methods import check_methods
-from . import adversarial_plots, go_ahead, variants
-from .adversarial_plan import Sweep
-from .adversarial_tables import read, sections
+from ..suites.suite import Suite
+from . import adversarial_plots, door
+from .adversarial_tables import NOTE, read, sections
 
-METHODS = ("ZeroshotCLIP", "CoOp", "ANPrompt", "TPT", "RTPT")
+OWN_STEPS = {"aa": 100}  # of AutoAttack, whatever --steps says
 
 
-def build_parser() -> argparse.ArgumentParser:
-    parser = variants.parser(__doc__, "output/adversarial", ("digits",))
-    parser.add_argument("--methods", nargs="+", default=list(METHODS))
-    parser.add_argument("--attacks", nargs="+", default=["pgd"], help="pgd, aa, ... (default: pgd)")
-    parser.add_argument("--modes", nargs="+", default=["T", "W", "A"], help="T transfer, W white-box, A adaptive")
-    parser.add_argument("--eps", nargs="+", type=float, default=[1.0, 4.0, 8.0], help="in 1/255")
-    parser.add_argument("--steps", nargs="+", type=int, default=[100], help="the most for eps, all of them at one eps")
+def options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--methods", nargs="+")
+    parser.add_argument("--datasets", nargs="+", help="names, all or embedded")
+    parser.add_argument("--attacks", nargs="+", help="pgd, aa, ... (default: pgd)")
+    parser.add_argument("--modes", nargs="+", help="T transfer, W white-box, A adaptive (default: all)")
+    parser.add_argument("--eps", nargs="+", type=float, help="in 1/255 (default: 1 4 8)")
+    parser.add_argument("--steps", nargs="+", type=int, help="the most for eps, all of them at one eps (default: 100)")
     parser.add_argument("--subset", type=int, default=0, help="so many images, drawn class by class (default: all)")
     parser.add_argument("--plots", type=Path, metavar="FOLDER", help="accuracy_eps and accuracy_steps, PNG and PDF")
-    return parser
 
 
-def sweep_of(args: argparse.Namespace) -> Sweep:
-    """Raises InputError for what does not make one."""
+def fill(tree: dict, args: argparse.Namespace) -> None:
+    """Two curves for each attack: eps at the most steps, and steps at the eps nearest to 4. Raises InputError for a
+    pair of the attack that options say."""
+    if wrong := [key for key in args.opts[::2] if key in ("ATTACK.EPS", "ATTACK.STEPS", "ATTACK.NAME", "ATTACK.MODE")]:
+        raise InputError(
+            f"{wrong[0]} in the command line is this sweep's own; give --eps, --steps, --attacks, --modes."
+        )
+    (block,) = tree["blocks"]
+    given = {key: getattr(args, key) for key in ("methods", "datasets", "modes", "subset")}
+    block |= {key: list(dict.fromkeys(v)) if isinstance(v, list) else v for key, v in given.items() if v}
+    eps, steps = sorted(set(args.eps or block["eps"])), sorted(set(args.steps or [block["steps"]]))
+    middle = min(eps, key=lambda each: (abs(each - 4), each))
+    tree["blocks"] = []
+    for attack in dict.fromkeys(args.attacks or block["attacks"]):
+        most = OWN_STEPS.get(attack, steps[-1])
+        tree["blocks"].append({**block, "name": attack, "attacks": [attack], "eps": eps, "steps": most})
+        if attack not in OWN_STEPS and steps[:-1]:
+            fewer = {"name": f"{attack}, fewer steps", "attacks": [attack], "eps": middle, "steps": steps[:-1]}
+            tree["blocks"].append(block | fewer)
 
-    def once(values: list) -> list:
-        return list(dict.fromkeys(values))
 
-    datasets = expand("few_shot", ",".join(args.datasets))
-    return Sweep(
-        check_methods(args.methods), datasets, once(args.attacks), sorted(once(args.eps)), sorted(once(args.steps)),
-        once(args.modes), once(args.seeds), args.subset,
-    )  # fmt: skip
+def page(frame: DataFrame, suite: Suite, args: argparse.Namespace) -> door.Page:
+    found = read(frame, suite.output, args.modes or tuple(MODES))
+    failed = "\n\nFailed checks\n\n" + "\n".join(f"- {line}" for line in found.failed) if found.failed else ""
+    return door.Page(sections(found), end=NOTE + failed, draw=lambda folder: adversarial_plots.plot(found, folder))
+
+
+STUDY = door.Study(__doc__, "attacks", options, fill, page)
 
 
 def main(argv: list[str] | None = None) -> int:
-    args = go_ahead.parse(build_parser(), argv)
-    failures: list[str] = []
-    try:
-        sweep = sweep_of(args)
-        settings = go_ahead.settings_of(args)
-        if not args.tables_only:
-            todo = sweep.jobs(settings)
-            if not go_ahead.may_begin(args, todo):
-                return 2
-            failures = launch.run_all(todo, args.jobs)
-        found = read(sweep, settings)
-    except InputError as error:
-        print(f"error: {error}", file=sys.stderr)  # noqa: T201
-        return 2
-    tables = sections(found)
-    text = {form: render(tables, form) for form in ("simple", "github")}
-    print("\n" + (text["simple"] if tables else f"No finished evaluations under {args.output}."))  # noqa: T201
-    if found.failed:
-        print("\nFailed checks\n" + "\n".join(found.failed))  # noqa: T201
-    if tables and args.markdown:
-        listed = "".join(f"\n- {line}" for line in found.failed)
-        write_text(args.markdown, text["github"] + "\n" + (f"\n## Failed checks\n{listed}\n" if listed else ""))
-    if tables and args.plots:
-        adversarial_plots.plot(found, args.plots)
-    for failure in failures:
-        print(f"failed: {failure}", file=sys.stderr)  # noqa: T201
-    return 1 if failures or not tables else 0
+    return door.main(STUDY, argv)

@@ -6,7 +6,6 @@ import statistics
 from pathlib import Path
 
 from dassl.utils.spread import deviation
-from runs.robust_protocol import MODES
 
 from ..drawing import figures
 from ..drawing.plots import styles
@@ -20,8 +19,8 @@ def plot(found: Found, folder: Path) -> list[Path]:
     made = []
     for index, name, axis in ((0, "eps", "eps, in 1/255"), (1, "steps", "steps of the attack")):
         panels = {}
-        for dataset in found.sweep.datasets:
-            for attack in found.sweep.attacks:
+        for dataset in found.datasets:
+            for attack in found.attacks:
                 lines = _lines(found, dataset, attack, index)
                 if lines:
                     panels[dataset, attack] = lines
@@ -34,17 +33,17 @@ def _lines(found: Found, dataset: str, attack: str, index: int) -> dict[tuple[st
     """{(method, mode's name): {x: accuracies}} of at least two points each."""
     every = {
         (method, kind): curves(found, method, dataset, attack, kind)[index]
-        for method in found.sweep.methods
-        for kind in (MODES[m] for m in found.sweep.modes)
+        for method in found.methods
+        for kind in found.kinds
     }
     return {line: points for line, points in every.items() if len(points) > 1}
 
 
 def _draw(found: Found, panels: dict, axis: str, folder: Path, name: str) -> list[Path]:
-    look = styles(list(found.sweep.methods))
+    look = styles(list(found.methods))
     palette = figures.pyplot().rcParams["axes.prop_cycle"].by_key()["color"]
     # methods without training share a grey dotted line elsewhere; here several of them are compared
-    grey = [m for m in found.sweep.methods if not look[m]["marker"]]
+    grey = [m for m in found.methods if not look[m]["marker"]]
     own = {m: {"color": "#707070" if i == 0 else palette[i % len(palette)]} for i, m in enumerate(grey)}
     figure, axes = figures.grid(len(panels), most=3, width=2.9, height=2.4)
     handles = {}

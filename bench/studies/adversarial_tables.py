@@ -1,20 +1,22 @@
-"""Tables of a sweep under attack: clean accuracy beside accuracy under each attack, per mode, never mixed."""
+"""Tables of methods under attack: clean accuracy beside accuracy under each attack, per mode, never mixed."""
 
 from __future__ import annotations
 
+import re
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
+
+from pandas import DataFrame
 
 from dassl.utils.spread import MISSING, shown, words
 from robustness.checks import more_is_not_weaker
-from runs.protocols import Settings
 from runs.robust_protocol import MODES
 
 from ..drawing.report import Section
-from ..reading.accounts import CLEAN
-from ..reading.apart import mixed
-from .adversarial_plan import Point, Sweep
+from ..reading.files import DAMAGE, damaged, read_record, whole
+from .rows import told_apart
 
 REFERENCE = "ZeroshotCLIP"
 NOTE = (
@@ -24,13 +26,25 @@ NOTE = (
     "zero-shot CLIP's. dynamic, random: methods that optimise or draw while they answer; of these, transfer figures "
     "say nothing of an attacker who knows the method."
 )
+ATTACK = re.compile(r"(?P<name>.+)-eps(?P<eps>[\d.]+)-(?P<steps>\d+)(-n\d+)?")  # as a folder names it
+
+
+@dataclass(frozen=True)
+class Point:
+    """One attack on one dataset: a place on the curves."""
+
+    dataset: str
+    attack: str  # pgd, aa, ...
+    eps: float
+    steps: int
 
 
 @dataclass
 class Found:
-    """values[method, point, kind]: {seed: accuracy}, kind being clean, a mode's name, or worst."""
+    """values[method, point, kind]: {seed: accuracy}, kind being clean, a mode's name, or worst. kinds: the modes that
+    are shown."""
 
-    sweep: Sweep
+    kinds: Sequence[str]
     values: dict[tuple[str, Point, str], dict[int, float]] = field(default_factory=dict)
     labels: dict[str, str] = field(default_factory=dict)  # of methods: static, dynamic+random
     failed: list[str] = field(default_factory=list)  # checks, one line each
@@ -39,50 +53,63 @@ class Found:
     def seeds(self, method: str, point: Point, kind: str) -> dict[int, float]:
         return self.values.get((method, point, kind), {})
 
+    @property
+    def methods(self) -> list[str]:
+        return list(dict.fromkeys(method for method, _, _ in self.values))
 
-def read(sweep: Sweep, settings: Settings) -> Found:
-    """All finished evaluations of a sweep."""
-    found = Found(sweep)
-    for method in sweep.methods:
-        for dataset in sweep.datasets:
-            for point in sweep.points(dataset):
-                reports = {}
-                for seed in sweep.seeds_of(method):
-                    step = sweep.step(method, point, seed, settings)
-                    if report := step.report() if step else None:
-                        reports[seed] = report
-                own = [of for _, of in reports.values()]
-                if why := mixed(own) or next((f"{word}: {of.file}" for of in own for word in of.always), ""):
-                    found.failed.append(f"{method}, {point}: left out, its runs differ in more than the seed, {why}")
-                    continue
-                for seed, (report, of) in reports.items():
-                    _take(found, method, point, seed, report)
-                    if of.labels not in ("", CLEAN):
-                        found.labels[method] += f", {of.labels}"
+    @property
+    def datasets(self) -> list[str]:
+        return list(dict.fromkeys(point.dataset for _, point, _ in self.values))
+
+    @property
+    def attacks(self) -> list[str]:
+        return list(dict.fromkeys(point.attack for _, point, _ in self.values))
+
+    def points(self, dataset: str, attack: str) -> list[Point]:
+        """By eps at the most steps, then those of fewer steps."""
+        found = {p for _, p, _ in self.values if (p.dataset, p.attack) == (dataset, attack)}
+        most = max((p.steps for p in found), default=0)
+        return sorted(found, key=lambda p: (p.steps != most, p.eps, p.steps))
+
+
+def read(frame: DataFrame, output: Path, modes: Sequence[str] = tuple(MODES)) -> Found:
+    """Of `rows_of`'s rows. Raises InputError, naming a file without what an evaluation under attack says."""
+    found = Found([MODES[mode] for mode in modes])
+    for row in frame[frame["protocol"] == "robust"].to_dict("records"):
+        attack = ATTACK.fullmatch(row["attack"])
+        if not attack:
+            continue
+        method = told_apart(row["method"], row["settings"])
+        point = Point(row["dataset"], attack["name"], float(attack["eps"]), int(attack["steps"]))
+        kinds = {"clean": "accuracy", "transfer": "transfer_accuracy", row["mode"]: "adv_accuracy"}
+        for kind, column in (kinds | {"worst": "worst_accuracy"}).items():
+            if kind in ("clean", "worst", *found.kinds) and row[column] == row[column]:
+                found.values.setdefault((method, point, kind), {})[row["seed"]] = row[column]
+        _take_facts(found, method, row, output / row["folder"] / "results.json")
     found.failed += _rising(found)
     return found
 
 
-def _take(found: Found, method: str, point: Point, seed: int, report: dict) -> None:
-    wanted = {"clean": "clean", "worst": "worst case"} | {MODES[m]: MODES[m] for m in found.sweep.modes}
-    for kind, name in wanted.items():
-        if name in report["figures"]:
-            accuracy = report["figures"][name]["accuracy"]
-            found.values.setdefault((method, point, kind), {})[seed] = accuracy
-    found.labels[method], found.images[point.dataset] = report["label"], report["images"]
-    where = f"{method}, {point.dataset}, {report['mode']} {report['attack']}, seed {seed}"
-    for check in report["checks"]:
-        if check["passed"] is False:
-            found.failed.append(f"{where}: {check['code']} {check['name']} failed ({check['detail']})")
+def _take_facts(found: Found, method: str, row: dict, file: Path) -> None:
+    """What the evaluation says beside its accuracies: kind of method, number of images, failed checks."""
+    where = f"{method}, {row['dataset']}, {row['mode']} {row['attack']}, seed {row['seed']}"
+    try:
+        record = read_record(file)
+        found.labels[method], found.images[row["dataset"]] = str(record["label"]), whole(record, "images") or 0
+        for check in record["checks"]:
+            if check["passed"] is False:
+                found.failed.append(f"{where}: {check['code']} {check['name']} failed ({check['detail']})")
+    except DAMAGE as error:
+        raise damaged(file, error) from error
 
 
 def _rising(found: Found) -> list[str]:
     """S3 over a sweep: accuracy that rises with eps or steps, per method, attack and mode; lines for what does."""
-    lines, sweep = [], found.sweep
-    for dataset in sweep.datasets:
-        for method in sweep.methods:
-            for kind in (MODES[m] for m in sweep.modes):
-                for attack in sweep.attacks:
+    lines = []
+    for dataset in found.datasets:
+        for method in found.methods:
+            for kind in found.kinds:
+                for attack in found.attacks:
                     by_eps, by_steps = curves(found, method, dataset, attack, kind)
                     check = more_is_not_weaker(
                         {x: statistics.fmean(v) for x, v in by_eps.items()},
@@ -98,8 +125,9 @@ def curves(found: Found, method: str, dataset: str, attack: str, kind: str) -> t
     """({eps: accuracies}, {steps: accuracies}); eps 0 is the clean accuracy."""
     by_eps: dict[float, list[float]] = {}
     by_steps: dict[int, list[float]] = {}
-    points = [p for p in found.sweep.points(dataset) if p.attack == attack]
-    most = max(p.steps for p in points)
+    points = found.points(dataset, attack)
+    most = max((p.steps for p in points), default=0)
+    middle = {p.eps for p in points if p.steps != most}  # where steps vary
     for p in points:
         values = list(found.seeds(method, p, kind).values())
         if not values:
@@ -107,39 +135,30 @@ def curves(found: Found, method: str, dataset: str, attack: str, kind: str) -> t
         if p.steps == most:
             by_eps[p.eps] = values
             by_eps.setdefault(0.0, list(found.seeds(method, p, "clean").values()))
-        if p.eps == found.sweep.middle:
+        if p.eps in middle:
             by_steps[p.steps] = values
     return by_eps, by_steps
 
 
 def sections(found: Found) -> list[Section]:
     """A table a dataset and attack, and one over all datasets where there are several."""
-    sweep, made = found.sweep, []
-    groups = [[d] for d in sweep.datasets] + ([list(sweep.datasets)] if len(sweep.datasets) > 1 else [])
-    for datasets in groups:
-        for attack in sweep.attacks:
-            section = _section(found, datasets, attack)
-            if section.rows:
-                made.append(section)
-    if made:
-        last = made[-1]
-        made[-1] = Section(last.title, NOTE, last.headers, last.rows)
-    return made
+    groups = [[d] for d in found.datasets] + ([found.datasets] if len(found.datasets) > 1 else [])
+    made = [_section(found, datasets, attack) for datasets in groups for attack in found.attacks]
+    return [section for section in made if section.rows]
 
 
 def _section(found: Found, datasets: Sequence[str], attack: str) -> Section:
     """Rows are methods by attackers, columns the attack's eps and steps."""
-    sweep = found.sweep
-    places = [(p.eps, p.steps) for p in sweep.points(datasets[0]) if p.attack == attack]
-    most = places[0][1]
+    places = list(dict.fromkeys((p.eps, p.steps) for d in datasets for p in found.points(d, attack)))
+    most = places[0][1] if places else 0
     headers = ["method", "kind", "clean", "drop", "attacker"]
     headers += [f"eps {eps:g}" + (f", {steps} steps" if steps != most else "") for eps, steps in places]
-    reference = _mean(found, REFERENCE, datasets, attack, (*places[0], "clean"))
     rows = []
-    for method in sweep.methods:
+    for method in found.methods if places else ():
         clean = _mean(found, method, datasets, attack, (*places[0], "clean"))
+        reference = _mean(found, REFERENCE, datasets, attack, (*places[0], "clean"))
         drop = f"{statistics.fmean(clean) - statistics.fmean(reference):+.1f}" if clean and reference else MISSING
-        for kind in (*(MODES[m] for m in sweep.modes), "worst"):
+        for kind in (*found.kinds, "worst"):
             values = [_mean(found, method, datasets, attack, (*place, kind)) for place in places]
             if any(values):
                 about = [method, found.labels.get(method, MISSING), shown(clean, 1), drop]

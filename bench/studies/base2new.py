@@ -2,73 +2,42 @@
 
 python -m bench.base2new --methods ZeroshotCLIP CoOp --datasets digits shapes --seeds 1 2 3 --jobs 2
 
-Each run goes through train.py and lands where scripts/METHOD/base2new_*.sh would put it; a finished one is not run
-again. `--jobs` processes run side by side, each with its share of the cores.
+Runs land where scripts/METHOD/base2new_*.sh would put them; finished ones are not repeated. The table is of all runs in
+the output folder. Without options the suite is configs/suites/demo.yaml.
 """
 
 from __future__ import annotations
 
 import argparse
-import os
-import sys
-import time
 from pathlib import Path
 
-from dassl.utils import InputError
-from runs.config_names import method_name
-from runs.protocols import UNTRAINED, Settings
-from runs.targets import dataset_config
-from runs.words import check_method
+from pandas import DataFrame
 
-from ..drawing.table import print_tables
-from ..running import launch
-from ..suites.step import Job, Step
-from . import go_ahead
+from ..drawing import table
+from ..drawing.report import Section
+from ..suites.suite import Suite
+from . import door
 
 
-def jobs(methods: list[str], datasets: list[str], seeds: list[int]) -> list[tuple[str, str, int]]:
-    """(method, dataset, seed); a method without training has one seed, since its runs do not differ."""
-    return [(m, d, s) for d in datasets for m in methods for s in (seeds[:1] if m in UNTRAINED else seeds)]
+def options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--methods", nargs="+", help="registered names, or all")
+    parser.add_argument("--datasets", nargs="+", help="names, all or embedded")
 
 
-def steps(method: str, dataset: str, seed: int, settings: Settings) -> Job:
-    """Training on base, then the test on new classes."""
-    parts = ("base2new_train", "base2new_test")
-    return tuple(Step(part, method, dataset, seed, settings) for part in parts)
+def fill(tree: dict, args: argparse.Namespace) -> None:
+    for key in ("methods", "datasets"):
+        if names := getattr(args, key):
+            tree["blocks"][0][key] = list(dict.fromkeys(names))
 
 
-def run_all(todo: list[tuple[str, str, int]], settings: Settings, workers: int) -> list[str]:
-    """Runs all jobs, `workers` at a time, with a bar. Returns the failures, one line each."""
-    return launch.run_all([steps(*job, settings) for job in todo], workers)
+def page(frame: DataFrame, suite: Suite, args: argparse.Namespace) -> door.Page:
+    said: list[str] = []
+    rows = table.rows(table.read(Path(args.output), said))
+    return door.Page([Section("Base-to-new", table.caption(), table.HEADERS, rows)] if rows else [], said)
+
+
+STUDY = door.Study(__doc__, "demo", options, fill, page)
 
 
 def main(argv: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--methods", nargs="+", required=True)
-    parser.add_argument("--datasets", nargs="+", required=True)
-    parser.add_argument("--seeds", nargs="+", type=int, default=[1, 2, 3])
-    parser.add_argument("--jobs", type=int, default=min(2, os.cpu_count() or 1), help="runs side by side")
-    parser.add_argument("--root", default=os.environ.get("DATA", "data"))
-    parser.add_argument("--output", default=os.environ.get("OUTPUT", "output"))
-    parser.add_argument("opts", nargs="*", default=[], help="config pairs for every run: KEY VALUE ...")
-    args = go_ahead.parse(parser, argv)
-    started = time.time()
-    try:
-        settings = go_ahead.settings_of(args)
-        methods, datasets = ([*dict.fromkeys(names)] for names in (map(method_name, args.methods), args.datasets))
-        for method in methods:
-            check_method(method, settings.plugins)
-        for dataset in datasets:
-            dataset_config(dataset, settings.plugins)
-        todo = jobs(methods, datasets, args.seeds)
-        if not go_ahead.may_begin(args, [steps(*job, settings) for job in todo]):
-            return 2
-        failures = run_all(todo, settings, args.jobs)
-        print_tables(Path(args.output))
-    except InputError as error:
-        print(f"error: {error}", file=sys.stderr)  # noqa: T201
-        return 2
-    print(f"\nLogs and results: {args.output}/base2new   ({time.time() - started:.0f} s)")  # noqa: T201
-    for failure in failures:
-        print(f"failed: {failure}", file=sys.stderr)  # noqa: T201
-    return 1 if failures else 0
+    return door.main(STUDY, argv)

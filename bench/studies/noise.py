@@ -4,79 +4,94 @@ python -m bench.noise --methods CoOp PTNL PTNL-GCE DPSEP ZeroshotCLIP --datasets
     --types sym_other:0,0.125,0.25,0.5,0.65,0.8 idn:0.2,0.4,0.6,0.8 --seeds 1 2 3 --jobs 2 \\
     --output output/noise --markdown table.md --plots plots
 
-Each run goes through train.py and lands where scripts/METHOD/noise_train.sh would put it; a finished one is not run
-again, an interrupted one goes on. A method may be any with configs, a named variant (PTNL-GCE, CoOp-SCE), or settings
-of one (PTNL:TRAINER.PTNL.LOSS=gce). Rate 0 is one clean run for all types; a method without training runs once.
+What is not named is as configs/suites/noise.yaml has it. Runs land where scripts/METHOD/noise_train.sh would put them;
+finished ones are not repeated. A method may be any with configs, a named variant (PTNL-GCE, CoOp-SCE), or settings of
+one (PTNL:TRAINER.PTNL.LOSS=gce). Rate 0 is one clean run for all types; a method without training runs once.
 """
 
 from __future__ import annotations
 
 import argparse
-import sys
+import re
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 
+from pandas import DataFrame
+
 from dassl.utils import InputError
-from runs.targets import expand
 
-from ..drawing.report import render
-from ..reading.files import write_text
-from ..running import launch
-from . import go_ahead, noise_plots, variants
-from .noise_plan import Sweep, jobs, read_types, read_variants
-from .noise_tables import NOTE, tables
-
-METHODS = ("ZeroshotCLIP", "CoOp", "PTNL", "PTNL-GCE", "DPSEP", "VisPrompt", "NLPrompt", "JoAPR")
-TYPES = ("sym_other:0,0.125,0.25,0.5,0.65,0.8", "idn:0.2,0.4,0.6,0.8", "pair_next:0.125,0.25,0.375,0.5")
+from ..suites.suite import Suite
+from . import door, noise_plots
+from .noise_tables import NOTE, Cells, sections, tables
 
 
-def run(sweep: Sweep, headers: Sequence[str], args: argparse.Namespace) -> int:
-    """Runs what is not finished, prints the tables and draws the plots; the exit code.
-
-    headers: of the columns that a variant's cells stand in.
-    """
-    failures: list[str] = []
-    try:
-        settings = go_ahead.settings_of(args)
-        todo = jobs(sweep, settings)
-        if not args.tables_only:
-            if not go_ahead.may_begin(args, todo):
-                return 2
-            failures = launch.run_all(todo, args.jobs)
-        failed = {str(each) for (each,) in todo if any(f.startswith(f"{each}: ") for f in failures)}
-        found, refused = tables(sweep, settings, failed)
-    except InputError as error:
-        print(f"error: {error}", file=sys.stderr)  # noqa: T201
-        return 2
-    parts = [table.section(headers) for table in found]
-    if parts:
-        parts[-1] = replace(parts[-1], note=NOTE)  # it is about all of them
-    print("\n" + (render(parts, "simple") if parts else f"No finished runs under {args.output}."))  # noqa: T201
-    if parts and args.markdown:
-        write_text(args.markdown, render(parts, "github") + "\n")
-    if found and args.plots:
-        noise_plots.plot(found, args.plots)
-    for sentence in [*refused, *(f"failed: {failure}" for failure in failures)]:
-        print(sentence, file=sys.stderr)  # noqa: T201
-    return 1 if failures or refused or not parts else 0
+def options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--methods", nargs="+")
+    noise_options(parser)
 
 
-def build_sweep(args: argparse.Namespace, found: Sequence[variants.Variant]) -> Sweep:
-    """The variants on the datasets, types and seeds of the command line."""
-    datasets = expand("few_shot", ",".join(args.datasets))
-    return Sweep(found, datasets, read_types(args.types), list(dict.fromkeys(args.seeds)))
+def noise_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--datasets", nargs="+", help="names, all or embedded")
+    parser.add_argument("--types", nargs="+", metavar="TYPE:RATES", help="such as idn:0.2,0.4")
+    parser.add_argument("--plots", type=Path, metavar="FOLDER", help="also draw noise.png and noise.pdf here")
+
+
+def fill(tree: dict, args: argparse.Namespace) -> None:
+    take_noise(tree, args)
+    if args.methods:
+        tree["blocks"] = method_blocks(tree["blocks"][0], args.methods)
+
+
+def take_noise(tree: dict, args: argparse.Namespace) -> None:
+    """Datasets, types and rates for every block."""
+    for block in tree["blocks"]:
+        block |= {"datasets": list(dict.fromkeys(args.datasets))} if args.datasets else {}
+        block |= {"types": read_types(args.types)} if args.types else {}
+
+
+def method_blocks(block: dict, names: Sequence[str]) -> list[dict]:
+    """The block for the methods of these names, and one for each `METHOD:KEY=VALUE,KEY=VALUE`. Raises InputError."""
+    plain = [name for name in dict.fromkeys(names) if ":" not in name]
+    found = [{**block, "methods": plain}] if plain else []
+    for text in dict.fromkeys(name for name in names if ":" in name):
+        method, _, rest = text.partition(":")
+        pairs = dict(part.partition("=")[::2] for part in rest.split(","))
+        if not all(pairs) or not all(pairs.values()):
+            raise InputError(f"{text!r} should be METHOD:KEY=VALUE,KEY=VALUE, such as PTNL:TRAINER.PTNL.LOSS=gce.")
+        words = ", ".join(f"{key.rpartition('.')[2]} {value}" for key, value in pairs.items())
+        own = {"name": f"{method} ({words})", "variant": re.sub(r"[^\w.=,-]", "_", f"{method},{rest}")}
+        found.append({**block, "methods": [method], "overrides": pairs, **own})
+    return found
+
+
+def read_types(texts: Sequence[str]) -> dict[str, list[float]]:
+    """{type: rates, ascending} from `TYPE:RATE,RATE`. Raises InputError for what are no numbers."""
+    found: dict[str, set[float]] = {}
+    for text in texts:
+        kind, _, rates = text.partition(":")
+        try:
+            found[kind] = found.get(kind, set()) | {float(rate) for rate in rates.split(",")}
+        except ValueError:
+            raise InputError(f"{text!r} should be TYPE:RATE,RATE, such as {kind}:0.25,0.5.") from None
+    return {kind: sorted(rates) for kind, rates in found.items()}
+
+
+def name_of(block: str, variant: str, method: str) -> tuple[str, ...]:
+    """Of a row: the name of settings, or the method."""
+    return (block,) if "(" in block else (variant or method,)
+
+
+def page_of(frame: DataFrame, cells: Cells, headers: Sequence[str]) -> door.Page:
+    found, said = tables(frame, cells)
+    return door.Page(sections(found, headers, NOTE), said, draw=lambda folder: noise_plots.plot(found, folder))
+
+
+def page(frame: DataFrame, suite: Suite, args: argparse.Namespace) -> door.Page:
+    return page_of(frame, name_of, ["method"])
+
+
+STUDY = door.Study(__doc__, "noise", options, fill, page)
 
 
 def main(argv: list[str] | None = None) -> int:
-    parser = variants.parser(__doc__, "output/noise", ("digits", "textures"))
-    parser.add_argument("--methods", nargs="+", default=list(METHODS))
-    parser.add_argument("--types", nargs="+", default=list(TYPES), metavar="TYPE:RATES", help="such as idn:0.2,0.4")
-    parser.add_argument("--plots", type=Path, metavar="FOLDER", help="also draw noise.png and noise.pdf here")
-    args = go_ahead.parse(parser, argv)
-    try:
-        sweep = build_sweep(args, read_variants(args.methods))
-    except InputError as error:
-        print(f"error: {error}", file=sys.stderr)  # noqa: T201
-        return 2
-    return run(sweep, ["method"], args)
+    return door.main(STUDY, argv)

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from dassl.utils.spread import deviation
-from runs.protocols import UNTRAINED
 
 from ..drawing import figures
 from ..drawing.plots import styles
@@ -16,27 +15,27 @@ from .noise_tables import Table
 
 def plot(tables: Sequence[Table], folder: Path, name: str = "noise") -> list[Path]:
     """Lines are means, bands one sample standard deviation over seeds, where there are several. Returns the files."""
-    labels = {v: " ".join(filter(None, v.cells)) for table in tables for v in table.values}
-    trained = [v for v in labels if v.method not in UNTRAINED]
-    look = styles([labels[v] for v in trained] + [labels[v] for v in labels if v.method in UNTRAINED])
+    labels = {row: " ".join(filter(None, row)) for table in tables for row in table.values}
+    flat = frozenset().union(*(table.untrained for table in tables))
+    look = styles([*(labels[r] for r in labels if r not in flat), *(labels[r] for r in labels if r in flat)])
     position = {label: i / len(look) for i, label in enumerate(look)}
     kinds = list(dict.fromkeys(table.kind for table in tables))
     figure, axes = figures.grid(len(tables), most=len(kinds) if len(kinds) > 1 else 4, height=2.2)
     lines = {}
     for ax, table in zip(axes, tables, strict=True):
-        for variant, by_rate in table.values.items():
+        for row, by_rate in table.values.items():
             rates = [rate for rate in table.rates if rate in by_rate]
             xs = [100 * rate for rate in rates]
             values = [list(by_rate[rate].values()) for rate in rates]
             means = [statistics.fmean(v) for v in values]
             spreads = [deviation(v) for v in values]
-            style = look[labels[variant]]
+            style = look[labels[row]]
             # the first ones larger, so that equal lines are all seen
-            size = 3.5 + 3.0 * (1 - position[labels[variant]])
+            size = 3.5 + 3.0 * (1 - position[labels[row]])
             (line,) = ax.plot(xs, means, markersize=size, **style)
             bands = ([m + sign * s for m, s in zip(means, spreads, strict=True)] for sign in (-1, 1))
             ax.fill_between(xs, *bands, color=style["color"], alpha=0.12, linewidth=0)
-            lines.setdefault(labels[variant], line)
+            lines.setdefault(labels[row], line)
         ax.set(title=f"{table.name}, {table.kind}", xlabel="wrong labels, %")
         ax.set_xticks([100 * rate for rate in table.rates], [f"{100 * rate:g}" for rate in table.rates])
         low, high = ax.get_ylim()

@@ -7,69 +7,71 @@ lambda      the weight of L_SAR
 words       where the novel names come from: our lists, WordNet, the dataset's own new classes (oracle)
 four_shot   hosts with and without SAR, 4 images a class
 
-A finished run is not run again, an interrupted one goes on. Domain generalisation is
+The rows are blocks of configs/suites/sar.yaml; what several tables have in common runs once. Domain generalisation is
 python -m bench.generalization --methods CoOp CoOpSAR ... --protocols domain_generalization
 """
 
 from __future__ import annotations
 
-from runs.targets import EMBEDDED_SETS
+import argparse
 
-from . import go_ahead
-from .variants import Variant, parser, run
+from pandas import DataFrame
 
-S = "TRAINER.SAR."
+from ..suites.suite import Suite
+from . import ablation, door
+from .ablation import Setting
+
 HOSTS = ("CoOp", "KgCoOp", "TCP", "MaPLe", "CoPrompt")
-LAMBDAS = ("0.01", "0.05", "0.1", "0.5", "1.0", "2.0")
+PLAIN = ("hosts", "CoOpSAR")  # SAR as published, a row of most tables
+WEIGHTS = ("0.01", "0.05", "0.1", "0.5", "1.0", "2.0")
 
 
-def _variant(*cells: str, folder: str = "", method: str = "CoOpSAR", shots: int = 0, **settings: object) -> Variant:
-    pairs = tuple(x for key, value in settings.items() for x in (S + key, str(value)))
-    return Variant(cells, folder or cells[-1], method, pairs, shots)
+def _hosts(block: str) -> list[Setting]:
+    pairs = [((host, mark), host + name) for host in HOSTS for mark, name in (("", ""), ("x", "SAR"))]
+    return [(cells, block, method) for cells, method in pairs]
 
 
-def hosts(shots: int = 0) -> list[Variant]:
-    folder = "four_shot" if shots else "hosts"
-    return [
-        _variant(host, mark, folder=folder, method=host + name, shots=shots)
-        for host in HOSTS
-        for mark, name in (("", ""), ("x", "SAR"))
-    ]
+def _steps(*rows: tuple[str, str]) -> list[Setting]:
+    """(label, block) of CoOp with SAR; without a block: as published."""
+    return [((label,), block or PLAIN[0], PLAIN[1]) for label, block in rows]
 
 
-def tables() -> dict[str, tuple[list[str], list[Variant]]]:
-    """{table: (headers of the labels, its rows)}."""
-    single = {"ENSEMBLE": False, "RANDOM_SAMPLING": False}
-    ablation = [
-        _variant("CoOp", folder="hosts", method="CoOp"),
-        _variant("+ L_SAR", folder="ablation/single", **single),
-        _variant("+ prompt ensembling", folder="ablation/ensemble", **single | {"ENSEMBLE": True}),
-        _variant("+ random sampling", folder="hosts"),
-    ]
-    number = [
-        _variant("0", folder="number/0", NUM_NOVEL=0, SAMPLE_SIZE=16),
-        _variant("50", folder="number/50", NUM_NOVEL=50, SAMPLE_SIZE=16),
-        _variant("200", folder="hosts"),
-    ]
-    words = [
-        _variant("lists", folder="hosts"),
-        _variant("WordNet", folder="words/wordnet", NOVEL_SOURCE="wordnet"),
-        _variant("oracle", folder="words/oracle", NOVEL_SOURCE="oracle"),
-    ]
-    weights = [_variant(v, folder="hosts" if v == "0.1" else f"lambda/{v}", **({} if v == "0.1" else {"LAMBDA": v}))
-               for v in LAMBDAS]  # fmt: skip
-    return {
-        "hosts": (["host", "SAR"], hosts()),
-        "ablation": (["step"], ablation),
-        "number": (["novel classes"], number),
-        "lambda": (["lambda"], weights),
-        "words": (["novel names"], words),
-        "four_shot": (["host", "SAR"], hosts(4)),
-    }
+TABLES: dict[str, tuple[list[str], list[Setting]]] = {
+    "hosts": (["host", "SAR"], _hosts("hosts")),
+    "ablation": (["step"], [(("CoOp",), "hosts", "CoOp"), *_steps(
+        ("+ L_SAR", "single"), ("+ prompt ensembling", "ensemble"), ("+ random sampling", ""))]),
+    "number": (["novel classes"], _steps(("0", "0 novel classes"), ("50", "50 novel classes"), ("200", ""))),
+    "lambda": (["lambda"], _steps(*((w, "" if w == "0.1" else f"lambda {w}") for w in WEIGHTS))),
+    "words": (["novel names"], _steps(("lists", ""), ("WordNet", "WordNet"), ("oracle", "oracle"))),
+    "four_shot": (["host", "SAR"], _hosts("four shots")),
+}  # fmt: skip
+
+
+def options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("table", choices=list(TABLES))
+    ablation.options(parser)
+
+
+def fill(tree: dict, args: argparse.Namespace) -> None:
+    """Of the suite what the table shows."""
+    _, settings = TABLES[args.table]
+    wanted = {(block, method) for _, block, method in settings}
+    kept = []
+    for block in tree["blocks"]:
+        methods = block["methods"] if isinstance(block["methods"], list) else [block["methods"]]
+        methods = [method for method in methods if (block["name"], method) in wanted]
+        kept += [{**block, "methods": methods}] if methods else []
+    tree["blocks"] = kept
+    ablation.fill(tree, args)
+
+
+def page(frame: DataFrame, suite: Suite, args: argparse.Namespace) -> door.Page:
+    headers, settings = TABLES[args.table]
+    return door.Page([ablation.section(frame, suite, settings, headers, f"SAR, {args.table}")])
+
+
+STUDY = door.Study(__doc__, "sar", options, fill, page, lambda args: args.table)
 
 
 def main(argv: list[str] | None = None) -> int:
-    known = tables()
-    args = go_ahead.parse(parser(__doc__, "output/sar", EMBEDDED_SETS, tables=list(known)), argv)
-    headers, variants = known[args.table]
-    return run(variants, headers, f"SAR, {args.table}", args)
+    return door.main(STUDY, argv)

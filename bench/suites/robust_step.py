@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Sequence
-from pathlib import Path
 
 from runs.config_names import TEST_TIME, UNTRAINED
-from runs.robust_protocol import MODES, default_mode, robust, robust_folder
+from runs.robust_protocol import MODES, default_mode, robust
 
-from ..reading.accounts import Account, account
-from ..reading.files import DAMAGE, damaged, open_record, percent, whole
 from .step import Step
 
 DRAWN = ("pgd", "fgsm", "noise", "square")  # attacks that know of a method's draws
@@ -39,28 +36,6 @@ class RobustStep(Step):
     def mode(self) -> str:
         """transfer, white-box or adaptive."""
         return MODES[self.settings.pairs[2]]
-
-    @property
-    def folder(self) -> Path:
-        return robust_folder(self.method, self.dataset, self.seed, self.settings)
-
-    def report(self) -> tuple[dict, Account] | None:
-        """(its results.json, what it is a result of), None where it is not finished. Raises InputError for a file that
-        is none."""
-        file = self.folder / "results.json"
-        if not file.is_file():
-            return None
-        try:
-            found, config = open_record(file, self.seed)
-            for figure in (found["figures"]["clean"], *found["figures"].values()):
-                percent(figure, "accuracy")
-            whole(found, "images")
-            for check in found["checks"]:
-                _ = check["passed"], check["code"], check["name"], check["detail"]
-            _ = found["label"] + found["mode"] + found["attack"]
-        except DAMAGE as error:
-            raise damaged(file, error) from error
-        return found, account(file, found, config)
 
 
 def mode_of(method: str, attack: str, modes: Sequence[str]) -> str | None:

@@ -1,86 +1,99 @@
-"""The sweep under attack: which evaluations it stands for, its tables, and its plots."""
+"""The study under attack: which evaluations it stands for, its tables, and its plots."""
 
 from __future__ import annotations
 
 import json
 
 import pytest
+from result_files import write_attacked, write_result
+from study_runs import suite_of
 
+from bench.reading.layout import names_of_configs
 from bench.studies import adversarial, adversarial_plots
-from bench.studies.adversarial_plan import Point, RobustStep, Sweep
-from bench.studies.adversarial_tables import NOTE, curves, read, sections
+from bench.studies.adversarial import STUDY
+from bench.studies.adversarial_tables import Point, curves, read, sections
+from bench.studies.rows import rows_of
+from bench.suites.robust_step import RobustStep, mode_of
 from bench.suites.step import Step
 from dassl.utils import InputError
-from runs.protocols import Settings
-from runs.robust_protocol import MODES
 
 METHODS = ("ZeroshotCLIP", "CoOp", "RTPT")
+WORDS = ["--attacks", "pgd", "aa", "--eps", "1", "4", "--steps", "7", "20", "--seeds", "1", "2", "--subset", "40"]
 
 
-def sweep(**changes) -> Sweep:
-    values = {
-        "methods": METHODS, "datasets": ["digits"], "attacks": ["pgd", "aa"], "eps": [1.0, 4.0], "steps": [7, 20],
-        "modes": ["T", "W", "A"], "seeds": [1, 2], "subset": 40,
-    }  # fmt: skip
-    return Sweep(**(values | changes))
+def words(methods=METHODS, **changes) -> list[str]:
+    found = [*WORDS, "--methods", *methods, "--datasets", "digits"]
+    for key, values in changes.items():
+        found += [f"--{key}", *values]
+    return found
 
 
-def accuracy(method: str, point: Point, kind: str, seed: int) -> float:
+def accuracy(method: str, eps: float, steps: int, kind: str, seed: int) -> float:
     start = {"ZeroshotCLIP": 70.0, "CoOp": 80.0, "RTPT": 75.0}[method] + seed
-    fall = {"clean": 0, "transfer": 2, "white-box": 4, "adaptive": 4, "worst case": 5}[kind]
-    return start - fall * point.eps - (point.steps > 7) * (kind != "clean")
+    fall = {"clean": 0, "transfer": 2, "own": 4, "worst": 5}[kind]
+    return start - fall * eps - (steps > 7) * (kind != "clean")
 
 
-def write(s: Sweep, output, changed=None, failed=False) -> Settings:
-    """Pretends that all evaluations are finished."""
-    settings = Settings(output=str(output), pairs=("ATTACK.SEED", "3"))
-    for method in s.methods:
-        for dataset in s.datasets:
-            for point in s.points(dataset):
-                for seed in s.seeds_of(method):
-                    step = s.step(method, point, seed, settings)
-                    mode = MODES[step.settings.pairs[2]]
-                    kinds = {"clean", "transfer", mode, "worst case"}
-                    figures = {k: {"accuracy": (changed or accuracy)(method, point, k, seed)} for k in kinds}
-                    checks = [{"code": "S9", "name": "inputs have gradients", "passed": not failed, "detail": "why"}]
-                    label = "dynamic+random" if method == "RTPT" else "static"
-                    report = {"figures": figures, "label": label, "images": 40, "mode": mode, "attack": point.attack,
-                              "checks": checks}  # fmt: skip
-                    step.folder.mkdir(parents=True, exist_ok=True)
-                    (step.folder / "results.json").write_text(json.dumps(report))
-    return settings
+def write(suite, changed=accuracy, failed=False) -> None:
+    """Pretends that all evaluations, and what they test, are finished."""
+    checks = [{"code": "S9", "name": "inputs have gradients", "passed": not failed, "detail": "why"}]
+    for run in suite.runs:
+        for step, folder in zip(run.job, run.folders, strict=True):
+            name = names_of_configs()[step.dataset]
+            if not isinstance(step, RobustStep):
+                write_result(folder, step.method, name, step.seed, 50.0)
+                continue
+            eps, steps = float(step.settings.pairs[0]), int(step.settings.pairs[1])
+            kinds = ("clean", "own", "worst") if step.mode == "transfer" else ("clean", "transfer", "own", "worst")
+            figures = {k: changed(step.method, eps, steps, k, step.seed) for k in kinds}
+            file = write_attacked(folder, step.method, name, step.seed, step.mode, **figures)
+            label = "dynamic+random" if step.method == "RTPT" else "static"
+            file.write_text(json.dumps(json.loads(file.read_text()) | {"images": 40, "checks": checks, "label": label}))
+
+
+def found_in(suite, **more):
+    return read(rows_of(suite, [], checked=False), suite.output, **more)
+
+
+def points(suite) -> list[tuple[str, float, int]]:
+    steps = [s for run in suite.runs for s in run.job if isinstance(s, RobustStep) and s.seed == 1]
+    return list(
+        dict.fromkeys((s.settings.pairs[4], float(s.settings.pairs[0]), int(s.settings.pairs[1])) for s in steps)
+    )
 
 
 def test_points_are_two_curves_and_not_a_grid():
-    found = [(p.attack, p.eps, p.steps) for p in sweep().points("digits")]
-    assert found == [("pgd", 1.0, 20), ("pgd", 4.0, 20), ("pgd", 4.0, 7), ("aa", 1.0, 100), ("aa", 4.0, 100)]
+    assert points(suite_of(STUDY, *words())) == [
+        ("pgd", 1.0, 20), ("pgd", 4.0, 20), ("pgd", 4.0, 7), ("aa", 1.0, 100), ("aa", 4.0, 100),
+    ]  # fmt: skip
 
 
 def test_each_method_has_one_evaluation_an_attack():
-    s = sweep()
-    assert [s.mode(m, "pgd") for m in METHODS] == ["W", "W", "A"]
-    assert [s.mode(m, "aa") for m in METHODS] == ["W", "W", "T"]
-    assert [sweep(modes=["T"]).mode(m, "pgd") for m in METHODS] == ["T", "T", "T"]
-    assert sweep(modes=["W"]).mode("RTPT", "pgd") is None
+    every = ("T", "W", "A")
+    assert [mode_of(m, "pgd", every) for m in METHODS] == ["W", "W", "A"]
+    assert [mode_of(m, "aa", every) for m in METHODS] == ["W", "W", "T"]
+    assert [mode_of(m, "pgd", ["T"]) for m in METHODS] == ["T", "T", "T"]
+    assert mode_of("RTPT", "pgd", ["W"]) is None
 
 
-def test_jobs_train_first_and_train_without_attack_keys():
-    jobs = sweep().jobs(Settings(output="out", pairs=("OPTIM.MAX_EPOCH", "2", "ATTACK.SEED", "3")))
-    flat = [step for job in jobs for step in job]
+def test_runs_train_once_and_without_attack_keys():
+    runs = suite_of(STUDY, *words(), "--jobs", "1", "--", "OPTIM.MAX_EPOCH", "2", "ATTACK.SEED", "3").runs
+    flat = [step for run in runs for step in run.job]
     assert len(set(flat)) == len(flat) == 5 + 2 * (1 + 5) + 2 * 5  # zero-shot CLIP once, CoOp with its training
-    coop = next(job for job in jobs if job[0].method == "CoOp")
+    coop = next(run for run in runs if run.method == "CoOp").job
     assert type(coop[0]) is Step and coop[0].protocol == "few_shot"
     assert coop[0].settings.pairs == ("OPTIM.MAX_EPOCH", "2")
-    assert all(isinstance(step, RobustStep) and step.settings.pairs[-2:] == ("ATTACK.SEED", "3") for step in coop[1:])
+    assert len(coop) == 6 and all(isinstance(step, RobustStep) for step in coop[1:])
+    assert all(step.settings.pairs[-2:] == ("ATTACK.SEED", "3") for step in coop[1:])
     assert coop[1].settings.pairs[:7] == ("1", "20", "W", "ATTACK.NAME", "pgd", "ATTACK.SUBSET", "40")
-    assert len({step.folder for step in flat if isinstance(step, RobustStep)}) == 25
 
 
 def test_tables_keep_modes_apart(tmp_path):
-    s = sweep()
-    found = read(s, write(s, tmp_path))
+    suite = suite_of(STUDY, *words(), output=tmp_path)
+    write(suite)
+    found = found_in(suite)
     pgd, aa = sections(found)
-    assert pgd.title == "pgd, 20 steps: digits (40 images)" and aa.note == NOTE
+    assert pgd.title == "pgd, 20 steps: digits (40 images)"
     row = {(r[0], r[4]): dict(zip(pgd.headers, r, strict=True)) for r in pgd.rows}
     assert list(row) == [
         ("ZeroshotCLIP", "transfer"), ("ZeroshotCLIP", "white-box"), ("ZeroshotCLIP", "worst"),
@@ -96,34 +109,39 @@ def test_tables_keep_modes_apart(tmp_path):
 
 
 def test_averages_over_datasets_take_seeds_that_have_them_all(tmp_path):
-    s = sweep(datasets=["digits", "textures"], attacks=["pgd"], steps=[20])
-    settings = write(s, tmp_path)
-    (s.step("CoOp", Point("textures", "pgd", 4.0, 20), 2, settings).folder / "results.json").unlink()
-    table = sections(read(s, settings))[-1]
+    suite = suite_of(STUDY, *words(datasets=["digits", "textures"], attacks=["pgd"], steps=["20"]), output=tmp_path)
+    write(suite)
+    step, folder = next(
+        (step, folder) for run in suite.runs for step, folder in zip(run.job, run.folders, strict=True)
+        if isinstance(step, RobustStep) and (step.method, step.dataset, step.seed) == ("CoOp", "textures", 2)
+        and step.settings.pairs[0] == "4"
+    )  # fmt: skip
+    (folder / "results.json").unlink()
+    table = sections(found_in(suite))[-1]
     assert table.title == "pgd, 20 steps: digits (40 images), textures (40 images)"
     row = next(dict(zip(table.headers, r, strict=True)) for r in table.rows if r[0] == "CoOp" and r[4] == "white-box")
     assert row["eps 4"] == "64.0" and row["eps 1"] == "76.5 ± 0.7"
 
 
 def test_accuracy_that_rises_is_told(tmp_path):
-    s = sweep(attacks=["pgd"])
-
-    def rising(method, point, kind, seed):
-        return accuracy(method, point, kind, seed) + 30 * (kind == "white-box" and point.eps == 4 and method == "CoOp")
-
-    found = read(s, write(s, tmp_path, rising))
+    suite = suite_of(STUDY, *words(attacks=["pgd"]), output=tmp_path)
+    write(suite, lambda m, eps, steps, kind, seed:
+          accuracy(m, eps, steps, kind, seed) + 30 * (kind == "own" and eps == 4 and m == "CoOp"))  # fmt: skip
+    found = found_in(suite)
     assert len(found.failed) == 1 and found.failed[0].startswith("CoOp, digits, white-box pgd: S3")
 
 
 def test_failed_checks_are_told(tmp_path):
-    s = sweep(attacks=["pgd"], methods=["CoOp"], steps=[20], seeds=[1])
-    found = read(s, write(s, tmp_path, failed=True))
+    suite = suite_of(STUDY, *words(["CoOp"], attacks=["pgd"], steps=["20"], seeds=["1"]), output=tmp_path)
+    write(suite, failed=True)
+    found = found_in(suite)
     assert len(found.failed) == 2 and "S9 inputs have gradients failed (why)" in found.failed[0]
 
 
 def test_curves_and_plots(tmp_path):
-    s = sweep()
-    found = read(s, write(s, tmp_path / "runs"))
+    suite = suite_of(STUDY, *words(), output=tmp_path / "runs")
+    write(suite)
+    found = found_in(suite)
     by_eps, by_steps = curves(found, "CoOp", "digits", "pgd", "white-box")
     assert {k: v[0] for k, v in by_eps.items()} == {0.0: 81.0, 1.0: 76.0, 4.0: 64.0}
     assert {k: v[0] for k, v in by_steps.items()} == {7: 65.0, 20: 64.0}
@@ -132,22 +150,22 @@ def test_curves_and_plots(tmp_path):
         "accuracy_eps.pdf", "accuracy_eps.png", "accuracy_steps.pdf", "accuracy_steps.png",
     ]  # fmt: skip
     assert all(f.stat().st_size > 5000 for f in files)
+    assert Point("digits", "pgd", 4.0, 7) in found.points("digits", "pgd")
 
 
-@pytest.mark.parametrize(
-    "changes", [{"attacks": ["pdg"]}, {"attacks": ["cw-l2"]}, {"modes": ["X"]}, {"eps": [0.0]}, {"steps": [0]}]
-)
+@pytest.mark.parametrize("changes", [{"attacks": ["pdg"]}, {"attacks": ["cw-l2"]}, {"modes": ["X"]}, {"eps": ["0"]},
+                                     {"steps": ["0"]}, {"subset": ["-1"]}])  # fmt: skip
 def test_sweeps_that_cannot_be_are_refused(changes):
     with pytest.raises(InputError):
-        sweep(**changes)
+        suite_of(STUDY, *words(**changes))
 
 
 def test_the_command_prints_what_is_there(tmp_path, capsys):
-    s = sweep(attacks=["pgd"], methods=["ZeroshotCLIP", "CoOp"])
-    write(s, tmp_path / "runs")
-    argv = ["--methods", "ZeroshotCLIP", "CoOp", "--eps", "1", "4", "--steps", "7", "20", "--seeds", "1", "2",
-            "--subset", "40", "--output", str(tmp_path / "runs"), "--tables-only",
-            "--markdown", str(tmp_path / "t.md")]  # fmt: skip
-    assert adversarial.main(argv) == 0
+    argv = words(["ZeroshotCLIP", "CoOp"], attacks=["pgd"])
+    write(suite_of(STUDY, *argv, output=tmp_path / "runs"))
+    argv += ["--tables-only", "--markdown", str(tmp_path / "t.md")]
+    assert adversarial.main([*argv, "--output", str(tmp_path / "runs")]) == 0
     assert "64.5 ± 0.7" in capsys.readouterr().out and "64.5 ± 0.7" in (tmp_path / "t.md").read_text()
-    assert adversarial.main([*argv[:-3], "--output", str(tmp_path / "none"), "--tables-only"]) == 2
+    assert adversarial.main([*argv, "--modes", "W", "--output", str(tmp_path / "runs")]) == 0
+    assert "transfer  " not in capsys.readouterr().out
+    assert adversarial.main([*argv, "--output", str(tmp_path / "none")]) == 2

@@ -9,15 +9,18 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from result_files import folder_of, write_attacked, write_result
+from study_runs import suite_of
 
 import parse_test_res
 from bench.__main__ import main as bench_main
 from bench.drawing import table
 from bench.reading.aggregate import aggregate
 from bench.reading.collect import collect
-from bench.studies import noise, noise_xd, variants
+from bench.studies import noise, noise_xd, sar
+from bench.studies.ablation import section
 from bench.studies.adversarial import main as adversarial
 from bench.studies.generalization import main as generalization
+from bench.studies.rows import rows_of
 from runs.protocols import Settings
 from runs.robust_protocol import robust_folder
 
@@ -107,15 +110,29 @@ def test_a_run_of_other_settings_has_a_row_of_its_own(name, tmp_path, capsys):
 
 
 @pytest.mark.parametrize("name", DIFFERENCES)
-def test_one_sentence_where_there_is_one_number_only(name, tmp_path, capsys):
-    """Logs of one folder, and a variant's row of an ablation."""
+def test_a_run_of_other_settings_has_a_row_of_its_own_in_an_ablation(name, tmp_path):
     pairs, more, told = DIFFERENCES[name]
+    base2new(tmp_path / "hosts", 1, 80.0, 60.0)
+    base2new(tmp_path / "hosts", 2, 20.0, 10.0, pairs, **more)
+    suite = suite_of(sar.STUDY, "ablation", "--datasets", "digits", "--seeds", "1", "2", output=tmp_path)
+    said: list[str] = []
+    frame = rows_of(suite, said, checked=False)
+    rows = [row for row in section(frame, suite, sar.TABLES["ablation"][1], ["step"], "").rows if row[4] != "0"]
+    found = {row[0]: row[1:3] for row in rows}
+    if name == "attacked":
+        assert list(found.values()) == [["80.00", "60.00"]] and len(said) == 2 and told in said[0]
+        return
+    assert sorted(found.values()) == [["20.00", "10.00"], ["80.00", "60.00"]] and not said
+    assert [told in label for label, (base, _) in found.items() if base == "20.00"] == [True]
+
+
+@pytest.mark.parametrize("name", DIFFERENCES)
+def test_one_sentence_where_there_is_one_number_only(name, tmp_path, capsys):
+    """Logs of one folder."""
+    pairs, more, _ = DIFFERENCES[name]
     base2new(tmp_path, 1, 80.0, 60.0)
     base2new(tmp_path, 2, 20.0, 10.0, pairs, **more)
     folder = folder_of(tmp_path, "base2new_train", "CoOp", "digits", 1).parent
-    sentences: list[str] = []
-    row = variants.row(variants.Variant(("x",), "", "CoOp"), tmp_path, ["digits"], sentences)
-    assert row == ["x", "-", "-", "-", 0] and len(sentences) == 1 and told in sentences[0]
     assert parse_test_res.main([str(folder), "--exact"]) == 2
     assert f"mean of {folder}" in (said := capsys.readouterr()).err and "Summary" not in said.out
     for seed in (1, 2):
@@ -255,7 +272,7 @@ def test_a_folder_that_says_other_labels_images_or_classes_than_its_run(tmp_path
     assert set(frame[frame["protocol"] == "few_shot"]["settings"]) == {"base classes", "dataset Textures"}
 
 
-def test_label_noise_and_attacks_leave_out_what_is_mixed(tmp_path, capsys):
+def test_label_noise_and_attacks_tell_apart_what_is_mixed(tmp_path, capsys):
     for protocol, dataset in (("noise_train", "digits"), ("noise_xd_train", "shapes"), ("noise_xd_test", "digits")):
         for seed, rate in ((1, 0.001), (2, 0.002)):
             folder = folder_of(tmp_path, protocol, "CoOp", dataset, seed, ("sym_other", "0.5"))
@@ -266,9 +283,9 @@ def test_label_noise_and_attacks_leave_out_what_is_mixed(tmp_path, capsys):
         lambda: noise.main([*options, "--datasets", "digits", "--types", "sym_other:0.5"]),
         lambda: noise_xd.main([*options, "--source", "shapes", "--targets", "digits"]),
     ):
-        assert call() == 1
+        assert call() == 0
         said = capsys.readouterr()
-        assert "OPTIM.LR" in said.err and "51.50" not in said.out
+        assert "CoOp (OPTIM.LR 0.001)" in said.out and "51.50" not in said.out
     for seed, rate in ((1, 0.001), (2, 0.002)):
         folder = robust_folder(
             "CoOp", "digits", seed, Settings(output=str(tmp_path), pairs=("4", "10", "W", "ATTACK.NAME", "pgd"))
@@ -281,9 +298,10 @@ def test_label_noise_and_attacks_leave_out_what_is_mixed(tmp_path, capsys):
         (folder / "config.yaml").write_text(
             f"# settings: {json.dumps({'OPTIM.LR': rate, 'SEED': seed})}\nMODEL: {{}}\n"
         )
-    adversarial([*options, "--datasets", "digits", "--eps", "4", "--steps", "10", "--modes", "W"])
+        write(folder_of(tmp_path, "few_shot", "CoOp", "digits", seed), seed, 50.0, pairs={"OPTIM.LR": rate})
+    assert adversarial([*options, "--datasets", "digits", "--eps", "4", "--steps", "10", "--modes", "W"]) == 0
     said = capsys.readouterr()
-    assert "OPTIM.LR" in said.out and "20.0" not in said.out
+    assert "CoOp (OPTIM.LR 0.001)" in said.out and "20.0 ±" not in said.out
     assert set(collect(tmp_path)["settings"]) == {"OPTIM.LR 0.001", "OPTIM.LR 0.002"}
 
 

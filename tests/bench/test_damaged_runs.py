@@ -112,6 +112,7 @@ def of_attacks(output: Path) -> Path:
         )
         record = json.loads(file.read_text()) | {"images": 10, "label": "static", "checks": []}
         file.write_text(json.dumps(record))
+        write_result(folder_of(output, "few_shot", "CoOp", "digits", seed), "CoOp", "Digits", seed, 80.0)
     return file
 
 

@@ -7,16 +7,17 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from study_runs import run_study, suite_of
+from suite_files import overrides
 
 from bench.drawing.plots import COLOURS, styles
 from bench.drawing.report import sections
 from bench.drawing.summary import Scope, summarize
 from bench.reading.results import read
-from bench.running import launch
 from bench.running.time_left import TimeLeft
-from bench.studies.generalization import PROTOCOLS, jobs, main
+from bench.studies import base2new
+from bench.studies.generalization import STUDY, main
 from bench.suites.methods import check_methods
-from bench.suites.step import Step
 from dassl.utils import InputError
 from runs.config_names import METHODS, UNTRAINED
 from runs.protocols import Settings, base2new_folder, few_shot_folder, source_folder, target_folder
@@ -65,7 +66,7 @@ def table(output: Path, scope: Scope = SCOPE) -> dict[str, dict[str, str]]:
 
 def test_the_one_table(output):
     row = table(output)["CoOp"]
-    # seeds 1, 2, 3 add 1, 2, 3; letters have 10 less: averages 76, 77, 78 and so on; deviation sqrt(2/3)
+    # seeds 1, 2, 3 add 1, 2, 3; letters have 10 less: averages 76, 77, 78 and so on; sample deviation 1
     assert row["Base"] == "77.00 ± 1.00" and row["New"] == "57.00 ± 1.00"
     assert row["HM"].startswith(f"{2 * 77 * 57 / (77 + 57):.2f} ± ")
     assert row["XD"] == "47.00 ± 1.00" and row["DG"] == "32.00 ± 1.00"
@@ -157,16 +158,18 @@ def test_every_method_looks_different():
     assert len(set(COLOURS)) == 7
 
 
-def test_jobs_train_once_for_all_targets():
-    found = jobs(PROTOCOLS, ["ZeroshotCLIP", "CoOp"], [1, 2], SCOPE, Settings())
-    away = [job for job in found if job[0].protocol == "xd_train"]
+def test_a_method_is_trained_once_for_all_targets():
+    words = ["--methods", "ZeroshotCLIP", "CoOp", "--datasets", "digits", "letters", "--targets", "digits", "letters"]
+    words += ["--shifts", "shapes_sketch", "--shots", "1", "4", "--seeds", "1", "2"]
+    runs = suite_of(STUDY, *words).runs
+    away = [run.job for run in runs if run.job[0].protocol == "xd_train"]
     assert [(job[0].method, job[0].seed) for job in away] == [("ZeroshotCLIP", 1), ("CoOp", 1), ("CoOp", 2)]
     tested = [("xd_test", "digits"), ("xd_test", "letters"), ("dg_test", "shapes_sketch")]
     assert all([(s.protocol, s.dataset) for s in job[1:]] == tested for job in away)
     assert all(s.settings.source == "shapes" for job in away for s in job)
-    few = [(job[0].method, job[0].dataset, job[0].settings.shots, job[0].seed) for job in found if len(job) == 1]
+    few = [(run.method, run.dataset, run.job[0].settings.shots, run.seed) for run in runs if len(run.job) == 1]
     assert few.count(("ZeroshotCLIP", "digits", 1, 1)) == 1 and len(few) == 2 + 2 * 2 * 2
-    assert len(jobs(["base2new"], ["CoOp"], [1, 2], SCOPE, Settings())) == 4
+    assert len(suite_of(STUDY, *words, "--protocols", "base2new", "--methods", "CoOp").runs) == 4
 
 
 @pytest.mark.parametrize(
@@ -193,43 +196,38 @@ def test_all_methods():
 
 
 def test_time_left_is_by_kind():
-    s = Settings()
-    slow, fast = ((Step("few_shot", m, "digits", 1, s),) for m in ("CoCoOp", "CoOp"))
-    later = [(replace(job[0], seed=2),) for job in (slow, slow, fast)]
-    later[1] = (replace(slow[0], seed=3),)
-    left = TimeLeft([slow, fast, *later], 2, launch.kind_of)
+    left = TimeLeft(["aa", "b", "cc", "dd", "e"], workers=2, kind=len)
     assert str(left) == "time left unknown"
-    left.done(slow, 100.0)
-    left.done(fast, 10.0)
+    left.done("aa", 100.0)
+    left.done("b", 10.0)
     assert str(left) == "about 01:45 left"  # (100 + 100 + 10) / 2
 
 
 def test_from_training_to_table(tiny, tmp_path):
-    """Every protocol of two methods, with real training on the tiny dataset, in this process."""
-    pairs = tiny.arguments(tmp_path)  # train.py's options and config pairs; the pairs are what we need
-    pairs = pairs[pairs.index("DATASET.NAME") :]
-    skip = ("DATASET.NUM_SHOTS", "DATASET.SUBSAMPLE_CLASSES", "OPTIM.MAX_EPOCH")
-    kept = [x for k, v in zip(pairs[::2], pairs[1::2], strict=True) if k not in skip for x in (k, v)]
-    settings = Settings(
-        data=str(tiny.root), output=str(tmp_path), pairs=(*kept, "OPTIM.MAX_EPOCH", "1", "MODEL.BACKBONE.NAME", "")
-    )
-    scope = Scope("shapes", ["digits"], ["digits"], ["digits"], ["shapes_sketch"], [1, 2])
-    for job in jobs(PROTOCOLS, ["ZeroshotCLIP", "CoOp"], [1], scope, settings):
-        assert launch.run_job(job, threads=1)[0] == []
-    found = summarize(read(tmp_path), scope)
+    """Every protocol of two methods, with real training on the tiny dataset; the same command again runs nothing."""
+    pairs = [word for pair in overrides(tiny).items() for word in map(str, pair)]
+    words = ["--methods", "ZeroshotCLIP", "CoOp", "--datasets", "digits", "--targets", "digits", "--seeds", "1"]
+    words += ["--shifts", "shapes_sketch", "--shots", "1", "2", "--jobs", "1", "--root", str(tiny.root)]
+    command = [*words, "--output", str(tmp_path), "--", *pairs]
+    code, text = run_study(STUDY, command)
+    assert code == 0 and "DG" in text, text
+    settings = Settings(output=str(tmp_path))
+    found = summarize(read(tmp_path), Scope("shapes", ["digits"], ["digits"], ["digits"], ["shapes_sketch"], [1, 2]))
     assert found.methods == ["ZeroshotCLIP", "CoOp"] and list(found.few_shot) == [1, 2]
     record = json.loads((target_folder("CoOp", "shapes", "digits", 1, settings) / "results.json").read_text())
     assert record["task"] == "CD" and record["mode"] == "test" and record["results"]["total"] == 20
     assert found.cross_dataset["CoOp"][1] == record["results"]["accuracy"]
     before = {p: p.stat().st_mtime_ns for p in tmp_path.rglob("results.json")}
-    for job in jobs(PROTOCOLS, ["ZeroshotCLIP", "CoOp"], [1], scope, settings):
-        assert launch.run_job(job, threads=1)[0] == []
-    assert {p: p.stat().st_mtime_ns for p in tmp_path.rglob("results.json")} == before  # nothing was run again
+    code, text = run_study(STUDY, command)
+    assert code == 0 and "0 to do" in text
+    assert {p: p.stat().st_mtime_ns for p in tmp_path.rglob("results.json")} == before
 
 
-def test_failures_are_gathered_from_worker_processes(tmp_path):
-    """Real worker processes: a missing dataset is reported in one line; its test is not tried without a model."""
-    settings = Settings(data=str(tmp_path / "none"), output=str(tmp_path))
-    steps = tuple(Step(p, "CoOp", "dtd", 1, settings) for p in ("base2new_train", "base2new_test"))
-    (failure,) = launch.run_all([steps], workers=1)
-    assert failure.startswith("base2new_train CoOp dtd seed 1: error: ") and "does not exist" in failure
+def test_a_failure_does_not_stop_the_others(tmp_path):
+    """What fails is told, and noted for `status` and `retry`."""
+    code, text = run_study(
+        base2new.STUDY, ["--methods", "CoOp", "--datasets", "dtd", "--seeds", "1", "--root", str(tmp_path / "data"),
+                         "--output", str(tmp_path / "out"), "--jobs", "1"]
+    )  # fmt: skip
+    assert code == 1 and "failed: " in text and "does not exist" in text
+    assert "bench status" in text and list((tmp_path / "out" / ".bench").glob("*.failed.json"))

@@ -1,32 +1,33 @@
-"""Sweeps: none begins that nobody asked for, and what they are told is checked before the first run."""
+"""Studies: none of many runs begins by itself, and what it is told is checked before the first run."""
 
 from __future__ import annotations
 
 import importlib
+import os
 
 import pytest
-from result_files import folder_of, write_result
+import yaml
 
-from bench.running import launch
+from bench.__main__ import main as bench
+from bench.studies import door
 from runs.targets import ROOT
 
 LONG = {"generalization": [], "noise": [], "sar": ["hosts"], "anprompt_ablation": [], "dpsep_ablation": []}
-SHORT = {"noise_xd": [], "adversarial": [], "base2new": ["--methods", "CoOp", "--datasets", "digits"]}
+SHORT = {"noise_xd": [], "adversarial": [], "base2new": []}
 
 
 @pytest.fixture
 def started(monkeypatch):
-    """How many runs each call of a sweep would start."""
-    counts = []
+    """Each suite that a study hands to the runner."""
+    suites = []
 
-    def count(jobs, workers):
-        counts.append(sum(map(len, jobs)))
-        return []
+    def take(suite, jobs, gpus):
+        suites.append(suite)
+        return 1
 
-    for module in (launch, importlib.import_module("bench.generalization")):
-        monkeypatch.setattr(module, "run_all", count)
+    monkeypatch.setattr(door, "run_suite", take)
     monkeypatch.chdir(ROOT)
-    return counts
+    return suites
 
 
 def call(name: str, *words: str) -> int:
@@ -34,25 +35,45 @@ def call(name: str, *words: str) -> int:
 
 
 @pytest.mark.parametrize("name", LONG)
-def test_a_long_sweep_of_defaults_waits_for_yes(name, started, tmp_path, capsys):
-    output = ["--output", str(tmp_path / "none")]
-    assert call(name, *output) == 2 and started == [] and not (tmp_path / "none").exists()
+def test_many_runs_wait_for_the_word_run(name, started, tmp_path, capsys, caplog):
+    caplog.set_level("INFO")
+    output = tmp_path / "out"
+    assert call(name, "--output", str(output)) == 2 and started == []
     shown = capsys.readouterr().err
-    call(name, *output, "--yes")
-    assert f"is {started[0]} runs" in shown and "--yes" in shown and started[0] > 50
-    call(name, *output, "--seeds", "1", "1")
-    assert 0 < started[1] < started[0] / 2
-    write_result(folder_of(tmp_path / "old", "few_shot", "CoOp", "digits", 1), "CoOp", "Digits", 1, 50.0)
-    capsys.readouterr()
-    assert call(name, "--output", str(tmp_path / "old"), "--jobs", "1") == 2
-    hours = started[0] * 12.5 // 3600
-    assert f"about {hours:.0f}:" in capsys.readouterr().err or hours == 0
+    (file,) = output.iterdir()
+    assert f"python -m bench run {file} --launcher slurm" in shown and "time left" in caplog.text
+    assert call(name, "run", "--output", str(output)) == call(name, "--yes", "--output", str(output)) == 1
+    counts = [len(suite.runs) for suite in started]
+    assert f"{counts[0]} runs are to be done" in shown and counts[0] == counts[1] > door.MOST
+    assert bench(["plan", str(file)]) == 0
+    assert f"{counts[0]} runs into {output}" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("name", SHORT)
 def test_a_short_one_begins(name, started, tmp_path):
-    call(name, "--output", str(tmp_path / "none"))
-    assert len(started) == 1 and 0 < started[0] <= 50
+    call(name, "--output", str(tmp_path / "out"), "--seeds", "1", "1")
+    assert len(started) == 1 and 0 < len(started[0].runs) <= door.MOST
+    assert {run.seed for run in started[0].runs} == {1}
+
+
+def test_another_suite_in_the_same_folder_has_a_file_of_its_own(started, tmp_path):
+    """Tasks of a cluster read the first one, hours later."""
+    for seeds in ("1", "2", "1"):
+        call("base2new", "--output", str(tmp_path), "--seeds", seeds)
+    assert [suite.file.name for suite in started] == ["suite.yaml", "suite-2.yaml", "suite.yaml"]
+    assert yaml.safe_load((tmp_path / "suite-2.yaml").read_text())["seeds"] == [2]
+
+
+def test_the_environment_is_in_the_suite(started, tmp_path, monkeypatch):
+    monkeypatch.setenv("SHOTS", "4")
+    monkeypatch.setenv("CFG", "configs/trainers/CoOp/embedded.yaml")
+    call("base2new", "--output", str(tmp_path), "--seeds", "1", "--methods", "CoOp")
+    monkeypatch.delenv("SHOTS"), monkeypatch.delenv("CFG")
+    tree = yaml.safe_load(started[0].file.read_text())
+    assert tree["blocks"][0]["shots"] == 4 and os.path.isabs(tree["blocks"][0]["cfg"])
+    assert "shots_4" in str(started[0].runs[0].folders[0])
+    monkeypatch.setenv("LOADEP", "3")
+    assert call("base2new", "--output", str(tmp_path / "none")) == 2
 
 
 BAD = {
@@ -62,15 +83,14 @@ BAD = {
     "--root": ["--root", "README.md/x"],
     "Config pairs": ["--jobs", "1", "--", "OPTIM.LR"],
     "NOPE.KEY": ["--jobs", "1", "--", "NOPE.KEY", "3"],
+    "--markdown": ["--markdown", "docs"],
+    "--markdown README": ["--markdown", "README.md/x"],
 }
 
 
 @pytest.mark.parametrize("name", [*LONG, *SHORT])
 def test_what_they_are_told_is_checked_first(name, started, tmp_path, capsys):
-    bad = dict(BAD)
-    if name != "base2new":
-        bad |= {"--markdown": ["--markdown", "docs"], "--markdown README": ["--markdown", "README.md/x"]}
-    for says, words in bad.items():
+    for says, words in BAD.items():
         output = [] if "--output" in words else ["--output", str(tmp_path / "none")]
         assert call(name, *output, *words) == 2, says
         error = capsys.readouterr().err
@@ -83,12 +103,14 @@ def test_what_they_are_told_is_checked_first(name, started, tmp_path, capsys):
     [("noise", "DATASET.NOISE.RATE 0.2"), ("noise_xd", "DATASET.NOISE_TYPE sym"), ("adversarial", "ATTACK.EPS 8"),
      ("adversarial", "ATTACK.NAME fgsm"), ("base2new", "TEST.SPLIT val"), ("noise", "TASK CD")],
 )  # fmt: skip
-def test_what_a_sweep_says_by_itself_is_no_config_pair(name, pairs, started, tmp_path, capsys):
+def test_what_a_study_says_by_itself_is_no_config_pair(name, pairs, started, tmp_path, capsys):
     assert call(name, "--output", str(tmp_path / "out"), "--seeds", "1", "--", *pairs.split()) == 2
-    assert f"error: {pairs.split()[0]} in the command line" in capsys.readouterr().err
+    error = capsys.readouterr().err
+    assert error.startswith("error: ") and pairs.split()[0] in error and error.count("\n") == 1
     assert started == [] and not (tmp_path / "out").exists()
 
 
-def test_a_sweep_with_a_name_may_be_tested_on_another_split(started, tmp_path):
-    call("base2new", "--output", str(tmp_path / "variants/val"), "--seeds", "1", "--", "TEST.SPLIT", "val")
-    assert started == [2]
+def test_a_study_with_a_name_may_be_tested_on_another_split(started, tmp_path):
+    words = ["--methods", "CoOp", "--datasets", "digits", "--seeds", "1"]
+    call("base2new", *words, "--output", str(tmp_path / "variants/val"), "--", "TEST.SPLIT", "val")
+    assert len(started) == 1

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from bench.studies.noise_plan import Sweep, read_variants
+from bench.studies.variants import Variant, row
 from result_files import folder_of, write_result
 
 from bench.__main__ import main as bench
@@ -15,9 +17,7 @@ from bench.drawing import report, table
 from bench.drawing.summary import Scope
 from bench.drawing.training_curves import Curves, over_seeds
 from bench.reading.results import read
-from bench.studies.noise_plan import Sweep, read_variants
 from bench.studies.noise_tables import tables
-from bench.studies.variants import Variant, row
 from dassl.utils.spread import DEVIATION, INTERVAL, deviation, half_width, plus_minus, shown
 from runs.protocols import Settings
 

@@ -9,8 +9,6 @@ import pytest
 
 import parse_test_res
 from bench.drawing.table import harmonic_mean, main, plot, read, rows
-from bench.studies.anprompt_ablation import row_pairs
-from bench.studies.base2new import jobs
 
 
 def write_run(root: Path, part: str, method: str, dataset: str, seed: int, accuracy: float) -> Path:
@@ -79,18 +77,3 @@ def test_parser_knows_test_logs(output, capsys):
     above = folder.parent
     assert parse_test_res.main([str(above), "--test-log", "--multi-exp"]) == 0
     assert "over 1 experiments: 60.00%" in capsys.readouterr().out
-
-
-def test_untrained_methods_run_with_one_seed():
-    todo = jobs(["ZeroshotCLIP", "CoOp"], ["digits"], [1, 2])
-    assert todo == [("ZeroshotCLIP", "digits", 1), ("CoOp", "digits", 1), ("CoOp", "digits", 2)]
-
-
-def test_ablation_rows():
-    assert "rep" in row_pairs("000") and "rep" not in row_pairs("111")
-    pairs = dict(zip(row_pairs("101")[::2], row_pairs("101")[1::2], strict=True))
-    assert [pairs[f"TRAINER.ANPROMPT.{k}"] for k in ("TEXT_NOISE", "WA_LOSS", "ANTI_PROMPT")] == [
-        "True",
-        "False",
-        "True",
-    ]

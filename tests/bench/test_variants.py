@@ -1,84 +1,106 @@
-"""Ablation tables: which runs a variant stands for, and its row."""
+"""Ablation tables: which runs a row stands for, and its numbers."""
 
 from __future__ import annotations
 
 import pytest
-from test_table import write_run
+from study_runs import finish, suite_of
 
 import train
-from bench.studies import sar
+from bench.studies import anprompt_ablation, base2new, sar
+from bench.studies.ablation import section
 from bench.studies.anprompt_ablation import ROWS
-from bench.studies.anprompt_ablation import main as anprompt_ablation
-from bench.studies.variants import Variant, average_by_seed, jobs, row
-from runs.protocols import Settings
+from bench.studies.rows import rows_of
+
+BASE = {"base2new_train": 20.0}  # more than new
+
+
+def accuracy(step) -> float:
+    """Of digits base 80 and new 60, of textures 10 less; seed 2 has 4 more."""
+    return 60.0 + BASE.get(step.protocol, 0.0) - 10 * (step.dataset == "textures") + 4 * (step.seed == 2)
+
+
+def rows(suite, table="hosts"):
+    return section(rows_of(suite, [], checked=False), suite, sar.TABLES[table][1], ["host", "SAR"], "").rows
 
 
 @pytest.fixture
-def output(tmp_path):
-    for seed, base, new in ((1, 80.0, 60.0), (2, 84.0, 64.0)):
-        for dataset, less in (("digits", 0.0), ("textures", 10.0)):
-            write_run(tmp_path / "a", "train_base", "CoOp", dataset, seed, base - less)
-            write_run(tmp_path / "a", "test_new", "CoOp", dataset, seed, new - less)
-    write_run(tmp_path / "a", "train_base", "CoOp", "digits", 3, 99.0)  # not finished
-    return tmp_path
+def suite(tmp_path):
+    made = suite_of(sar.STUDY, "hosts", "--datasets", "digits", "textures", "--seeds", "1", "2", output=tmp_path)
+    finish(made, accuracy)
+    return made
 
 
-def test_a_row_is_the_mean_over_datasets_with_its_spread_over_seeds(output):
-    assert average_by_seed(output / "a", "CoOp") == {1: (75.0, 55.0), 2: (79.0, 59.0)}
-    cells = row(Variant(("one", "x"), "a", "CoOp"), output)
-    assert cells == ["one", "x", "77.00 ± 2.83", "57.00 ± 2.83", "65.51 ± 2.89", 2]
+def result(suite, method: str, dataset: str, seed: int, step: int):
+    (run,) = (r for r in suite.runs if (r.method, r.dataset, r.seed) == (method, dataset, seed))
+    return run.folders[step] / "results.json"
 
 
-def test_a_seed_counts_when_all_datasets_are_there(output):
-    assert average_by_seed(output / "a", "CoOp", ["digits", "textures", "letters"]) == {}
-    assert row(Variant(("one",), "a", "MaPLe"), output) == ["one", "-", "-", "-", 0]
+def test_a_row_is_the_mean_over_datasets_with_its_spread_over_seeds(suite):
+    # 75 and 79, 55 and 59; HM of each seed 63.46 and 67.55
+    assert rows(suite)[0] == ["CoOp", "", "77.00 ± 2.83", "57.00 ± 2.83", "65.51 ± 2.89", "2"]
+    assert len(rows(suite)) == 10 and rows(suite)[1][:2] == ["CoOp", "x"]
 
 
-def test_datasets_that_are_not_asked_for_are_left_out(output):
-    assert average_by_seed(output / "a", "CoOp", ["digits"]) == {1: (80.0, 60.0), 2: (84.0, 64.0)}
+def test_a_seed_counts_when_all_datasets_have_base_and_new(suite):
+    result(suite, "CoOp", "textures", 2, 1).unlink()
+    assert rows(suite)[0] == ["CoOp", "", "75.00", "55.00", "63.46", "1"]
+    result(suite, "CoOp", "textures", 1, 0).unlink()
+    assert rows(suite)[0] == ["CoOp", "", "-", "-", "-", "0"]
 
 
-def test_jobs_go_seed_by_seed_and_each_run_once():
-    same = [
-        Variant(("a",), "x", "CoOp"),
-        Variant(("b",), "x", "CoOp"),
-        Variant(("c",), "y", "CoOp", ("K", "V"), shots=4),
-    ]
-    found = jobs(same, ["digits"], [1, 2], Settings(output="out", pairs=("A", "B")))
-    assert [(job[0].seed, job[0].settings.output) for job in found] == [
-        (1, "out/x"), (1, "out/y"), (2, "out/x"), (2, "out/y"),
+def test_a_study_has_each_run_once_and_untrained_methods_one_seed():
+    made = suite_of(base2new.STUDY, "--methods", "zeroshotclip", "CoOp", "--datasets", "digits", "--seeds", "1", "2")
+    assert [(r.method, r.dataset, r.seed) for r in made.runs] == [
+        ("ZeroshotCLIP", "digits", 1), ("CoOp", "digits", 1), ("CoOp", "digits", 2),
     ]  # fmt: skip
-    assert found[1][0].settings.pairs == ("A", "B", "K", "V") and found[1][0].settings.shots == 4
-    assert [step.protocol for step in found[0]] == ["base2new_train", "base2new_test"]
+    assert [step.protocol for step in made.runs[0].job] == ["base2new_train", "base2new_test"]
 
 
-@pytest.mark.parametrize("name", sar.tables())
-def test_every_row_of_sars_tables_is_a_valid_config(name):
-    headers, variants = sar.tables()[name]
-    folders = {}
-    for v in variants:
-        assert len(v.cells) == len(headers)
-        cfg = train.setup_cfg(train.build_parser().parse_args(["--trainer", v.method, *v.pairs]))
-        assert v.method == cfg.TRAINER.NAME
-        # two variants may share a folder only where their runs do not meet in it
-        assert folders.setdefault((v.folder, v.method), v.pairs) == v.pairs
+@pytest.mark.parametrize("name", sar.TABLES)
+def test_every_row_of_sars_tables_has_runs_with_a_valid_config(name):
+    headers, settings = sar.TABLES[name]
+    made = suite_of(sar.STUDY, name, "--datasets", "digits", "--seeds", "1")
+    assert {(run.block, run.method) for run in made.runs} == {(block, method) for _, block, method in settings}
+    assert all(len(cells) == len(headers) for cells, *_ in settings)
+    assert len({run.folders for run in made.runs}) == len(made.runs)
+    for run in made.runs:
+        assert run.method == train.setup_cfg(train.build_parser().parse_args(run.job[0].planned(1))).TRAINER.NAME
 
 
 def test_the_steps_of_table_1():
-    _, (plain, single, ensemble, sampled) = sar.tables()["ablation"]
-    assert plain.method == "CoOp" and {single.method, ensemble.method, sampled.method} == {"CoOpSAR"}
+    made = {run.block: run for run in suite_of(sar.STUDY, "ablation", "--datasets", "digits", "--seeds", "1").runs}
 
-    def switches(v):
-        node = train.setup_cfg(train.build_parser().parse_args(["--trainer", v.method, *v.pairs])).TRAINER.SAR
+    def switches(block):
+        argv = made[block].job[0].planned(1)
+        node = train.setup_cfg(train.build_parser().parse_args(argv)).TRAINER.SAR
         return node.ENSEMBLE, node.RANDOM_SAMPLING
 
-    assert [switches(v) for v in (single, ensemble, sampled)] == [(False, False), (True, False), (True, True)]
+    assert [switches(block) for block in ("single", "ensemble", "hosts")] == [
+        (False, False),
+        (True, False),
+        (True, True),
+    ]
 
 
-def test_tables_only(output, capsys):
-    assert sar.main(["ablation", "--tables-only", "--output", str(output), "--datasets", "digits"]) == 0
+def test_the_rows_of_anprompts_ablation():
+    made = suite_of(anprompt_ablation.STUDY, "--datasets", "digits", "--seeds", "1", output="out")
+    assert [run.block for run in made.runs] == list(ROWS)
+    for run in made.runs:
+        node = train.setup_cfg(train.build_parser().parse_args(run.job[0].planned(1))).TRAINER.ANPROMPT
+        assert [bit == "1" for bit in run.block] == [node.TEXT_NOISE, node.WA_LOSS, node.ANTI_PROMPT]
+        assert (node.ROBUST_LOGITS == "rep") is (run.block == "000")
+        assert run.folders[0].parts[:3] == ("out", run.block, "base2new"), "where the command always had them"
+
+
+def test_tables_only(tmp_path, capsys):
+    output = ["--output", str(tmp_path), "--datasets", "digits", "--tables-only"]
+    assert sar.main(["ablation", *output]) == 1 and "No finished runs" in capsys.readouterr().out
+    words = ["--datasets", "digits", "--seeds", "1"]
+    finish(suite_of(sar.STUDY, "ablation", *words, output=tmp_path), accuracy)
+    finish(suite_of(anprompt_ablation.STUDY, *words, output=tmp_path), accuracy)
+    assert sar.main(["ablation", *output]) == 0
     assert "+ random sampling" in capsys.readouterr().out
-    assert anprompt_ablation(["--tables-only", "--output", str(output), "--markdown", str(output / "t.md")]) == 0
-    assert len((output / "t.md").read_text().splitlines()) == 2 + len(ROWS)
-    assert sar.main(["hosts", "--datasets", "digitz", "--output", str(output)]) == 2
+    assert anprompt_ablation.main([*output, "--markdown", str(tmp_path / "t.md")]) == 0
+    assert sum(line.startswith("| ") for line in (tmp_path / "t.md").read_text().splitlines()) == 1 + len(ROWS)
+    assert sar.main(["hosts", "--datasets", "digitz", "--output", str(tmp_path)]) == 2
     assert "digits" in capsys.readouterr().err

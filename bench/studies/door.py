@@ -1,0 +1,196 @@
+"""A study as one command: its suite with the command line's options in it is planned, run, and shown as tables.
+
+Every study has a suite in configs/suites. Its command `python -m bench.NAME` puts the options into that suite, keeps
+the outcome in the output folder, so that `python -m bench status|retry|run OUTPUT/suite.yaml` take it as any other,
+says what it will do, runs it with the same runner as `python -m bench run`, and prints the study's tables.
+"""
+
+from __future__ import annotations
+
+import argparse
+import copy
+import itertools
+import logging
+import os
+import shlex
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import yaml
+from pandas import DataFrame
+
+from dassl.utils import InputError
+from runs.arguments import is_file
+from runs.protocols import Settings
+from runs.settled import check_keys
+from runs.targets import ROOT
+from runs.words import LARGEST_SEED, check_folder
+
+from ..drawing.report import Section, render
+from ..reading.files import write_text
+from ..running.gpus import gpus_of
+from ..running.local import default_jobs, run_suite
+from ..running.plan import plan_table
+from ..running.state import survey
+from ..running.trouble import check_output, check_writable
+from ..suites.load import load
+from ..suites.suite import Suite, suite_of
+from .rows import rows_of
+
+logger = logging.getLogger(__name__)
+SUITES = ROOT / "configs" / "suites"
+MOST = 50  # runs that begin without being asked for
+
+
+@dataclass
+class Page:
+    """What a study shows. said: sentences beside the tables, each of which makes the exit code 1. end: what stands
+    below them. draw: its figures, into a folder."""
+
+    sections: Sequence[Section] = ()
+    said: list[str] = field(default_factory=list)
+    end: str = ""
+    draw: Callable[[Path], object] | None = None
+
+    def text(self, form: str) -> str:
+        return "\n\n".join(filter(None, (render(self.sections, form), self.end)))
+
+
+@dataclass(frozen=True)
+class Study:
+    """doc: of the command. template: its suite's name in configs/suites.
+
+    options: adds those of its own. fill: puts them into the suite's tree; raises InputError for what cannot be. page:
+    of the suite's results, one row each (`rows_of`). file: the suite's name in the output folder.
+    """
+
+    doc: str
+    template: str
+    options: Callable[[argparse.ArgumentParser], None]
+    fill: Callable[[dict, argparse.Namespace], None]
+    page: Callable[[DataFrame, Suite, argparse.Namespace], Page]
+    file: Callable[[argparse.Namespace], str] = lambda args: "suite"
+
+
+def main(study: Study, argv: Sequence[str] | None = None) -> int:
+    """The exit code: 0 well, 1 something failed or is missing, 2 bad input or nothing begun, 130 interrupted."""
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    started, code = time.time(), 0
+    args = parse(study, argv)
+    said: list[str] = []
+    try:
+        suite, tree = suite_from(study, args)
+        if not args.tables_only:
+            code = begin(suite, tree, args)
+            if code == 2:
+                return 2
+        page = study.page(rows_of(suite, said, checked=not args.tables_only), suite, args)
+    except InputError as error:
+        print(f"error: {error}", file=sys.stderr)  # noqa: T201
+        return 2
+    said += page.said
+    page.sections = [section for section in page.sections if section.rows]
+    print("\n" + (page.text("simple") if page.sections else f"No finished runs under {suite.output}."))  # noqa: T201
+    if page.sections and args.markdown:
+        write_text(args.markdown, page.text("github") + "\n")
+    if page.sections and getattr(args, "plots", None) and page.draw:
+        page.draw(args.plots)
+    print(f"\nLogs and results: {suite.output}   ({time.time() - started:.0f} s)")  # noqa: T201
+    for sentence in dict.fromkeys(said):
+        print(sentence, file=sys.stderr)  # noqa: T201
+    return code or (1 if said or not page.sections else 0)
+
+
+def parse(study: Study, argv: Sequence[str] | None) -> argparse.Namespace:
+    """The study's own options and those that all share; the word `run` is --yes."""
+    parser = argparse.ArgumentParser(description=study.doc, formatter_class=argparse.RawDescriptionHelpFormatter)
+    study.options(parser)
+    parser.add_argument("--seeds", nargs="+", type=int, help="default: 1 2 3")
+    parser.add_argument("--jobs", type=int, help="runs at a time (default: one a GPU; without GPUs 2)")
+    parser.add_argument("--root", default=os.environ.get("DATA", "data"), help="folder of the datasets")
+    parser.add_argument("--output", help="folder of the runs (default: the suite's, or output/NAME)")
+    parser.add_argument("--markdown", type=Path, metavar="FILE", help="also write the tables here")
+    parser.add_argument("--tables-only", action="store_true", help="run nothing, show what is there")
+    parser.add_argument("--yes", action="store_true", help=f"begin, also with more than {MOST} runs; as the word `run`")
+    parser.add_argument("opts", nargs="*", default=[], help="run, and config pairs for every run: KEY VALUE ...")
+    args = parser.parse_intermixed_args(argv)
+    if args.opts[:1] == ["run"]:
+        args.opts, args.yes = args.opts[1:], True
+    return args
+
+
+def suite_from(study: Study, args: argparse.Namespace) -> tuple[Suite, dict]:
+    """(the study's suite with the options in it, its tree). Raises InputError for whatever cannot be."""
+    tree = copy.deepcopy(load(SUITES / f"{study.template}.yaml"))
+    args.output = args.output or tree.get("output", f"output/{tree['name']}")
+    settings = _checked(args)
+    study.fill(tree, args)
+    tree["output"] = args.output
+    if args.seeds:
+        tree["seeds"] = args.seeds
+    if args.opts:
+        tree["overrides"] = dict(zip(args.opts[::2], args.opts[1::2], strict=True))
+    plugins = {"plugins": settings.plugins, "plugin_cfg": settings.plugin_cfg}
+    tree |= {key: [os.path.abspath(file) for file in files] for key, files in plugins.items() if files}
+    for block in tree["blocks"]:
+        if "SHOTS" in os.environ:
+            block.setdefault("shots", settings.shots)
+        if settings.cfg:
+            block.setdefault("cfg", os.path.abspath(settings.cfg) if is_file(settings.cfg) else settings.cfg)
+    file = _free(Path(args.output) / f"{study.file(args)}.yaml", _text(tree))
+    return suite_of(tree, file, root=args.root), tree
+
+
+def begin(suite: Suite, tree: dict, args: argparse.Namespace) -> int:
+    """Tells what there is to do and does it: the runner's exit code, or 2 where it is more than begins by itself.
+
+    Raises InputError where nothing can be written.
+    """
+    found = survey(suite.runs)
+    left = sum(each.state == "pending" for each in found.values())
+    logger.info("%s\n", plan_table(suite, found))
+    check_writable(suite.output)
+    write_text(suite.file, _text(tree))
+    root = "" if args.root == os.environ.get("DATA", "data") else f" --root {shlex.quote(args.root)}"
+    logger.info("This suite: python -m bench status|retry|run %s%s", suite.file, root)
+    if left > MOST and not args.yes:
+        text = f"Nothing is started: {left} runs are to be done. Begin them with the word `run`, on a cluster with"
+        print(f"{text}\npython -m bench run {suite.file}{root} --launcher slurm", file=sys.stderr)  # noqa: T201
+        return 2
+    gpus = gpus_of("all")
+    return run_suite(suite, default_jobs(gpus) if args.jobs is None else args.jobs, gpus)
+
+
+def _checked(args: argparse.Namespace) -> Settings:
+    """What options and environment say. Raises InputError for what cannot be: numbers, folders, files to be written."""
+    if args.jobs is not None and args.jobs < 1:
+        raise InputError(f"--jobs is {args.jobs}, but must be at least 1.")
+    if wrong := [seed for seed in args.seeds or () if not 0 <= seed <= LARGEST_SEED]:
+        raise InputError(f"--seeds has {wrong[0]}, but seeds are whole numbers from 0, below 2**63.")
+    args.seeds = list(dict.fromkeys(args.seeds or ()))
+    if len(args.opts) % 2:
+        raise InputError(f"Config pairs come as KEY VALUE, but {args.opts[-1]!r} has no value after it.")
+    for name, folder in (("--root", args.root), ("--output", args.output)):
+        check_folder(folder, name)
+    check_keys(args.opts[::2], "the command line")
+    if args.tables_only and not os.path.isdir(args.output):
+        raise InputError(f"There is no folder {args.output}; give the --output of the runs.")
+    check_output(args.markdown, "--markdown")
+    check_output(getattr(args, "plots", None), "--plots", folder=True)
+    settings = Settings.from_environment({**os.environ, "DATA": args.root, "OUTPUT": args.output}, args.opts)
+    if settings.load_epoch:
+        raise InputError("LOADEP is for single runs; a study tests the last epoch: unset it.")
+    return settings
+
+
+def _text(tree: dict) -> str:
+    return "# Written by a study's command (docs/cluster.md).\n" + yaml.safe_dump(tree, sort_keys=False)
+
+
+def _free(file: Path, text: str) -> Path:
+    """The file, or where another suite's stands there, on which tasks may wait, NAME-2.yaml and so on."""
+    names = itertools.chain([file], (file.with_stem(f"{file.stem}-{i}") for i in itertools.count(2)))
+    return next(each for each in names if not each.is_file() or each.read_text(encoding="utf-8") == text)
