@@ -76,7 +76,7 @@ class Study:
 
 
 def main(study: Study, argv: Sequence[str] | None = None) -> int:
-    """The exit code: 0 well, 1 something failed or is missing, 2 bad input or nothing begun, 130 interrupted."""
+    """The exit code: 0 well, 1 something failed, is missing or was not begun, 2 bad input, 130 interrupted."""
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     started, code = time.time(), 0
     args = parse(study, argv)
@@ -84,9 +84,10 @@ def main(study: Study, argv: Sequence[str] | None = None) -> int:
     try:
         suite, tree = suite_from(study, args)
         if not args.tables_only:
-            code = begin(suite, tree, args)
-            if code == 2:
-                return 2
+            ended = begin(suite, tree, args)
+            if ended is None:
+                return 1
+            code = ended
         page = study.page(rows_of(suite, said, checked=not args.tables_only), suite, args)
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)  # noqa: T201
@@ -144,8 +145,8 @@ def suite_from(study: Study, args: argparse.Namespace) -> tuple[Suite, dict]:
     return suite_of(tree, file, root=args.root), tree
 
 
-def begin(suite: Suite, tree: dict, args: argparse.Namespace) -> int:
-    """Tells what there is to do and does it: the runner's exit code, or 2 where it is more than begins by itself.
+def begin(suite: Suite, tree: dict, args: argparse.Namespace) -> int | None:
+    """Tells what there is to do and does it: the runner's exit code, None where it is more than begins by itself.
 
     Raises InputError where nothing can be written.
     """
@@ -159,7 +160,7 @@ def begin(suite: Suite, tree: dict, args: argparse.Namespace) -> int:
     if left > MOST and not args.yes:
         text = f"Nothing is started: {left} runs are to be done. Begin them with the word `run`, on a cluster with"
         print(f"{text}\npython -m bench run {suite.file}{root} --launcher slurm", file=sys.stderr)  # noqa: T201
-        return 2
+        return None
     gpus = gpus_of("all")
     return run_suite(suite, default_jobs(gpus) if args.jobs is None else args.jobs, gpus)
 

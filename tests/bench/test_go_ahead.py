@@ -38,7 +38,7 @@ def call(name: str, *words: str) -> int:
 def test_many_runs_wait_for_the_word_run(name, started, tmp_path, capsys, caplog):
     caplog.set_level("INFO")
     output = tmp_path / "out"
-    assert call(name, "--output", str(output)) == 2 and started == []
+    assert call(name, "--output", str(output)) == 1 and started == []
     shown = capsys.readouterr().err
     (file,) = output.iterdir()
     assert f"python -m bench run {file} --launcher slurm" in shown and "time left" in caplog.text

@@ -8,18 +8,19 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from bench.studies.noise_plan import Sweep, read_variants
-from bench.studies.variants import Variant, row
 from result_files import folder_of, write_result
+from study_runs import suite_of
 
 from bench.__main__ import main as bench
 from bench.drawing import report, table
 from bench.drawing.summary import Scope
 from bench.drawing.training_curves import Curves, over_seeds
 from bench.reading.results import read
+from bench.studies import base2new, noise
+from bench.studies.ablation import section
 from bench.studies.noise_tables import tables
+from bench.studies.rows import rows_of
 from dassl.utils.spread import DEVIATION, INTERVAL, deviation, half_width, plus_minus, shown
-from runs.protocols import Settings
 
 ROOT = Path(__file__).parents[2]
 BASE, NEW = (97.1, 98.4, 99.2), (88.0, 91.5, 90.3)
@@ -72,9 +73,12 @@ def test_table_compare_and_report_print_the_same(output, tmp_path, capsys, optio
 def test_summary_studies_and_collected_means_print_the_same(output, tmp_path, capsys):
     first = report.sections(read(output), Scope("caltech101"))[0]
     assert first.rows[0][1:3] == list(SHOWN.values()) and DEVIATION in first.note
-    assert row(Variant(("one",), "", "CoOp"), output)[1:3] == list(SHOWN.values())
-    sweep = Sweep(read_variants(["CoOp"]), ["caltech101"], {"sym_other": [0.5]}, [1, 2, 3])
-    (found,), _ = tables(sweep, Settings(output=str(tmp_path / "noisy")))
+    words = ["--methods", "CoOp", "--datasets", "caltech101"]
+    suite = suite_of(base2new.STUDY, *words, output=output)
+    rows = section(rows_of(suite, [], checked=False), suite, [(("one",), "base2new", "CoOp")], ["row"], "").rows
+    assert rows[0][1:3] == list(SHOWN.values())
+    suite = suite_of(noise.STUDY, *words, "--types", "sym_other:0.5", output=tmp_path / "noisy")
+    (found,), _ = tables(rows_of(suite, [], checked=False), noise.name_of)
     assert found.rows()[0][1] == SHOWN["base"]
     means = tmp_path / "means.csv"
     printed(["collect", str(output), "--means", str(means)], capsys)

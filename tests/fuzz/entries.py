@@ -17,7 +17,7 @@ FOLDER = {
 }  # fmt: skip
 TEST_FLAGS = ("--eval-only", "--model-dir", RUN, "--load-epoch", 1)
 MORE = ("NLPrompt", "JoAPR", "ProGrad", "KgCoOp", "CoCoOp", "PTNL", "DPSEP")
-STUDY = ("--datasets", "digits", "--seeds", "1", "--output", "studies")
+STUDY = ("run", "--datasets", "digits", "--seeds", "1", "--output", "studies")
 PICTURE = "data/tiny/images/0_test_0.png"
 
 
@@ -101,8 +101,8 @@ ENTRIES: dict[str, Entry] = {
     "bench work": _bench("work", "suite.yaml", "--root", "data", weight=2),
     **{f"bench.{name}": Entry(f"bench.{name}", "main", STUDY, weight=1)
        for name in ("generalization", "noise", "adversarial", "anprompt_ablation", "dpsep_ablation")},
-    "bench.base2new": Entry("bench.base2new", "main", ("--methods", "CoOp", *STUDY), weight=1),
-    "bench.noise_xd": Entry("bench.noise_xd", "main", (*STUDY[2:], "--rates", "0.5"), weight=1),
+    "bench.base2new": Entry("bench.base2new", "main", ("run", "--methods", "CoOp", *STUDY[1:]), weight=1),
+    "bench.noise_xd": Entry("bench.noise_xd", "main", ("run", *STUDY[3:], "--rates", "0.5"), weight=1),
     "bench.sar": Entry("bench.sar", "main", ("number", *STUDY), weight=1),
     "bench.noise_analysis": Entry("bench.noise_analysis", "main", (RUN,), RECORDS[:1], weight=2),
     "bench.semantics": Entry("bench.semantics", "main", (RUN, "--new-classes", "names.txt"),
