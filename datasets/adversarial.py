@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 MAKE = "make"  # in place of a folder or key: the set that ATTACK.* describes
-SAMPLE = 8  # clean pictures that are made anew and compared, of files that are the ones that were attacked
+SAMPLE = 8  # clean pictures that are made anew and compared if the image files have not changed since the attack
 
 
 def add_adversarial_defaults(cfg: CfgNode) -> None:
@@ -65,7 +65,7 @@ def leave_out_unused(cfg: CfgNode) -> None:
 
 
 class AdversarialItems(list):
-    """Items whose pictures are those of `adversarial`, an `AdversarialSet`. Loaders find their torch data set here."""
+    """A list of items whose pictures are those of `adversarial`. Loaders take their torch data set from it."""
 
     def __init__(self, items: Sequence[Datum], adversarial: AdversarialSet, image_dir: str) -> None:
         super().__init__(items)
@@ -76,7 +76,7 @@ class AdversarialItems(list):
         return AdversarialItems(found, self.adversarial, self.image_dir) if isinstance(index, slice) else found
 
     def picture(self, path: str) -> Tensor:
-        """uint8 [3, H, W]: what stands in for the image of this path."""
+        """uint8 [3, H, W]: the attacked picture of the image at this path."""
         relative = os.path.relpath(path, self.image_dir).replace(os.sep, "/")
         return self.adversarial.picture(self.adversarial.position(relative))
 
@@ -89,7 +89,7 @@ class AdversarialItems(list):
 
 
 class AdversarialPictures(Compose):
-    """What is left of the test transform. It names the set, so that no cache takes its pictures for clean ones."""
+    """The test transform after resize and crop. Its repr names the set, so that no cache takes attacked for clean."""
 
     def __init__(self, rest: Compose, content: str) -> None:
         super().__init__(rest.transforms)
@@ -112,7 +112,7 @@ class AdversarialWrapper(DatasetWrapper):
 
 
 def serve(cfg: CfgNode, dataset: DatasetBase) -> DatasetBase:
-    """The dataset with the pictures of `cfg.TEST.ADV_SET` in its test (or validation) split; itself without one."""
+    """The dataset with the pictures of `cfg.TEST.ADV_SET` in its test (or validation) split; the same without a set."""
     spec = cfg.TEST.get("ADV_SET", "")
     if not spec:
         return dataset
@@ -174,7 +174,7 @@ def check_surrogate(found: AdversarialSet, cfg: CfgNode) -> None:
 
 def check_clean(items: AdversarialItems, cfg: CfgNode) -> None:
     """Raises InputError unless the clean pictures, made anew, are the ones that were attacked: all of them, or some
-    where the files are known to be the same (then only the libraries could make other pictures)."""
+    where the files have not changed (then only another version of a library could make other pictures)."""
     clean, rows = base_pictures(items, picture_transform(cfg)), items.adversarial.rows
     same_files = items.adversarial.made.get("images") == image_list_key([item.impath for item in items])
     count = SAMPLE if same_files else len(rows)

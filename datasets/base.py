@@ -1,4 +1,4 @@
-"""The base of all loaders: a dataset is a folder, a split file and a few words about them."""
+"""`SplitDataset`, the base class of all loaders: a folder, a split file and a few class attributes about them."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ GENERATION_SEED = 1  # a generated split is a property of the dataset, not of th
 
 
 def _check_foreign(cfg: CfgNode, dataset: DatasetBase) -> DatasetBase:
-    """Datasets that plugins bring read their lists themselves: what can be seen from outside is said."""
+    """Checks paths and class names of datasets from plugins, whose loaders may not derive from `SplitDataset`."""
     if not isinstance(dataset, SplitDataset):
         for item in dataset.train_x:
             check_text(item.impath, cfg.DATASET.NAME)
@@ -70,16 +70,16 @@ class SplitDataset(DatasetBase):
     image_dir: str = "."
     split_file: str = ""  # "": the dataset has none
     needs: ClassVar[Mapping[str, str]] = {}  # path under `dataset_dir` -> where it comes from, beyond the split file
-    split_needs: ClassVar[Mapping[str, str]] = {}  # the same for what only a generated split is made from
-    # Published numbers: classes, train, val, test images. No val: 0; sets that are only tested count for train too.
+    split_needs: ClassVar[Mapping[str, str]] = {}  # the same for files that only a generated split needs
+    # Published numbers: classes, train, val, test images. No val: 0. Test-only sets have the test number for train too.
     sizes: ClassVar[tuple[int, int, int, int] | None] = None
     ignored: ClassVar[Sequence[str]] = ()  # folders that are no classes (only for a generated split)
     renames: ClassVar[Mapping[str, str]] = {}  # folder -> class name (only for a generated split)
-    # No training images: train_x is the test list, for the class names alone (nothing is trained on it, no label of it
-    # made wrong); NUM_SHOTS and SUBSAMPLE_CLASSES are ignored. `train_on` says what to train on.
+    # No training images: train_x is the test list, for the class names only. It is not trained on and gets no label
+    # noise; NUM_SHOTS and SUBSAMPLE_CLASSES are ignored. `train_on` says what to train on.
     test_only: bool = False
     config_defaults: ClassVar[Mapping[str, object]] = {}  # the dataset's own config keys: dotted name -> default
-    config_domains: ClassVar[Mapping[str, Domain]] = {}  # what they may hold
+    config_domains: ClassVar[Mapping[str, Domain]] = {}  # their allowed values
 
     def __init__(self, cfg: CfgNode) -> None:
         self.cfg = cfg
@@ -112,7 +112,7 @@ class SplitDataset(DatasetBase):
 
     @property
     def train_pool(self) -> list[Datum]:
-        """All training images of the run's classes, of which `train_x` may be a few-shot sample."""
+        """All training images of the run's classes; `train_x` may be a few-shot sample of them."""
         half = "all" if self.test_only else getattr(self.cfg.DATASET, "SUBSAMPLE_CLASSES", "all")
         return subsample_classes(*self._all_train, subsample=half)[0]
 
@@ -156,7 +156,7 @@ class SplitDataset(DatasetBase):
         raise MissingFileError(f"{type(self).__name__}: {what} {full} does not exist; what belongs there: {source}.")
 
     def load_items(self) -> tuple[list[Datum], list[Datum], list[Datum]]:
-        """(train, val, test), all classes: from the split file, or else generated and saved, with a loud warning."""
+        """(train, val, test), all classes: from the split file; without one generated and saved, with a warning."""
         has_split = os.path.isfile(self.split_file)
         # With the check of single files turned off a split may be read without its images.
         if not (has_split and os.environ.get("DASSL_SKIP_FILE_CHECK") == "1"):
@@ -176,7 +176,7 @@ class SplitDataset(DatasetBase):
         )
         with seeded(GENERATION_SEED):
             train, val, test = self.generate_split()
-        check_items(train, val, test, self.dataset_dir)  # before it is kept
+        check_items(train, val, test, self.dataset_dir)  # before it is saved
         try:
             save_split(train, val, test, self.split_file, self.image_dir, note=GENERATED_NOTE)
         except OSError as error:

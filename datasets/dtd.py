@@ -14,5 +14,5 @@ class DescribableTextures(SplitDataset):
     needs = {"images": "dtd-r1.0.1.tar.gz of www.robots.ox.ac.uk/~vgg/data/dtd"}
     sizes = (47, 2820, 1128, 1692)
 
-    # Dataset files written for CoOp take this from here.
+    # Dataset files written for CoOp use this as an attribute of the class.
     read_and_split_data = staticmethod(splits.read_and_split_data)

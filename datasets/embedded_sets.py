@@ -19,7 +19,7 @@ class EmbeddedSet(SplitDataset):
     @classmethod
     def ensure(cls, dataset_dir: str) -> None:
         """Makes the set where it is missing, and the root with it where that is a folder `data`, which the README's
-        commands name. Raises InputError for any other root that does not exist: it may be a slip of the pen."""
+        commands name. Raises InputError for any other root that does not exist: it may be a typing error."""
         from .embedded.make import ensure  # renders with torch: only when a set is asked for
 
         root = Path(dataset_dir).parent

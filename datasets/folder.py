@@ -1,4 +1,4 @@
-"""`Folder`: one's own images, described by config alone (docs/own_data.md)."""
+"""`Folder`: a dataset of the user's own images, described by config keys alone (docs/own_data.md)."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from .reading.splits import known_item, read_split, relative_paths, save_split, 
 
 logger = logging.getLogger(__name__)
 
-# Beside images these are nothing unusual; any other file that is left out is spoken of.
+# Files of these kinds beside images are ignored; any other file that is no image is ignored with a warning.
 COMPANIONS = (".txt", ".md", ".json", ".xml", ".csv", ".tsv", ".html", ".log", ".ini", ".db", ".yaml", ".yml")
 EXTENSIONS = (".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".webp", ".gif")
 OWN_SPLIT = "split_folder.json"
-SAMPLES = "split_fewshot"  # our own few-shot samples
-KEPT = ("noise", "adv")  # and where noise manifests and adversarial sets are kept
+SAMPLES = "split_fewshot"  # folder of kept few-shot samples
+KEPT = ("noise", "adv")  # folders of noise manifests and adversarial sets
 VALIDATION = ("val", "valid", "validation")
 
 Parts = tuple[list[Datum], list[Datum], list[Datum]]
@@ -65,7 +65,7 @@ class Folder(SplitDataset):
         return parts
 
     def read_items(self) -> Parts:
-        """Train, val and test from wherever the keys say."""
+        """Train, val and test from the split file, the part folders or the class folders, as the keys say."""
         split_file = self._file("DATASET.FOLDER.SPLIT_FILE")
         if split_file:
             self.split_file = split_file
@@ -89,7 +89,7 @@ class Folder(SplitDataset):
         return path
 
     def _val_is_test(self) -> str:
-        """The validation folder where there are `train` and it only; "" elsewhere."""
+        """The validation folder, for a set without `test`, if there is a folder `train` too; else ""."""
         has_train = os.path.isdir(os.path.join(self.image_dir, "train"))
         return self._validation_folder() if has_train else ""
 
@@ -97,7 +97,7 @@ class Folder(SplitDataset):
         return next((name for name in VALIDATION if os.path.isdir(os.path.join(self.image_dir, name))), "")
 
     def read_parts(self, test: str = "test", val: str | None = None) -> Parts:
-        """From `train`, `val` and `test` folders. Without `train` the set is for testing only."""
+        """Items of the `train`, `val` and `test` folders. Without `train` the set is for testing only."""
         val = self._validation_folder() if val is None else val
         if test != "test":
             logger.info("Folder: there is no test folder, so the images of %s are the test set", test)
@@ -160,7 +160,7 @@ class Folder(SplitDataset):
         return parts
 
     def _tell_of_new_images(self, items: list[Datum], parts: Parts) -> None:
-        """One line where images, or whole classes, came after the split and are therefore left out."""
+        """Warn of images, or whole classes, that were added after the split was drawn and are therefore left out."""
         known = {path for part in parts for path in relative_paths(part, self.image_dir)}
         added = [path for path in relative_paths(items, self.image_dir) if path not in known]
         if not added:
@@ -174,7 +174,7 @@ class Folder(SplitDataset):
 
 
 def own_classes(folder: str) -> list[str]:
-    """The class folders, without those in which samples, manifests and sets of ours are kept."""
+    """The class folders, without the folders of few-shot samples, noise manifests and adversarial sets."""
 
     def is_ours(name: str) -> bool:
         if name not in KEPT:

@@ -75,9 +75,9 @@ class Food101N(SplitDataset):
         return make_items(records, os.path.join(folder, Food101.image_dir), path)
 
     def verified(self) -> dict[str, bool]:
-        """Image path below `image_dir` -> whether a person found the class right, for those looked at.
+        """Image path below `image_dir` -> whether its class is right, for the images that people verified.
 
-        An image that `imagelist.tsv` has under another class than the one that was looked at is left out.
+        An image that `imagelist.tsv` has under another class than the verified one is left out.
         """
         listed = set(read_lines(self.require("meta/imagelist.tsv"))[1:])
         marks = {}

@@ -28,7 +28,7 @@ class ImageNet(SplitDataset):
     }
     sizes = (1000, 1281167, 0, 50000)
 
-    # Dataset files written for CoOp take this from here.
+    # Dataset files written for CoOp use this as an attribute of the class.
     read_classnames = staticmethod(synsets.read_classnames)
 
     def __init__(self, cfg: CfgNode) -> None:

@@ -38,7 +38,7 @@ VAL_STREAM = zlib.crc32(b"val")  # the validation set's draws
 
 
 def add_noise(cfg: CfgNode, dataset: DatasetBase) -> DatasetBase:
-    """The dataset with the noise of `cfg.DATASET.NOISE` in its training list; itself where there is none.
+    """The dataset with the noise of `cfg.DATASET.NOISE` in its training list; unchanged without noise.
 
     Class names and their number stay those of the clean split. Raises InputError for an unknown type, a rate outside
     [0, 1), a set of one class, and a manifest that does not fit.
@@ -78,7 +78,7 @@ def add_noise(cfg: CfgNode, dataset: DatasetBase) -> DatasetBase:
 
 
 def warn_of_idle(noise: CfgNode) -> None:
-    """A warning for settings that do not reach the noise: a seed without a type, IDN.* of another type."""
+    """Warn of noise settings without effect: a seed without a type, IDN.* with another type."""
     idle = [] if noise.TYPE else [N + "SEED"]
     idle += [] if noise.TYPE == "idn" else [key for key in CONFIG_DEFAULTS if key.startswith(N + "IDN.")]
     for key in idle:
@@ -147,9 +147,9 @@ def make_manifest(cfg: CfgNode, dataset: DatasetBase, folder: str) -> Manifest:
 def _relabelled(
     items: list[Datum], classnames: list[str], folder: str, noise, draws, class_generator: Callable
 ) -> list[NoisyItem]:
-    """Images stay, labels change. draws: the generator of this list; class_generator(t): of class t, for all lists."""
+    """Changes labels. draws: the generator of this list; class_generator(t): that of class t, shared by all lists."""
     clean = [(_relative(item, folder), item.label) for item in items]
-    order = sorted(range(len(clean)), key=lambda i: (clean[i][1], clean[i][0]))  # draws in an order of their own
+    order = sorted(range(len(clean)), key=lambda i: (clean[i][1], clean[i][0]))  # the order of the draws
     labels, extra = np.array([clean[i][1] for i in order]), {}
     if noise.TYPE == "idn":
         paths = [items[i].impath for i in order]
@@ -179,7 +179,7 @@ def _about(cfg: CfgNode, dataset: DatasetBase) -> dict:
 def _swapped(
     dataset: DatasetBase, folder: str, noise: CfgNode, generator: np.random.Generator, about: dict
 ) -> list[NoisyItem]:
-    """Labels stay, images are swapped: from the whole training pool, of which the few shots are a sample."""
+    """Swaps images, keeps labels: the images come from the whole training pool, also for a few-shot sample."""
     pool: list[Datum] = getattr(dataset, "train_pool", None) or []
     if not pool or about["shots"] < 1:
         raise InputError(
@@ -201,7 +201,7 @@ def _relative(item: Datum, folder: str) -> str:
 
 
 def _keep(manifest: Manifest, dataset_dir: str) -> None:
-    """Beside the dataset, where that can be written."""
+    """Save the manifest beside the dataset, if that folder can be written."""
     if not os.path.isdir(dataset_dir):
         return
     file = manifest.file(dataset_dir)

@@ -22,7 +22,7 @@ class OxfordPets(SplitDataset):
     split_needs = {"annotations/trainval.txt": ANNOTATIONS, "annotations/test.txt": ANNOTATIONS}
     sizes = (37, 2944, 736, 3669)
 
-    # Dataset files written for CoOp take these from here.
+    # Dataset files written for CoOp use these as attributes of the class.
     read_split = staticmethod(splits.read_split)
     save_split = staticmethod(splits.save_split)
     split_trainval = staticmethod(splits.split_trainval)

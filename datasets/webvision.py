@@ -70,7 +70,7 @@ class WebVisionMini(SplitDataset):
         return make_items(records, self.image_dir, path)
 
     def validation_folder(self) -> str:
-        """The original release calls it otherwise than the resized one."""
+        """The folder of the validation images, whose name differs between the original and the resized release."""
         original = os.path.isdir(os.path.join(self.dataset_dir, "val_images"))
         if original and not os.path.isdir(os.path.join(self.dataset_dir, "val_images_256")):
             return "val_images"

@@ -1,4 +1,4 @@
-"""Making an adversarial set: frozen CLIP with a hand-written prompt is attacked on every test picture of a dataset."""
+"""Makes adversarial sets: frozen CLIP with a hand-written prompt is attacked on every test picture of a dataset."""
 
 from __future__ import annotations
 
@@ -34,17 +34,17 @@ logger = logging.getLogger(__name__)
 
 
 def adversarial_root(cfg: CfgNode) -> Path:
-    """Where adversarial sets lie: ATTACK.DIR, or <data root>/adv."""
+    """The folder of adversarial sets: ATTACK.DIR, or <data root>/adv."""
     return Path(cfg.ATTACK.DIR or os.path.join(cfg.DATASET.ROOT, "adv")).expanduser().absolute()
 
 
 def backbone_file(backbone: Mapping) -> str:
-    """The file that its weights are from, of the image tower first; "" where the name says it all."""
+    """The file of a backbone's weights, or of its image tower if that has one; "" for weights known by name."""
     return backbone.get("VISUAL_WEIGHTS", "") or backbone.get("PATH", "")
 
 
 def attacked_backbone(cfg: CfgNode, device: torch.device) -> nn.Module:
-    """The CLIP that a transfer attack is made against. Raises InputError where a method's own prompts are wanted."""
+    """The CLIP that a transfer attack is made against. Raises InputError for an attack on a method's own prompts."""
     attack, backbone = cfg.ATTACK, cfg.MODEL.BACKBONE
     if attack.MODE in ("W", "A") or attack.SURROGATE == "self":
         raise InputError(
@@ -69,10 +69,10 @@ def make_set(
     shard: int = SHARD,
     images: str = "",
 ) -> Path:
-    """The folder of the set that `cfg.ATTACK` describes on the split's images, made as far as it is not there.
+    """Makes the set that `cfg.ATTACK` describes on the split's images, unless it exists; returns its folder.
 
-    clip_model: the attacked backbone in fp32 if it is loaded already. A shard that is missing or damaged is made
-    again, alone. Two processes that want one set: the second waits. Raises InputError before anything is written.
+    clip_model: the attacked backbone in fp32 if it is loaded already. Only shards that are missing or damaged are
+    made. A second process that makes the same set waits. Raises InputError before anything is written.
     images: a file that names the images, in the place of ATTACK.SUBSET, which draws them.
     """
     items: list[Datum] = list((dataset.val if split == "val" else dataset.test) or [])

@@ -1,4 +1,4 @@
-"""What an adversarial set was made from, as one JSON value; its hash is the set's key."""
+"""The description of an adversarial set (data, surrogate, attack) as one JSON value; its hash is the set's key."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ def canonical(value: object) -> str:
 
 
 def key_of(manifest: dict) -> str:
-    """SHA-256 (hex) of a manifest without what was found out when the set was made."""
+    """SHA-256 (hex) of a manifest without results (totals, checksums, times)."""
     return hashlib.sha256(canonical(manifest).encode()).hexdigest()
 
 
 def list_hash(items: Sequence[Datum], image_dir: str) -> str:
-    """Over path, label and class name of every item, in order."""
+    """SHA-256 (hex) over path, label and class name of every item, in order."""
     paths = relative_paths(items, image_dir)
     rows = [[path, item.label, item.classname] for path, item in zip(paths, items, strict=True)]
     return hashlib.sha256(canonical(rows).encode()).hexdigest()
@@ -85,7 +85,7 @@ def listed(paths: Sequence[str], file: str) -> list[int]:
 
 
 def preprocessing(cfg: CfgNode) -> dict:
-    """What makes the picture, and what comes between picture and model."""
+    """The settings that make the picture, and those of the normalisation between picture and model."""
     given = cfg.INPUT
     normalised = "normalize" in given.TRANSFORMS
     return {
@@ -100,7 +100,7 @@ def describe(
     cfg: CfgNode, classnames: Sequence[str], items: Sequence[Datum], image_dir: str, split: str, surrogate: dict,
     settings: AttackSettings, ids: list[int] | None,
 ) -> dict:  # fmt: skip
-    """The manifest of a set that is to be made. ids: of the subset, None for all items."""
+    """The manifest of a set that is to be made. ids: indices of the subset, None for all items."""
     return {
         "schema": SCHEMA,
         "attack_version": VERSION,

@@ -31,7 +31,7 @@ def split_transform(transform: Compose) -> tuple[Compose, Compose]:
 
 
 def picture_transform(cfg: CfgNode) -> Compose:
-    """What `cfg.INPUT` does with a test image up to its picture. Raises InputError where that cannot be attacked."""
+    """The test transform of `cfg.INPUT` up to the picture. Raises InputError if such pictures cannot be attacked."""
     given = cfg.INPUT
     height, width = given.SIZE
     if height != width:
@@ -59,7 +59,7 @@ def base_pictures(items: Sequence[Datum], transform: Callable[[Image.Image], Ima
 
 
 class BasePictures(Dataset):
-    """See `base_pictures`. A torch data set, so that workers can make them ahead."""
+    """The sequence that `base_pictures` returns: a torch data set, so that workers can make pictures ahead."""
 
     def __init__(self, items: Sequence[Datum], transform: Callable[[Image.Image], Image.Image]) -> None:
         self.items, self.transform = items, transform
@@ -72,7 +72,7 @@ class BasePictures(Dataset):
 
 
 def to_uint8(image: Image.Image) -> Tensor:
-    """[3, H, W]."""
+    """The pixels of an RGB image, uint8 [3, H, W]."""
     return torch.from_numpy(np.array(image)).permute(2, 0, 1).contiguous()
 
 

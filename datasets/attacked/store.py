@@ -31,7 +31,7 @@ def shards(count: int, size: int) -> list[range]:
 
 
 def write_shard(folder: Path, number: int, pictures: Tensor, rows: list[dict], store: str) -> None:
-    """Pictures first, then rows with the checksum: a shard without the second is not there."""
+    """Writes pictures first, then rows with the checksum: a shard without its JSON file counts as missing."""
     folder.mkdir(parents=True, exist_ok=True)
     for i, file in enumerate(_files(folder, number, len(rows), store)):
         file.parent.mkdir(exist_ok=True)
@@ -45,7 +45,7 @@ def write_shard(folder: Path, number: int, pictures: Tensor, rows: list[dict], s
 
 
 def read_shard(folder: Path, number: int, count: int) -> dict | None:
-    """What `write_shard` noted, if it has `count` rows and its pictures are the ones that were written; else None."""
+    """The JSON of a shard, if it has `count` rows and its pictures have the checksum in it; else None."""
     try:
         part = read_json(folder / f"shard-{number:04d}.json")
         whole = len(part["rows"]) == count and part["sha256"] == _checksum(folder, number, count, part["store"])
@@ -55,7 +55,7 @@ def read_shard(folder: Path, number: int, count: int) -> dict | None:
 
 
 def finish(folder: Path, manifest: dict, totals: dict, made: dict, parts: list[dict]) -> None:
-    """Table and manifest, from the shards' notes."""
+    """Writes table and manifest from the shards' JSON files."""
     rows = [row for part in parts for row in part["rows"]]
     with atomic_path(folder / "table.csv") as temporary, open(temporary, "w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, list(rows[0]))
@@ -70,7 +70,7 @@ def finish(folder: Path, manifest: dict, totals: dict, made: dict, parts: list[d
 
 
 def images_of(folder: Path) -> str:
-    """The hash of the image files that a finished set was made from; "" where none is noted."""
+    """The hash of the image files that a finished set was made from; "" if its manifest has none."""
     try:
         return read_json(folder / MANIFEST)["made"].get("images", "")
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
@@ -92,7 +92,7 @@ def _checksum(folder: Path, number: int, count: int, store: str) -> str:
 
 
 class AdversarialSet:
-    """A finished set, read only. `picture(i)` is the i-th picture; `rows[i]` says what it is of.
+    """A finished set, read only. `picture(i)` is the i-th picture, `rows[i]` its row of the table.
 
     manifest: what it was made from (`key` is the hash of that); facts: the short form that results.json has.
     Raises InputError for a folder that is not there, not finished, of another format, changed or damaged.
@@ -121,7 +121,7 @@ class AdversarialSet:
         self._parts = [self._part(number, count) for number, count in enumerate(self.sizes)]
         self.rows: list[dict] = [row for part in self._parts for row in part["rows"]]
         if hashlib.sha256("".join(part["sha256"] for part in self._parts).encode()).hexdigest() != self.content:
-            raise InputError(f"{self.folder} has shards of another making than its manifest; make it anew.")
+            raise InputError(f"{self.folder} has shards that do not belong to its manifest; make it anew.")
         self._position = {row["path"]: i for i, row in enumerate(self.rows)}
         self._open: dict[int, np.ndarray] = {}
 
@@ -129,7 +129,7 @@ class AdversarialSet:
         part = read_shard(self.folder, number, count)
         if part is None:
             raise InputError(
-                f"Shard {number} of {self.folder} is damaged or missing; the command that made the set mends it."
+                f"Shard {number} of {self.folder} is damaged or missing; run the command that made the set again."
             )
         return part
 
@@ -155,7 +155,7 @@ class AdversarialSet:
 
     @property
     def facts(self) -> dict:
-        """What results.json says of it."""
+        """The facts of the set for results.json."""
         attacks: Sequence[dict] = self.manifest["attack"]
         return {
             "key": self.key,

@@ -30,14 +30,14 @@ OPTIONS = (
     ("--restarts", "RESTARTS", int, "default: 1"),
     ("--keep", "KEEP", str, "best_loss | last iterate (default: best_loss)"),
     ("--targets", "TARGETS", int, "classes that a targeted attack aims at (default: 9)"),
-    ("--queries", "SQUARE.QUERIES", int, "of square (default: 5000)"),
+    ("--queries", "SQUARE.QUERIES", int, "queries of the square attack (default: 5000)"),
     ("--prompt", "PROMPT", str, 'default: "a photo of a {}."'),
     ("--quant", "QUANT", str, "round_project | trunc (default: round_project)"),
-    ("--subset", "SUBSET", int, "so many images, drawn class by class (default: all)"),
+    ("--subset", "SUBSET", int, "number of images, drawn class by class (default: all)"),
     ("--seed", "SEED", int, "default: 0"),
     ("--batch", "BATCH", int, "default: 64"),
     ("--store", "STORE", str, "raw | png (default: raw)"),
-    ("--dir", "DIR", str, "where the sets lie (default: <root>/adv)"),
+    ("--dir", "DIR", str, "folder of adversarial sets (default: <root>/adv)"),
 )
 
 
@@ -47,13 +47,13 @@ def add_command(commands: argparse._SubParsersAction) -> argparse.ArgumentParser
     parser.add_argument("--root", default="data", help="folder that holds the datasets (default: data)")
     parser.add_argument("--backbone", default="", help="default: ViT-B/16; Embedded for the embedded datasets")
     parser.add_argument("--backbone-path", default="", metavar="FILE", help="a local CLIP file")
-    parser.add_argument("--backbone-spec", default="", metavar="SPEC", help="of that file: openai, or open_clip's JSON")
-    parser.add_argument("--visual-weights", default="", metavar="FILE", help="another image tower, as in a run")
-    parser.add_argument("--visual-weights-key", default="", metavar="KEY", help="where in the file it is")
+    parser.add_argument("--backbone-spec", default="", metavar="SPEC", help="structure: openai, or open_clip's JSON")
+    parser.add_argument("--visual-weights", default="", metavar="FILE", help="file of another image tower")
+    parser.add_argument("--visual-weights-key", default="", metavar="KEY", help="key of the tower in that file")
     parser.add_argument("--split", choices=("test", "val"), default="test", help="default: test")
     parser.add_argument("--subsample", choices=("all", "base", "new"), default="all", help="classes (default: all)")
-    parser.add_argument("--shots", type=int, default=-1, help="as the run has them: they change val (default: all)")
-    parser.add_argument("--images", default="", metavar="FILE", help="attack these alone, one name a line")
+    parser.add_argument("--shots", type=int, default=-1, help="shots of the run, on which val depends (default: all)")
+    parser.add_argument("--images", default="", metavar="FILE", help="list of images to attack, one name a line")
     parser.add_argument("--no-random-start", action="store_true", help="pgd starts from the picture itself")
     parser.add_argument("--only-correct", action="store_true", help="leave misclassified images as they are")
     parser.add_argument("--cpu", action="store_true", help="do not use a GPU")

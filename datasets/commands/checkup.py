@@ -1,4 +1,4 @@
-"""The examination of one dataset: files, split, counts, class names, images."""
+"""Checks one dataset: files, split, counts, class names, images."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ Records = dict[str, list[tuple[str, int, str]]]  # part -> (absolute path, label
 
 @dataclass
 class Finding:
-    """What was found. `counts` and `published`: classes, train, val, test. `unreadable` is None if not looked at."""
+    """The result for a dataset. `counts`, `published`: classes, train, val, test. `unreadable`: None if not checked."""
 
     stem: str
     folder: Path
@@ -40,7 +40,7 @@ class Finding:
 
 
 def examine(entry: Entry, root: str | Path, quick: bool = False, workers: int | None = None) -> Finding:
-    """Look at one dataset under `root`; `quick` does not open images. Only what loaders keep (listings) is written."""
+    """Check one dataset under `root`; `quick` does not open images. Writes only the listings that loaders keep."""
     loader, folder = entry.loader, entry.folder(root)
     finding = Finding(entry.stem, folder, published=loader.sizes and tuple(loader.sizes))
     if not os.path.isdir(folder):
@@ -60,7 +60,7 @@ def examine(entry: Entry, root: str | Path, quick: bool = False, workers: int | 
 
 
 def _records(entry: Entry, root: str | Path, folder: Path, finding: Finding) -> Records | None:
-    """All items, images there or not; None where they cannot be had. What is wrong goes into the finding."""
+    """All items, also those without an image; None if they cannot be read. Problems are added to the finding."""
     loader = entry.loader
     if not loader.split_file or loader.load_items is not SplitDataset.load_items:
         return _ask_loader(entry, root, finding)
@@ -110,12 +110,12 @@ def split_sha256(split: dict) -> str:
 
 
 def _ask_loader(entry: Entry, root: str | Path, finding: Finding) -> Records | None:
-    """The items as the loader sees them; it stops at the first thing that is wrong."""
+    """The items that the loader gives, which stops at the first problem."""
     try:
         with quiet():
             data = entry.loader(make_cfg(entry, root))
     except InputError as error:
-        if not finding.problems:  # else it says once more what is known
+        if not finding.problems:  # else the loader repeats a known problem
             finding.problems.append(str(error))
         return None
     val = [] if data.val is data.test else data.val or []  # ImageNet has one set for both
@@ -133,7 +133,7 @@ def _check_counts(finding: Finding, records: Records, loader: type) -> None:
 
 
 def _check_names(finding: Finding, records: Records) -> None:
-    """Outer space is a problem; two labels of one name are noted."""
+    """Space before or after a name is a problem; two labels with one name are a note."""
     names = {label: name for part in records.values() for _, label, name in part}
     for label, name in sorted(names.items()):
         if name != name.strip():

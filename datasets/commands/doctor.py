@@ -29,7 +29,7 @@ def add_command(commands: argparse._SubParsersAction) -> argparse.ArgumentParser
 
 
 def run(args: argparse.Namespace) -> int:
-    """0: all is well; 1: there are problems. A dataset that is not there is one only if it was named."""
+    """Exit code 0 without problems, 1 with problems. A missing dataset is a problem only if it was named."""
     if args.workers is not None and args.workers < 1:
         raise InputError(f"--workers is {args.workers}, but must be 1 or more.")
     chosen = [find(name) for name in args.names] or _all()
@@ -46,7 +46,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _all() -> list[Entry]:
-    """Those with a YAML file; the bare Folder has no place of its own."""
+    """All datasets with a YAML file, without the plain Folder, which has no folder of its own."""
     return [e for e in entries() if e.stem != e.name and (e.loader.dataset_dir or e.own_folder)]
 
 

@@ -45,7 +45,7 @@ def collect(entry: Entry, root: str | Path, shots: list[int], seeds: list[int], 
     """Items of every combination of `shots` and `seeds`.
 
     `{dataset, name, subsample, classnames, test: [[path, label, class name], ...], samples: [{shots, seed, train,
-    val}, ...]}`; paths are relative to `root`, order and labels are the run's own. `test` depends on neither.
+    val}, ...]}`; paths are relative to `root`, order and labels are the run's own. `test` is the same for all of them.
     """
     result = {"dataset": entry.stem, "name": entry.name, "subsample": half, "classnames": [], "test": [], "samples": []}
     base = os.path.abspath(os.path.expanduser(root))

@@ -1,4 +1,4 @@
-"""`python -m datasets noise`: writes the noise manifest of a dataset and draws which class was taken for which."""
+"""`python -m datasets noise`: writes the noise manifest of a dataset and plots its transition matrix."""
 
 from __future__ import annotations
 
@@ -26,12 +26,14 @@ def add_command(commands: argparse._SubParsersAction) -> argparse.ArgumentParser
     parser.add_argument("--rate", type=float, nargs="+", default=[0.5], help="share of wrong labels (default: 0.5)")
     parser.add_argument("--root", default="data", help="folder that holds the datasets (default: data)")
     parser.add_argument("--shots", type=int, default=16, help="images a class; -1: all (default: 16)")
-    parser.add_argument("--seed", type=int, default=1, help="of the few-shot sample (default: 1)")
-    parser.add_argument("--noise-seed", type=int, default=-1, help="default: that of the sample")
+    parser.add_argument("--seed", type=int, default=1, help="seed of the few-shot sample (default: 1)")
+    parser.add_argument("--noise-seed", type=int, default=-1, help="seed of the noise (default: --seed)")
     parser.add_argument("--subsample", choices=("all", "base", "new"), default="all", help="classes (default: all)")
-    parser.add_argument("--feature", default="pixel64", choices=("pixel64", "clip_vitb32"), help="what idn looks at")
+    parser.add_argument(
+        "--feature", default="pixel64", choices=("pixel64", "clip_vitb32"), help="image features of idn"
+    )
     parser.add_argument("--output", default="", metavar="FOLDER", help="default: the dataset's own folder")
-    parser.add_argument("--no-plot", action="store_true", help="the manifest only")
+    parser.add_argument("--no-plot", action="store_true", help="write the manifest only")
     return parser
 
 

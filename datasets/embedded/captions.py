@@ -23,7 +23,7 @@ _PLAIN = (
     "there is a {} in the photo", "this is a {}", "this is a photo of a {}", "a type of {}", "a photo of {}",
     "a photo of one {}", "a photo of a {}, a type of shape", "X X X X {}", "an example of a {}",
 )  # fmt: skip
-# CLIP's ImageNet templates say nothing that is checked: any image may get any of them.
+# CLIP's ImageNet templates state none of the attributes, so any image may get any of them.
 _ENSEMBLE = templates.FULL80 + templates.SELECTED
 _OTHER = tuple(t for style in templates.STYLES.values() for t in style.values())  # other sets' words, seen as filler
 _DRAWN = (

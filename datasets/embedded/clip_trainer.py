@@ -28,7 +28,7 @@ ARCHITECTURE = {
 
 @dataclass
 class Recipe:
-    """Settings of a run; the defaults are those of the shipped weights but for the clock (see the model card)."""
+    """Settings of a run; the defaults are those of the shipped weights but for the time limit (see the model card)."""
 
     images: int = 900_000
     batch: int = 256

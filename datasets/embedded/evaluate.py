@@ -1,4 +1,4 @@
-"""The numbers of the dataset card and the model card: `python -m datasets.embedded.evaluate`."""
+"""Measures the numbers of the dataset card and the model card: `python -m datasets.embedded.evaluate`."""
 
 from __future__ import annotations
 

@@ -18,7 +18,7 @@ from .suite import GENERATOR_VERSION, SPECS, Spec, draw_split
 from .vocab import CLASSES
 
 logger = logging.getLogger(__name__)
-STAMP = "generator.json"  # marks a folder as ours and says which version made it
+STAMP = "generator.json"  # marks a folder as made by this generator, and names its version
 
 
 def split_name(spec: Spec) -> str:

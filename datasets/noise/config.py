@@ -1,4 +1,4 @@
-"""The config keys of label noise, ours and the older ones of the field."""
+"""The config keys of label noise: DATASET.NOISE.*, and the flags of earlier label-noise code."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ CONFIG_DEFAULTS = {
     N + "IDN.FEATURE": "pixel64",  # pixel64 | clip_vitb32
     N + "IDN.STD": 0.1,
     N + "IDN.TEMP": 1.0,
-    # the field's own flags, which `take_aliases` turns into the above
+    # flags of earlier label-noise code, which are translated to the above
     "DATASET.NOISE_LABEL": True,  # False: clean, whatever the rate says
     "DATASET.NOISE_TYPE": "",  # sym | asym | pair | idn
     "DATASET.NOISE_RATE": 0.0,
     "DATASET.NUM_FP": 0,  # images of other classes among the shots of each class
-    # what a run on wrong labels looks at, and leaves out
+    # memorisation curves and label filter
     "TRAIN.WATCH_EVERY": -1,  # epochs between points of the memorisation curves; 0: none; negative: the method's, or 1
     "TRAINER.FILTER": "",  # cleanlab: items whose labels look wrong to zero-shot CLIP are not trained on
 }

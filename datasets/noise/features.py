@@ -1,4 +1,4 @@
-"""What noise models look at: pixels or CLIP features of images, and which class names are alike."""
+"""Inputs of the noise models: pixels or CLIP features of images, and similarities of class names."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from dassl.utils import InputError, read_image
 
 MEAN, STD = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)  # CLIP's
 SIDE = 64
-NOISE_CLIP = "ViT-B/32"  # one model for all runs: were it the backbone under test, methods would meet other noise
+NOISE_CLIP = "ViT-B/32"  # one model for all runs, so that the noise does not depend on the backbone under test
 
 
 def image_features(paths: Sequence[str], feature: str) -> np.ndarray:

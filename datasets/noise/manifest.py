@@ -14,7 +14,7 @@ from dassl.data.datasets import Datum
 from dassl.utils import InputError, read_json, write_json
 
 FORMAT = 1
-REAL = "real"  # the type of noise that nobody made
+REAL = "real"  # the type of noise that a dataset has by itself (labels from the web)
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class NoisyItem:
 class Manifest:
     """`noise`: {"type", "rate", "seed", "params"}; items in the order of the clean training list.
 
-    val: those of the validation set, where that is noisy too. With noise of the real world rate and seed are None.
+    val: items of the validation set, if that is noisy too. With real noise rate and seed are None.
     """
 
     dataset: str
@@ -44,7 +44,7 @@ class Manifest:
 
     @property
     def sha256(self) -> str:
-        """Over everything that defines the training list: the same hash means the same images with the same labels."""
+        """Hash of all that defines the training list: the same hash means the same images with the same labels."""
         facts = [self.dataset, self.shots, self.split_seed, self.subsample, self.noise]
         lists = [[[i.impath, i.true, i.noisy] for i in part] for part in (self.items, self.val) if part]
         return hashlib.sha256(json.dumps([facts, *lists], sort_keys=True).encode()).hexdigest()
@@ -70,7 +70,7 @@ class Manifest:
         return [[counts[t, o] for o in classes] for t in classes]
 
     def file(self, folder: str | Path) -> Path:
-        """Its name below a dataset's folder."""
+        """The path of the manifest below a dataset's folder."""
         part = "" if self.subsample == "all" else f"_{self.subsample}"
         name = self.noise["type"]
         if name != REAL:
@@ -78,7 +78,7 @@ class Manifest:
         return Path(folder) / "noise" / f"{self.shots}shot_split{self.split_seed}{part}" / f"{name}.json"
 
     def write(self, file: str | Path) -> None:
-        """Atomically, with statistics and hash."""
+        """Write the JSON file atomically, with statistics and hash."""
         write_json(
             {
                 "format": FORMAT,
@@ -98,11 +98,11 @@ class Manifest:
         )
 
     def train_list(self, image_dir: str, domains: Mapping[str, int] | None = None) -> list[Datum]:
-        """Its items as a data set's: `label` is the observed one, `gttarget` the true one (-1: unknown)."""
+        """The training items: `label` is the observed label, `gttarget` the true one (-1: unknown)."""
         return self._as_items(self.items, image_dir, domains)
 
     def val_list(self, image_dir: str, domains: Mapping[str, int] | None = None) -> list[Datum]:
-        """The same for the validation set; empty where that is clean."""
+        """The validation items, as in `train_list`; empty if the validation set is clean."""
         return self._as_items(self.val, image_dir, domains)
 
     def _as_items(self, items: list[NoisyItem], image_dir: str, domains: Mapping[str, int] | None) -> list[Datum]:
@@ -121,7 +121,7 @@ class Manifest:
 
 
 def read_manifest(file: str | Path) -> Manifest:
-    """Raises InputError for a missing or damaged file, another format, labels out of range, and a wrong hash."""
+    """Read a manifest. InputError for a missing or damaged file, another format, labels out of range, a wrong hash."""
     try:
         data = read_json(file)
         if data["format"] != FORMAT:

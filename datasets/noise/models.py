@@ -18,7 +18,7 @@ Labels = np.ndarray  # [N] integers
 
 
 def noise_generator(dataset: str, shots: int, split_seed: int, kind: str, seed: int, *more: int) -> Generator:
-    """A stream of its own for (dataset, shots, split seed, noise type, noise seed); the rate is not part of it."""
+    """The generator for (dataset, shots, split seed, noise type, noise seed); it does not depend on the rate."""
     parts = (zlib.crc32(dataset.encode()), shots + 1, split_seed + 1, zlib.crc32(kind.encode()), seed, *more)
     return Generator(np.random.PCG64(np.random.SeedSequence(parts)))
 
@@ -48,7 +48,7 @@ def sym_other(labels: Labels, classes: int, rate: float, generator: Generator) -
 
 
 def sym_all(labels: Labels, classes: int, rate: float, generator: Generator) -> Labels:
-    """As many items, the new label uniform over all classes, the true one too: about rate (1 - 1/C) turn wrong."""
+    """Exactly floor(rate N) items; the new label is uniform over all classes: about rate (1 - 1/C) turn wrong."""
     order = generator.permutation(len(labels))
     return _first_of_permutation(labels, generator.integers(0, classes, size=len(labels)), rate, order)
 

@@ -1,4 +1,4 @@
-"""Noise of the real world: training labels that come from the web. Nothing is changed; it is written down."""
+"""Real label noise: training labels that come from the web. The labels stay as they are; a manifest records them."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ logger = logging.getLogger(__name__)
 
 
 def has_real_noise(dataset: DatasetBase) -> bool:
-    """Whether the loader says so (`real_noise = True`)."""
+    """Whether the labels of the dataset come from the web: its loader sets `real_noise = True`."""
     return getattr(dataset, "real_noise", False)
 
 
 def real_manifest(about: dict, dataset: DatasetBase, folder: str) -> Manifest:
-    """The training list as it is. `true` is the label where a person found it right (`dataset.verified()`), else None:
-    of a wrong one nobody wrote down what is right."""
+    """The manifest of the training list. `true` is the label where people verified it (`dataset.verified()`), else
+    None: the right class of a wrong label is not known."""
     paths = relative_paths(dataset.train_x, folder)
     marks = _marks(dataset)
     looked_at = [marks[path] for path in paths if path in marks]
@@ -42,7 +42,7 @@ def mark_items(dataset: DatasetBase, manifest: Manifest) -> None:
 
 
 def _marks(dataset: DatasetBase) -> dict[str, bool]:
-    """Image -> whether its label was found right; a dataset that nobody looked through has none."""
+    """Image -> whether its label is right, for verified images; empty for a dataset without verified labels."""
     if not hasattr(dataset, "verified"):
         return {}
     try:

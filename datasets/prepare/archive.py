@@ -1,4 +1,4 @@
-"""Unpacking archives of others: nothing may land outside the folder."""
+"""Unpacks downloaded archives safely: nothing is written outside the folder."""
 
 from __future__ import annotations
 

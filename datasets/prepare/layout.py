@@ -19,12 +19,12 @@ from .recipes import Source
 
 logger = logging.getLogger(__name__)
 
-WORK = ".download"  # in the dataset's folder: what is on its way
+WORK = ".download"  # in the dataset's folder: files in transfer
 JUNK = ("__MACOSX", ".DS_Store")
 
 
 def lay_out(sources: tuple[Source, ...], folder: Path) -> list[str]:
-    """Make every source's files be in `folder`; the names of what was fetched, none if all was there.
+    """Fetch the sources whose files are not in `folder`; returns the names of the fetched files.
 
     Raises InputError. What is in `folder` under its final name is always complete.
     """
@@ -32,7 +32,7 @@ def lay_out(sources: tuple[Source, ...], folder: Path) -> list[str]:
     if not missing:
         return []
     if any(s.url.startswith(drive.PREFIX) and not _alternative(s, folder) for s in missing):
-        drive.need_gdown()  # said before the first byte is fetched
+        drive.need_gdown()  # before anything is fetched
     work = folder / WORK
     had_folder = folder.exists()
     try:
@@ -85,7 +85,7 @@ def _get(source: Source, folder: Path, work: Path) -> None:
 
 
 def _check_text(file: Path, source: Source) -> None:
-    """A web page in place of the file is the usual accident."""
+    """InputError if the file is not of its type: servers often send a web page in its place."""
     try:
         text = file.read_text(encoding="utf-8") if not source.file.endswith(".mat") else "-"
         json.loads(text) if source.file.endswith(".json") else None
@@ -131,7 +131,7 @@ def _home(top: Path, names: set[str]) -> Path | None:
 
 
 def _tidy(work: Path, folder: Path | None) -> None:
-    """After a failure only what can be gone on with stays: transfers and archives. Empty folders go."""
+    """After a failure, keep only what a later run can use (transfers and archives). Removes empty folders."""
     if not work.exists():
         return
     shutil.rmtree(work / "unpacked", ignore_errors=True)

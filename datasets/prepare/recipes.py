@@ -23,12 +23,12 @@ class Source:
 
     url: str  # http(s), or gdrive:<id>
     file: str  # its name while it is transferred; an archive by its suffix
-    gives: tuple[str, ...]  # names in the dataset's folder; they being there, nothing is fetched
+    gives: tuple[str, ...]  # names in the dataset's folder; if all exist, nothing is fetched
     checksum: str | None = None  # "md5:<hex>" or "sha256:<hex>"
     rename: Mapping[str, str] = field(default_factory=dict)  # name in the archive -> name in the folder
     inner: str = ""  # an archive in the archive, which holds the data
     same_as: str = ""  # a file, relative to the dataset's folder, that may be copied instead
-    hint: str = ""  # said when the address does not answer
+    hint: str = ""  # for the message if the address does not answer
 
     @property
     def page(self) -> str:

@@ -1,4 +1,4 @@
-"""Transfers over HTTP that go on where they broke off, also in a later run."""
+"""Downloads over HTTP that resume where they broke off, also in a later run."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ TIMEOUT = 30  # seconds without a byte
 CHUNK = 1 << 18
 DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 LOCAL = (*DISK_FULL, errno.EACCES, errno.EPERM, errno.EROFS, errno.EIO)
-BUSY = (408, 425, 429)  # the 4xx that may pass
+BUSY = (408, 425, 429)  # HTTP 4xx codes after which a later try may succeed
 
 
 def fetch(url: str, target: Path, checksum: str | None = None, hint: str = "") -> None:
@@ -84,7 +84,7 @@ def _until_complete(url: str, part: Path, hint: str, target: Path) -> None:
             reason = "the connection broke off"
         except urllib.error.HTTPError as error:
             if error.code < 500 and error.code not in BUSY:
-                raise InputError(f"{url} cannot be had (HTTP {error.code} {error.reason}). {by_hand}") from error
+                raise InputError(f"{url} cannot be fetched (HTTP {error.code} {error.reason}). {by_hand}") from error
             reason = f"HTTP {error.code} {error.reason}"
         except (OSError, http.client.HTTPException) as error:
             if isinstance(error, OSError) and error.errno in LOCAL:
@@ -99,7 +99,7 @@ def _until_complete(url: str, part: Path, hint: str, target: Path) -> None:
 
 
 def _receive(url: str, part: Path) -> bool:
-    """One request, for what `part` lacks. Whether the file is complete now."""
+    """Request the missing rest of `part`; returns whether the file is complete."""
     have = _size(part)
     headers = {"User-Agent": "robustprompt", "Accept-Encoding": "identity"}
     if have:

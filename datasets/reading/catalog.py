@@ -1,4 +1,4 @@
-"""Which datasets there are, by the name of their YAML file or of their class, and the config that loads one."""
+"""The datasets, by the name of their YAML file or of their class, and the config that loads one."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Entry:
         return (self.settings.get("FOLDER") or {}).get("PATH") or ""
 
     def folder(self, root: str | Path) -> Path:
-        """Where the dataset is or belongs under `root`. InputError if that is not said."""
+        """Where the dataset is or belongs under `root`. InputError if neither loader nor YAML file names a folder."""
         if getattr(self.loader, "dataset_dir", ""):
             return Path(self.loader.find_dir(str(root)))
         if not (own := self.own_folder):
@@ -74,7 +74,7 @@ def find(name: str) -> Entry:
 
 
 def make_cfg(entry: Entry, root: str | Path, shots: int = -1, seed: int = 1, half: str = "all") -> CfgNode:
-    """The config a run would load this dataset with. InputError for numbers that no sample can be drawn by."""
+    """The config a run would load this dataset with. InputError for an invalid number of shots or seed."""
     if shots < 1 and shots != -1:
         raise InputError(f"--shots is {shots}, but must be 1 or more, or -1 for all images.")
     if not 0 <= seed < LARGEST_SEED:
@@ -92,7 +92,7 @@ def make_cfg(entry: Entry, root: str | Path, shots: int = -1, seed: int = 1, hal
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Inside the block the log is silent up to warnings: the caller says what matters."""
+    """Inside the block, log messages up to warnings are off: the caller reports what matters."""
     before = logging.root.manager.disable
     logging.disable(logging.WARNING)
     try:

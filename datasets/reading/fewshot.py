@@ -34,7 +34,7 @@ def fewshot(
         return train, val
     warn_of_small_classes(train, shots)
     sha = split_hash(train, val, path_prefix)
-    # An unseeded run is not kept: the next one shall draw anew.
+    # The sample of an unseeded run is not kept: the next run shall draw anew.
     file = os.path.join(dataset_dir, "split_fewshot", f"shot_{shots}-seed_{cfg.SEED}.json") if cfg.SEED >= 0 else ""
     kept = load_sample(file, sha, shots, train, val, path_prefix)
     if kept is not None:
@@ -65,7 +65,7 @@ def split_hash(train: list[Datum], val: list[Datum], path_prefix: str) -> str:
 
 
 def save_sample(file: str, sha: str, train: list[Datum], val: list[Datum], path_prefix: str) -> None:
-    """Write the sample atomically; a dataset folder that cannot be written just gets no file."""
+    """Write the sample atomically. Without an error if the dataset's folder cannot be written."""
     if not file:
         return
     paths = {part: relative_paths(items, path_prefix) for part, items in (("train", train), ("val", val))}

@@ -1,4 +1,4 @@
-"""Which images of a list cannot be read: all are decoded, several at a time."""
+"""Finds the images of a list that cannot be read: all are decoded, several at a time."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ BLOCK = 64  # images a task: keeps the queue of a million images short
 
 
 def unreadable(paths: Sequence[str], desc: str = "", workers: int | None = None) -> list[str]:
-    """One sentence for each image that training could not read. Threads do, since decoding frees the interpreter."""
+    """One sentence for each image that cannot be read. Works in threads: decoding releases the interpreter's lock."""
     return [sentence for sentence in progress(_Results(paths, workers or os.cpu_count() or 1), desc=desc) if sentence]
 
 

@@ -1,4 +1,4 @@
-"""What lies in a dataset's folders: class folders, their files (kept in a JSON file if they are many), text lists."""
+"""Lists the folders of a dataset: class folders, their files (kept in a JSON file if they are many), text lists."""
 
 from __future__ import annotations
 
@@ -52,10 +52,10 @@ def class_folders(image_dir: str, ignored: Sequence[str] = ()) -> list[str]:
 
 
 def list_images(image_dir: str, folders: Iterable[str], cache_file: str = "") -> dict[str, list[str]]:
-    """folder -> sorted names of its files, which must not be none.
+    """folder -> sorted names of its files. InputError for an empty folder.
 
     With `cache_file` the names are kept there, with the folders' times of change and inodes; only folders that changed
-    since are listed again. A file that cannot be written just is not.
+    since are listed again. If the file cannot be written, the listing is not kept.
     """
     kept = _read_listing(cache_file)
     now = time.time_ns()
@@ -122,7 +122,7 @@ def one_name_each(pairs: Iterable[tuple[str, str]], origin: str) -> dict[str, st
 
 
 def line_numbers(lines: Sequence[str], origin: str) -> dict[str, int]:
-    """line -> its number from 0, where that is the label. InputError for a line that stands there twice."""
+    """line -> its number from 0, for lists where that is the label. InputError for a line that occurs twice."""
     numbers = {line: number for number, line in enumerate(lines)}
     if len(numbers) < len(lines):
         twice = next(line for number, line in enumerate(lines) if numbers[line] != number)

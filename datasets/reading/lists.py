@@ -1,4 +1,4 @@
-"""What a list of images may say, checked for every reader: split files, annotation lists, class folders."""
+"""Checks of image lists, shared by all readers: split files, annotation lists, class folders."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from .listing import check_text
 logger = logging.getLogger(__name__)
 
 PARTS = ("train", "val", "test")
-MOST_FILES = 200_000  # in larger sets images are told apart by their paths, without a `stat` for each
+MOST_FILES = 200_000  # in larger sets images are identified by their paths, without a `stat` for each
 RECORD = "[relative path, label, class name]"
 
 
@@ -58,7 +58,7 @@ def read_split_parts(path: str, mend: str = "fetch it again") -> tuple[dict[str,
 def check_record(record: Sequence, origin: str) -> tuple[str, int, str]:
     """(path, label, class name) of a record; the path without detours (`./`, `a/../`).
 
-    InputError unless the path stays below its folder, the label is a whole number, and the name says something.
+    InputError unless the path stays below its folder, the label is a whole number, and the name is not blank.
     """
 
     def wrong(what: str) -> InputError:
@@ -85,7 +85,7 @@ def check_record(record: Sequence, origin: str) -> tuple[str, int, str]:
 
 
 def whole_number(value: object) -> int | None:
-    """The label that is meant: 3, 3.0 or "3"; None for anything else, True and 0.5 among it."""
+    """The value of 3, 3.0 or "3" as an int; None for anything else, such as True and 0.5."""
     if isinstance(value, bool):
         return None
     if isinstance(value, numbers.Integral):
@@ -117,7 +117,8 @@ def check_items(
 
 
 def check_labels(names: Mapping[int, str], with_images: set[int], origin: str) -> None:
-    """InputError unless both are 0, 1, 2 ... Nothing is allocated by a label's size, which may be a date or an ID."""
+    """InputError unless the labels of both are 0, 1, 2 ... A label may be large (a date, an ID), so no array is indexed
+    by it."""
     gap = next((i for i, label in enumerate(sorted(with_images)) if i != label), len(with_images))
     label = min(names) if min(names) < 0 else gap
     if label < 0 or max(names) >= gap:

@@ -1,4 +1,4 @@
-"""Where images lie, as relative paths: what names an image whatever the machine."""
+"""Relative paths of images, which are the same on every machine."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def image_folder(dataset: DatasetBase, items: list[Datum]) -> str:
-    """What an image's path is relative to."""
+    """The folder that the paths of images are relative to."""
     return getattr(dataset, "image_dir", "") or os.path.dirname(os.path.commonprefix([i.impath for i in items]))
 
 

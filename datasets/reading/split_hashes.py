@@ -1,7 +1,7 @@
 """Fingerprints of CoOp's split files: sha256 of [train, val, test] as compact JSON (`checkup.split_sha256`).
 
 The numbers of items do not tell a published split from a generated one: DescribableTextures and EuroSAT come out with
-equal numbers. For the files that are not here (Food101, SUN397) only the numbers are checked.
+equal numbers. For the splits that are not listed (Food101, SUN397) only the numbers are checked.
 """
 
 SPLIT_SHA256 = {

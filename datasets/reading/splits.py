@@ -20,8 +20,8 @@ COMPLETE = "complete the images or check DATASET.ROOT"
 
 
 def known_item(impath: str, label: int, classname: str) -> Datum:
-    """A Datum without the look whether its file exists: for paths just listed, or without any images. Ten times as
-    fast, which counts with ImageNet's million."""
+    """A Datum without the check that its file exists: for paths just listed, or without any images. It is ten times as
+    fast, which matters for ImageNet's million images."""
     item = Datum.__new__(Datum)
     item._impath, item._label, item._domain, item._classname = impath, label, 0, classname
     return item
@@ -30,7 +30,7 @@ def known_item(impath: str, label: int, classname: str) -> Datum:
 def make_items(
     records: Iterable[Sequence], path_prefix: str, origin: str, check_files: bool = True, mend: str = COMPLETE
 ) -> list[Datum]:
-    """`[relative path, label, class name]` records to items, order kept. InputError for a record that is none, and for
+    """`[relative path, label, class name]` records to items, order kept. InputError for a malformed record, and for
     a missing image, with `mend`: what to do about it."""
     items = []
     look = check_files and os.environ.get("DASSL_SKIP_FILE_CHECK") != "1"
@@ -177,6 +177,6 @@ def subsample_classes(*args: list[Datum], subsample: str = "all") -> tuple | lis
         raise InputError(f"the dataset has {len(labels)} class, so there are no {subsample} classes.")
     logger.info("SUBSAMPLE %s CLASSES!", subsample.upper())
     relabel = {old: new for new, old in enumerate(selected)}
-    return [  # the files were looked for when the items were made
+    return [  # files were checked when the items were made
         [known_item(x.impath, relabel[x.label], x.classname) for x in items if x.label in relabel] for items in args
     ]
