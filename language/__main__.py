@@ -19,16 +19,18 @@ def build_parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", required=True)
     check = commands.add_parser("check", help="say what is wrong with caches and lists of novel names, line by line")
     check.add_argument("files", nargs="*", metavar="FILE", help="default: all files of the tree")
-    check.add_argument("--dataset", default="", help="compare with its classes; default: what the file says")
-    check.add_argument("--least", type=int, default=None, metavar="N", help="sentences a class")
+    check.add_argument("--dataset", default="", help="compare with this dataset's classes; default: the file's")
+    check.add_argument("--least", type=int, default=None, metavar="N", help="least number of sentences a class")
     check.set_defaults(run=run_check)
     encode = commands.add_parser("encode", help="fill the cache of frozen features ahead of runs")
     encode.add_argument("datasets", nargs="+", metavar="DATASET", help="YAML stem or registered name")
-    encode.add_argument("--file", default="", metavar="FILE", help="a cache of yours (one dataset)")
+    encode.add_argument("--file", default="", metavar="FILE", help="a cache file of your own (one dataset)")
     encode.add_argument("--truncate", action="store_true", help="cut sentences of more than 77 tokens; else an error")
     encode.add_argument("--backbone", default="", help="default: ViT-B/16; Embedded for the embedded datasets")
     encode.add_argument("--backbone-path", default="", metavar="FILE", help="a local CLIP file")
-    encode.add_argument("--backbone-spec", default="", metavar="SPEC", help="of that file: openai, or open_clip's JSON")
+    encode.add_argument(
+        "--backbone-spec", default="", metavar="SPEC", help="its structure: openai, or open_clip's JSON"
+    )
     encode.add_argument("--precision", nargs="+", metavar="PREC", help="default: fp16 and amp; on a CPU fp32")
     encode.add_argument("--cpu", action="store_true", help="do not use a GPU")
     encode.set_defaults(run=run_encode)
@@ -54,7 +56,7 @@ def run_encode(args: argparse.Namespace) -> int:
     for name in args.datasets:
         if class_names(name) is None and not args.file:
             raise InputError(f"there is no language file for {name}; give its own with --file.")
-    import torch  # seconds that `check` need not pay
+    import torch  # takes seconds, and `check` does not need it
 
     from clipkit import FeatureBank
     from datasets.embedded.vocab import CLASSES

@@ -18,14 +18,14 @@ try:
 except ImportError:  # beside upstream Dassl
 
     class InputError(ValueError):
-        """What the user gave cannot be used."""
+        """Wrong input of the user."""
 
 
 logger = logging.getLogger(__name__)
 
 
 def clean(name: str) -> str:
-    """A class name as a key: underscores become spaces, outer space goes, case is kept."""
+    """A class name as a key: underscores become spaces, both ends are stripped, case is kept."""
     return name.replace("_", " ").strip()
 
 
@@ -67,7 +67,7 @@ class Cache:
 
     @cached_property
     def sha256(self) -> str:
-        """Hash of the sentences and whose they are, however the file is laid out: the key of cached features."""
+        """Hash of classes and sentences, whatever the layout of the file; part of the key of cached features."""
         content = [self.dataset, self.classes, *([self.aliases] if self.aliases else [])]
         content = json.dumps(content, sort_keys=True, ensure_ascii=False)
         return hashlib.sha256(content.encode()).hexdigest()
@@ -132,7 +132,8 @@ class Cache:
         return sentences[:k]
 
     def shared_index(self, source: str | None, seed: int, role: str = "") -> int:
-        """One sentence number for all classes, below the smallest count in the whole cache (the early snapshot)."""
+        """One sentence index for all classes, below the smallest count in the whole cache, as in ANPrompt's
+        first code."""
         source = self.source(source)
         counts = [len(by_source[source]) for by_source in self.classes.values() if by_source.get(source)]
         if not counts:
@@ -142,7 +143,7 @@ class Cache:
     def validate(
         self, classnames: Iterable[str], sources: Iterable[str] | None = None, allow_missing: bool = False
     ) -> None:
-        """Every class has a sentence from every source (InputError that names those without), none is too long.
+        """Checks that every class has a sentence from every source; InputError that names those without.
 
         Sentences of more than 77 tokens are cut at a word, with one warning line. sources: default all.
         """
@@ -166,7 +167,7 @@ class Cache:
 
 
 class TemplateCache(Cache):
-    """Stands in where no cache file is installed: every source, by any name, is the 80 templates of CLIP."""
+    """The cache of a dataset without a cache file: every source, whatever its name, gives CLIP's 80 templates."""
 
     def __init__(self, dataset: str, templates: Sequence[str], dassl_name: str = "") -> None:
         facts = {"license": "MIT", "model": "none: CLIP's ImageNet templates", "ordered": True}

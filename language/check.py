@@ -1,4 +1,4 @@
-"""What is wrong with a language cache or a list of novel class names: one sentence a fault, with its line."""
+"""Checks a language cache or a list of novel class names: one sentence for each fault, with its line."""
 
 from __future__ import annotations
 
@@ -16,36 +16,36 @@ from .readers import DESCRIPTIONS, load_cache, read_file, read_json, read_text
 from .stems import cache_stem, dataset_stem
 from .tokens import CONTEXT_LENGTH, count_tokens
 
-LEAST = {"imagenet": 3}  # sentences a class in our own files; others: 5
-NOVEL = 200  # names (SAR)
-SLOTTED = 4  # so many classes with one sentence, but for the name, make it a template
+LEAST = {"imagenet": 3}  # least number of sentences a class in this repository's files; others: 5
+NOVEL = 200  # least number of novel names (SAR)
+SLOTTED = 4  # a sentence that this many classes share, but for their names, is a template
 PROMPT = "a photo of a {}, a type of flower, food, pet or aircraft."  # longer than any prompt that takes a name
 
 
 @dataclass
 class Report:
-    """Of one file: what it holds, in a few words, and its faults as (line number or 0, sentence)."""
+    """The result for one file: a summary of its content, and its faults as (line number or 0, sentence)."""
 
     file: Path
     summary: str
     faults: list[tuple[int, str]] = field(default_factory=list)
 
     def lines(self) -> list[str]:
-        """For the console, faults in the order of the file."""
+        """The lines to print, faults in the order of the file."""
         told = [f"{self.file}:{line}: {text}" if line else f"{self.file}: {text}" for line, text in sorted(self.faults)]
         return [*told, f"{self.file}: {self.summary}; {len(self.faults) or 'no'} fault{'s'[: len(self.faults) != 1]}"]
 
 
 def own_files() -> list[Path]:
-    """All caches and lists of the tree."""
+    """All language caches and lists of novel names in this repository."""
     return sorted(DESCRIPTIONS.glob("*.json")) + sorted(NOVEL_CLASSES.glob("*.json"))
 
 
 def check_file(path: str | Path, dataset: str = "", least: int | None = None) -> Report:
-    """A cache (our form, CoPrompt's, HPT's) or a list of novel names (our form, a JSON list, lines).
+    """Checks a cache (format of this project, CoPrompt, HPT) or a list of novel names (JSON object or list, or lines).
 
-    dataset: registry name or YAML stem; default: what the file says, or is called. least: sentences a class; default:
-    5 (3 for ImageNet) in our own files, 1 in others. Raises InputError for a file that is neither.
+    dataset: registry name or YAML stem; default: from the file or its name. least: sentences a class; default: 5 (3 for
+    ImageNet) in this repository's files, 1 in others. Raises InputError for a file that is neither.
     """
     path = Path(path)
     if _holds_names(path):
@@ -58,7 +58,7 @@ def check_file(path: str | Path, dataset: str = "", least: int | None = None) ->
 
 
 def check_cache(cache: Cache, path: Path, stem: str, least: int) -> Report:
-    """Every class is there with `least` sentences, none empty, twice, a template with the name put in, or too long."""
+    """Checks that every class has `least` sentences, none of them empty, repeated, a filled template or too long."""
     classnames = class_names(stem)
     sentences = [text for by_source in cache.classes.values() for texts in by_source.values() for text in texts]
     longest = max((count_tokens(text) for text in sentences), default=0)
@@ -91,7 +91,7 @@ def check_cache(cache: Cache, path: Path, stem: str, least: int) -> Report:
 
 
 def check_novel(path: Path, dataset: str = "") -> Report:
-    """NOVEL names at least, each once, none a class of the dataset, base or new, none with a new class's name in it."""
+    """Checks that there are NOVEL names, each once, none of them a class of the dataset or with a new class in it."""
     names, _ = read_names(path)
     stem = cache_stem(dataset or _dataset_of(path))
     classes = class_names(stem)
@@ -128,7 +128,7 @@ def _faults_of(name: str, text: str) -> Iterator[str]:
 
 
 def _holds_names(path: Path) -> bool:
-    """A list of names, not of sentences by class."""
+    """Whether the file is a list of names, not of sentences by class."""
     text = read_text(path).lstrip()
     if not (path.suffix == ".json" or text[:1] in ("{", "[")):
         return True
@@ -137,19 +137,19 @@ def _holds_names(path: Path) -> bool:
 
 
 def _dataset_of(path: Path) -> str:
-    """What a list of novel names was written for: its "dataset", or its file's name."""
+    """The dataset of a list of novel names: its entry "dataset", or the file's name."""
     data = read_json(path) if read_text(path).lstrip()[:1] in ("{", "[") else None
     return str(data.get("dataset", "")) if isinstance(data, dict) and data.get("dataset") else dataset_stem(path.stem)
 
 
 class _Lines:
-    """Where a text stands in a file: its line number from 1, or 0."""
+    """Finds the line of a text in a file: its number from 1, or 0."""
 
     def __init__(self, path: Path) -> None:
         self.rows = read_text(path).splitlines()
 
     def __call__(self, text: str, turn: int = 0) -> int:
-        """turn 1: the second place."""
+        """The line of `text`. turn 1: the second line that has it."""
         quoted = {json.dumps(text), json.dumps(text, ensure_ascii=False)}
         found = [i for i, row in enumerate(self.rows, 1) if row.strip() == text or any(q in row for q in quoted)]
         return found[min(turn, len(found) - 1)] if found else 0

@@ -1,4 +1,4 @@
-"""Frozen features of a dataset's language files, ahead of the runs that need them.
+"""Computes frozen features of a dataset's language files before the runs that need them.
 
 The sentences of its cache (ANPrompt, CoPrompt) and the similarities of its class names and novel names (SAR's targets)
 go to the feature bank. Runs find them there: many jobs that start together do not wait for the first.
@@ -24,7 +24,7 @@ def encode(
 ) -> list[str]:
     """Fills the bank for one dataset (registry name or YAML stem); returns what was done, a line each.
 
-    file: a cache of the user's in the place of ours. too_long: what becomes of sentences of more than 77 tokens.
+    file: the user's cache in place of the repository's. too_long: as in `SentenceFeatures`.
     """
     cache, done = read_file(file) if file else load_cache(dataset), []
     if not isinstance(cache, TemplateCache):

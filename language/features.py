@@ -21,7 +21,7 @@ from dassl.config.domains import choice
 from .cache import TemplateCache
 from .source import MISSING, Source
 
-# How methods that read sentences treat those that CLIP cannot read whole, and classes for which there are none.
+# What methods do with sentences that are too long for CLIP, and with classes without sentences.
 CONFIG_DEFAULTS = {
     "LANGUAGE.TOO_LONG": "refuse",  # refuse | truncate: the first 75 tokens, as published code has it
     "LANGUAGE.MISSING": "refuse",  # refuse | stand_in: CLIP's templates, with a warning; they change the numbers

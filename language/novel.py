@@ -24,7 +24,7 @@ from .stems import cache_stem, dataset_stem
 logger = logging.getLogger(__name__)
 
 NOVEL_CLASSES = Path(__file__).parent / "novel_classes"
-OWN_LIST = ("llm", "hand", "list")  # SAR's word for it, what ours is, and what it is whoever wrote it
+OWN_LIST = ("llm", "hand", "list")  # all three mean this repository's list: SAR's is by an LLM, this one by hand
 SOURCES = (*OWN_LIST, "wordnet", "oracle", "file")
 
 
@@ -51,13 +51,13 @@ def load_novel(
 ) -> NovelNames:
     """`count` novel names for a dataset (registry name or YAML stem).
 
-    source: "llm", "hand" or "list": our list for the dataset. "wordnet": nouns, drawn uniformly. "oracle": all of
-    `new_names`, the dataset's real new classes, whatever `count` says. `file`: the user's, in the place of our
-    list; "file" as source says so too (see `read_names`).
+    source: "llm", "hand" or "list": this repository's list for the dataset. "wordnet": nouns, drawn uniformly.
+    "oracle": all of `new_names`, the dataset's real new classes, whatever `count` says. "file": the names in `file`,
+    which also replaces the repository's list (see `read_names`).
     base_names: names that must not be among them, compared cleaned and regardless of case. Of a longer list `count`
     names are chosen at random by (seed, dataset) alone and stay in their order; a smaller choice is part of a larger.
     missing: "stand_in" takes ImageNet's list for a dataset without one, with a warning line.
-    Errors: InputError if the list is missing, unreadable or too short. Length in tokens is left to the caller.
+    Errors: InputError if the list is missing, unreadable or too short. Length in tokens is not checked.
     """
     if source not in SOURCES:
         raise InputError(f"source of novel names {source!r} is not known; it is one of {', '.join(SOURCES)}.")
@@ -90,14 +90,14 @@ def load_novel(
 
 
 def overlap(names: Iterable[str], new_names: Iterable[str]) -> int:
-    """How many of the names are real new classes: to be reported, never to filter by, which would use the new list."""
+    """How many of the names are real new classes. For reports only: filtering by it would use the new classes."""
     return len({_key(name) for name in names} & {_key(name) for name in new_names})
 
 
 def read_names(path: str | Path, stem: str = "") -> tuple[list[str], str]:
-    """The names of a file and their source: our JSON form ({"version": 1, "names": [...]}), a JSON list, or lines.
+    """The names of a file and their source: a JSON object ({"version": 1, "names": [...]}), a JSON list, or lines.
 
-    The source is what a file in our form says, else "file". `stem`: another dataset in our form is worth a warning.
+    The source is the object's entry "source", else "file". `stem`: a warning if the object is for another dataset.
     """
     text = read_text(path).strip()
     if not (str(path).endswith(".json") or text[:1] in ("{", "[")):

@@ -1,4 +1,4 @@
-"""Reads language caches: our own form, CoPrompt's, HPT's, and plain lists of class names."""
+"""Reads language caches in the formats of this project, CoPrompt and HPT, and plain lists of class names."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def load_cache(name: str, directory: str | Path = DESCRIPTIONS) -> Cache:
     """The cache of a dataset (YAML stem or registry name), or of a file (a path that ends in .json).
 
     Shifted variants without a file of their own (ImageNet's, Shapes') use the cache of their source set. Without any
-    file the 80 templates of CLIP stand in, with one log line. A file may be in our form, CoPrompt's or HPT's.
+    file the 80 templates of CLIP stand in, with one log line. The format may be this project's, CoPrompt's or HPT's.
     """
     if name.endswith(".json"):
         return read_file(name)
@@ -37,7 +37,7 @@ def load_cache(name: str, directory: str | Path = DESCRIPTIONS) -> Cache:
 
 def template_cache(name: str) -> TemplateCache:
     """CLIP's 80 templates in the place of a cache, for any dataset (YAML stem or registry name)."""
-    from datasets.templates import FULL80  # imported late: `datasets` brings torch in
+    from datasets.templates import FULL80  # imported late: importing `datasets` imports torch
 
     stem = cache_stem(name)
     return TemplateCache(stem, FULL80, dassl_name(stem))
@@ -50,9 +50,9 @@ def _announce(line: str) -> None:
 
 
 def read_harness(path: str | Path) -> Cache:
-    """Our form: {"version": 1, "dataset", "dassl_name", "sources": {...}, "classes": {class: {source: [...]}}}.
+    """A cache in this project's format: {"version": 1, "dataset", "dassl_name", "sources", "classes"}.
 
-    "aliases": {other name: class} may be there too.
+    "sources": {name: facts}, "classes": {class: {source: [sentences]}}. Optional: "aliases": {other name: class}.
     """
     data = _read_object(path)
     if data.get("version") != 1:
@@ -97,7 +97,7 @@ def read_classlist(path: str | Path) -> list[str]:
 
 
 def read_file(path: str | Path) -> Cache:
-    """The cache in a file, in our form, CoPrompt's or HPT's, whatever it is called."""
+    """The cache in a file in the format of this project, CoPrompt or HPT, whatever the file's name."""
     data = _read_object(path)
     if "version" in data and "classes" in data:
         return read_harness(path)
@@ -146,7 +146,7 @@ def read_text(path: str | Path) -> str:
 
 
 def read_json(path: str | Path) -> object:
-    """Raises InputError for what is no JSON, and for an object that has a key twice: which of the two is meant?"""
+    """The content of a JSON file. Raises InputError for text that is not JSON, and for an object with a key twice."""
     text, doubled = read_text(path), []
 
     def once(pairs: list[tuple[str, object]]) -> dict:

@@ -33,7 +33,7 @@ def load_source(dataset: str, which: str, role: str = "") -> Source:
     """The source `which` ("main", "hpt", ...) of a dataset's cache, or a cache file (a path that ends in .json).
 
     dataset: registry name or YAML stem. "main" and "coprompt" stand in for each other, so do "noise" and "hpt"; a cache
-    with one source serves it for every name. Of a file, the source called as `role` is taken, or else its first.
+    with one source gives that one for every name. Of a file, the source named `role` is taken, or else its first.
     "templates": CLIP's 80 templates with the class name, in the place of a cache.
     """
     if which == "templates":

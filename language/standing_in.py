@@ -1,4 +1,4 @@
-"""What stands in where there is no language file for something: CLIP's templates for a class without sentences."""
+"""CLIP's templates as sentences of the classes that a language cache lacks."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ logger = logging.getLogger(__name__)
 
 
 def with_templates(source: Source, names: Iterable[str], dataset: str) -> Source:
-    """The source, in which CLIP's templates stand in for those of the names that it lacks, with one warning line.
+    """The source with CLIP's templates as the sentences of the classes in `names` that it lacks; logs one warning.
 
     dataset: registry name or YAML stem. Sentences of the other classes, and their draws, stay as they are. A missing
     class gets as many sentences as the shortest list of the others has: not fewer, since a draw of one index for all
@@ -21,7 +21,7 @@ def with_templates(source: Source, names: Iterable[str], dataset: str) -> Source
     missing = [name for name in names if not _has(source, name)]
     if not missing:
         return source
-    from datasets.templates import FULL80, custom_template  # imported late: `datasets` brings torch in
+    from datasets.templates import FULL80, custom_template  # imported late: importing `datasets` imports torch
 
     listed = ", ".join(missing[:5]) + (", ..." if len(missing) > 5 else "")
     logger.warning(

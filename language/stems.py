@@ -1,4 +1,4 @@
-"""How one dataset is called in different places: registry name, YAML stem, and the short name of CoPrompt's files."""
+"""The names of a dataset: registry name, YAML stem, and the short name of CoPrompt's files."""
 
 from __future__ import annotations
 
