@@ -1,4 +1,4 @@
-"""Attacks on pictures in [0, 1], over any function from pictures to logits. docs/adversarial.md says more."""
+"""Attacks on pictures in [0, 1], for any function from pictures to logits. docs/adversarial.md says more."""
 
 from .eot import expectation
 from .evaluation import evaluation

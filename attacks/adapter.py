@@ -1,7 +1,7 @@
-"""Attacks of the package torchattacks 3.5.1, with the budgets of their papers and fenced off from the run's randomness.
+"""Attacks of the package torchattacks 3.5.1, with the budgets of their papers, without effect on the run's draws.
 
 The package's own defaults are not those of the papers (10 iterations of APGD and FAB where AutoAttack has 100), so
-every argument is given here. They draw for a whole batch: another batch size is another draw.
+every argument is given here. They draw for a whole batch, so their pictures depend on the batch size.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ VERSION = "3.5.1"
 
 
 class _Model(nn.Module):
-    """The logits as a module, on a device: what the package wants to attack."""
+    """The logits function as a module with a device, as the package needs it."""
 
     def __init__(self, logits: Logits, device: torch.device) -> None:
         super().__init__()
@@ -34,7 +34,7 @@ def torchattack(
 ) -> Tensor:
     """Attacked pictures [B, 3, H, W]; Python's, numpy's and torch's generators go on as if nothing had been drawn.
 
-    name: apgd-ce, apgd-dlr, apgd-dlr-t, fab-t, square, cw-l2 or di. `classes`: of the model.
+    name: apgd-ce, apgd-dlr, apgd-dlr-t, fab-t, square, cw-l2 or di. `classes`: their number.
     Raises InputError when the package is not installed.
     """
     try:

@@ -26,8 +26,8 @@ def expectation(
     """`Evaluate` of a random model: mean loss and mean gradient over fresh draws at every step.
 
     sample: (pictures [B, 3, H, W], seed of the draw) -> logits [B, C], differentiable; or [B, n, C] of views, for a
-    `loss` over them, and then their mean is the answer. An image counts as misclassified where most draws misclassify
-    it. One draw is held in memory at a time.
+    `loss` over them, and then the prediction is by their mean. An image counts as misclassified if most draws
+    misclassify it. One draw is held in memory at a time.
     """
 
     def evaluate(x: Tensor, restart: int, step: int, gradient: bool) -> Value:

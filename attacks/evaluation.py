@@ -1,4 +1,4 @@
-"""Loss and gradient of a batch, as every gradient attack asks for them."""
+"""Loss and gradient of a batch, for gradient attacks."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What attacks raise, per image, from logits."""
+"""Losses that attacks maximise, per image, from logits."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from torch.nn import functional as F
 def cross_entropy(logits: Tensor, label: Tensor) -> Tensor:
     """[B] fp64 from [B, C] logits: -log softmax at the label, as softplus(logsumexp of the others - the label's logit).
 
-    CLIP's logits are 100 times a cosine. Where they leave no doubt, the label's softmax is 1 to the last bit, the usual
-    form's gradient has lost the label's part, and its sign points elsewhere. This form keeps it
-    up to a gap of about 100 between the two logits; beyond, fp32 cannot hold the gradient and it is 0.
+    CLIP's logits are 100 times a cosine. For a confident prediction the label's softmax rounds to 1, the gradient of
+    the usual form loses the label's part, and its sign is wrong. This form keeps it up to a gap of about 100 between
+    the two logits; beyond, fp32 cannot hold the gradient and it is 0.
     """
     others = logits.double().scatter(1, label[:, None], -torch.inf).logsumexp(1)
     return F.softplus(others - logits.double().gather(1, label[:, None])[:, 0])

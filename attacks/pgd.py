@@ -1,7 +1,7 @@
 """Projected gradient descent in the L-infinity ball (Madry et al., ICLR 2018), its one-step form, and plain noise.
 
-eps and alpha are in pixel units of [0, 1] (4/255, not 4). Each image has a seed of its own, so that what is found does
-not depend on the batch it is in.
+eps and alpha are in pixel units of [0, 1] (4/255, not 4). Each image has a seed of its own, so that its result does not
+depend on its batch.
 """
 
 from __future__ import annotations
@@ -79,7 +79,7 @@ def fgsm(evaluate: Evaluate, x: Tensor, eps: float) -> Found:
 
 
 def noise(evaluate: Evaluate, x: Tensor, eps: float, seeds: Sequence[int], draws: int = 1) -> Found:
-    """The control of attacks: the worst of `draws` random points, uniform in the ball and a corner of it by turns."""
+    """Random noise, as a control: the worst of `draws` points, by turns uniform in the ball and a corner of it."""
     best = _Best(x)
     for draw in range(draws):
         adv = start(x, eps, seeds, draw)

@@ -21,8 +21,8 @@ class PixelModel:
     in eval mode and fp32 (an fp16 model's gradient underflows), its parameters are frozen, gradients are on, and text
     features that do not depend on the picture are computed once. All of that is put back at the end.
 
-    A trainer with a `pixel_logits(x01)` of its own is asked through that. Raises InputError for a chain of test
-    transforms that does more than normalise, and on entering for a half-precision model of unknown make.
+    If the trainer has a method `pixel_logits(x01)`, that is called instead. Raises InputError for test transforms that
+    do more than normalise, and on entering for a half-precision model whose trainer has no `precision`.
     """
 
     def __init__(self, trainer: Trainer) -> None:
@@ -74,7 +74,9 @@ class PixelModel:
         if hasattr(trainer, "pixel_logits"):
             return trainer.pixel_logits(x01).float()
         x = x01 if self.mean is None else (x01 - self.mean) / self.std
-        if getattr(trainer, "frozen_image_encoder", False):  # the method takes features; CLIP's, with their gradient
+        if getattr(
+            trainer, "frozen_image_encoder", False
+        ):  # the method takes CLIP's image features, here with gradient
             x = normalize(trainer.image_encoder(x).float())
         return trainer.model_inference(x).float()
 

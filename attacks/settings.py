@@ -33,17 +33,17 @@ CONFIG_DEFAULTS = {
     A + "BATCH": 64,
     A + "SEED": 0,
     A + "QUANT": "round_project",  # round_project | trunc | none (never stored)
-    A + "SUBSET": 0,  # so many images, drawn class by class; 0: all
+    A + "SUBSET": 0,  # number of images, drawn class by class; 0: all
     A + "EOT.DRAWS": 4,
     A + "EOT.VIEWS": 8,
     A + "EOT.STEP_GRAD": "both",  # stop | unroll | both
     A + "EOT.BPDA": True,
     A + "EOT.LOSS": "ce",  # ce | dlr | both
-    A + "EOT.KNOWN_DRAWS": False,  # also attack the very views that the defence will draw: more than it could know
+    A + "EOT.KNOWN_DRAWS": False,  # also attack the views that the defence will draw, which a real attacker cannot know
     A + "SQUARE.QUERIES": 5000,
-    A + "TARGETS": 9,  # of the targeted attacks
+    A + "TARGETS": 9,  # classes that targeted attacks aim at
     A + "STORE": "raw",  # raw | png
-    A + "DIR": "",  # where adversarial sets lie; empty: <data root>/adv
+    A + "DIR": "",  # folder of adversarial sets; empty: <data root>/adv
 }
 PRESETS = {"rtpt-rn50": (1.0, 0.25, 7), "vit": (4.0, 1.0, 100), "ttc": (1.0, 1.0, 10)}  # eps, alpha, steps
 LEVELS = Domain("number", least=0, most=255, words="a number from 0 to 255 (in 1/255 of the range)")
@@ -77,8 +77,8 @@ CONFIG_DOMAINS = {
     A + "STORE": choice("raw", "png"),
     A + "DIR": OPTIONAL,
 }
-AUTOATTACK = ("apgd-ce", "apgd-dlr-t", "fab-t", "square")  # each on what the ones before left correct
-# What each attack depends on. Nothing else of ATTACK.* changes its pictures.
+AUTOATTACK = ("apgd-ce", "apgd-dlr-t", "fab-t", "square")  # each attacks the images that are still correct
+# The settings that each attack depends on. No other key of ATTACK.* changes its pictures.
 PARAMETERS = {
     "none": (),
     "noise": ("eps", "restarts"),
@@ -110,7 +110,7 @@ def changed_keys(cfg: CfgNode) -> list[str]:
 
 @dataclass(frozen=True)
 class AttackSettings:
-    """One attack, or several of which each image keeps the worst. eps and alpha in 1/255."""
+    """One attack, or several, of which the worst counts for each image. eps and alpha in 1/255."""
 
     names: tuple[str, ...] = ("pgd",)
     eps: float = 4.0
@@ -129,7 +129,7 @@ class AttackSettings:
 
     @classmethod
     def from_cfg(cls, cfg: CfgNode, classes: int) -> AttackSettings:
-        """The attack of `cfg.ATTACK` on a model of so many classes. Raises InputError for what cannot be."""
+        """The attack of `cfg.ATTACK` on a model of `classes` classes. InputError for settings that do not fit."""
         node = cfg.ATTACK
         check_config(cfg, CONFIG_DOMAINS)
         wanted = [name.strip() for name in node.NAME.split(",")]
@@ -150,7 +150,7 @@ class AttackSettings:
         )  # fmt: skip
 
     def parameters(self) -> list[dict]:
-        """{"name", and what that attack depends on}, one an attack; eps and alpha as exact fractions of the range."""
+        """One dict per attack: name and the settings it depends on; eps and alpha as exact fractions of the range."""
         found = []
         for name in self.names:
             values = {key: getattr(self, key) for key in PARAMETERS[name]}
@@ -163,7 +163,7 @@ class AttackSettings:
 
     @property
     def title(self) -> str:
-        """Such as pgd-eps4-100, for file names and tables."""
+        """A short name for file names and tables, such as pgd-eps4-100."""
         name = "aa" if self.names == AUTOATTACK else "+".join(self.names)
         used = {key for n in self.names for key in PARAMETERS[n]}
         return name + (f"-eps{self.eps:g}" if "eps" in used else "") + (f"-{self.steps}" if "steps" in used else "")

@@ -1,4 +1,4 @@
-"""Attacking 8-bit pictures with what `AttackSettings` describe; success is measured on the 8-bit result."""
+"""Runs the attacks of `AttackSettings` on 8-bit pictures; success is measured on the 8-bit result."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ from .settings import OWN, AttackSettings
 
 @dataclass
 class Outcome:
-    """For B images: the pictures and, per image, what the model says before and after.
+    """The attacked pictures of B images and, per image, the model's predictions before and after.
 
     picture [B, 3, H, W] uint8 (float32 in [0, 1] where quant is none); clean_pred, float_pred, pred [B]: of the clean
     picture, of the attack's result before quantisation, of `picture`; margin [B]: of `picture`, negative where it is
-    misclassified; zero_gradient [B]; attack: the name of the one whose picture it is.
+    misclassified; zero_gradient [B]; attack: name of the attack that made the picture.
     """
 
     picture: Tensor

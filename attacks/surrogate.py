@@ -16,7 +16,7 @@ CLIP_MEAN, CLIP_STD = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.261302
 
 
 class Surrogate:
-    """float32 [B, 3, H, W] in [0, 1] -> logits [B, C]; the text features are computed once."""
+    """The attacked function: float32 [B, 3, H, W] in [0, 1] -> logits [B, C]. Text features are computed once."""
 
     def __init__(
         self,
@@ -41,7 +41,7 @@ class Surrogate:
         return self.scale * f @ self.text.t()
 
     def facts(self) -> dict:
-        """For the manifest: `id` is a hash over weights (logit scale included), prompts and precision."""
+        """The description for the manifest. `id`: a hash over weights (logit scale included), prompts and precision."""
         weights = fingerprint(self.clip)
         digest = hashlib.sha256(json.dumps([weights, self.texts, "fp32"]).encode()).hexdigest()
         return {

@@ -1,4 +1,4 @@
-"""A line now and then while an attack takes long: how far it is, and how long the rest of it takes."""
+"""Progress lines of long attacks: the steps done, and an estimate of the time left."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ EVERY = 30.0  # seconds between lines
 
 
 class Told:
-    """`tick()` after each of `total` pieces of work that take about as long as each other."""
+    """Logs progress. `tick()` is called after each of `total` steps that take about equally long."""
 
     def __init__(self, what: str, total: int, clock: Callable[[], float] = time.monotonic) -> None:
         self.what, self.total, self.clock = what, total, clock
@@ -31,7 +31,7 @@ class Told:
         logger.info("%s: %d of %d steps, about %s left", self.what, self.done, self.total, left)
 
     def evaluations(self, evaluate: Evaluate) -> Evaluate:
-        """The same, with a tick after each."""
+        """`evaluate` with a `tick()` after each call."""
 
         def told(*arguments):
             value = evaluate(*arguments)
