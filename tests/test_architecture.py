@@ -25,7 +25,7 @@ def trees():
 
 
 def test_the_source_keeps_to_the_table(trees):
-    assert [re.sub(r"(?<=\.py):\d+", "", fault) for fault in faults(trees, TABLE)] == KNOWN
+    assert [f for f in faults(trees, TABLE) if re.sub(r"(?<=\.py):\d+", "", f) not in KNOWN] == []
 
 
 def test_the_picture_is_the_sources(trees):
