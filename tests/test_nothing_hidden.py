@@ -15,6 +15,7 @@ import dassl.utils
 ROOT = Path(__file__).resolve().parent.parent
 ROOMS = ("trainers", "dassl", "robustness", "attacks", "datasets", "interop/export")
 OWNERS = ("trainer", "dataset", "dm", "loader", "batches")  # what objects of others are called
+PURE = ("parse_batch_train", "parse_batch_test", "model_inference", "test_logits", "image_logits", "answer_name")
 TOLD = {  # where it is right, and why
     "dassl/data/seeded_loader.py: setattr(self.wrapped)",  # a wrapper passes its own attributes on
     "attacks/pixel_model.py: trainer.precision",  # within a `with`, which puts it back
@@ -46,6 +47,29 @@ def test_no_file_sets_attributes_of_a_trainer_or_dataset_that_it_was_given():
     assert {name for name in found if not name.startswith("datasets/embedded/")} == TOLD
 
 
+def left_behind(source: str) -> Iterator[str]:
+    """Attributes of `self` that a loop or the parsing of a batch leaves for another method; Dassl's own two stay."""
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.For):
+            inside = [node.target]
+        elif isinstance(node, ast.FunctionDef) and node.name in PURE:
+            inside = node.body
+        else:
+            continue
+        for each in (found for part in inside for found in ast.walk(part)):
+            stored = isinstance(each, ast.Attribute) and isinstance(each.ctx, ast.Store)
+            if stored and each.attr not in ("epoch", "batch_idx"):
+                yield f"{getattr(node, 'name', 'for')}: {ast.unparse(each)}"
+
+
+def test_what_a_step_is_about_comes_with_its_batch():
+    found = {}
+    for file in (file for room in ("trainers", "dassl/engine") for file in sorted((ROOT / room).rglob("*.py"))):
+        if names := list(left_behind(file.read_text("utf-8"))):
+            found[file.name] = names
+    assert not found
+
+
 def test_such_an_assignment_is_found():
     source = """
 trainer.part = "clean"
@@ -57,6 +81,14 @@ self.index = batch["index"]
 cfg.SEED = 1
 """
     assert len(list(stores(source))) == 5
+    source = """
+def parse_batch_train(self, batch):
+    self.index = batch["index"]
+def _batches(self):
+    for (self.part, _), batch in steps: ...
+    for self.batch_idx, batch in enumerate(steps): ...
+"""
+    assert sorted(left_behind(source)) == ["for: self.part", "parse_batch_train: self.index"]
 
 
 def test_a_name_says_which_seed():
