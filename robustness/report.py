@@ -18,6 +18,7 @@ from yacs.config import CfgNode
 from attacks import AttackSettings
 from attacks.settings import fraction
 from dassl.utils import atomic_path, write_json
+from runs.about import about_run
 from runs.folder import RunFolder
 from runs.record import git_revision, versions
 from runs.robust_protocol import MODES
@@ -97,6 +98,7 @@ def record(e: Evaluation, identity: str, args: Namespace) -> dict:
     return {
         "version": 1,
         "kind": "evaluation under attack",
+        **about_run(args),
         "trainer": cfg.TRAINER.NAME,
         "dataset": cfg.DATASET.NAME,
         "seed": cfg.SEED,

@@ -11,6 +11,7 @@ from dassl.utils import InputError
 from interop.plugins.names import OURS, label_of, plain
 from interop.plugins.places import PROJECT, config_of
 
+from .about import option
 from .config_names import CONFIG_FOLDER, UNTRAINED, config_name
 from .targets import dataset_config, name_in
 from .words import check_folder, is_whole
@@ -30,6 +31,10 @@ class Settings:
     plugins: tuple[str, ...] = ()  # files of trainers and datasets from outside
     plugin_cfg: tuple[str, ...] = ()  # files that add their config keys
     doubles: tuple[str, ...] = ()  # registered names that plugins have too, and that mean ours in this plan
+    # Only for results.json, see `runs/about.py`: the script or step, the suite, and the folder of all its runs.
+    script: str = ""
+    suite: str = ""
+    top: str = ""
 
     @classmethod
     def from_environment(cls, env: Mapping[str, str], pairs: list[str], whole: bool = False) -> Settings:
@@ -97,8 +102,11 @@ def test_mode(trainer: str, trained: Path, settings: Settings, script: str) -> l
 
 
 def arguments(
-    trainer: str, dataset: str, seed: int, settings: Settings, cfg: str, folder: Path, mode: list[str], pairs: list[str]
-) -> list[str]:
+    trainer: str, dataset: str, seed: int, settings: Settings, cfg: str, folder: Path, mode: list[str],
+    pairs: list[str], about: Mapping[str, object] | None = None,
+) -> list[str]:  # fmt: skip
+    """train.py's. about: what results.json says of the run where it is not the usual: `source`, the config name of what
+    was trained on (None: nothing was), where that is not `dataset`; fields of `runs.about.CELL`."""
     if is_file(settings.cfg):
         config = Path(settings.cfg)
     else:
@@ -108,10 +116,14 @@ def arguments(
     plugins = [x for file in settings.plugins for x in ("--plugin", file)]
     plugins += [x for file in settings.plugin_cfg for x in ("--plugin-cfg", file)]
     dataset_file = dataset_config(dataset, settings.plugins)
+    usual = {"source": dataset, "target": dataset, "shots": settings.shots}
+    told = option(
+        settings.script, settings.suite, cfg, settings.output, settings.top, folder, **{**usual, **(about or {})}
+    )
     return [
         "--root", settings.data, "--seed", str(seed), "--trainer", spelled(trainer, settings), *plugins,
         "--dataset-config-file", str(dataset_file), "--config-file", str(config),
-        "--output-dir", str(folder), *mode, *_whose(dataset, dataset_file, settings), *pairs, *settings.pairs,
+        "--output-dir", str(folder), *mode, *told, *_whose(dataset, dataset_file, settings), *pairs, *settings.pairs,
     ]  # fmt: skip
 
 

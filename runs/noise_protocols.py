@@ -44,13 +44,19 @@ def take_noise(trainer: str, settings: Settings, script: str) -> tuple[str, list
     return f"{kind}_r{thousandths:04d}", noise, replace(settings, pairs=tuple(pairs))
 
 
+def _asked(noise: str) -> dict[str, object]:
+    """For results.json, from "sym_other_r0500"."""
+    kind, _, thousandths = noise.rpartition("_r")
+    return {"noise_type": kind, "noise_rate": int(thousandths) / 1000}
+
+
 def noise_train(trainer: str, dataset: str, seed: int, settings: Settings) -> list[str]:
     """train.py's arguments: train on all classes with wrong labels, then test on them."""
     noise, noise_pairs, own = take_noise(trainer, settings, "noise_train.sh digits")
     cfg = own.config(trainer, dataset, "FS")
     folder = Path(own.output) / "noise" / dataset / noise / f"shots_{own.shots}" / trainer / cfg / f"seed{seed}"
     pairs = ["DATASET.NUM_SHOTS", str(own.shots), "TASK", "FS", *noise_pairs, *CONFUSION]
-    return arguments(trainer, dataset, seed, own, cfg, folder, train_mode(trainer), pairs)
+    return arguments(trainer, dataset, seed, own, cfg, folder, train_mode(trainer), pairs, _asked(noise))
 
 
 # ---------------------------------------------------------------------- cross-dataset
@@ -69,7 +75,7 @@ def noise_xd_train(trainer: str, source: str, seed: int, settings: Settings) -> 
     folder = noise_xd_folder(trainer, source, source, noise, seed, own)
     pairs = ["DATASET.NUM_SHOTS", str(own.shots), "TASK", "CD", *noise_pairs, *CONFUSION]
     cfg = own.config(trainer, source, "CD")
-    return arguments(trainer, source, seed, own, cfg, folder, train_mode(trainer), pairs)
+    return arguments(trainer, source, seed, own, cfg, folder, train_mode(trainer), pairs, _asked(noise))
 
 
 def noise_xd_test(trainer: str, target: str, seed: int, settings: Settings) -> list[str]:
@@ -80,7 +86,8 @@ def noise_xd_test(trainer: str, target: str, seed: int, settings: Settings) -> l
     folder = noise_xd_folder(trainer, source, target, noise, seed, own)
     mode = test_mode(trainer, trained, own, f"noise_xd_train.sh {source} {seed} {' '.join(settings.pairs[:2])}")
     cfg = own.config(trainer, source, "CD")
-    return arguments(trainer, target, seed, own, cfg, folder, mode, ["TASK", "CD", *CONFUSION])
+    pairs = ["TASK", "CD", *CONFUSION]
+    return arguments(trainer, target, seed, own, cfg, folder, mode, pairs, {"source": source, **_asked(noise)})
 
 
 # ---------------------------------------------------------------------- the real world's
@@ -106,7 +113,8 @@ def real_noise_test(trainer: str, dataset: str, seed: int, settings: Settings) -
     trained = real_noise_folder(trainer, dataset, seed, settings)
     folder = real_noise_folder(trainer, dataset, seed, settings, given.get(key, other))
     mode = test_mode(trainer, trained, settings, f"real_noise_train.sh {dataset} {seed}")
-    return _real_noise(trainer, dataset, seed, settings, folder, mode, [key, other])
+    target = folder.parts[-5]  # <dataset>_<test set>
+    return _real_noise(trainer, dataset, seed, settings, folder, mode, [key, other], target)
 
 
 def second_test(
@@ -125,10 +133,13 @@ def second_test(
 
 
 def _real_noise(
-    trainer: str, dataset: str, seed: int, settings: Settings, folder: Path, mode: list[str], pairs: list[str]
-) -> list[str]:
+    trainer: str, dataset: str, seed: int, settings: Settings, folder: Path, mode: list[str], pairs: list[str],
+    target: str = "",
+) -> list[str]:  # fmt: skip
     pairs = ["DATASET.NUM_SHOTS", str(settings.shots), "TASK", "FS", *CONFUSION, *pairs]
-    return arguments(trainer, dataset, seed, settings, _real_config(trainer, dataset, settings), folder, mode, pairs)
+    about = {"target": target or dataset, "shots": settings.shots if settings.shots > 0 else -1, "noise_type": "real"}
+    cfg = _real_config(trainer, dataset, settings)
+    return arguments(trainer, dataset, seed, settings, cfg, folder, mode, pairs, about)
 
 
 def _real_config(trainer: str, dataset: str, settings: Settings) -> str:

@@ -6,6 +6,8 @@ import argparse
 
 import clipkit
 
+from .about import read_option
+
 USAGE = """One run: training and testing one method on one dataset with one seed. The flags are CoOp's.
 
 python train.py --root data --seed 1 --trainer CoOp --dataset-config-file configs/datasets/digits.yaml \\
@@ -36,6 +38,10 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--plugin-cfg", action="append", default=[], metavar="FILE",
         help="a train.py whose extend_cfg adds the plugin's config keys, or a YAML with them",
+    )  # fmt: skip
+    parser.add_argument(
+        "--about", type=read_option, default={}, metavar="JSON",
+        help="what results.json says of the protocol; the scripts and suites write it",
     )  # fmt: skip
     parser.add_argument("--list", action="store_true", help="all trainers and datasets, and where they come from")
     parser.add_argument("--version", action="version", version=f"RobustPrompt {clipkit.__version__}")

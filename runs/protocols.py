@@ -15,6 +15,7 @@ Settings come from the environment, under the names that CoOp's scripts use:
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from dassl.utils import InputError
@@ -54,6 +55,7 @@ def plan(
     runs = []
     for dataset in find(protocol, where, several[0].source, several[0].plugins):
         for settings in several:
+            settings = replace(settings, script=protocol)
             first = PROTOCOLS[protocol](trainer, dataset, seed, settings)
             check_config(settings.cfg, first)
             runs += [first, *noise.second_test(protocol, trainer, dataset, seed, settings, first)]
@@ -130,7 +132,7 @@ def xd_test(trainer: str, target: str, seed: int, settings: Settings) -> list[st
     folder = target_folder(trainer, source, target, seed, settings)
     cfg = settings.config(trainer, source, "CD")
     mode = test_mode(trainer, trained, settings, f"xd_train.sh {source} {seed}")
-    return arguments(trainer, target, seed, settings, cfg, folder, mode, ["TASK", "CD"])
+    return arguments(trainer, target, seed, settings, cfg, folder, mode, ["TASK", "CD"], {"source": source})
 
 
 # ---------------------------------------------------------------------- few-shot
@@ -149,7 +151,7 @@ def few_shot(trainer: str, dataset: str, seed: int, settings: Settings) -> list[
     shots = 0 if trainer in UNTRAINED else settings.shots
     cfg = settings.config(trainer, dataset, "FS")
     pairs = ["DATASET.NUM_SHOTS", str(shots), "TASK", "FS"]
-    return arguments(trainer, dataset, seed, settings, cfg, folder, train_mode(trainer), pairs)
+    return arguments(trainer, dataset, seed, settings, cfg, folder, train_mode(trainer), pairs, {"shots": shots})
 
 
 PROTOCOLS = {

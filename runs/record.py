@@ -24,6 +24,7 @@ from dassl.engine import TRAINER_REGISTRY
 from dassl.utils import write_json
 from interop.plugins.origin import provenance
 
+from .about import about_run
 from .same_data import data_record
 from .settings import settings, settings_hash
 from .tested_model import weights_hash
@@ -42,6 +43,7 @@ def write_record(
     data = trainer.dm.dataset
     record = {
         "version": 1,
+        **about_run(args),
         "trainer": cfg.TRAINER.NAME,
         "dataset": cfg.DATASET.NAME,
         "seed": cfg.SEED,

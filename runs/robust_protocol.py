@@ -67,12 +67,16 @@ def robust_folder(trainer: str, dataset: str, seed: int, settings: Settings) -> 
 def robust(trainer: str, dataset: str, seed: int, settings: Settings) -> list[str]:
     """train.py's arguments for the test of a few-shot run (or of a method without training), and ATTACK.* for the
     attack on it. Raises InputError when it is not trained."""
-    _, pairs, own = take_attack(trainer, settings)
+    title, pairs, own = take_attack(trainer, settings)
+    own = replace(own, script="robust")
     folder = robust_folder(trainer, dataset, seed, settings)
+    name = next(name for name in MODES.values() if title.startswith(f"{name}-"))
+    about = {"attack": title.removeprefix(f"{name}-"), "mode": name}
     cfg = folder.parent.name
     if trainer in UNTRAINED:
-        return arguments(trainer, dataset, seed, own, cfg, folder, ["--eval-only"], pairs)
+        about |= {"source": None, "shots": 0}
+        return arguments(trainer, dataset, seed, own, cfg, folder, ["--eval-only"], pairs, about)
     trained = few_shot_folder(trainer, dataset, seed, own)
     mode = test_mode(trainer, trained, own, f"few_shot.sh {dataset} {seed}")
     task = ["DATASET.NUM_SHOTS", str(own.shots), "TASK", "FS"]
-    return arguments(trainer, dataset, seed, own, cfg, folder, mode, [*task, *pairs])
+    return arguments(trainer, dataset, seed, own, cfg, folder, mode, [*task, *pairs], about)

@@ -11,9 +11,8 @@ from pathlib import Path
 
 from dassl.utils import InputError
 
+from .about import VARIANTS
 from .words import take_eps
-
-VARIANTS = "variants"  # a folder below it has a name of its own in all tables
 
 # Each table: {key: what to give in its place}. First those of every protocol.
 EVERYWHERE = {

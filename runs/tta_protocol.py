@@ -32,7 +32,8 @@ def test_time(trainer: str, dataset: str, seed: int, settings: Settings) -> list
     attack, pairs, own = take_attack(settings)
     cfg = own.config(trainer, dataset)
     folder = Path(own.output) / "test_time" / dataset / attack / trainer / cfg / f"seed{seed}"
-    return arguments(trainer, dataset, seed, own, cfg, folder, train_mode(trainer), pairs)
+    about = {"source": None, "shots": 0} | ({"attack": attack, "mode": "transfer"} if pairs else {})
+    return arguments(trainer, dataset, seed, own, cfg, folder, train_mode(trainer), pairs, about)
 
 
 PROTOCOLS = {"test_time": test_time}

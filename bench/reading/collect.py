@@ -18,12 +18,12 @@ from .accounts import Account, account
 from .apart import Entry, labels
 from .doubles import part
 from .files import DAMAGE, damaged, find, number, open_record, percent, whole
-from .layout import Place, names_of_configs, place, strange
+from .layout import Place, names_of_configs, place_of, strange
 from .results import method_order
 
 logger = logging.getLogger(__name__)
 
-# Column -> its type. What a run's folder and its results.json say; see docs/compare.md.
+# Column -> its type. What a run's results.json says, and where that does not, its folder; see docs/compare.md.
 COLUMNS = {
     "folder": "object", "protocol": "object", "part": "object", "method": "object", "dataset": "object",
     "source": "object", "shots": "int64", "cfg": "object", "variant": "object", "settings": "object",
@@ -68,14 +68,13 @@ def collect(folder: Path, broken: list[str] | None = None) -> pd.DataFrame:
 
 
 def read_row(below: str, file: str, output: str = "") -> dict | None:
-    """The row of one file; None for a run that tested nothing. output: the collected folder, see `layout.place`.
+    """The row of one file; None for a run that tested nothing. output: the collected folder, see `layout.place_of`.
 
     Raises InputError, naming a file that is no run's.
     """
     try:
-        where = place(below, output)
-        record, config = open_record(file, where.seed if where else None)
-        where = where or _elsewhere(below, record)
+        record, config = open_record(file)
+        where = place_of(record, below, output) or _elsewhere(below, record)
         numbers = _under_attack(record, where, file) if "figures" in record else _tested(record, where)
         if numbers is None:
             return None
@@ -162,7 +161,7 @@ def _backbone_of_config(file: Path) -> str:
 
 
 def _elsewhere(below: str, record: dict) -> Place:
-    """Of a run whose --output-dir follows no protocol: what its record says. Its folder tells it from others."""
+    """Of a run that is of no protocol, as far as its record and its folder say: its folder tells it from others."""
     name = str(record["dataset"])
     above = re.sub(r"/?seed\d+$", "", below)
     return Place(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from dassl.utils import InputError, atomic_path
@@ -37,9 +37,14 @@ def open_record(file: str | Path, seed: int | None = None) -> tuple[dict, bytes]
         else:
             config = b""
     record = check_record(parse(text))
+    check_seed(record, seed)
+    return record, config
+
+
+def check_seed(record: Mapping, seed: int | None) -> None:
+    """Raises ValueError where a record is of another seed than the one that its folder names; None: it names none."""
     if seed is not None and record.get("seed", seed) != seed:
         raise ValueError(f"its seed is {record['seed']}, but its folder is of seed {seed}: a copy?")
-    return record, config
 
 
 def read_json(file: str | Path) -> object:

@@ -1,6 +1,8 @@
-"""Where a results.json lies says what it is about: the folders of runs/*_protocol*.py, read backwards.
+"""Which cell of a table a result belongs to: what its results.json says (`recorded`), else what its folder says.
 
-A layout may start at any depth: what stands above it names the variant ("variants" itself left out).
+Runs from before results.json said it, and those of a plain `python train.py`, are told by their folders alone: the
+layouts of runs/*_protocol*.py, read backwards (`place`). A layout may start at any depth: what stands above it names
+the variant ("variants" itself left out).
 """
 
 from __future__ import annotations
@@ -8,11 +10,15 @@ from __future__ import annotations
 import functools
 import math
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 
+from runs.about import VARIANTS
 from runs.noise_protocols import REAL_NOISE
 from runs.robust_protocol import MODES
 from runs.targets import ROOT
+
+from .files import check_seed, number, whole
 
 ALL_IMAGES = -1  # shots of a run on every image
 
@@ -37,7 +43,7 @@ _PATTERNS = {name: re.compile(rf"(?:(?P<above>.+)/)?{layout}") for name, layout 
 
 @dataclass(frozen=True)
 class Place:
-    """What the path of a run's folder says. `part`: base, new, source, target or all; `source`: what was trained on,
+    """What a run is one of. `part`: base, new, source, target or all; `source`: what was trained on,
     "" where nothing was; noise_rate: NaN without noise."""
 
     protocol: str
@@ -76,11 +82,82 @@ def names_of_configs() -> dict[str, str]:
     return found
 
 
-def place(path: str, output: str = "") -> Place | None:
-    """From a run's folder seen from an output folder, parts with "/" between; None where it fits no layout.
+def place_of(record: Mapping, path: str, output: str = "") -> Place | None:
+    """What a result is one of: as recorded, else as its folder says; None where neither does.
 
-    output: absolute path of the output folder. A layout may begin above it: `output/base2new` and the folders below are
-    read as well as `output`.
+    path: of the run's folder, seen from an output folder, parts with "/" between. output: absolute path of that one.
+    Raises ValueError for a record of another seed than such a folder names, and as `recorded` does.
+    """
+    if found := recorded(record, path, output):
+        return found
+    if found := place(path, output):
+        check_seed(record, found.seed)
+    return found
+
+
+def recorded(record: Mapping, path: str, output: str = "") -> Place | None:
+    """What results.json says; None where it does not say its protocol.
+
+    path, output: as for `place_of`. They only say which set of runs is meant, where `output` holds several.
+
+    Raises ValueError, KeyError or TypeError for a record that is damaged.
+    """
+    if record.get("protocol") is None:
+        return None
+    cell = record["cell"]
+    protocol, dataset, source = str(record["protocol"]), str(cell["target"]), str(record.get("source") or "")
+    rate = number(cell, "noise_rate")
+    return Place(
+        protocol=protocol,
+        part=_recorded_part(protocol, str(record.get("subsample_classes") or "all"), source == dataset),
+        method=str(record["trainer"]),
+        dataset=dataset,
+        source=source,
+        shots=whole(cell, "shots"),
+        cfg=str(record.get("cfg") or ""),
+        seed=whole(record, "seed"),
+        variant=_variant(str(record.get("variant") or ""), str(cell["folder"]), path, output),
+        noise_type=str(cell.get("noise_type") or ""),
+        noise_rate=rate,
+        attack=str(cell.get("attack") or ""),
+        mode=str(cell.get("mode") or ""),
+    )
+
+
+def _variant(variant: str, folder: str, path: str, output: str) -> str:
+    """A recorded variant as it is seen from `output`, after the name of the set where that lies deeper.
+
+    folder: of the run, below its set. Only how deep it lies counts, so that what lies below the set may be renamed.
+    Seen from inside the folder of a variant, its runs are plain ones.
+    """
+    recorded, here = folder.split("/"), [part for part in path.split("/") if part]
+    above, left = 0, [part for part in variant.split("/") if part]
+    while left:  # the variant's folders, first of those below the set
+        left = left[1:] if recorded[above] == left[0] else left
+        above += 1
+    outside = len(here) - (len(recorded) - above)  # folders between `output` and those of the protocol
+    if outside >= above:
+        found = [*here[: outside - above], *variant.split("/")]
+    elif outside >= 0:
+        found = recorded[above - outside : above]
+    else:
+        moved = (output.split("/") + here)[-len(recorded) :] != recorded
+        found = variant.split("/") if moved else []
+    return "/".join(part for part in found if part not in ("", VARIANTS))
+
+
+def _recorded_part(protocol: str, half: str, at_home: bool) -> str:
+    """half: of the classes. at_home: it is tested on what it was trained on."""
+    if protocol in ("cross_dataset", "noise_xd"):
+        return "source" if at_home else "target"
+    return "all" if protocol in LAYOUTS and protocol != "base2new" else half
+
+
+def place(path: str, output: str = "") -> Place | None:
+    """From a run's folder alone, for runs that recorded nothing; None where it fits no layout.
+
+    path, output: as for `place_of`. A layout may begin above `output`: `output/base2new` and the folders below are read
+    as well as `output`.
     """
     top = output.strip("/")
     whole = "/".join(filter(None, (top, path)))
@@ -107,7 +184,7 @@ def _place(layout: str, found: dict[str, str | None]) -> Place:
         shots=ALL_IMAGES if shots == "all" else int(shots),
         cfg=found["cfg"],
         seed=int(found["seed"]),
-        variant="/".join(part for part in (found["above"] or "").split("/") if part not in ("", "variants")),
+        variant="/".join(part for part in (found["above"] or "").split("/") if part not in ("", VARIANTS)),
         noise_type="real" if layout == "real_noise" else found.get("noise_type") or "",
         noise_rate=rate,
         attack="" if attack == "clean" else attack,

@@ -17,7 +17,7 @@ from runs.config_names import PUBLISHED, UNTRAINED
 from .accounts import Account, account
 from .apart import Entry, labels
 from .files import DAMAGE, damaged, find, open_record, percent
-from .layout import Place, place, strange
+from .layout import Place, place, place_of, strange
 
 logger = logging.getLogger(__name__)
 
@@ -66,11 +66,9 @@ def read(folder: Path, sentences: list[str] | None = None) -> list[Result]:
     if not os.path.isdir(folder):
         return []
     output = os.path.abspath(folder)
-    places = ((file, place(below, output)) for below, file in find(folder))
-    here = [(file, p) for file, p in places if p and p.protocol in PROTOCOLS and not p.variant]
     found, files = [], {}
-    for file, p in here:
-        if result := _result(Path(file), p):
+    for below, file in find(folder):
+        if result := _result(Path(file), below, output):
             found.append(result)
             same = files.setdefault((*result.cell, result.shots, result.cfg), file)
             if same != file:
@@ -91,13 +89,19 @@ def method_order(method: str) -> tuple:
     return name not in UNTRAINED, known.index(name) if name in known else len(known), method
 
 
-def _result(path: Path, where: Place) -> Result | None:
+def _result(path: Path, below: str, output: str) -> Result | None:
+    """None for what is not asked for here, a file that is no run's among the others included."""
     try:
-        record, config = open_record(path, where.seed)
+        record, config = open_record(path)
+        where = place_of(record, below, output)
+        if not _asked_for(where):
+            return None
         own = account(path, record, config)
         accuracy = percent(record["results"], "accuracy") if record["results"] else None
         method, name, seed, half = (record[k] for k in ("trainer", "dataset", "seed", "subsample_classes"))
     except DAMAGE as error:
+        if not _asked_for(place(below, output)):
+            return None
         raise damaged(path, error) from error
     kind = where.part if where.protocol == "cross_dataset" else where.protocol
     if where.protocol == "base2new":
@@ -107,6 +111,10 @@ def _result(path: Path, where: Place) -> Result | None:
     told = strange(where, own.dataset, own.half)
     about = (where.dataset, name, where.source, where.shots, where.cfg)
     return Result(kind, method, *about, seed, accuracy, method, own, told)
+
+
+def _asked_for(where: Place | None) -> bool:
+    return where is not None and where.protocol in PROTOCOLS and not where.variant
 
 
 def _entry(r: Result) -> Entry:

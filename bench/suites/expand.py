@@ -31,14 +31,15 @@ class Draft:
 def expand(
     blocks: Sequence[Block],
     resolver: Resolver,
+    suite: str,
     output: str,
     variants: str,
     root: str,
     plugins: Sequence[str],
     cfgs: Sequence[str],
 ) -> Iterator[Draft]:
-    """Seed by seed, so that a first table is there early. variants: the folder of the variants' folders. plugins, cfgs:
-    files that every run loads."""
+    """Seed by seed, so that a first table is there early. suite: its name. variants: the folder of
+    the variants' folders. plugins, cfgs: files that every run loads."""
     for seed in dict.fromkeys(seed for block in blocks for seed in block.seeds):
         for block in blocks:
             for name, method, pairs in block.methods:
@@ -61,6 +62,8 @@ def expand(
                             plugins,
                             cfgs,
                             resolver.known.doubles,
+                            suite=suite,
+                            top=output,
                         )
                         yield from _block_drafts(block, method, seed, own, label, resolver)
 

@@ -20,7 +20,8 @@ class Step:
 
     def arguments(self) -> list[str]:
         """train.py's. Raises InputError where it tests what is not trained."""
-        return PROTOCOLS[self.protocol](self.method, self.dataset, self.seed, self.settings)
+        settings = replace(self.settings, script=self.protocol)
+        return PROTOCOLS[self.protocol](self.method, self.dataset, self.seed, settings)
 
     def run(self) -> int:
         """The exit code."""

@@ -117,7 +117,7 @@ def suite_of(
     check_folder(output or spec.output, "--output" if output else f"{file}, output")
     where = Path(output or spec.output)
     variants = str(where / spec.variants)
-    drafts = merge(expand(spec.blocks, resolver, str(where), variants, root, plugins, plugin_cfg))
+    drafts = merge(expand(spec.blocks, resolver, spec.name, str(where), variants, root, plugins, plugin_cfg))
     known.save()
     options = ["--output", str(where), "--root", root]
     options += ["--seeds", *map(str, seeds)] if seeds else []

@@ -11,7 +11,7 @@ from pandas import DataFrame
 from bench.reading.files import DAMAGE, read_json, whole
 from dassl.utils import InputError
 
-from .naming import PROTOCOLS
+from .naming import title as title_of
 
 MOST_CLASSES = 60  # above, the most frequent confusions are listed in place of a matrix
 LISTED = 30
@@ -43,7 +43,7 @@ def matrices(
     made, room, left_out = [], MOST_CHARACTERS, 0
     for (protocol, dataset, setting), by_label in found.items():
         lines = [[methods[label], _matrix(runs, names)] for label, runs in by_label.items()]
-        title = ", ".join(filter(None, (dataset, PROTOCOLS[protocol].lower(), setting)))
+        title = ", ".join(filter(None, (dataset, title_of(protocol).lower(), setting)))
         lines.sort(key=lambda line: line[0])
         room -= (size := len(json.dumps(lines, separators=(",", ":"))))
         if room < 0:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 
 from pandas import DataFrame
 
@@ -19,6 +20,21 @@ PROTOCOLS = {
     "robust": "Under attack",
     "other": "Other runs",
 }
+KNOWN = [*PROTOCOLS][:-1]
+
+
+def title(protocol: str) -> str:
+    """A protocol's in words; one that was added goes by its own name."""
+    return PROTOCOLS.get(protocol, protocol.replace("_", " ").capitalize())
+
+
+def ordered(protocols: Iterable[str]) -> list[str]:
+    """Each once, in the order of `PROTOCOLS`; those that were added stand before "other", by name."""
+    there = set(protocols)
+    added = sorted(there - {*PROTOCOLS})
+    return [name for name in (*KNOWN, *added, "other") if name in there]
+
+
 PARTS = ("source", "base", "new", "target", "all")
 ATTACK = re.compile(r"(?P<name>.+)-eps(?P<eps>\d+(?:\.\d+)?)-(?P<steps>\d+)(?P<rest>.*)")
 
@@ -34,6 +50,7 @@ def named(frame: DataFrame) -> DataFrame:
     has several of them in one cell; the backbone, where methods of one protocol ran on several.
     """
     frame = frame.copy()
+    protocols = ordered(frame["protocol"])
     frame["label"] = frame["method"]
     for (protocol, _), rows in frame.groupby(["protocol", "method"], sort=False):
         cell, telling = (CELL + ["shots"], ["cfg"]) if protocol == "few_shot" else (CELL, ["cfg", "shots"])
@@ -44,7 +61,7 @@ def named(frame: DataFrame) -> DataFrame:
         frame.loc[rows.index, "label"] = [_label(row, telling) for row in rows.to_dict("records")]
     records = frame.to_dict("records")
     frame["setting"] = [setting(row) for row in records]
-    order = sorted(range(len(records)), key=lambda i: _place(records[i]))
+    order = sorted(range(len(records)), key=lambda i: _place(records[i], protocols))
     return frame.iloc[order].reset_index(drop=True)
 
 
@@ -67,7 +84,7 @@ def setting(row: dict) -> str:
         found.append(f"{row['noise_type']} {rate_text(row['noise_rate'])}")
     if protocol in ("test_time", "robust"):
         found += [row["attack"] or "clean", *([row["mode"]] if row["mode"] else [])]
-    if protocol == "other" and row["part"] != "all":
+    if protocol not in KNOWN and row["part"] != "all":
         found.append(f"{row['part']} classes")
     return ", ".join(found)
 
@@ -98,10 +115,10 @@ def _part_order(part: str) -> int:
     return PARTS.index(part) if part in PARTS else len(PARTS)
 
 
-def _place(row: dict) -> tuple:
-    protocols, rate = list(PROTOCOLS), row["noise_rate"]
+def _place(row: dict, protocols: list[str]) -> tuple:
+    rate = row["noise_rate"]
     return (
-        protocols.index(row["protocol"]) if row["protocol"] in PROTOCOLS else len(protocols),
+        protocols.index(row["protocol"]),
         row["source"] if row["part"] in ("source", "target") else "", _part_order(row["part"]), row["dataset"],
         row["noise_type"], rate if rate == rate else -1.0, attack_order(row["attack"]), row["mode"],
         method_order(row["method"]), row["label"], row["shots"], row["seed"], row["folder"],

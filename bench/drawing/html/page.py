@@ -20,7 +20,7 @@ from runs.config_names import TEST_TIME, UNTRAINED
 from . import confusions, markup, training
 from .curves import charts
 from .facts import Environment, Facts, read_facts
-from .naming import PROTOCOLS, named
+from .naming import named, ordered, title
 from .numbers import Entry, entries
 from .runs_table import all_results, environments_table, link_prefix, revision
 from .tables import protocol_tables
@@ -113,10 +113,8 @@ def _protocols(
 ) -> list[Section]:
     """Tables, then charts, of each protocol; the charts' data go into `data`."""
     made, count = [], 0
-    for protocol, title in PROTOCOLS.items():
+    for protocol in ordered(entry.key.protocol for entry in found):
         own = [entry for entry in found if entry.key.protocol == protocol]
-        if not own:
-            continue
         runs = [i for i, p in enumerate(frame["protocol"]) if p == protocol]
         parts = [_origin(frame, facts, environments, runs)]
         for table in protocol_tables(protocol, own):
@@ -125,7 +123,7 @@ def _protocols(
         if drawn := charts(protocol, own, methods):
             data["charts"][protocol] = drawn
             parts.append(f'<div data-charts="{protocol}"></div>')
-        made.append(Section(protocol, title, "\n".join(parts), protocol))
+        made.append(Section(protocol, title(protocol), "\n".join(parts), protocol))
     return made
 
 

@@ -13,7 +13,7 @@ from pandas import DataFrame
 
 from .facts import Environment, Facts
 from .markup import framed, head
-from .naming import PROTOCOLS, shots_text
+from .naming import shots_text, title
 
 Cell = tuple[str, str]  # markup, and the value that it sorts by where that is not its text
 
@@ -66,7 +66,7 @@ def _columns(facts: Sequence[Facts], environments: dict[Environment, int], prefi
         return f'<a href="#e{number}">E{number}</a>', str(number)
 
     return [
-        ("Protocol", False, "protocol", lambda i, row: (escape(PROTOCOLS[row["protocol"]]), "")),
+        ("Protocol", False, "protocol", lambda i, row: (escape(title(row["protocol"])), "")),
         ("Dataset", False, "dataset", word("dataset")),
         ("Method", False, "method", word("label")),
         ("Setting", False, "setting", word("setting")),

@@ -45,7 +45,7 @@ class Table:
 
 def protocol_tables(protocol: str, found: Sequence[Entry]) -> list[Table]:
     """Of a protocol's entries; those without a row are left out."""
-    made = MAKERS.get(protocol, other)(found)
+    made = MAKERS.get(protocol, added)(found)
     return [replace(table, note=f"{table.note}{_uneven(table)}".strip()) for table in made if table.rows]
 
 
@@ -207,15 +207,22 @@ def robust(found: Sequence[Entry]) -> list[Table]:
     return [Table("Clean accuracy and accuracy under attack", note, heads, columns, tuple(rows))]
 
 
+def added(found: Sequence[Entry]) -> list[Table]:
+    """Of a protocol without a table of its own: a row a dataset, part of the classes and method."""
+    keys = [(e.key, e.accuracy) for e in found]
+    rows = [Row((k.dataset, k.part, k.label), (number,), k.label, k.dataset, (k.dataset, k.part)) for k, number in keys]
+    return [Table("Accuracy", "", ("Dataset", "Classes", "Method"), (Column("Accuracy"),), tuple(rows))]
+
+
 def other(found: Sequence[Entry]) -> list[Table]:
-    """Runs that follow no protocol's folders."""
+    """Runs of no protocol."""
     rows = [Row((e.key.dataset, e.key.part, e.key.label), (e.accuracy,), e.key.label, e.key.dataset, ()) for e in found]
-    note = "Their folders follow no protocol, so that they are not compared."
+    note = "They are of no protocol, so that they are not compared."
     heads = ("Dataset", "Classes", "Method")
     return [Table("Accuracy", note, heads, (Column("Accuracy"),), tuple(rows), compared=False)]
 
 
 MAKERS = {
     "base2new": base2new, "cross_dataset": cross_dataset, "few_shot": few_shot, "noise": noise, "noise_xd": noise_xd,
-    "real_noise": real_noise, "test_time": test_time, "robust": robust,
+    "real_noise": real_noise, "test_time": test_time, "robust": robust, "other": other,
 }  # fmt: skip

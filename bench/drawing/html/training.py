@@ -14,7 +14,7 @@ from pandas import DataFrame
 from bench.drawing.training_curves import LINES, Curves, over_seeds, read_curves
 from dassl.utils import InputError
 
-from .naming import PROTOCOLS
+from .naming import title as title_of
 
 FEWEST_POINTS, MOST_POINTS, ALL_POINTS = 12, 40, 30_000  # of a curve, and of the page, so that it stays small
 TESTS = {"new", "target"}  # parts that are tested only
@@ -39,7 +39,7 @@ def curves(frame: DataFrame, folder: Path, methods: dict[str, int], broken: list
     made = []
     for (protocol, dataset, setting), by_label in found.items():
         lines = [[methods[label], line] for label, runs in by_label.items() if (line := _line(runs, points))]
-        title = ", ".join(filter(None, (dataset, PROTOCOLS[protocol].lower(), setting)))
+        title = ", ".join(filter(None, (dataset, title_of(protocol).lower(), setting)))
         if lines:
             made.append(
                 {"title": title, "dataset": dataset, "protocol": protocol, "methods": sorted(lines, key=_first)}
