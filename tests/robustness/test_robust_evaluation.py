@@ -51,7 +51,8 @@ def folders(tiny, tmp_path_factory):
     assert tiny.run(top / "rtpt_stored", "RTPT", ("--eval-only",), stored | views) == 0
     thorough = Options("all", 6)
     attacked(tiny, top / "W", adv, "CoOp", "W", thorough, flags, **{"ATTACK.SQUARE.QUERIES": 30})
-    attacked(tiny, top / "T", adv, "CoOp", "T", None, flags)
+    about = ("--about", '{"protocol": "robust", "suite": "s", "target": "tiny", "shots": 4, "folder": "T"}')
+    attacked(tiny, top / "T", adv, "CoOp", "T", None, (*flags, *about))
     attacked(tiny, top / "A", adv, "RTPT", "A", None, (), **(TTA | context))
     return top
 
@@ -104,6 +105,13 @@ def test_the_record_says_what_it_was_computed_on(folders):
         found = record(folders / mode)
         assert all(found[key] == own[key] for key in ("device", "precision", "backbone")) and own["backbone"]["sha256"]
         assert found["versions"].items() <= own["versions"].items() and "robustprompt" in found["versions"]
+
+
+def test_the_record_says_what_the_command_knew(folders):
+    found = record(folders / "T")
+    assert (found["protocol"], found["suite"], found["variant"]) == ("robust", "s", None)
+    assert found["cell"] == {"target": "tiny", "shots": 4, "folder": "T"}
+    assert record(folders / "W")["protocol"] is None
 
 
 def test_every_check_is_listed(folders):

@@ -10,6 +10,8 @@ import torch
 from helpers import METHODS
 
 import clipkit
+from runs.about import CELL, FIELDS
+from runs.targets import ROOT
 
 
 def results(folder: Path) -> dict:
@@ -45,8 +47,17 @@ def test_a_run_writes_log_record_config_and_checkpoint(finished):
     assert f"* accuracy: {record['results']['accuracy']:.1f}%" in log
     assert record["config"]["OPTIM"]["MAX_EPOCH"] == 3 and record["versions"]["torch"] == torch.__version__
     assert record["versions"]["robustprompt"] == clipkit.__version__
+    assert record["protocol"] is record["suite"] is record["variant"] is None  # called by hand
     assert record["wall_seconds"] > 0 and record["peak_memory_bytes"] > 10**6
     assert (folder / "config.yaml").is_file() and not list(folder.glob("*.tmp"))
+
+
+def test_every_field_of_the_record_is_explained(finished):
+    trainer, folder = finished
+    table = (ROOT / "docs" / "protocols.md").read_text().partition("## results.json")[2].partition("\n## ")[0]
+    if trainer == "CoOp":  # others have fields of their own
+        fields = {*results(folder), *FIELDS, *CELL} - {"version"}  # of the file's form
+        assert not [key for key in fields if f"`{key}`" not in table]
 
 
 def test_checkpoints_hold_learnable_tensors_only(finished):
