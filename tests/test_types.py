@@ -11,7 +11,7 @@ import pytest
 import dassl.utils
 
 ROOT = Path(__file__).resolve().parent.parent
-PACKAGES = ("attacks", "clipkit", "dassl", "datasets", "interop", "language", "robustness", "speed")
+PACKAGES = ("attacks", "clipkit", "dassl", "datasets", "interop", "language", "robustness", "speed", "trainers")
 
 
 def untyped(source: str) -> Iterator[str]:

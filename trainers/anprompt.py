@@ -10,6 +10,7 @@ import copy
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from yacs.config import CfgNode
 
 from clipkit import normalize
 from dassl.engine import TRAINER_REGISTRY
@@ -75,7 +76,7 @@ class ANPrompt(InsertedTokens):
     architecture = tuple(f"TRAINER.ANPROMPT.{key}" for key in ("N_TOKENS", "IN_LAYERS", "PROJ_PER_LAYER"))
 
     @classmethod
-    def dataset_overrides(cls, cfg) -> dict:
+    def dataset_overrides(cls, cfg: CfgNode) -> dict:
         weight = SIM_W_CROSS_DATASET if cfg.TASK == "CD" else SIM_W_OF_DATASET.get(cfg.DATASET.NAME)
         return {} if weight is None else {f"{cls.node}.SIM_W": weight}
 

@@ -11,8 +11,11 @@ from collections.abc import Callable, Mapping
 
 import torch
 from torch import Tensor, nn
+from torch.utils.data import DataLoader
+from yacs.config import CfgNode
 
 from clipkit import FeatureBank, ImageEncoder, InputError, TextEncoder, derive_seed, frozen_text, normalize
+from clipkit.openai_clip import CLIP
 from dassl.config.domains import Domain, check_config
 from dassl.config.keys import config_value
 from dassl.engine import TrainerX
@@ -62,18 +65,18 @@ class PromptTrainer(TrainerX):
         return {}
 
     @classmethod
-    def dataset_overrides(cls, cfg) -> dict:
+    def dataset_overrides(cls, cfg: CfgNode) -> dict:
         """{dotted key: value} for this dataset; they come after the YAML files, before the command line's pairs."""
         return {}
 
-    def check_cfg(self, cfg) -> None:
+    def check_cfg(self, cfg: CfgNode) -> None:
         check_config(cfg, self.config_domains)
         if cfg.INPUT.NO_TRANSFORM:
             raise InputError("INPUT.NO_TRANSFORM is True, but CLIP reads tensors, not pictures; leave it False.")
 
     # ------------------------------------------------------------------ building
 
-    def method_cfg(self):
+    def method_cfg(self) -> CfgNode:
         """The method's own config node."""
         return config_value(self.cfg, self.node)
 
@@ -82,7 +85,7 @@ class PromptTrainer(TrainerX):
         return choose_precision(self.method_cfg().PREC, self.device)
 
     @functools.cached_property
-    def clip(self) -> nn.Module:
+    def clip(self) -> CLIP:
         """The frozen backbone."""
         return shared_clip(self.cfg.MODEL.BACKBONE, self.precision, self.device)
 
@@ -234,7 +237,7 @@ class PromptTrainer(TrainerX):
             )
         return batch["img"].to(self.device), batch["label"].to(self.device)
 
-    def set_model_mode(self, mode: str = "train", names=None) -> None:
+    def set_model_mode(self, mode: str = "train", names: str | list[str] | None = None) -> None:
         self._kept.clear()
         super().set_model_mode(mode, names)
 
@@ -262,11 +265,11 @@ class PromptTrainer(TrainerX):
         """Test logits [B, C] of normalised image features [B, d]."""
         return self.logits(features, self.text_features())
 
-    def test_batches(self, split: str):
+    def test_batches(self, split: str) -> DataLoader | FeatureLoader:
         """The split's images, as features where the image tower is frozen."""
         return self.tester.batches(super().test_batches(split))
 
-    def banked(self, loader) -> FeatureLoader:
+    def banked(self, loader: DataLoader) -> FeatureLoader:
         """The loader's images as features, from disk where this backbone has met them before."""
         return self.tester.banked(loader)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
+from yacs.config import CfgNode
 
 from clipkit import ContextPrompts, normalize
 from dassl.config.domains import check_value, choice
@@ -40,7 +41,7 @@ class CoOp(PromptTrainer):
     losses = LOSSES  # what LOSS.NAME may say
     architecture = context_architecture("TRAINER.COOP")
 
-    def check_cfg(self, cfg) -> None:
+    def check_cfg(self, cfg: CfgNode) -> None:
         super().check_cfg(cfg)
         check_value("LOSS.NAME", cfg.LOSS.NAME, choice("", *self.losses))
 

@@ -7,6 +7,7 @@ import random
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from yacs.config import CfgNode
 
 from clipkit import ContextPrompts, InputError, derive_seed, normalize
 from dassl.engine import TRAINER_REGISTRY
@@ -56,7 +57,7 @@ class CoPrompt(MaPLe):
     architecture = tuple(f"TRAINER.CoPrompt.{key}" for key in ("N_CTX", "CTX_INIT", "PROMPT_DEPTH"))
 
     @classmethod
-    def dataset_overrides(cls, cfg) -> dict:
+    def dataset_overrides(cls, cfg: CfgNode) -> dict:
         if cfg.DATASET.NAME not in SETTINGS_OF_DATASET:
             return {}
         n_ctx, depth, weight, epochs = SETTINGS_OF_DATASET[cfg.DATASET.NAME]

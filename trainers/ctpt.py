@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from torch import Tensor
+from yacs.config import CfgNode
 
 from dassl.config.domains import number
 from dassl.engine import TRAINER_REGISTRY
@@ -26,7 +27,7 @@ class CTPT(TPT):
     config_domains = {**DOMAINS, LAMBDA: number()}
 
     @classmethod
-    def dataset_overrides(cls, cfg) -> dict:
+    def dataset_overrides(cls, cfg: CfgNode) -> dict:
         return super().dataset_overrides(cfg) | ({LAMBDA: 20.0} if cfg.DATASET.NAME in VARIANTS else {})
 
     @classmethod

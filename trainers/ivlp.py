@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 from torch.nn import functional as F
+from yacs.config import CfgNode
 
 from clipkit import ContextPrompts, DeepPrompts, normalize
 from dassl.config.domains import whole
@@ -59,7 +60,7 @@ class IVLP(PromptTrainer):
     architecture = tuple(f"TRAINER.IVLP.{key.rpartition('.')[2]}" for key in config_defaults if "PREC" not in key)
 
     @classmethod
-    def dataset_overrides(cls, cfg) -> dict:
+    def dataset_overrides(cls, cfg: CfgNode) -> dict:
         return {"OPTIM.MAX_EPOCH": 2} if cfg.TASK == "CD" else {}
 
     def build_learner(self) -> VLPromptLearner:

@@ -7,6 +7,7 @@ import copy
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from yacs.config import CfgNode
 
 from clipkit import normalize
 from dassl.config.domains import NOT_NEGATIVE, SHARE, list_of, whole
@@ -86,7 +87,7 @@ class MMRL(InsertedTokens):
     architecture = tuple(N + key for key in ("REP_LAYERS", "REP_DIM", "N_REP_TOKENS"))
 
     @classmethod
-    def dataset_overrides(cls, cfg) -> dict:
+    def dataset_overrides(cls, cfg: CfgNode) -> dict:
         if cfg.TASK == "CD":
             return {N + "REG_WEIGHT": 0.2, N + "REP_DIM": 512} if cfg.DATASET.NAME == "ImageNet" else {}
         weight = REG_WEIGHT_OF_DATASET.get(cfg.DATASET.NAME)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor
 from torch.nn import functional as F
+from yacs.config import CfgNode
 
 from clipkit import InputError, normalize
 from dassl.config.domains import NOT_NEGATIVE, POSITIVE, number
@@ -50,7 +51,7 @@ class PromptSRC(IVLP):
     architecture = tuple(N + key.rpartition(".")[2] for key in IVLP.architecture)
 
     @classmethod
-    def dataset_overrides(cls, cfg) -> dict:
+    def dataset_overrides(cls, cfg: CfgNode) -> dict:
         if cfg.TASK != "FS":
             return {}
         if cfg.DATASET.NAME in FEW_SHOT_WIDE:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
+from yacs.config import CfgNode
 
 from clipkit import InputError, normalize
 from dassl.engine import TRAINER_REGISTRY
@@ -34,7 +35,7 @@ class SAR(PromptTrainer):
     alignment: SimilarityAlignment | None = None
 
     @classmethod
-    def dataset_overrides(cls, cfg) -> dict:
+    def dataset_overrides(cls, cfg: CfgNode) -> dict:
         """The host's settings for the dataset, and the published lambda."""
         if cls.host is CoOp and cfg.DATASET.NUM_SHOTS == 4:
             weight = 1.0
@@ -42,7 +43,7 @@ class SAR(PromptTrainer):
             weight = LAMBDA_OF_DATASET.get(cls.host.__name__, {}).get(cfg.DATASET.NAME)
         return super().dataset_overrides(cfg) | ({} if weight is None else {N + "LAMBDA": weight})
 
-    def check_cfg(self, cfg) -> None:
+    def check_cfg(self, cfg: CfgNode) -> None:
         super().check_cfg(cfg)
         sar = cfg.TRAINER.SAR
         if sar.CHUNK and self.host.backward is not PromptTrainer.backward:
@@ -80,7 +81,7 @@ class SAR(PromptTrainer):
         self.all_features = self.encode_names(self.all_names)
         return self.all_features[: len(self.classnames)]
 
-    def loss(self, image, label: Tensor, *more: object) -> tuple[Tensor, dict[str, Tensor]]:
+    def loss(self, image: Tensor, label: Tensor, *more: object) -> tuple[Tensor, dict[str, Tensor]]:
         """L = L_host + lambda L_SAR (Eq. 6). more: what else the host's loss takes from a batch."""
         logits, terms = super().loss(image, label, *more)
         if self.alignment is None:
@@ -121,7 +122,7 @@ class SAR(PromptTrainer):
         return loss
 
 
-def take_spelling(cfg) -> None:
+def take_spelling(cfg: CfgNode) -> None:
     """`TRAINER.SAR.ENABLED True` on a host and `--trainer <Host>SAR` are two spellings of one run.
 
     Raises InputError for an unknown host, and for one that cannot encode arbitrary names.

@@ -6,6 +6,7 @@ from collections import OrderedDict
 
 from clip.model import QuickGELU
 from torch import Tensor, nn
+from yacs.config import CfgNode
 
 from clipkit import ContextPrompts, normalize
 from dassl.config.domains import NOT_NEGATIVE, SHARE, list_of, whole
@@ -65,7 +66,7 @@ class TCP(CoOp):
     architecture = (*CoOp.architecture, "TRAINER.TCP.LAYERS", "TRAINER.TCP.WEIGHT")
 
     @classmethod
-    def dataset_overrides(cls, cfg) -> dict:
+    def dataset_overrides(cls, cfg: CfgNode) -> dict:
         # The published scripts test the 25th epoch on these two.
         return {"OPTIM.MAX_EPOCH": 25} if cfg.DATASET.NAME in ("ImageNet", "SUN397") and cfg.TASK == "B2N" else {}
 

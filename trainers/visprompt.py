@@ -12,6 +12,7 @@ from functools import cached_property
 
 import torch
 from torch import Tensor
+from yacs.config import CfgNode
 
 from clipkit import InputError, derive_seed, normalize
 from dassl.engine import TRAINER_REGISTRY
@@ -42,7 +43,7 @@ class VisPrompt(LastingDecision):
     config_domains = CONFIG_DOMAINS
     architecture = ARCHITECTURE
 
-    def check_cfg(self, cfg) -> None:
+    def check_cfg(self, cfg: CfgNode) -> None:
         super().check_cfg(cfg)
         if cfg.TRAINER.VISPROMPT.CSC:
             raise InputError(f"{NODE}.CSC is True, but VisPrompt has one context for all classes; leave it False.")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 from torch.nn import functional as F
+from yacs.config import CfgNode
 
 from clipkit import DeepPrompts, normalize
 from dassl.config.domains import whole
@@ -42,7 +43,7 @@ class VPT(PromptTrainer):
     frozen_image_encoder = False
 
     @classmethod
-    def dataset_overrides(cls, cfg) -> dict:
+    def dataset_overrides(cls, cfg: CfgNode) -> dict:
         return {"OPTIM.MAX_EPOCH": 2} if cfg.TASK == "CD" else {}
 
     def build_learner(self) -> PromptLearner:

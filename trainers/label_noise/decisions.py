@@ -7,10 +7,14 @@ import logging
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from torch import Tensor
 
 from dassl.utils import atomic_path, mkdir_if_missing
+
+if TYPE_CHECKING:
+    from ..shared.method import Method
 
 logger = logging.getLogger(__name__)
 
@@ -26,7 +30,7 @@ class Decision:
     score: Tensor
 
 
-def record_decision(trainer, decision: Decision) -> None:
+def record_decision(trainer: Method, decision: Decision) -> None:
     """Writes `<output folder>/decisions.json`, {"epoch": from 1, "clean": [0 or 1, ...], "score": [...]}; the last
     epoch's stays. One log line and one curve say how many items count as clean."""
     clean = decision.clean.int().tolist()

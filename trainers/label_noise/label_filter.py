@@ -7,6 +7,7 @@ CLIP.
 from __future__ import annotations
 
 import logging
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -19,12 +20,15 @@ from datasets.templates import custom_template
 from ..shared.feature_loader import bank_key, encode_loader
 from .decisions import Decision, record_decision
 
+if TYPE_CHECKING:
+    from ..shared.method import Method
+
 logger = logging.getLogger(__name__)
 
 FILTERS = ("", "cleanlab")
 
 
-def filter_training_list(trainer) -> None:
+def filter_training_list(trainer: Method) -> None:
     """Applies TRAINER.FILTER: the trainer's list and loader of training items shrink to those that look right.
 
     The decision about all N items goes to decisions.json. Observed labels are looked at, true ones are not. Raises
@@ -51,7 +55,7 @@ def filter_training_list(trainer) -> None:
 
 
 @torch.no_grad()
-def zero_shot_probabilities(trainer) -> Tensor:
+def zero_shot_probabilities(trainer: Method) -> Tensor:
     """[N, C] of the training items in order, under the dataset's template; image features come from the bank."""
     template = custom_template(trainer.cfg.DATASET.NAME)
     text = trainer.frozen_text([template.format(name) for name in trainer.classnames])

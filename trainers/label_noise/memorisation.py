@@ -11,11 +11,15 @@ import logging
 import os
 import statistics
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
 from dassl.utils import atomic_path, mkdir_if_missing
+
+if TYPE_CHECKING:
+    from ..shared.method import Method
 
 logger = logging.getLogger(__name__)
 
@@ -24,13 +28,13 @@ ON_TRAINING = ("noisy_flipped", "noisy_kept", "true_flipped", "true_kept")
 KEYS = ("epochs", "test", "train_loss", *ON_TRAINING)
 
 
-def watch_every(trainer) -> int:
+def watch_every(trainer: Method) -> int:
     """TRAIN.WATCH_EVERY in epochs, 0: never. Negative: what the method declares in `config_defaults`, else 1."""
     every = trainer.cfg.TRAIN.get("WATCH_EVERY", -1)
     return every if every >= 0 else getattr(trainer, "config_defaults", {}).get("TRAIN.WATCH_EVERY", 1)
 
 
-def start_curves(trainer) -> MemorisationCurves | None:
+def start_curves(trainer: Method) -> MemorisationCurves | None:
     """The curves of a run on wrong labels, from the epoch that it starts at; None where nothing is to be watched."""
     noisy = getattr(trainer.dm.dataset, "noise", None) is not None
     if not noisy or not watch_every(trainer) or trainer.start_epoch >= trainer.max_epoch:
@@ -46,7 +50,7 @@ class MemorisationCurves:
     observed label (noisy) or the true one, under the test transform. Percent; null where there is no such item.
     """
 
-    def __init__(self, trainer) -> None:
+    def __init__(self, trainer: Method) -> None:
         self.trainer, self.every = trainer, watch_every(trainer)
         self.losses: list[float] = []  # of the current epoch's steps
         self.curves: dict[str, list] = {key: [] for key in KEYS}

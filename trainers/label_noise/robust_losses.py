@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 from torch.nn import functional as F
+from yacs.config import CfgNode
 
 from dassl.config.domains import NOT_NEGATIVE, SHARE, choice, number
 
@@ -66,7 +67,7 @@ DOMAINS = {
 }
 
 
-def robust_loss(name: str, logits: Tensor, label: Tensor, settings) -> Tensor:
+def robust_loss(name: str, logits: Tensor, label: Tensor, settings: CfgNode) -> Tensor:
     """The loss of that name on fp32 logits [B, C]; `settings`: the config node LOSS."""
     logits = logits.float() if logits.dtype == torch.float16 else logits
     return {

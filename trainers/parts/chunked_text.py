@@ -8,11 +8,15 @@ same gradient as all at once, nothing is computed twice, and only the gradient [
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
 from clipkit import ContextPrompts, SplitText, TextEncoder, normalize
+
+if TYPE_CHECKING:
+    from torch.autograd.function import FunctionCtx
 
 BUDGET = 2 * 2**30  # bytes of activations at a time, where no number of sequences is given
 
@@ -48,12 +52,12 @@ class _KnownGradient(torch.autograd.Function):
     """`value`, whose gradient to `x` is known already."""
 
     @staticmethod
-    def forward(ctx, x: Tensor, value: Tensor, gradient: Tensor) -> Tensor:
+    def forward(ctx: FunctionCtx, x: Tensor, value: Tensor, gradient: Tensor) -> Tensor:
         ctx.save_for_backward(gradient)
         return value.clone()
 
     @staticmethod
-    def backward(ctx, outer: Tensor) -> tuple[Tensor, None, None]:
+    def backward(ctx: FunctionCtx, outer: Tensor) -> tuple[Tensor, None, None]:
         return outer * ctx.saved_tensors[0], None, None
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 
 import logging
 
+from yacs.config import CfgNode
+
 from dassl.config.domains import NOT_NEGATIVE, POSITIVE, choice, whole
 from datasets.noise.config import ALIASES
 from datasets.noise.manifest import read_manifest
@@ -71,19 +73,19 @@ AT_HIGH_RATES = (
 )
 
 
-def published(cfg) -> dict[str, object]:
+def published(cfg: CfgNode) -> dict[str, object]:
     """{dotted key: value} for the dataset and noise of `cfg`, and of what COMPAT stands for."""
     released = {"THRESH_STD": False} if cfg.TRAINER.JOAPR.COMPAT == "released" else {}
     return {N + key: value for key, value in (_of_dataset(cfg) | released).items()}
 
 
-def say_if_all_warm_up(cfg) -> None:
+def say_if_all_warm_up(cfg: CfgNode) -> None:
     """One line where no epoch is left after the warm-up."""
     if cfg.TRAINER.JOAPR.W >= cfg.OPTIM.MAX_EPOCH:
         logger.info("All %d epochs are warm-up: %sW is %d", cfg.OPTIM.MAX_EPOCH, N, cfg.TRAINER.JOAPR.W)
 
 
-def _of_dataset(cfg) -> dict[str, float]:
+def _of_dataset(cfg: CfgNode) -> dict[str, float]:
     """{"W": ..., "ALPHA1": ..., "ALPHA2": ...}; empty for datasets without published ones."""
     if cfg.TRAINER.JOAPR.RATE_INDEPENDENT:
         return dict(zip(KEYS, ANY_RATE, strict=True))
@@ -98,7 +100,7 @@ def _of_dataset(cfg) -> dict[str, float]:
     return dict(zip(KEYS, PLAIN[cfg.DATASET.NAME], strict=True)) | high
 
 
-def _noise(cfg) -> tuple[str, float]:
+def _noise(cfg: CfgNode) -> tuple[str, float]:
     """Type and rate, in whichever spelling they are given."""
     dataset = cfg.DATASET
     if "NOISE" not in dataset:  # on upstream Dassl: the flags of a fork that has label noise

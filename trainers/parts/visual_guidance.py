@@ -9,6 +9,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from yacs.config import CfgNode
 
 from clipkit import ContextPrompts, InputError
 from clipkit.attention import scaled_dot_product_attention
@@ -47,7 +48,7 @@ class VisualGuidance(nn.Module):
     same rate moves the context itself, and with V of the usual size (|V|^2 near h / 3) training diverges at its rate.
     """
 
-    def __init__(self, n_ctx: int, d_t: int, d_v: int, d: int, settings) -> None:
+    def __init__(self, n_ctx: int, d_t: int, d_v: int, d: int, settings: CfgNode) -> None:
         super().__init__()
         h, self.heads = settings.VISUAL_HIDDEN_DIM, settings.ATTENTION_HEADS
         if h < 1 or self.heads < 1 or h % self.heads:
@@ -108,7 +109,7 @@ class PromptLearner(nn.Module):
     d: width of an image's feature; its patches live in the same space. settings: the method's config node.
     """
 
-    def __init__(self, ctx: Tensor, prompts: ContextPrompts, d: int, settings) -> None:
+    def __init__(self, ctx: Tensor, prompts: ContextPrompts, d: int, settings: CfgNode) -> None:
         super().__init__()
         self.ctx, self.prompts = nn.Parameter(ctx), prompts
         self.tokens = self.guidance = None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
@@ -13,6 +14,9 @@ from clipkit import ImageEncoder, InputError
 
 from ..shared.precision import autocast
 from ..shared.training_list import TrainingList
+
+if TYPE_CHECKING:
+    from ..shared.method import Method
 
 
 @torch.no_grad()
@@ -57,13 +61,13 @@ class TokenList(TrainingList):
     where all of them take at most `limit` bytes, else they are computed in each pass. The transform draws nothing, so
     both give the same numbers."""
 
-    def __init__(self, trainer, limit: int) -> None:
+    def __init__(self, trainer: Method, limit: int) -> None:
         super().__init__(trainer)
         self.limit = limit
         self.kept: list[dict] | None = None
 
     @property
-    def batches(self):
+    def batches(self) -> TokenList:
         return self
 
     def __iter__(self) -> Iterator[dict]:

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 import torch
 from torch import Tensor
+from yacs.config import CfgNode
 
 from clipkit import InputError, derive_seed, normalize
 from dassl.config.shown import data_name
 from language import draw_pairs, source_for
 from language.features import SentenceFeatures
+
+if TYPE_CHECKING:
+    from ..shared.method import Method
 
 
 class WeakNoiseText:
@@ -19,7 +25,7 @@ class WeakNoiseText:
     classes are and in whichever process (`SAMPLE_MODE: per_class`); `shared_index` draws one index for all classes.
     """
 
-    def __init__(self, trainer, cfg) -> None:
+    def __init__(self, trainer: Method, cfg: CfgNode) -> None:
         joint = trainer.text_encoder.embed_dim
         if cfg.NOISE_DIM not in (0, joint):
             raise InputError(
@@ -82,7 +88,7 @@ class WeakNoiseText:
         return noise_prompts(self, f_w, names, cfg, max(seed, 0))
 
 
-def noise_prompts(weak_noise: WeakNoiseText, f_w: Tensor, names: list[str], cfg, seed: int) -> Tensor:
+def noise_prompts(weak_noise: WeakNoiseText, f_w: Tensor, names: list[str], cfg: CfgNode, seed: int) -> Tensor:
     """P_w [T, d]: the centres of k-means over f_w, largest cluster first (ties by the first coordinate).
 
     With fewer classes than tokens, several sentences a class are clustered: draws are added until there are ten times

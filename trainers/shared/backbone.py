@@ -7,17 +7,18 @@ import os
 from collections.abc import Callable, Mapping
 
 import torch
-from torch import nn
+from yacs.config import CfgNode
 
 from clipkit import InputError, check_input_size, load_backbone
 from clipkit.architecture import OPENAI, RANDOM
+from clipkit.openai_clip import CLIP
 
 # Another image tower. A run without one leaves these keys out of its config: they do not change which run it is.
 VISUAL_KEYS = ("VISUAL_WEIGHTS", "VISUAL_WEIGHTS_KEY")
 KEYS = ("NAME", "PATH", "SPEC", *VISUAL_KEYS)
 
 
-def leave_out_unused_tower(cfg) -> None:
+def leave_out_unused_tower(cfg: CfgNode) -> None:
     """Raises InputError for a key without a file that it could be in."""
     backbone = cfg.MODEL.BACKBONE
     if backbone.VISUAL_WEIGHTS:
@@ -28,7 +29,7 @@ def leave_out_unused_tower(cfg) -> None:
         del backbone[key]
 
 
-def shared_clip(backbone: Mapping, precision: str, device: torch.device) -> nn.Module:
+def shared_clip(backbone: Mapping, precision: str, device: torch.device) -> CLIP:
     """`load_backbone`, and the same model again as long as the same one is asked for (several tests in one process)."""
     asked = tuple(backbone.get(key, "") for key in KEYS)
     files = [os.stat(path) for path in asked if path and os.path.isfile(path)]
@@ -37,17 +38,17 @@ def shared_clip(backbone: Mapping, precision: str, device: torch.device) -> nn.M
 
 
 @functools.lru_cache(maxsize=1)
-def _load(asked: tuple[str, ...], stamps: tuple[tuple[int, ...], ...], precision: str, device: str) -> nn.Module:
+def _load(asked: tuple[str, ...], stamps: tuple[tuple[int, ...], ...], precision: str, device: str) -> CLIP:
     return load_backbone(dict(zip(KEYS, asked, strict=True)), precision, device)
 
 
-def tower_record(cfg, clip: nn.Module) -> dict:
+def tower_record(cfg: CfgNode, clip: CLIP) -> dict:
     """For results.json: {"visual_weights": the file of another image tower and its hash}, or {} without one."""
     path = cfg.MODEL.BACKBONE.get("VISUAL_WEIGHTS", "")
     return {"visual_weights": {"path": path, "sha256": clip.visual_weights}} if path else {}
 
 
-def check_images(cfg, model: Callable[[], nn.Module]) -> None:
+def check_images(cfg: CfgNode, model: Callable[[], CLIP]) -> None:
     """Raises InputError when the backbone of `cfg` does not read images of INPUT.SIZE.
 
     model: gives the backbone. Of OpenAI's models the name says enough, and nothing is downloaded for it.

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import inspect
 import logging
+from typing import TYPE_CHECKING
 
 from torch import nn
 
 from clipkit import InputError
+
+if TYPE_CHECKING:
+    from .method import Method
 
 logger = logging.getLogger(__name__)
 
@@ -47,7 +51,7 @@ def check_depth(key: str, depth: int, blocks: int) -> None:
         )
 
 
-def check_vit(trainer, what: str) -> None:
+def check_vit(trainer: Method, what: str) -> None:
     """Raises InputError when the backbone is a ResNet; `what`: what the method does that a ResNet has no place for."""
     if not trainer.image_encoder.is_vit:
         backbone = trainer.cfg.MODEL.BACKBONE

@@ -7,13 +7,14 @@ from collections.abc import Callable, Iterator
 import PIL
 import torch
 from torch import Tensor
+from torch.utils.data import DataLoader
 from tqdm import tqdm
 
 from clipkit import arithmetic, image_list_key
 from dassl.utils import read_image
 
 
-def bank_key(loader, backbone: str, precision: str, device: torch.device) -> dict:
+def bank_key(loader: DataLoader, backbone: str, precision: str, device: torch.device) -> dict:
     """Everything that the image features of a sequential loader depend on, down to the last bit."""
     dataset = loader.dataset
     return {
@@ -30,7 +31,7 @@ def bank_key(loader, backbone: str, precision: str, device: torch.device) -> dic
 
 
 @torch.no_grad()
-def encode_loader(loader, encode_image: Callable[[Tensor], Tensor], device: torch.device) -> Tensor:
+def encode_loader(loader: DataLoader, encode_image: Callable[[Tensor], Tensor], device: torch.device) -> Tensor:
     """[N, d] features of all images of a sequential loader, in the loader's own batches."""
     batches = tqdm(loader, desc="image features", disable=None, leave=False)
     return torch.cat([encode_image(batch["img"].to(device)).cpu() for batch in batches])
@@ -39,7 +40,7 @@ def encode_loader(loader, encode_image: Callable[[Tensor], Tensor], device: torc
 class FeatureLoader:
     """Serves features in the shape of the image loader that they were computed from: same batches, `img` is [B, d]."""
 
-    def __init__(self, features: Tensor, loader) -> None:
+    def __init__(self, features: Tensor, loader: DataLoader) -> None:
         self.features, self.loader = features, loader
         self.dataset, self.batch_size = loader.dataset, loader.batch_size
         self.labels = torch.tensor([item.label for item in loader.dataset.data_source])

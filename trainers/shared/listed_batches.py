@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import torch
 from torch.utils.data import Dataset, Sampler, default_collate
@@ -10,6 +11,9 @@ from torch.utils.data import Dataset, Sampler, default_collate
 from dassl.data.seeded_loader import SeededLoader
 from dassl.data.workers import usable_workers
 from dassl.utils import base_seed
+
+if TYPE_CHECKING:
+    from .method import Method
 
 
 class _Whole(Dataset):
@@ -42,7 +46,7 @@ class ListedBatches:
     """The training items under the training transform. Workers and decoded images stay from epoch to epoch; what a
     batch holds depends on seed, epoch, its position and its indices, not on the number of workers."""
 
-    def __init__(self, trainer) -> None:
+    def __init__(self, trainer: Method) -> None:
         cfg, dataset = trainer.cfg, trainer.train_loader_x.dataset
         workers = usable_workers(cfg.DATALOADER.NUM_WORKERS)
         self.order = _Order()

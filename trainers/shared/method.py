@@ -2,30 +2,48 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any, Protocol
 
-from dassl.protocols import Trainer
+from dassl.protocols import SizedIterable, Trainer
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from clipkit import FeatureBank
+    from clipkit import FeatureBank, ImageEncoder, TextEncoder
+    from clipkit.openai_clip import CLIP
 
 
 class Method(Trainer, Protocol):
     """A `PromptTrainer`. Images are [B, 3, H, W], or features [B, d] where they come from disk; logits are [B, C]."""
 
-    clip: Any  # the frozen CLIP
+    text_encoder: TextEncoder
+    image_encoder: ImageEncoder
     bank: FeatureBank
-    precision: str
+    classnames: list[str]
+    model: Any  # the learner; None where nothing is trained
+    node: str  # the method's config node
+    training_list: Any  # a TrainingList
+    tester: Any  # a Tester
     frozen_image_encoder: bool
     record: dict[str, Any]  # what the method adds to results.json
     config_defaults: dict[str, Any]
     architecture: tuple[str, ...]  # config keys that shape the learner
 
     @property
+    def clip(self) -> CLIP: ...
+    @property
+    def precision(self) -> str: ...
+    @property
     def answer_name(self) -> str: ...
     def answers_itself(self) -> bool: ...
     def test_logits(self, image: Tensor) -> dict[str, Tensor]: ...
     def encode_image(self, image: Tensor) -> Tensor: ...
+    def frozen_image(self, image: Tensor) -> Tensor: ...
+    def frozen_text(self, texts: list[str], normalized: bool = True) -> Tensor: ...
+    def logits(self, image_features: Tensor, text_features: Tensor) -> Tensor: ...
     def banked(self, loader: Any) -> Any: ...
+    def keep_training_items(self, indices: Sequence[int]) -> None: ...
+    def test_batches(self, split: str) -> SizedIterable[dict]: ...
+    def test_draws(self, split: str = "test") -> AbstractContextManager[None]: ...

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from yacs.config import CfgNode
+
 SOURCES = ("ImageNet", "Shapes")  # trained on for other datasets: the field's source, and the embedded suite's
 
 
-def situation(cfg) -> str:
+def situation(cfg: CfgNode) -> str:
     """base, new, cd_source, cd_target or fs, from TASK, the dataset and the half of its classes."""
     if cfg.TASK == "CD":
         return "cd_source" if cfg.DATASET.NAME in SOURCES else "cd_target"

@@ -5,8 +5,10 @@ from __future__ import annotations
 import logging
 
 from torch import Tensor
+from torch.utils.data import DataLoader
 
 from clipkit import fingerprint
+from dassl.protocols import SizedIterable
 from dassl.utils.progress import progress
 
 from .feature_loader import FeatureLoader, bank_key, encode_loader
@@ -24,14 +26,14 @@ class Tester:
         self.trainer = trainer
         self.others = OtherAccuracies()  # of the last test
 
-    def batches(self, loader):
+    def batches(self, loader: DataLoader) -> DataLoader | FeatureLoader:
         """The images of a sequential loader: as features where the image tower is frozen and TEST.FEATURE_BANK is on,
         so that each is encoded once for all methods and seeds; else the loader."""
         trainer = self.trainer
         banked = trainer.frozen_image_encoder and trainer.cfg.TEST.get("FEATURE_BANK", True)
         return trainer.banked(loader) if banked else loader
 
-    def banked(self, loader) -> FeatureLoader:
+    def banked(self, loader: DataLoader) -> FeatureLoader:
         """The loader's images as features, from disk where this backbone has met them before."""
         trainer = self.trainer
         key = bank_key(loader, fingerprint(trainer.clip), trainer.precision, trainer.device)
@@ -43,7 +45,7 @@ class Tester:
         with autocast(self.trainer.precision, self.trainer.device, training=False):
             return self.trainer.test_logits(image)
 
-    def evaluate(self, batches, split: str) -> None:
+    def evaluate(self, batches: SizedIterable[dict], split: str) -> None:
         """Each batch's answer to the evaluator; where a method has further logits, they are counted beside it.
 
         A method or plugin that defines `model_inference` itself is asked for that alone.

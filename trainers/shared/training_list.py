@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
+from torch.utils.data import DataLoader
 
 from dassl.data.data_manager import build_data_loader
 from dassl.data.transforms import build_transform
 from dassl.utils.finite import check_outputs
+
+if TYPE_CHECKING:
+    from .feature_loader import FeatureLoader
+    from .method import Method
 
 
 class TrainingList:
@@ -18,7 +24,7 @@ class TrainingList:
     label: [N] observed labels. gt: [N] true labels, -1 where unknown; for logs, never for training.
     """
 
-    def __init__(self, trainer) -> None:
+    def __init__(self, trainer: Method) -> None:
         self.trainer = trainer
         items = trainer.dm.dataset.train_x
         self.label = torch.tensor([item.label for item in items], device=trainer.device)
@@ -28,7 +34,7 @@ class TrainingList:
         return len(self.label)
 
     @cached_property
-    def loader(self):
+    def loader(self) -> DataLoader:
         """Images in order; nothing is shuffled, nothing dropped."""
         cfg = self.trainer.cfg
         return build_data_loader(
@@ -40,7 +46,7 @@ class TrainingList:
         )
 
     @cached_property
-    def batches(self):
+    def batches(self) -> DataLoader | FeatureLoader:
         """The loader, or where the image tower is frozen its features, which are computed once for all methods."""
         return self.trainer.tester.batches(self.loader)
 

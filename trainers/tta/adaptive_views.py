@@ -8,7 +8,7 @@ gives other views, never the defender's.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import torch
 from torch import Tensor
@@ -20,6 +20,9 @@ from dassl.utils import stream_seed
 from .augmix import draw_views
 from .augmix_tensor import tensor_views
 from .view_ensemble import take
+
+if TYPE_CHECKING:
+    from .views import ViewMaker
 
 STEPS = ("stop", "unroll", "none")
 VIEWS = 8
@@ -42,7 +45,9 @@ class Tuned(Protocol):
     def ensemble(self, f: Tensor, logits: Tensor, chosen: Tensor, how: str = "") -> Tensor: ...
 
 
-def differentiable_views(maker, x01: Tensor, seeds: Sequence[int], views: int, augmix: bool | None = None) -> Tensor:
+def differentiable_views(
+    maker: ViewMaker, x01: Tensor, seeds: Sequence[int], views: int, augmix: bool | None = None
+) -> Tensor:
     """[B, n, 3, h, w] in [0, 1] of pictures x01 [B, 3, h, w]: the plain one first. maker: the method's `ViewMaker`;
     augmix: instead of the maker's."""
     mixed = maker.augmix if augmix is None else augmix

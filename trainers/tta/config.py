@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from yacs.config import CfgNode
+
 from dassl.config.domains import NOT_NEGATIVE, OPTIONAL, POSITIVE, choice, number, whole
 
 from ..shared.domains import declare
@@ -66,7 +68,7 @@ COMPAT = {
 }
 
 
-def compat_keys(cfg) -> dict:
+def compat_keys(cfg: CfgNode) -> dict:
     """{dotted key: value} that COMPAT stands for; pairs of the command line still win.
 
     TPT's and R-TPT's code crops random views from the image file; of attacked images it has no file but the attacked

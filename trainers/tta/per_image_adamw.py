@@ -12,7 +12,9 @@ class PerImageAdamW:
     The first step has a closed form, v - lr wd v - lr g / (|g| + eps): moments of one gradient are that gradient.
     """
 
-    def __init__(self, lr: float, weight_decay: float, beta: tuple[float, float] = (0.9, 0.999), eps: float = 1e-8):
+    def __init__(
+        self, lr: float, weight_decay: float, beta: tuple[float, float] = (0.9, 0.999), eps: float = 1e-8
+    ) -> None:
         self.lr, self.weight_decay, self.beta, self.eps = lr, weight_decay, beta, eps
         self.steps = 0
         self.first: Tensor | None = None  # m, v of Loshchilov and Hutter, made at the second step

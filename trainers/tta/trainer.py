@@ -11,6 +11,7 @@ import os
 
 import torch
 from torch import Tensor
+from yacs.config import CfgNode
 
 from clipkit import ImageEncoder, InputError, TextEncoder, normalize
 from clipkit.tokens import token_count
@@ -47,10 +48,10 @@ class TestTimeTrainer(PromptTrainer):
     prompts_per_pass = 1024  # of texts with a gradient; images beyond that go in a further pass
 
     @classmethod
-    def dataset_overrides(cls, cfg) -> dict:
+    def dataset_overrides(cls, cfg: CfgNode) -> dict:
         return compat_keys(cfg)
 
-    def check_cfg(self, cfg) -> None:
+    def check_cfg(self, cfg: CfgNode) -> None:
         super().check_cfg(cfg)
         if said := [N + key for key in self.unread if cfg.TRAINER.TTA[key] != DEFAULTS[N + key]]:
             logger.warning("Warning: %s has no effect on %s", ", ".join(said), cfg.TRAINER.NAME)
