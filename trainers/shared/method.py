@@ -24,13 +24,14 @@ class Method(Trainer, Protocol):
     classnames: list[str]
     model: Any  # the learner; None where nothing is trained
     node: str  # the method's config node
-    training_list: Any  # a TrainingList
     tester: Any  # a Tester
     frozen_image_encoder: bool
     record: dict[str, Any]  # what the method adds to results.json
     config_defaults: dict[str, Any]
     architecture: tuple[str, ...]  # config keys that shape the learner
 
+    @property
+    def training_list(self) -> Any: ...  # a TrainingList
     @property
     def clip(self) -> CLIP: ...
     @property

@@ -9,11 +9,13 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import torch
 from PIL import Image
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
+from yacs.config import CfgNode
 
 from dassl.config.shown import data_name
 from dassl.data.workers import usable_workers
@@ -24,6 +26,9 @@ from datasets.reading.paths import image_folder, relative_paths
 from .augmix import View, draw_views
 from .augmix_pil import pil_views
 from .augmix_tensor import tensor_views
+
+if TYPE_CHECKING:
+    from dassl.data.datasets import DatasetBase
 
 
 @dataclass
@@ -48,7 +53,7 @@ class ViewMaker:
     (original).
     """
 
-    def __init__(self, cfg, n: int, mixes: bool = True) -> None:
+    def __init__(self, cfg: CfgNode, n: int, mixes: bool = True) -> None:
         tta = cfg.TRAINER.TTA
         self.n, self.size = n, tuple(cfg.INPUT.SIZE)
         if self.size[0] != self.size[1]:
@@ -97,7 +102,7 @@ class ViewDataset(Dataset):
     Raises InputError where views of the original file are asked for and the pictures are an adversarial set's.
     """
 
-    def __init__(self, maker: ViewMaker, loader, keys: Sequence[str], seeds: Sequence[int]) -> None:
+    def __init__(self, maker: ViewMaker, loader: DataLoader, keys: Sequence[str], seeds: Sequence[int]) -> None:
         self.maker = maker
         self.items = loader.dataset.data_source
         self.attacked = getattr(self.items, "read", None)  # items of an adversarial set: path -> picture
@@ -120,12 +125,12 @@ class ViewDataset(Dataset):
         return self.maker.start(plain, full, index, self.items[index].label, self.keys[index], self.seeds[index])
 
 
-def view_seeds(cfg, split: str, keys: Sequence[str]) -> list[int]:
+def view_seeds(cfg: CfgNode, split: str, keys: Sequence[str]) -> list[int]:
     """What the views of test images are drawn by. keys: their paths below the dataset's image folder."""
     return [stream_seed(base_seed(cfg), "views", data_name(cfg), split, key) for key in keys]
 
 
-def view_loader(cfg, maker: ViewMaker, loader, data, split: str) -> DataLoader:
+def view_loader(cfg: CfgNode, maker: ViewMaker, loader: DataLoader, data: DatasetBase, split: str) -> DataLoader:
     """`ViewedImage`s in the order of `loader`, a test loader of the data set `data`."""
     items = loader.dataset.data_source
     keys = relative_paths(items, image_folder(data, list(items)))
