@@ -10,10 +10,10 @@ import torch
 from helpers import Tiny as TinySet  # noqa: F401  registers the dataset
 from helpers import make_clip
 
-import train
 from datasets.__main__ import main
 from datasets.adversarial import AdversarialItems
 from datasets.attacked.store import AdversarialSet
+from runs import one_run
 
 CASES = [
     ("ZeroshotCLIP", "base"),
@@ -41,7 +41,7 @@ class PlainNet(TrainerX):
 @pytest.fixture(autouse=True)
 def methods_as_they_start(monkeypatch):
     """Untrained methods are tested here, which train.py refuses: what counts is which pictures they are shown."""
-    monkeypatch.setattr(train, "check_model_given", lambda *_: None)
+    monkeypatch.setattr(one_run, "check_model_given", lambda *_: None)
 
 
 @pytest.fixture(scope="module")
