@@ -1,4 +1,4 @@
-"""From attacked pictures in [0, 1] to 8 bits, without leaving the ball."""
+"""Converts attacked pictures in [0, 1] to 8 bits, without leaving the ball."""
 
 from __future__ import annotations
 

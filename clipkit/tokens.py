@@ -1,4 +1,4 @@
-"""From texts to token ids, with a check of texts that are longer than CLIP reads."""
+"""Tokenizes texts, and checks for texts that are longer than CLIP reads."""
 
 import logging
 from collections.abc import Callable, Sequence

@@ -1,4 +1,4 @@
-"""From a list of `Datum` to a torch data set."""
+"""`DatasetWrapper`: a torch data set over a list of `Datum`."""
 
 from __future__ import annotations
 

@@ -35,8 +35,8 @@ def class_tensors(model: nn.Module) -> list[str]:
 def check_classes(
     model: nn.Module, checkpoint: Mapping, lab2cname: Mapping[int, str], path: str, same: bool | None = None
 ) -> None:
-    """For a model that was just loaded from `checkpoint`: raises InputError where it has tensors with a row per class
-    and was trained on other classes than those of `lab2cname` (label -> name).
+    """Raises InputError if a model that was just loaded from `checkpoint` has tensors with a row per class and was
+    trained on other classes than those of `lab2cname` (label -> name).
 
     same: whether the classes are the same, for a file without class names; None: unknown, which is a warning.
     """

@@ -6,7 +6,7 @@ import sys
 
 
 def tolerant_console() -> None:
-    """From here on, characters that stdout or stderr cannot encode are printed as escapes (\\u65e5).
+    """Make stdout and stderr print characters that they cannot encode as escapes (\\u65e5).
 
     Class names may be in any script while the terminal has ASCII only, and file names need not be valid text.
     """

@@ -1,4 +1,4 @@
-"""How a command ends: bad input, a full disk or a full GPU with one sentence and exit code 2, Ctrl-C with 130."""
+"""Exit codes of commands: 2 and one sentence for bad input, a full disk or a full GPU, 130 for Ctrl-C."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where log lines go: bare messages on the *current* sys.stdout, which `setup_logger` tees into a file."""
+"""Log output: bare messages on the *current* sys.stdout, which `setup_logger` tees into a file."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What fits nowhere else: file check, environment report.
+"""Helpers without a module of their own: file check, environment report.
 
 Upstream has image reading, files, registry checks and seeding in this module too; they are found here as well.
 """

@@ -119,7 +119,7 @@ def _surrogate(cfg: CfgNode, classnames: list[str], clip_model: nn.Module) -> Su
 
 
 def image_seeds(seed: int, dataset: str, split: str, paths: Sequence[str]) -> list[int]:
-    """What the attack on each image draws by: its path below the image folder, not its place or the others."""
+    """A seed for the attack on each image, from its path below the image folder, not its place or the other images."""
     return [stream_seed(seed, dataset, split, path, "attack") for path in paths]
 
 

@@ -77,5 +77,5 @@ def to_uint8(image: Image.Image) -> Tensor:
 
 
 def to_image(picture: Tensor) -> Image.Image:
-    """The same pixels as a PIL image."""
+    """A uint8 picture [3, H, W] as a PIL image."""
     return Image.fromarray(picture.permute(1, 2, 0).numpy())

@@ -1,4 +1,4 @@
-"""What the commands of this package print: results go to stdout, errors to stderr."""
+"""Printing of this package's commands: results go to stdout, errors to stderr."""
 
 import sys
 
