@@ -23,7 +23,7 @@ from .shared.situation import situation
 
 
 class PromptLearner(nn.Module):
-    """Everything that ANPrompt learns, and the noise prompts P_w, which are made once and travel in the checkpoint.
+    """Everything that ANPrompt learns, and the noise prompts P_w, which are made once and saved in the checkpoint.
 
     ctx [T, D]: P_c; noise_ctx [T, D]: P_w (buffer); visual_fc / text_fc: the FC layers of each injection layer
     (or one shared by all); nrvpp_proj [D_v, D]: from the vision tower's width to the joint space (Eq. 4).
@@ -91,7 +91,7 @@ class ANPrompt(InsertedTokens):
         if cfg.NRVPP_PROJ == "learned_random":
             nn.init.normal_(proj, std=proj.shape[0] ** -0.5)
         eps = cfg.EPS if cfg.ANTI_PROMPT else 0.0
-        noise = torch.zeros(cfg.N_TOKENS, self.text_encoder.embed_dim)  # until `make_noise_ctx`, or a checkpoint's
+        noise = torch.zeros(cfg.N_TOKENS, self.text_encoder.embed_dim)  # set by `make_noise_ctx` or a checkpoint
         learner = PromptLearner(noise, eps, self.layers, cfg.PROJ_PER_LAYER, proj, self.text_encoder.width)
         learner.nrvpp_proj.requires_grad_(cfg.NRVPP_PROJ != "clip")
         return learner
@@ -101,7 +101,7 @@ class ANPrompt(InsertedTokens):
         super().before_train()
 
     def make_noise_ctx(self) -> None:
-        """P_w [T, d], unless there is one: it is made once, and travels in the checkpoint."""
+        """Makes P_w [T, d], unless it is made already or came from a checkpoint."""
         if not self.model.noise_ctx.any():
             self.model.noise_ctx.copy_(self.weak_noise.prompts(self.classnames, self.f_w))
 
@@ -146,5 +146,5 @@ class ANPrompt(InsertedTokens):
 
     @property
     def answer_name(self) -> str:
-        """What `TEST_LOGITS` names for this situation."""
+        """The name that `TEST_LOGITS` gives for this kind of test."""
         return self.method_cfg().TEST_LOGITS[situation(self.cfg)]

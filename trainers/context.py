@@ -24,7 +24,7 @@ def context_defaults(node: str, prec: str = "fp16") -> dict[str, object]:
 
 
 def context_architecture(node: str) -> tuple[str, ...]:
-    """The dotted keys among them that shape the learner, and so travel in its checkpoint."""
+    """The dotted keys of `context_defaults` that shape the learner, and are saved in its checkpoint."""
     return tuple(f"{node}.{key}" for key in SHAPE)
 
 

@@ -38,7 +38,7 @@ class CoOp(PromptTrainer):
     node = "TRAINER.COOP"
     config_defaults = {**context_defaults("TRAINER.COOP"), **LOSS_DEFAULTS}
     config_domains = declare(config_defaults, LOSS_DOMAINS)
-    losses = LOSSES  # what LOSS.NAME may say
+    losses = LOSSES  # the allowed values of LOSS.NAME
     architecture = context_architecture("TRAINER.COOP")
 
     def check_cfg(self, cfg: CfgNode) -> None:
@@ -70,7 +70,7 @@ class CoOp(PromptTrainer):
         return self.encode_names(self.model.prompts)
 
     def classification_loss(self, logits: Tensor, label: Tensor) -> dict[str, Tensor]:
-        """{name: value}: cross-entropy, or what `LOSS.NAME` says."""
+        """{name: value}: cross-entropy, or the loss that `LOSS.NAME` names."""
         name = self.cfg.LOSS.NAME or "ce"
         return {name: robust_loss(name, logits, label, self.cfg.LOSS)}
 

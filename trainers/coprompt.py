@@ -48,7 +48,7 @@ class CoPromptLearner(MultiModalPromptLearner):
 class CoPrompt(MaPLe):
     """MaPLe with adapters, kept consistent with frozen CLIP: on another view of the image, on class descriptions.
 
-    Each step draws one sentence number for all classes; a class with fewer sentences counts round.
+    Each step draws one sentence number for all classes; a class with fewer sentences starts again from its first.
     """
 
     node = "TRAINER.CoPrompt"
@@ -90,12 +90,12 @@ class CoPrompt(MaPLe):
         super().before_train()
 
     def description_index(self) -> int:
-        """p of this step, which depends on seed, epoch and step alone."""
+        """p, the number of this step's sentence, which depends on seed, epoch and step alone."""
         draw = random.Random(derive_seed(max(self.cfg.SEED, 0), "description", self.epoch, self.batch_idx))
         return draw.randrange(max(map(len, self.G)))
 
     def drawn_descriptions(self) -> Tensor:
-        """G[p] [C, d]."""
+        """G[p] [C, d]: the features of this step's sentences."""
         if not hasattr(self, "G"):
             self.build_descriptions()
         p = self.description_index()
@@ -105,7 +105,7 @@ class CoPrompt(MaPLe):
         return self.adapted_text(self.prompted_text(prepared))
 
     def adapted_text(self, before: Tensor) -> Tensor:
-        """[N, d], normalised, from features before the adapter; `sar.py` may align these in place of its output."""
+        """[N, d], normalised, from features before the adapter, which `sar.py` may align in place of its output."""
         return normalize(self.model.adapter_text(before, TEXT_RATIO))
 
     def encode_image(self, image: Tensor) -> Tensor:

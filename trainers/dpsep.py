@@ -18,7 +18,7 @@ from .label_noise.derangement import derangement
 from .parts.dpsep_config import ARCHITECTURE, CONFIG_DEFAULTS, CONFIG_DOMAINS, NODE
 from .parts.pair_similarity import pair_similarities
 
-LOG_FLOOR = -13.815510558  # log 1e-6: where the perturbation's part of log p is cut
+LOG_FLOOR = -13.815510558  # log 1e-6: lower bound of log p in the perturbation's term
 
 
 class PromptLearner(nn.Module):

@@ -28,8 +28,8 @@ class JoAPR(CleanBesideNoisy, CoOp):
     After W epochs of warm-up, two Gaussians on the items' losses tell clean from noisy labels; each step has a batch
     of both.
 
-    W, ALPHA1 and ALPHA2 are the published ones of each dataset, noise type and rate (`joapr_settings.py`), which are
-    known to nobody in practice; RATE_INDEPENDENT takes (1, 0.5, 1) everywhere.
+    W, ALPHA1 and ALPHA2 are the published ones of each dataset, noise type and rate (`joapr_settings.py`). Type and
+    rate are unknown in practice; RATE_INDEPENDENT takes (1, 0.5, 1) everywhere.
     """
 
     node = NODE
@@ -49,8 +49,8 @@ class JoAPR(CleanBesideNoisy, CoOp):
     # ------------------------------------------------------------------ which labels are clean
 
     def decide(self) -> Decision | None:
-        """After the warm-up: clean is what lies below the threshold of the two Gaussians' losses, or has a
-        posterior above kappa. The score is the posterior w of the clean Gaussian."""
+        """After the warm-up: an item is clean if its loss is below the threshold of the two Gaussians, or its posterior
+        above kappa. The score is the posterior w of the clean Gaussian."""
         cfg, first = self.method_cfg(), self.epoch == self.method_cfg().W
         if self.epoch < cfg.W:
             return None
@@ -73,7 +73,7 @@ class JoAPR(CleanBesideNoisy, CoOp):
 
     def as_visited(self, p_y: Tensor) -> Tensor:
         """The items' probabilities [N]; with COMPAT released in the order in which a shuffled loader visits the items,
-        so that an item's weight has the probability of another one."""
+        so that an item's weight has the probability of another one, as in the released code."""
         if self.method_cfg().COMPAT != "released":
             return p_y
         seed = derive_seed(base_seed(self.cfg), "visited", self.epoch)

@@ -46,6 +46,8 @@ class PromptLearner(nn.Module):
 
 
 class MultiModalPromptLearner(nn.Module):
+    """The prompt learner, under the key that MaPLe's checkpoints have."""
+
     def __init__(self, prompt_learner: PromptLearner) -> None:
         super().__init__()
         self.prompt_learner = prompt_learner

@@ -51,7 +51,7 @@ def mean_shift(f: Tensor, affinity: Tensor, lambda_q: float, lambda_y: float) ->
 
     y_i: inlierness; k_i(m) = exp(-|f_i - m|^2 / (2 h_i^2)), h_i^2 half the mean squared distance to the nearest 30 % of
     the other views. Rounds of y = softmax((k_i(m) + lambda_q (A y)_i) / lambda_y), then of m = the mean of the f_i by
-    k_i y_i, normalised; each up to where it stands still. An image that stands still waits for the others.
+    k_i y_i, normalised; each until it converges. An image that has converged keeps its value while others go on.
     """
     if f.shape[1] == 1:
         return f[:, 0]

@@ -23,7 +23,7 @@ FEW_SHOT_LATE = ("StanfordCars", "OxfordFlowers", "FGVCAircraft", "DescribableTe
 
 @TRAINER_REGISTRY.register()
 class PromptSRC(IVLP):
-    """IVLP held back in three ways: by CLIP's own features and predictions, by the average of the prompts along the
+    """IVLP regularised in three ways: by CLIP's own features and predictions, by the average of the prompts along the
     epochs, and by text targets from 60 templates.
 
     The aggregate is of the learnable tensors alone, in fp32; it replaces them after the last epoch.

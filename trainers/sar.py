@@ -105,7 +105,7 @@ class SAR(PromptTrainer):
         return super().adapted_text(before)
 
     def aligned(self, features: Tensor) -> Tensor:
-        """What is compared of the names that were encoded last."""
+        """The features that L_SAR compares, of the names that were encoded last."""
         if self.cfg.TRAINER.SAR.PRE_ADAPTER and hasattr(self.host, "adapted_text"):
             return normalize(self.before_adapter)
         return features
@@ -145,7 +145,7 @@ def with_sar(host: type[PromptTrainer]) -> type[PromptTrainer]:
     name = f"{host.__name__}SAR"
     if name in TRAINER_REGISTRY.registered_names():
         known = TRAINER_REGISTRY.get(name)
-        if not issubclass(known, host):  # of a plugin's host that is called as one of ours
+        if not issubclass(known, host):  # made from another host of the same name (a plugin)
             raise InputError(f"SAR stands on this project's {host.__name__}, not on that of {host.__module__}.")
         return known
     body = {

@@ -44,9 +44,8 @@ class PromptLearner(CoOpPromptLearner):
 class TCP(CoOp):
     """Class-aware prompts, made from the frozen features of the class names, replace the context before block 9.
 
-    `LAYERS`: before which blocks (counted from 1); `WEIGHT`: of the class-aware prompts against the tokens that they
-    replace; `KG_WEIGHT`: of KgCoOp's term. `TRAINER.COOP.W` is read by the published scripts and has no effect there;
-    nor here.
+    `LAYERS`: before which blocks (counted from 1); `WEIGHT`: of the class-aware prompts, with 1 - WEIGHT for the tokens
+    that they replace; `KG_WEIGHT`: of KgCoOp's term. `TRAINER.COOP.W` has no effect, as in the published code.
     """
 
     config_defaults = {

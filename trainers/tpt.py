@@ -19,7 +19,7 @@ from .tta.view_ensemble import LOSSES, confident, reliability, take, weighted
 
 @TRAINER_REGISTRY.register()
 class TPT(TestTimeTrainer):
-    """One step on the entropy of the confident views' mean prediction; the tuned prompt then sees the plain view.
+    """One step on the entropy of the confident views' mean prediction; then the tuned prompt classifies the plain view.
 
     GRAD_PATH says how the gradient of the loss to the context is found; all give the same one:
         batched   B contexts, B * C prompts, forward and backward

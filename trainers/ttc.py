@@ -23,7 +23,7 @@ T = "TRAINER.TTC."
 
 @TRAINER_REGISTRY.register()
 class TTC(TestTimeTrainer):
-    """Moves the picture so that its feature leaves where it is: an attacked picture is stuck there, a clean one is not.
+    """Counterattacks attacked pictures: moves each so that its feature moves away from where the attack has put it.
 
     delta starts at U(-EPS, EPS) / 255. tau, the relative change of the feature that this start makes, is small for
     attacked pictures only: below TAU, STEPS ascents on |e(x + delta) - e(x)|^2 follow, and delta becomes the mean of

@@ -31,7 +31,7 @@ from .shared.training_list import TrainingList
 
 @TRAINER_REGISTRY.register()
 class VisPrompt(LastingDecision):
-    """A context for each image b, ctx_b = ctx + Delta_b; Delta_b is what its prompt tokens find in the image.
+    """A context for each image b, ctx_b = ctx + Delta_b; Delta_b is the attention of prompt tokens to the image.
 
     Once an epoch optimal transport over the whole training list says which labels to trust. One pass over these with
     cross-entropy, then one over the others with a robust loss. `TEXT_CHUNK` bounds the memory of B x C text passes and
@@ -59,7 +59,7 @@ class VisPrompt(LastingDecision):
     # ------------------------------------------------------------------ image and text
 
     def look(self, image: Tensor) -> tuple[Tensor, Tensor | None]:
-        """(f [B, d], normalised; tokens [B, 1 + G, d] or None) of images, of features f, or of tokens seen before."""
+        """(f [B, d], normalised; tokens [B, 1 + G, d] or None) of images, of features f, or of tokens."""
         if not self.looks_at_patches:
             # The copy is aligned in memory as a new tensor is; what comes from a file is not, and rounds differently.
             return (image.clone() if image.ndim == 2 else self.encode_image(image)), None
@@ -98,7 +98,7 @@ class VisPrompt(LastingDecision):
         return TokenList(self, self.method_cfg().TOKEN_CACHE_MB * 2**20)
 
     def decide(self) -> Decision | None:
-        """Clean is whose label is the transport's: PromptOT over the whole list, every OT_EVERY epochs."""
+        """An item is clean if its label is that of PromptOT over the whole list, which runs every OT_EVERY epochs."""
         cfg = self.method_cfg()
         if cfg.PURIFY != "ot_global":
             return None
@@ -133,7 +133,7 @@ class VisPrompt(LastingDecision):
     # ------------------------------------------------------------------ test
 
     def test_logits(self, image: Tensor) -> dict[str, Tensor]:
-        """Of [B, 3, H, W] images, [B, d] features or [B, 1 + G, d] visual tokens."""
+        """Logits of [B, 3, H, W] images, [B, d] features or [B, 1 + G, d] visual tokens."""
         f, tokens = self.look(image)
         if self.model.guidance is None:
             return {"logits": self.image_logits(f)}

@@ -1,1 +1,1 @@
-"""Training with wrong labels: robust losses, finding and filtering noisy items, what is memorised."""
+"""Training with wrong labels: robust losses, finding and filtering noisy items, memorisation curves."""

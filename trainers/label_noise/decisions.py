@@ -1,4 +1,4 @@
-"""What a method thinks of its training labels, item by item, and the file where that is kept."""
+"""A method's decision about which training labels are right, item by item, and the file that it is saved in."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Decision:
-    """What a method thinks of its N training items, in the order of their index.
+    """Which of its N training items a method takes for clean, in the order of their index.
 
     clean: [N] bool. score: [N], the higher the more likely is the observed label right.
     """

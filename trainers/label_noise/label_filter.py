@@ -1,4 +1,4 @@
-"""TRAINER.FILTER: training items whose labels look wrong before training are left out of it, whatever the method.
+"""TRAINER.FILTER: removes training items whose labels look wrong before the training, for any method.
 
 cleanlab: confident learning (Northcutt et al., JAIR 2021), by the `cleanlab` package, on the probabilities of zero-shot
 CLIP.
@@ -31,7 +31,7 @@ FILTERS = ("", "cleanlab")
 def filter_training_list(trainer: Method) -> None:
     """Applies TRAINER.FILTER: the trainer's list and loader of training items shrink to those that look right.
 
-    The decision about all N items goes to decisions.json. Observed labels are looked at, true ones are not. Raises
+    The decision about all N items goes to decisions.json. Only observed labels are read, never true ones. Raises
     InputError for an unknown filter, a missing package, a method that chooses items by itself, and where nothing stays.
     """
     name = trainer.cfg.TRAINER.get("FILTER", "")

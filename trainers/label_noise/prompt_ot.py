@@ -70,7 +70,7 @@ def prompt_ot(prob: Tensor, reg: float, cost: str = "prob", budget: float = 1.0)
 
 
 def ot_decision(prob: Tensor, label: Tensor, reg: float, cost: str = "prob", budget: float = 1.0) -> Decision:
-    """Clean is what is among the `budget` share of items with the highest row maximum and whose pseudo-label is the
+    """An item is clean if it is among the `budget` share with the highest row maximum and its pseudo-label is the
     observed label [N]. The score is the share of the item's mass that goes to the observed label, N G_{i, y_i}."""
     plan = class_plan(prob, reg, cost, budget)
     row_max, pseudo_label = plan.max(dim=1)

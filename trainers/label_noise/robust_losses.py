@@ -1,4 +1,4 @@
-"""Classification losses that bear wrong labels better than cross-entropy, by the name that `LOSS.NAME` gives."""
+"""Classification losses that are more robust to wrong labels than cross-entropy, by their name in `LOSS.NAME`."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ LOG_ZERO = -4.0  # stands for log 0 in the reverse cross-entropy (Wang et al., I
 
 
 def gce(logits: Tensor, label: Tensor, q: float) -> Tensor:
-    """Generalised cross-entropy (Zhang and Sabuncu, NeurIPS 2018): (1 - p_y^q) / q; q to 0 is CE, 1 is MAE's half."""
+    """Generalised cross-entropy (Zhang and Sabuncu, NeurIPS 2018): (1 - p_y^q) / q; q -> 0 is CE, q = 1 half of MAE."""
     p_y = logits.softmax(dim=1).gather(1, label[:, None])[:, 0]
     return ((1 - (p_y + 1e-6) ** q) / q).mean()
 

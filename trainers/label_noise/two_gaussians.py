@@ -68,7 +68,9 @@ def best_split(x: Tensor) -> float:
         return ordered[-1].item()
     count = torch.arange(1, len(x), device=x.device)
     lower = ordered.cumsum(0)[:-1]
-    between = lower**2 / count + (ordered.sum() - lower) ** 2 / (len(x) - count)  # the most where the squares are least
+    between = lower**2 / count + (ordered.sum() - lower) ** 2 / (
+        len(x) - count
+    )  # largest where the squared distances are least
     return ordered[:-1][between.argmax()].item()
 
 

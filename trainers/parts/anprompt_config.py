@@ -32,7 +32,7 @@ CONFIG_DEFAULTS = {
     N + "KMEANS_SET": "base",  # base: classes of the training run | all: every class of the dataset (A10)
     N + "KMEANS_SEED": -1,  # -1: cfg.SEED (A11)
     N + "KMEANS_NORMALIZE": False,
-    N + "CACHE_MAIN": "main",  # a source of our language cache, or a JSON file of CoPrompt's, HPT's or our form (A13)
+    N + "CACHE_MAIN": "main",  # a source of the language cache, or a JSON file as in docs/language.md (A13)
     N + "CACHE_NOISE": "noise",
     N + "SAMPLE_MODE": "per_class",  # per_class | shared_index (A14)
     N + "RESAMPLE": "once",  # once | epoch | step

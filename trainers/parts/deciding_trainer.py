@@ -27,7 +27,7 @@ class DecidingTrainer(PromptTrainer):
     """
 
     def decide(self) -> Decision | None:
-        """About all N training items, under the current prompts; None: an ordinary pass over all of them ("all")."""
+        """The decision about all N training items under the current prompts; None: an ordinary pass ("all")."""
         raise NotImplementedError
 
     def steps(self, decision: Decision) -> list[tuple[str, list[int]]]:
@@ -81,7 +81,7 @@ class CleanThenNoisy(DecidingTrainer):
 
 
 class LastingDecision(CleanThenNoisy):
-    """Whose decision may last several epochs, and so travels in the checkpoint."""
+    """A `CleanThenNoisy` whose decision may hold for several epochs, so it is saved in the checkpoint."""
 
     decision: Decision | None = None  # the last one
 

@@ -1,4 +1,4 @@
-"""What MMRL and ANPrompt share: tokens put into the upper blocks of both towers, over frozen lower blocks."""
+"""The base of MMRL and ANPrompt: tokens put into the upper blocks of both towers, over frozen lower blocks."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ class InsertedTokens(PromptTrainer):
         """The CLS feature [B, d], normalised; the mean over the tokens' outputs [B, D_v], after ln_post, in fp32; and
         CLIP's own feature [B, d] where asked for."""
         first = self.layers[0]
-        # nothing is learned below the first block; an attack, though, wants the gradient to the image
+        # nothing is learned below the first block, but an attack needs the gradient to the image
         with torch.set_grad_enabled(torch.is_grad_enabled() and image.requires_grad):
             lower = self._lower(self.image_encoder, image.type(self.image_encoder.dtype))
             f_0 = normalize(self.image_encoder(lower, start_block=first).float()) if frozen else None

@@ -1,4 +1,4 @@
-"""How like its class under one context, and a wrong class under another, an image is (DP-SEP, Eq. 2 to 4)."""
+"""Similarity of an image to its class under one context, and to a wrong class under another (DP-SEP, Eq. 2 to 4)."""
 
 from __future__ import annotations
 

@@ -19,7 +19,7 @@ from .deciding_trainer import DecidingTrainer
 
 
 def released_decision(trainer: DecidingTrainer, reg: float, cost: str, budget: float) -> Decision:
-    """About all N items, those that were not scored among the noisy ones."""
+    """The decision about all N items; items that were not scored count as noisy."""
     label = trainer.training_list.label
     clean, score = torch.zeros_like(label, dtype=torch.bool), torch.zeros_like(label, dtype=torch.float64)
     batches = full_batches(trainer, torch.ones_like(clean), "scored")

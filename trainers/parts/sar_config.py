@@ -12,7 +12,7 @@ N = "TRAINER.SAR."
 CONFIG_DEFAULTS = LANGUAGE_DEFAULTS | {
     N + "ENABLED": False,  # True on a host is another way to write <Host>SAR
     N + "LAMBDA": 0.1,  # of Eq. 6; the published value of a host and dataset where there is one
-    N + "NOVEL_SOURCE": "llm",  # llm: our list | file | wordnet | oracle
+    N + "NOVEL_SOURCE": "llm",  # llm: this repository's list | file | wordnet | oracle
     N + "NOVEL_FILE": "",
     N + "NUM_NOVEL": 200,
     N + "SAMPLE_SIZE": 64,  # s of Eq. 4

@@ -1,4 +1,4 @@
-"""The names that SAR aligns, classes and novel ones, and the similarities that they shall have."""
+"""The names that SAR aligns, classes and novel ones, and their target similarities."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ if TYPE_CHECKING:
 
 
 def sar_seed(cfg: CfgNode) -> int:
-    """Of novel names and index sets: TRAINER.SAR.SEED, or the run's where that is negative."""
+    """The seed of novel names and index sets: TRAINER.SAR.SEED, or the run's if that is negative."""
     own = cfg.TRAINER.SAR.SEED
     return derive_seed(max(cfg.SEED, 0) if own < 0 else own, "SAR")
 
 
 def novel_names(trainer: PromptTrainer, seed: int) -> tuple[list[str], dict]:
-    """NUM_NOVEL names that are none of the classes, and for results.json where they come from."""
+    """NUM_NOVEL names that are none of the classes, and their origin for results.json."""
     cfg, classes = trainer.cfg.TRAINER.SAR, trainer.classnames
     if cfg.NUM_NOVEL == 0:
         return [], {}

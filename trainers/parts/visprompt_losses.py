@@ -22,21 +22,21 @@ def smoothed_sce(logits: Tensor, label: Tensor, alpha: float, beta: float) -> Te
 
 
 def loss_name(part: str, cfg: CfgNode) -> str:
-    """Of all items of a step on `part` of the training list; "mixed": each item by its own. cfg: the method's node."""
+    """The loss of a step on `part` of the training list; "mixed": each item has its own. cfg: the method's node."""
     if cfg.PURIFY == "ot_global":
         return cfg.LOSS_NOISY if part == "noisy" else "ce"
     return cfg.LOSS_ALL if cfg.PURIFY == "none" else "mixed"
 
 
 def trusted_in_batch(logits: Callable[[], Tensor], label: Tensor, cfg: CfgNode) -> Tensor | None:
-    """PURIFY ot_batch: [B], whose label the transport within the batch agrees with; else None."""
+    """PURIFY ot_batch: [B], True where the transport within the batch agrees with the label; else None."""
     if cfg.PURIFY != "ot_batch":
         return None
     return ot_decision(logits().softmax(dim=1), label, cfg.REG_E, cfg.OT_COST).clean
 
 
 def label_loss(name: str, logits: Tensor, label: Tensor, trusted: Tensor | None, cfg: CfgNode) -> Tensor:
-    """Mean over the items: of `name`, or cross-entropy for the trusted ones and LOSS_NOISY for the others."""
+    """The mean loss of the items: `name`, or cross-entropy for the trusted ones and LOSS_NOISY for the others."""
     if trusted is None:
         return _named_loss(name, logits, label, cfg)
     parts = (("ce", trusted), (cfg.LOSS_NOISY, ~trusted))

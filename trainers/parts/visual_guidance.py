@@ -1,4 +1,4 @@
-"""What an image adds to the context: attention of prompt tokens to visual tokens, modulated by the image's feature.
+"""The image's part of a context: attention of prompt tokens to visual tokens, modulated by the image's feature.
 
 The attention's direction ("reverse": prompt tokens ask, the image answers), a conditional modulation of its strength,
 and the settings' names and values are the authors'. The layers, the FiLM form and the gate are this project's design.
@@ -96,7 +96,7 @@ class VisualGuidance(nn.Module):
 
 
 def dropout_mask(shape: tuple[int, ...], p: float, seed: int, device: torch.device) -> Tensor | None:
-    """Of 0 with probability p, else 1 / (1 - p); None for p 0. Drawn on the CPU, so that all devices have the same."""
+    """A mask of 0 with probability p, else 1 / (1 - p); None for p 0. Drawn on the CPU: the same on all devices."""
     if p == 0:
         return None
     drawn = torch.rand(shape, generator=torch.Generator().manual_seed(seed))

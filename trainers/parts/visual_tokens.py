@@ -1,4 +1,4 @@
-"""The visual tokens that a prompt may look at: an image's patches, or parts of its one feature."""
+"""The visual tokens that prompts attend to: an image's patches, or parts of its one feature."""
 
 from __future__ import annotations
 

@@ -43,7 +43,7 @@ class WeakNoiseText:
         self._drawn: Tensor | None = None
 
     def sources(self) -> dict[str, dict[str, str]]:
-        """For the run's record: which files and sources the sentences come from, with their hashes."""
+        """The files and sources of the sentences, with their hashes, for the run's record."""
         both = (("main", self.main), ("noise", self.noise))
         return {role: {"source": s.name, "file": s.file, "sha256": s.sha256} for role, s in both}
 
@@ -72,7 +72,7 @@ class WeakNoiseText:
         return self._drawn
 
     def every_name(self) -> list[str]:
-        """Of all classes of the dataset, those that this run leaves out too."""
+        """The names of all classes of the dataset, also of those that are not in this run."""
         every = getattr(self.trainer.dm.dataset, "all_classnames", None)
         if every is None:
             raise InputError(f"{self.trainer.node}.KMEANS_SET all needs a dataset with all_classnames; take base.")

@@ -1,1 +1,1 @@
-"""What every method stands on: the backbone, checkpoints, precision, the training list, features of test images."""
+"""What all methods use: the backbone, checkpoints, precision, the training list, features of test images."""

@@ -1,4 +1,4 @@
-"""The settings that shape a learner travel in its checkpoint: a test takes them from there, whatever the tables of
+"""The settings that shape a learner are saved in its checkpoint: a test reads them from it, whatever the tables of
 per-dataset settings say about the dataset that is tested."""
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Loading a learner from a checkpoint: ours (learnable tensors only) or a reference implementation's (whole model)."""
+"""Loads a learner from a checkpoint of this project (learnable tensors only) or of a reference (whole model)."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ CLASS_BUFFERS = ("token_prefix", "token_suffix", "token_midfix", "prompt_embeddi
 
 
 def checkpoint_path(directory: str, name: str, epoch: int | None) -> Path:
-    """Where a learner of that registered name lies: the epoch's file, or the best one."""
+    """The checkpoint file of the learner of that registered name: the epoch's, or the best one."""
     return Path(directory) / name / (f"model.pth.tar-{epoch}" if epoch is not None else "model-best.pth.tar")
 
 
@@ -38,8 +38,8 @@ def load_learner(
 
 
 def start_learner(learner: nn.Module, path: str, lab2cname: dict[int, str]) -> None:
-    """Takes what fits of a checkpoint (MODEL.INIT_WEIGHTS), to train on from it. Raises InputError where nothing fits,
-    for values that are no finite numbers, and for what belongs to each of other classes."""
+    """Loads the fitting tensors of a checkpoint (MODEL.INIT_WEIGHTS), to train on from them. Raises InputError if none
+    fits, for values that are not finite numbers, and for tensors with a row per class of other classes."""
     state, own = state_dict_in(load_checkpoint(path), path), learner.state_dict()
     if not any(key in own and own[key].shape == value.shape for key, value in state.items()):
         raise InputError(
@@ -56,8 +56,8 @@ def load_file(learner: nn.Module, path: Path, name: str, run: dict, lab2cname: d
 
     `run` is the trainer's `run_identity()`: where the file names another method or backbone, it is refused.
     `lab2cname`: the run's classes, label -> name. Raises InputError for another method's or backbone's
-    file, missing keys, other shapes, values that are not finite numbers, and other classes where the learner has
-    something for each.
+    file, missing keys, other shapes, values that are not finite numbers, and other classes if the learner has a tensor
+    with a row per class.
     """
     checkpoint = load_checkpoint(str(path))
     saved = entry(checkpoint, "run")

@@ -18,7 +18,7 @@ logger = logging.getLogger(__name__)
 
 def check_no_method(kind: type, name: str, value: object) -> None:
     """Raises InputError where the attribute `name` of an object of this class would hide a method: whoever calls the
-    method (a test, TRAINER.FILTER, SAR) would meet a tensor. A function may stand in for one."""
+    method (a test, TRAINER.FILTER, SAR) would meet a tensor. A function may replace a method."""
     if not inspect.isfunction(getattr(kind, name, None)) or (callable(value) and not isinstance(value, nn.Module)):
         return
     raise InputError(
@@ -28,7 +28,7 @@ def check_no_method(kind: type, name: str, value: object) -> None:
 
 
 def warn_of_one_class(classnames: list[str]) -> None:
-    """One line where every answer is right."""
+    """Warn if there is only one class."""
     if len(classnames) == 1:
         text = "Warning: there is one class (%s), so every answer is right: an accuracy of 100 %% says nothing"
         logger.warning(text, classnames[0])

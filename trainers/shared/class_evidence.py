@@ -1,4 +1,4 @@
-"""What a reference's checkpoint, which does not name its classes, says about them: it holds their embedded names."""
+"""Compares the classes of a reference's checkpoint, which has no class names, by its embedded class names."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ CLOSE = 1e-3  # embeddings may have been saved in half precision
 
 
 def same_class_names(learner: nn.Module, state: Mapping[str, Tensor]) -> bool | None:
-    """Are the embedded class names of a file those of `learner`'s prompts? None where one of the two has none.
+    """Whether the embedded class names of a file are those of `learner`'s prompts; None if one of the two has none.
 
     Prompts may be cut at different lengths: what both have is compared.
     """

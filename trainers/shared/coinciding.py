@@ -1,4 +1,4 @@
-"""Class features that coincide: nothing can be told apart, and a run should say so."""
+"""Warns of class features that coincide, with which no class can be distinguished from another."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from torch import Tensor
 
 logger = logging.getLogger(__name__)
 
-NEAR = 1e-4  # mean cosine distance under which they are one; CLIP's own are some 0.1 to 0.4 apart
+NEAR = 1e-4  # mean cosine distance below which features coincide; CLIP's own have some 0.1 to 0.4
 
 
 def mean_distance(features: Tensor) -> float:
@@ -22,7 +22,7 @@ def mean_distance(features: Tensor) -> float:
 
 
 def warn_if_coinciding(features: Tensor) -> bool:
-    """One warning line where the class features [C, d] are all the same; whether they are."""
+    """Whether the class features [C, d] are all the same; logs a warning if so."""
     distance = mean_distance(features)
     if distance < NEAR:
         logger.warning(

@@ -1,4 +1,4 @@
-"""Finding trainers: every module on the top floor of `trainers/`. For files from outside see `interop/plugins/`."""
+"""Finds trainers: every module directly in `trainers/`. For files from outside see `interop/plugins/`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The checkpoints of a method's learner: where it starts from, what is loaded into it, what a file says of its run."""
+"""The checkpoints of a method's learner: initial weights, loading, and the identity that is saved in them."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class LearnerFiles:
         self.trainer = trainer
 
     def start(self, learner: nn.Module | None) -> None:
-        """Takes what fits from MODEL.INIT_WEIGHTS, if that is set."""
+        """Loads the fitting tensors of MODEL.INIT_WEIGHTS, if that is set."""
         cfg = self.trainer.cfg
         file = cfg.MODEL.INIT_WEIGHTS
         if file and learner is None:
@@ -33,7 +33,7 @@ class LearnerFiles:
             start_learner(learner, file, self.trainer.lab2cname)
 
     def load(self, directory: str, epoch: int | None) -> None:
-        """`<directory>/<registered name>/model.pth.tar-<epoch>`, or model-best: ours, or a reference's."""
+        """Loads `<directory>/<registered name>/model.pth.tar-<epoch>` (or model-best), also a reference's."""
         if not directory:
             logger.info("No --model-dir given: nothing is loaded")
             return
@@ -42,13 +42,13 @@ class LearnerFiles:
             load_learner(trainer._models[name], directory, name, epoch, trainer.run_identity(), trainer.lab2cname)
 
     def load_one(self, file: str) -> None:
-        """One checkpoint whole, as `load` does."""
+        """Loads one checkpoint file, as `load` does."""
         trainer = self.trainer
         for name in trainer.get_model_names():
             load_file(trainer._models[name], Path(file), name, trainer.run_identity(), trainer.lab2cname)
 
     def identity(self) -> dict:
-        """What a checkpoint says of method, backbone and settings, so that another one's is refused."""
+        """Method, backbone and settings, saved in a checkpoint so that runs with others refuse it."""
         trainer, cfg = self.trainer, self.trainer.cfg
         backbone = cfg.MODEL.BACKBONE
         learning = [key for key in trainer.config_defaults if key.startswith(("TRAINER.", "LOSS."))]

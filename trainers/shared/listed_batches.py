@@ -30,7 +30,7 @@ class _Whole(Dataset):
 
 
 class _Order(Sampler):
-    """The batches that were set last, as they are."""
+    """Gives the batches that were set last."""
 
     def __init__(self) -> None:
         self.batches: list[list[int]] = []
@@ -63,7 +63,7 @@ class ListedBatches:
         )
 
     def load(self, batches: list[list[int]], epoch: int, name: str = "listed") -> SeededLoader:
-        """The loader, set to serve these batches of indices, in this order. name: of the random draws."""
+        """The loader, set to serve these batches of indices, in this order. name: that of the random stream."""
         self.order.batches = batches
         self.loader.set_stream(f"{name}, epoch {epoch}")
         return self.loader

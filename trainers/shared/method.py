@@ -1,4 +1,4 @@
-"""What the objects that a method is put together from may ask of it, as a type: they lie below `trainers/base.py`."""
+"""The type of a method for the modules that `trainers/base.py` imports, which cannot import it themselves."""
 
 from __future__ import annotations
 

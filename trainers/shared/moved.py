@@ -1,4 +1,4 @@
-"""Where modules of `trainers/` went that stood on its top floor before version 0.2: {old: new}, below `trainers`."""
+"""New places of modules that lay directly in `trainers/` before version 0.2: {old: new}, below `trainers`."""
 
 _ROOMS = {
     "shared": (

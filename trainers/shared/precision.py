@@ -1,4 +1,4 @@
-"""Precision of a run: fp32, amp, fp16 as the field has them, and bf16."""
+"""Precision of a run: fp32, amp and fp16 as in CoOp's code, and bf16."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ PRECISIONS = ("fp32", "amp", "fp16", "bf16")
 
 
 def choose_precision(wanted: str, device: torch.device) -> str:
-    """The precision that the device can run: a CPU runs fp32 (or bf16) whatever is asked, and says so once."""
+    """The precision that the device can run: a CPU runs fp32 (or bf16), with a log line where another was asked."""
     if wanted not in PRECISIONS:
         raise InputError(f"PREC is {wanted!r}, but must be one of {', '.join(PRECISIONS)}.")
     if device.type == "cpu" and wanted in ("amp", "fp16"):

@@ -1,4 +1,4 @@
-"""The training items as one list, scored by the current prompts: what methods that doubt labels look at."""
+"""The training items as one list, scored by the current prompts, for methods that judge labels."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""Adapting to one test image: views, their ensemble, the trainer that tunes and forgets."""
+"""Adapting to one test image: views, their ensemble, and the trainer, which keeps nothing from image to image."""

@@ -1,4 +1,4 @@
-"""The whole defence as a function of the picture, with a gradient: what an adaptive attack goes through.
+"""The whole defence as a differentiable function of the picture, for adaptive attacks.
 
 Differentiable views (BPDA for what has no gradient, see `augmix_tensor`), hard choice of views with the gradient
 through the chosen ones, the tuning step, and the weights of the views. An attack averages over draws (EOT): a seed
@@ -29,7 +29,7 @@ VIEWS = 8
 
 
 class Tuned(Protocol):
-    """What an adaptive attack goes through of a method that tunes its prompt: a `TestTimeTrainer` with TPT's steps."""
+    """The parts of a method that tunes its prompt (a `TestTimeTrainer` with TPT's steps) that adaptive attacks use."""
 
     ctx0: Tensor  # [M, width]: the context that tuning starts from
     views: Any  # a ViewMaker
@@ -59,7 +59,7 @@ def differentiable_views(
 
 
 def attack_seeds(count: int, seed: int | Sequence[int]) -> list[int]:
-    """One a picture: as given, or from one seed and the picture's place."""
+    """A seed for each picture: as given, or from one seed and the picture's place."""
     if isinstance(seed, int):
         return [stream_seed("adaptive", seed, i) for i in range(count)]
     return list(seed)
@@ -77,7 +77,7 @@ def adaptive_logits(
 ) -> Tensor:
     """Logits [B, C] of a tuned method for pictures x01 [B, 3, h, w] in [0, 1], differentiable in them.
 
-    seed: of the draw, or one for each picture; with those that the defence has, and all its views, they are its own.
+    seed: of the draw, or one for each picture; with the defence's seeds and number, the views are the defence's.
     views: of each picture, the plain one included; fewer than the defence has make an attack step cheaper.
     step: `stop` tunes as the defence does and takes the tuned prompt as constant; `unroll` goes through the step too,
     with the smooth sign g / (|g| + median |g|) in place of AdamW's; `none` leaves the prompt untuned.

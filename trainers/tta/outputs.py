@@ -1,4 +1,4 @@
-"""What a test-time method did to each image: the table for paired comparisons, and its sums."""
+"""Predictions of a test-time method before and after its work: a table of images for paired comparisons, and totals."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Outputs:
         self.rows: list[tuple] = []
 
     def add(self, images: list, before: Tensor, after: Tensor) -> None:
-        """`ViewedImage`s, and their logits [B, C] before and after."""
+        """Adds `ViewedImage`s with their logits [B, C] before and after."""
         found = [logits.float().softmax(dim=1).max(dim=1) for logits in (before, after)]
         (p0, c0), (p1, c1) = ((f.values.tolist(), f.indices.tolist()) for f in found)
         self.rows += [
@@ -28,7 +28,7 @@ class Outputs:
         ]
 
     def write(self, file: str) -> None:
-        """As CSV, one row an image; column names in the first."""
+        """Writes the rows as CSV, one an image, after a row of column names."""
         mkdir_if_missing(os.path.dirname(file) or ".")
         with atomic_path(file) as temporary, open(temporary, "w", newline="", encoding="utf-8") as stream:
             writer = csv.writer(stream, lineterminator="\n")

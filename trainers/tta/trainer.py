@@ -1,4 +1,4 @@
-"""Methods that adapt to each test image and forget it: views in, one answer out, nothing is trained.
+"""Base of methods that adapt to each test image on its own. Nothing is trained, and nothing kept between images.
 
 An image's features are computed once for each view; text features of the prompt that all images start from are
 computed once a test.
@@ -44,7 +44,7 @@ class TestTimeTrainer(PromptTrainer):
     frozen_image_encoder = False  # no single feature stands for an image
     own = {"LOSS": "marginal", "ENSEMBLE": "none"}  # what `auto` means
     tunes = False  # whether the context is tuned on each image
-    unread: tuple[str, ...] = ()  # keys of TRAINER.TTA that say nothing to this method
+    unread: tuple[str, ...] = ()  # keys of TRAINER.TTA that this method does not read
     prompts_per_pass = 1024  # of texts with a gradient; images beyond that go in a further pass
 
     @classmethod
@@ -137,8 +137,8 @@ class TestTimeTrainer(PromptTrainer):
         return normalize(self.raw_features(views.flatten(0, 1))).view(*views.shape[:2], -1)
 
     def raw_features(self, pixels: Tensor, tower: ImageEncoder | None = None) -> Tensor:
-        """[N, 3, h, w] in [0, 1] -> [N, d], not normalised. On a CPU an image's views at a time, whatever else there
-        is: the last bit of a feature does not depend on its neighbours. tower: in place of the run's own."""
+        """[N, 3, h, w] in [0, 1] -> [N, d], not normalised. On a CPU the views of one image are encoded at a time, so
+        that the last bit of a feature does not depend on other images. tower: in place of the run's own."""
         size = 512 if pixels.is_cuda or self.views.n == 1 else self.views.n
         with autocast(self.precision, self.device):
             found = [(tower or self.image_encoder)((x - self.mean) / self.std) for x in pixels.split(size)]
@@ -200,5 +200,5 @@ class TestTimeTrainer(PromptTrainer):
 
 
 def full(x: Tensor) -> Tensor:
-    """At least fp32."""
+    """x in fp32, or in fp64 if it has that type."""
     return x if x.dtype == torch.float64 else x.float()

@@ -1,4 +1,4 @@
-"""What several views of an image say together: which of them are chosen, and how their logits become one answer.
+"""Combines the views of an image: which of them are chosen, and how their logits become one answer.
 
 Shapes: l [B, n, C] logits, f [B, n, d] normalised features.
 """
