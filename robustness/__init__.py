@@ -1,1 +1,1 @@
-"""A trained method under attack: white-box and adaptive evaluation, sanity checks, reports. docs/adversarial.md."""
+"""Evaluates a trained method under attack: white-box, adaptive, sanity checks, reports. See docs/adversarial.md."""

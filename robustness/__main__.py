@@ -30,7 +30,7 @@ from .run import Options
 
 
 def split(argv: list[str]) -> tuple[Options, list[str]]:
-    """Our own options, and the rest."""
+    """Parse `--checks` and `--check-images`; the other arguments are returned as they are."""
     parser = argparse.ArgumentParser(
         prog="python -m robustness", description=__doc__, allow_abbrev=False,
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -42,7 +42,7 @@ def split(argv: list[str]) -> tuple[Options, list[str]]:
 
 
 def plan(rest: list[str]) -> list[list[str]]:
-    """train.py's arguments of each evaluation. Raises InputError for what does not make one."""
+    """The arguments of train.py for each evaluation. Raises InputError for arguments that describe none."""
     if rest and rest[0].startswith("--"):
         return [rest]
     if len(rest) < 3:
@@ -68,7 +68,7 @@ def compared(folders: list[str]) -> str:
 
 @one_sentence("interrupted")
 def run(argv: list[str] | None = None) -> int:
-    """All evaluations that the words ask for; one that fails does not stop the others."""
+    """Run all evaluations that the arguments ask for; one that fails does not stop the others."""
     options, rest = split(sys.argv[1:] if argv is None else argv)
     if rest[:1] == ["compare"]:
         print(compared(rest[1:]))  # noqa: T201

@@ -1,7 +1,8 @@
-"""Attacks that know the whole defence: its random views, its tuning step, how it weighs the views' answers.
+"""Adaptive attacks: they know the whole defence, its random views, its tuning step and the weights of its views.
 
-A defence that draws is attacked on average over draws of the attacker's own (EOT); the defender's are not known to it.
-No single way through a defence is the strongest on every image, so there are several, and an image must survive all.
+A randomised defence is attacked on average over random draws (expectation over transformation, EOT). The attacker draws
+them itself, since it does not know the defence's seeds. A `Way` is one function of the defence that an attack follows.
+None is the strongest on every image, so there are several, and an image counts as correct only if it survives all.
 """
 
 from __future__ import annotations
@@ -32,14 +33,18 @@ if TYPE_CHECKING:
     from trainers.tta.trainer import TestTimeTrainer
 
 NAMES = ("pgd", "fgsm", "noise", "square", "none")
-MAJORITY = 3  # draws that a query of square is answered by
+MAJORITY = 3  # random draws whose mean answers one query of the square attack
 
 
 @dataclass(frozen=True)
 class Eot:
-    """draws of `views` views each at every step; step_grad: stop, unroll or both; bpda: through AugMix too, whose
-    colour operations pass the gradient on, or else through crops and flips alone; loss: ce, dlr or both, a way each;
-    known_draws: also a way that is told the views that the defence will draw."""
+    """Settings of the expectation over transformation (EOT), from ATTACK.EOT.
+
+    draws: random draws a step, of `views` views each. step_grad: gradient of the tuning step, stop, unroll or both.
+    bpda: the views include AugMix, whose colour operations are taken as the identity in the backward pass; without it
+    they are crops and flips alone. loss: ce, dlr or both (a `Way` for each). known_draws: adds a `Way` that knows the
+    views that the defence will draw.
+    """
 
     draws: int = 4
     views: int = 8
@@ -60,11 +65,11 @@ class Eot:
 
 @dataclass(frozen=True)
 class Way:
-    """One way through a defence.
+    """One function of a defence that an attack maximises the loss of.
 
     sample: (pictures [B, 3, H, W] in [0, 1], a seed for each) -> logits [B, C] of the answer, or [B, n, C] of views,
-    whose losses are then added up. draws: whether another seed is another answer. known: it is told the defence's own
-    seeds. views: how many are held in memory for a picture. loss: [B, C] logits, [B] labels -> [B].
+    whose losses are then added up. draws: whether the answer depends on the seed. known: whether it is given the
+    defence's own seeds. views: views held in memory for each picture. loss: [B, C] logits, [B] labels -> [B].
     """
 
     name: str
@@ -76,16 +81,16 @@ class Way:
 
 
 def ways(trainer: TestTimeTrainer, eot: Eot) -> list[Way]:
-    """The ways through a test-time method, cheap ones first. Raises InputError for DLR of two classes.
+    """The ways to attack a test-time method, cheap ones first. Raises InputError for DLR of two classes.
 
-    plain           the picture itself under the prompt as it starts: undefended, as transfer attacks have it
-    views           the loss of every view under that prompt, no inner loop
-    untuned mean    the mean of the views' logits
-    stop, unroll    the method's own answer, the tuned prompt as a constant, or through a smooth tuning step
+    plain           the picture itself under the initial prompt: undefended, as in a transfer attack
+    views           the loss of every view under the initial prompt, without tuning
+    untuned mean    the mean of the views' logits under the initial prompt
+    stop, unroll    the method's own answer; gradient with the tuned prompt as a constant, or through the tuning step
     mean            as stop, with the mean over views in place of the method's weights
-    output          the method's own answer, where it does not tune
-    known draws     the method's own answer with the draws that it will have, more than an attacker could know
-    ... dlr         the same, against the difference of logits ratio in place of the cross-entropy
+    output          the method's own answer, for a method that does not tune
+    known draws     the method's own answer with the defence's own random draws, which no attacker could know
+    ... dlr         the same with the difference of logits ratio as the loss in place of the cross-entropy
     """
     found = _ways(trainer, eot)
     if eot.loss == "ce":
@@ -111,7 +116,7 @@ def _ways(trainer: TestTimeTrainer, eot: Eot) -> list[Way]:
         own = options | ({"views": trainer.n_views()} if known_draws else {})
         own = {key: value for key, value in own.items() if key in known or anything} | how
         if known_draws:
-            own.pop("augmix", None)  # else the views would not be the defence's
+            own.pop("augmix", None)  # without AugMix the views would differ from the defence's
         count = trainer.n_views() if known_draws else eot.views
         sample = lambda x, seeds: trainer.pixel_logits(x, seed=seeds, **own)  # noqa: E731
         return Way(name, sample, count, draws=not known_draws, known=known_draws)
@@ -134,10 +139,10 @@ def _ways(trainer: TestTimeTrainer, eot: Eot) -> list[Way]:
 
 
 def objective(way: Way, label: Tensor, eot: Eot, seed: int, images: Sequence[int]) -> Evaluate:
-    """Mean loss and gradient of a way over draws, for `pgd` and its like.
+    """The mean loss and gradient of `way` over random draws, as a function that `pgd` and the other attacks call.
 
-    images: a seed for each, from which its draws come, so that they do not depend on the batch that it is in; the
-    defence's own for a way that is told them.
+    images: a seed for each image, from which its draws come, so that they do not depend on the batch; the defence's
+    own seeds if `way.known`.
     """
 
     def sample(x: Tensor, draw: int) -> Tensor:
@@ -148,7 +153,7 @@ def objective(way: Way, label: Tensor, eot: Eot, seed: int, images: Sequence[int
 
 
 def total_loss(logits: Tensor, label: Tensor, loss: Callable[[Tensor, Tensor], Tensor] = cross_entropy) -> Tensor:
-    """[B]: the loss of logits [B, C]; of the views' logits [B, n, C] the sum over views."""
+    """[B]: the loss of logits [B, C], or the sum over views of the losses of logits [B, n, C]."""
     if logits.dim() == 2:
         return loss(logits, label)
     n = logits.shape[1]
@@ -159,11 +164,11 @@ def attack_way(
     way: Way, settings: AttackSettings, eot: Eot, clean: Tensor, label: Tensor, seeds: Sequence[int],
     own: Sequence[int] = (), what: str = "",
 ) -> tuple[Tensor, Tensor]:  # fmt: skip
-    """(uint8 pictures, [B] without gradient at the start) of uint8 pictures `clean` [B, 3, H, W], attacked that way.
+    """Attack uint8 pictures `clean` [B, 3, H, W] through one `way`.
 
-    `settings` name one attack of `NAMES`, in batches such that BATCH views are held at once. seeds: of the attacker,
-    one an image; own: those that the defence draws by, for a way that is told them. what: how lines on its
-    progress call it. Raises InputError for other attacks: those of AutoAttack take a model to be deterministic.
+    Returns (uint8 pictures, [B] whether the gradient is zero at the start). `settings` name one attack of `NAMES`; a
+    batch holds at most BATCH views. seeds: the attacker's, one an image. own: the defence's seeds, for a way that knows
+    them. what: the name in progress lines. Raises InputError for other attacks, which assume a deterministic model.
     """
     check_names(settings.names)
     size = max(1, settings.batch // way.views)
@@ -181,7 +186,7 @@ def attack_way(
 
 
 def check_names(names: Sequence[str]) -> None:
-    """Raises InputError unless there is one attack, of those that a defence that draws can be attacked by."""
+    """Raises InputError unless `names` is one attack that works on a randomised defence."""
     if len(names) != 1 or names[0] not in NAMES:
         raise InputError(
             f"ATTACK.NAME {','.join(names)}: a defence that draws is attacked by one of {', '.join(NAMES)}; the others "
@@ -206,7 +211,8 @@ def _run(
 
 
 def _square(way: Way, s: AttackSettings, x: Tensor, label: Tensor, seeds: list[int], told: Told) -> Found:
-    """Without gradients. A query is answered by the mean of `MAJORITY` draws, which depend on its place in a batch."""
+    """The square attack, which needs no gradients. Each query is answered by the mean logits of `MAJORITY` draws; the
+    seeds of the draws depend on an image's place in the batch."""
     number = itertools.count()
 
     def draw(picture: Tensor, *parts: object) -> Tensor:

@@ -1,6 +1,7 @@
-"""The adversary of an evaluation: what it knows of the method, and in which parts it attacks.
+"""The adversaries of an evaluation: transfer, white-box and adaptive.
 
-A part turns clean pictures into attacked ones; an image has to survive every part.
+Each has one or more parts. A part is an attack that turns clean pictures into attacked ones; an image survives only if
+it survives every part.
 """
 
 from __future__ import annotations
@@ -25,8 +26,8 @@ if TYPE_CHECKING:
 
 
 class Batch(NamedTuple):
-    """B images that are to be attacked: their rows of the test list, uint8 pictures [B, 3, H, W], labels [B] as the
-    attack believes them to be, a seed each."""
+    """B images to attack: their rows in the test list, uint8 pictures [B, 3, H, W], the labels [B] that the attack is
+    given, and a seed for each."""
 
     rows: Sequence[int]
     clean: Tensor
@@ -38,7 +39,7 @@ Part = Callable[[Batch], Tensor]  # -> attacked pictures, uint8 [B, 3, H, W] on 
 
 
 class Stored:
-    """Knows frozen CLIP alone: its pictures are those of an adversarial set."""
+    """The transfer attack: it knows frozen CLIP alone, and its pictures are read from an adversarial set."""
 
     mode = "transfer"
     survivors_only = False
@@ -51,13 +52,14 @@ class Stored:
 
 
 class WhiteBox:
-    """Knows the method and its prompts, and goes through its own logits. For methods that do not draw.
+    """The white-box attack: it knows the method and its prompts, and follows the gradient of the method's own logits.
 
-    opened: a context manager that gives the logits of pictures in [0, 1].
+    For deterministic methods. opened: returns a context manager that gives a function from pictures in [0, 1] to
+    logits.
     """
 
     mode = "white-box"
-    survivors_only = False  # every image is attacked, also one that is wrong anyway
+    survivors_only = False  # every image is attacked, also one whose clean picture is misclassified
 
     def __init__(self, opened: Callable, device: torch.device | str = "cpu") -> None:
         self.opened, self.device = opened, torch.device(device)
@@ -75,7 +77,7 @@ class WhiteBox:
         return {settings.title: attacked}
 
     def no_gradient(self, clean: Tensor, label: Tensor, batch: int) -> Tensor:
-        """[B]: images whose loss has no gradient at all at the clean picture."""
+        """[B]: whether the gradient of the loss is zero at every pixel of the clean picture."""
         found = []
         with self.opened() as logits:
             for u8, y in zip(clean.split(batch), label.split(batch), strict=True):
@@ -84,7 +86,7 @@ class WhiteBox:
         return torch.cat(found)
 
     def two_answers(self, clean: Tensor) -> tuple[Tensor, Tensor]:
-        """Logits of the same pictures, asked for twice."""
+        """The logits of the same pictures, computed twice, to see whether the method is random."""
         x = clean.to(self.device).float() / 255
         with self.opened() as logits, torch.no_grad():
             return logits(x).cpu(), logits(x).cpu()
@@ -94,7 +96,7 @@ class WhiteBox:
 
 
 class Adaptive:
-    """Knows the whole test-time defence but its draws, and goes through views, tuning and weights in several ways.
+    """The adaptive attack: it knows a whole test-time defence except its random draws, and attacks it by every `Way`.
 
     draws: rows -> the defence's own seeds, for `EOT.KNOWN_DRAWS`.
     """
@@ -107,13 +109,13 @@ class Adaptive:
         self.ways = ways(trainer, eot)
 
     def parts(self, settings: AttackSettings, quick: bool = False) -> dict[str, Part]:
-        """quick: the views' losses and the method's own answer, for controls."""
+        """{name of a way: attack by it}. quick: only the ways `views` and the method's own answer, for controls."""
         chosen = self.ways
         if quick:
             quickest = ("views", "output", *self.eot.steps[:1])
             chosen = [way for way in self.ways if way.name.removesuffix(" dlr") in quickest]
         if settings.names == ("square",):
-            chosen = [way for way in chosen if not way.known]  # it asks with draws of its own
+            chosen = [way for way in chosen if not way.known]  # each query of square has seeds of its own
         return {way.name: self._part(way, settings, f"{i} of {len(chosen)}") for i, way in enumerate(chosen, start=1)}
 
     def _part(self, way: Way, settings: AttackSettings, which: str) -> Part:
@@ -127,7 +129,7 @@ class Adaptive:
         return attacked
 
     def no_gradient(self, clean: Tensor, label: Tensor, batch: int) -> Tensor:
-        """Of the method's own answer, or else of the way that there is: one draw."""
+        """[B]: whether the gradient of the method's own answer (or of the last way) is zero, over one random draw."""
         way = next((w for w in self.ways if w.name in ("output", *self.eot.steps)), self.ways[-1])
         one, found = replace(self.eot, draws=1), []
         size = max(1, batch // self.eot.views)
@@ -145,7 +147,7 @@ class Adaptive:
         return first, second
 
     def facts(self) -> dict:
-        """What stands beside its numbers."""
+        """The settings that are recorded with the results of this attack."""
         eot = self.eot
         return {
             "draws": eot.draws,
@@ -158,9 +160,9 @@ class Adaptive:
 
 
 def attacker_of(trainer: Trainer, eot: Eot, draws: Callable[[Sequence[int]], list[int]]) -> WhiteBox | Adaptive:
-    """The strongest adversary that there is for a method: adaptive where it adapts to images, else white-box.
+    """The strongest adversary for a method: adaptive for a test-time method, else white-box.
 
-    draws: rows of the test list -> the seeds by which the method draws for these images.
+    draws: rows of the test list -> the method's seeds for these images.
     """
     if isinstance(trainer, TestTimeTrainer):
         return Adaptive(trainer, eot, draws)
@@ -168,7 +170,7 @@ def attacker_of(trainer: Trainer, eot: Eot, draws: Callable[[Sequence[int]], lis
 
 
 def on(logits: Logits) -> Callable:
-    """Any function from pictures to logits, as `WhiteBox` opens it."""
+    """Wrap a function from pictures to logits as the argument `opened` of `WhiteBox`."""
 
     @contextmanager
     def opened() -> Iterator[Logits]:

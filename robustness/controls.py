@@ -1,4 +1,4 @@
-"""Further attacks whose outcome is known in advance, on a few images: what the sanity checks look at."""
+"""Attacks with a known outcome on a few images, from which the sanity checks are computed."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ OFTEN = "--checks all runs it"
 
 @dataclass
 class Controls:
-    """The check images `rows` of an evaluation, and how to attack them once more. main: what the evaluation found."""
+    """Attacks the check images `rows` of an evaluation again, with other settings. main: the evaluation's attack."""
 
     attacker: object
     deployed: Callable
@@ -34,7 +34,7 @@ class Controls:
     main: Attacked
 
     def accuracy(self, label: torch.Tensor | None = None, **changes: object) -> float:
-        """Of the deployed method, in percent, under PGD as the settings have it, with changes."""
+        """Accuracy of the deployed method in percent under PGD, with the evaluation's settings and these changes."""
         s = {"names": ("pgd",), "restarts": 1, "keep": "best_loss", "only_correct": False} | changes
         if self.settings.eps and "eps" in s:
             s.setdefault("alpha", self.settings.alpha * s["eps"] / self.settings.eps)
@@ -45,7 +45,7 @@ class Controls:
 
     @cached_property
     def here(self) -> float:
-        """Accuracy of the evaluation's own attack on the check images."""
+        """Accuracy on the check images under the evaluation's own attack, in percent."""
         return percent(self.main.part(self.rows))
 
     @cached_property
@@ -53,7 +53,7 @@ class Controls:
         return self.accuracy()
 
     def shuffled(self) -> torch.Tensor:
-        """Labels [N] that are drawn from the check images' own, and wrong at as many of them as can be."""
+        """Labels [N] in which those of the check images are permuted, such that as many as possible are wrong."""
         label, rows = self.images.label.clone(), list(self.rows)
         order = sorted(rows, key=lambda row: (int(label[row]), stream_seed(self.settings.seed, "shuffle", row)))
         half = max(int((label[rows] == c).sum()) for c in label[rows].unique())
@@ -62,14 +62,14 @@ class Controls:
 
 
 def cheap(c: Controls) -> list[Check]:
-    """What costs next to nothing: S5 and S9."""
+    """The checks that cost little: S5 and S9."""
     zero = c.attacker.no_gradient(*c.images.some(c.rows)[:2], c.settings.batch)
     noise = c.accuracy(names=("noise",))
     return [checks.noise_is_weakest(noise, c.here), checks.has_gradients(zero)]
 
 
 def thorough(c: Controls, mode: str, classes: int) -> list[Check]:
-    """What takes attacks of its own: S3, S4, S7, S8, S10, S12."""
+    """The checks that need further attacks: S3, S4, S7, S8, S10, S12."""
     n = len(c.rows)
     by_eps = {0.0: percent(c.clean.right(c.images.label)[list(c.rows)]), c.settings.eps: c.pgd}
     by_eps |= {eps: c.accuracy(eps=eps) for eps in EPS if eps not in by_eps}

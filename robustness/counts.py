@@ -1,4 +1,4 @@
-"""What counts of right and wrong images say: an interval for one method, and a test for two on the same images."""
+"""Statistics of correctly classified images: an interval for one method, and a test for two on the same images."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Z = 1.959963984540054  # 97.5 % of the standard normal distribution lie below it
 
 
 def wilson(right: int, count: int) -> tuple[float, float]:
-    """95 % interval, in percent, of the share that `right` of `count` images are (Wilson, 1927)."""
+    """95 % interval of the share `right` / `count`, in percent (Wilson, 1927)."""
     if count == 0:
         return 0.0, 100.0
     p, z2 = right / count, Z * Z
@@ -24,8 +24,8 @@ def wilson(right: int, count: int) -> tuple[float, float]:
 
 
 class Paired(NamedTuple):
-    """only_first, only_second: images that one method alone has right; p: two-sided, exact, of their being so uneven by
-    chance (McNemar's test as a binomial one)."""
+    """The result of McNemar's test. only_first, only_second: images that only this method classifies correctly; p: the
+    exact two-sided p-value, from the binomial distribution."""
 
     only_first: int
     only_second: int
@@ -33,7 +33,7 @@ class Paired(NamedTuple):
 
 
 def mcnemar(first: Sequence[bool], second: Sequence[bool]) -> Paired:
-    """first, second: which of the same images two methods have right."""
+    """McNemar's test of two methods. first, second: whether each classifies an image correctly, for the same images."""
     b = sum(x and not y for x, y in zip(first, second, strict=True))
     c = sum(y and not x for x, y in zip(first, second, strict=True))
     tail = sum(math.comb(b + c, i) for i in range(min(b, c) + 1))
@@ -41,7 +41,7 @@ def mcnemar(first: Sequence[bool], second: Sequence[bool]) -> Paired:
 
 
 def compare(first: Path, second: Path, column: str = "survived") -> Paired:
-    """`mcnemar` of two runs' outputs.csv, by a column of 0 and 1. Raises InputError unless both saw the same images."""
+    """`mcnemar` of a 0/1 column of two outputs.csv. Raises InputError unless both have the same images."""
     found = [_read(file, column) for file in (first, second)]
     if found[0].keys() != found[1].keys():
         raise InputError(f"{first} and {second} are about different images; compare runs on one set.")
@@ -49,7 +49,7 @@ def compare(first: Path, second: Path, column: str = "survived") -> Paired:
 
 
 def _read(file: Path, column: str) -> dict[str, bool]:
-    """{image: whether the column says 1}."""
+    """{image: whether its value in the column is 1}."""
     found: dict[str, bool] = {}
     try:
         with open(file, newline="", encoding="utf-8-sig") as stream:

@@ -1,4 +1,4 @@
-"""A method as it is deployed: 8-bit pictures in, logits out, in its own precision and with its own draws."""
+"""A method as it is deployed: 8-bit pictures in, logits out, in its own precision and with its own random seeds."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ if TYPE_CHECKING:
 
 
 class Deployed:
-    """`deployed(pictures, rows)`: logits [B, C] on the CPU for pictures uint8 [B, 3, H, W] that stand in for the test
-    images `rows`. A test-time method draws for a picture what it draws for that image in its own test.
+    """`deployed(pictures, rows)`: logits [B, C] on the CPU for uint8 pictures [B, 3, H, W] in place of the test images
+    `rows`. A test-time method uses the random views that it uses for these images in its own test.
 
-    items: the `AdversarialItems` of trainer's test split. `untuned`: what the last call found before tuning, [B, C].
+    items: the `AdversarialItems` of trainer's test split. `untuned`: logits [B, C] of the last call before tuning.
     """
 
     def __init__(self, trainer: Trainer, items: AdversarialItems, split: str = "test") -> None:
@@ -51,7 +51,7 @@ class Deployed:
         )
 
     def clean(self) -> Tensor:
-        """Logits [N, C] of the clean test images, on the ordinary path: files through the test loader."""
+        """Logits [N, C] of the clean test images, read from their files by the test loader."""
         cfg = self.trainer.cfg
         loader = build_data_loader(
             cfg, data_source=list(self.items), batch_size=cfg.DATALOADER.TEST.BATCH_SIZE,
@@ -68,7 +68,7 @@ class Deployed:
     @torch.no_grad()
     def _infer(self, batches) -> Tensor:
         trainer = self.trainer
-        # as in the method's own test, whatever inference draws depends on the seed alone
+        # as in the method's own test, random draws of inference depend on the seed alone
         with trainer.test_draws(self.split):
             inputs = (trainer.parse_batch_test(batch)[0] for batch in batches)
             return torch.cat([trainer.model_inference(image).float().cpu() for image in inputs])
@@ -81,7 +81,7 @@ class Deployed:
         return torch.cat([after.float().cpu() for _, after in found])
 
     def view_seeds(self, rows: Sequence[int]) -> list[int]:
-        """What a test-time method draws by for these images."""
+        """The seeds of a test-time method's random views of these images."""
         return view_seeds(self.trainer.cfg, self.split, [self.keys[row] for row in rows])
 
     def _views(self, pictures: Tensor, rows: Sequence[int]) -> DataLoader:

@@ -1,4 +1,4 @@
-"""Attacks images part by part, and asks the deployed method what it makes of the 8-bit results."""
+"""Attacks images part by part, and classifies the resulting 8-bit pictures with the deployed method."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from attacks import AttackSettings
 from .attackers import Adaptive, Batch, Stored, WhiteBox
 from .counts import wilson
 
-CHUNK = 512  # attacked pictures that are held at once
+CHUNK = 512  # attacked pictures held in memory at once
 
 Deploy = Callable[[Tensor, Sequence[int]], Tensor]  # (uint8 pictures [B, 3, H, W], their rows) -> logits [B, C]
 
 
 @dataclass
 class Answers:
-    """What a method says of N images: predicted class and its probability, [N] each."""
+    """A method's predictions for N images: class and its probability, [N] each."""
 
     pred: Tensor
     confidence: Tensor
@@ -36,7 +36,7 @@ class Answers:
 
 @dataclass(frozen=True)
 class Images:
-    """N images: `clean[i]` is uint8 [3, H, W]; label [N]; a seed of the attack for each."""
+    """N images: clean pictures (each uint8 [3, H, W]), labels [N], and the attack's seed for each."""
 
     clean: Sequence[Tensor]
     label: Tensor
@@ -52,11 +52,12 @@ class Images:
 
 @dataclass
 class Attacked:
-    """What an attack did to M images, `rows` of the test list.
+    """The result of an attack on M images, `rows` of the test list.
 
-    answers: of the deployed method for the picture that stands at the end: the one that a part broke the image with,
-    or the last one. survived [M]: right on the clean picture and after every part. broken_by: the part, "clean" where
-    the clean picture is misclassified already, "" where nothing broke it. parts: {name: images that it attacked}.
+    answers: the deployed method's, for the first attacked picture that is misclassified, or else the last one.
+    survived [M]: correct on the clean picture and after every part. broken_by: the name of the part that caused the
+    misclassification, "clean" if the clean picture is misclassified, "" if the image survived. parts: {name: number of
+    images that it attacked}. max_levels: the largest change of a pixel, in grey levels.
     """
 
     rows: list[int]
@@ -69,11 +70,11 @@ class Attacked:
 
     @property
     def accuracy(self) -> float:
-        """Percent right on the attacked pictures."""
+        """Accuracy on the attacked pictures in percent."""
         return percent(self.answers.right(self.label))
 
     def part(self, rows: Sequence[int]) -> Tensor:
-        """[K] which of these rows are right on the attacked picture."""
+        """[K]: whether the attacked picture of each of these rows is classified correctly."""
         place = {row: i for i, row in enumerate(self.rows)}
         return self.answers.right(self.label)[[place[row] for row in rows]]
 
@@ -99,10 +100,10 @@ def run_attack(
     quick: bool = False,
     label: Tensor | None = None,
 ) -> Attacked:
-    """Attacks the images `rows`. clean: the deployed method's answers for all clean pictures.
+    """Attack the images `rows`. clean: the deployed method's answers for all clean pictures.
 
-    The parts after the first attack what is still right, and so does the first where the attacker says so. label: what
-    the attack believes the labels [N] to be, for the control that tells it wrong ones.
+    The first part attacks every image, unless the attacker has `survivors_only`; the others attack the images that are
+    still classified correctly. label: labels [N] given to the attack, by default the true ones (S12 shuffles them).
     """
     label = images.label if label is None else label
     found = [

@@ -1,4 +1,4 @@
-"""One evaluation under attack, from train.py's arguments to an exit code."""
+"""Runs one evaluation under attack, described by the arguments of train.py."""
 
 from __future__ import annotations
 
@@ -10,5 +10,5 @@ from .run import Options, main
 
 @one_sentence("interrupted: the same command begins this evaluation again")
 def evaluate(argv: list[str], options: Options) -> None:
-    """One evaluation from train.py's arguments; returns the exit code."""
+    """Run one evaluation from train.py's arguments. The decorator makes it return the exit code."""
     main(build_parser().parse_args(argv), options)

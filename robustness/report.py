@@ -1,4 +1,4 @@
-"""What an evaluation leaves: results.json, outputs.csv with a row an image, and lines for people."""
+"""Writes the results of an evaluation: results.json, outputs.csv with a row for each image, and a table in the log."""
 
 from __future__ import annotations
 
@@ -31,15 +31,16 @@ from .evaluate import Answers, Attacked, share
 
 logger = logging.getLogger(__name__)
 
-WORST = "worst case"  # of all that an image was attacked with, the transfer set included
+WORST = "worst case"  # of all attacks on an image, the transfer attack included
 
 
 @dataclass
 class Evaluation:
-    """Everything that was found out about N test images. `mode` is T, W or A; `own` is None in T.
+    """The results of an evaluation on N test images. `mode`: T, W or A.
 
-    ordinary, clean: answers for the clean images, through the test loader and on the attack's path; undefended: of a
-    test-time method, before it tunes. adversarial: the transfer set.
+    ordinary, clean: answers for the clean images from the test loader, and for the same as 8-bit pictures. undefended:
+    answers of a test-time method before tuning, else None. adversarial: the transfer set. transfer, own: results of the
+    attack on frozen CLIP, and on the method itself (None in mode T).
     """
 
     cfg: CfgNode
@@ -59,21 +60,21 @@ class Evaluation:
     images_per_second: float = 0.0
     attack_seconds: float = 0.0
     gflop: float = 0.0
-    facts: dict = field(default_factory=dict)  # backbone, device, precision, as a test's record has them
+    facts: dict = field(default_factory=dict)  # backbone, device, precision, as in the results of a test
 
     def attacked(self) -> dict[str, Attacked]:
-        """{mode's name: what its attack did}."""
+        """{name of the mode: result of its attack}."""
         found = {MODES["T"]: self.transfer}
         return found | ({MODES[self.mode]: self.own} if self.own else {})
 
     def survived(self) -> Tensor:
-        """[N]: right on the clean picture and under every attack."""
+        """[N]: whether the clean picture and those of every attack are classified correctly."""
         return torch.stack([a.survived for a in self.attacked().values()]).all(dim=0)
 
     def figures(self) -> dict[str, dict]:
-        """{clean, transfer, white-box, adaptive, worst case: accuracy with interval, ECE}; percent.
+        """{clean, transfer, white-box, adaptive, worst case: accuracy with interval, ECE}, in percent.
 
-        `survived`: of the images that the clean pictures have right, too.
+        `survived` is the share of all images that are correct on the clean picture and under the attack.
         """
         found = {"clean": share(self.clean.right(self.label)) | {"ece": ece(self.clean, self.label)}}
         for name, a in self.attacked().items():
@@ -90,7 +91,7 @@ def ece(answers: Answers, label: Tensor) -> float:
 
 
 def record(e: Evaluation, identity: str, args: Namespace) -> dict:
-    """results.json, as plain values."""
+    """The content of results.json, as plain values."""
     cfg, adversarial = e.cfg, e.adversarial
     eps = fraction(e.settings.eps)
     tta = cfg.TRAINER.get("TTA", {})
@@ -134,14 +135,14 @@ def record(e: Evaluation, identity: str, args: Namespace) -> dict:
 
 
 def write(e: Evaluation, folder: RunFolder, args: Namespace) -> None:
-    """outputs.csv, the lines, and last of all results.json."""
+    """Write outputs.csv, log the table, and last write results.json, which marks the evaluation as finished."""
     write_outputs(e, folder.path / "outputs.csv")
     logger.info("\n%s", text(e))
     write_json(record(e, settings_hash(folder.settings), args), folder.results)
 
 
 def write_outputs(e: Evaluation, file: Path) -> None:
-    """A row an image: predictions and confidences on the clean and on each attacked picture, which part broke it."""
+    """Write a row for each image: predictions and confidences on clean and attacked pictures, and what broke it."""
     found = e.attacked()
     columns: dict[str, list] = {
         "path": e.keys, "label": e.label.tolist(), "ordinary": e.ordinary.pred.tolist(), "clean": e.clean.pred.tolist(),
@@ -164,7 +165,7 @@ def _rounded(values: Tensor) -> list[str]:
 
 
 def text(e: Evaluation) -> str:
-    """Accuracies with intervals, then the checks."""
+    """The table for the log: accuracies with intervals, the checks, the flags."""
     rows = []
     for name, figure in e.figures().items():
         low, high = figure["interval"]

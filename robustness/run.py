@@ -1,4 +1,4 @@
-"""One evaluation: a trained method, built as for its test, the attack on it, the checks, the report."""
+"""One evaluation: builds and loads a trained method, attacks it, runs the sanity checks, writes the results."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ NEED_ATTACKS = ("S3", "S4", "S7", "S8", "S10", "S12")
 
 @dataclass(frozen=True)
 class Options:
-    """checks: basic, or all, which attacks `check_images` images again and again."""
+    """Options beside train.py's. checks: basic or all; the further attacks of `all` use `check_images` images."""
 
     checks: str = "basic"
     check_images: int = 64
@@ -59,16 +59,16 @@ class Options:
 
 
 def setup(args: Namespace) -> tuple[CfgNode, str]:
-    """(config of a test on the set of the same attack on frozen CLIP, mode of the evaluation).
+    """The config and the mode (T, W or A) of the evaluation that train.py's arguments describe.
 
-    args: of train.py. The transfer set is needed in every mode: what survives in W and A must survive it too.
+    `TEST.ADV_SET` is the set of the same attack on frozen CLIP. Every mode needs it: the worst case includes it.
     """
     pairs = dict(zip(args.opts[::2], args.opts[1::2], strict=False))
     mode = pairs.pop("ATTACK.MODE", "T")
     if pairs.get("TEST.ADV_SET", "make") != "make":
         raise InputError("TEST.ADV_SET is made by an evaluation under attack; leave it out, and describe ATTACK.*.")
     if mode == "A" and pairs.get("ATTACK.NAME") == "eot-pgd":
-        pairs["ATTACK.NAME"] = "pgd"  # which averages over draws there anyway
+        pairs["ATTACK.NAME"] = "pgd"  # in mode A every attack averages over random draws
     tail = args.opts[-1:] if len(args.opts) % 2 else []
     opts = [x for pair in pairs.items() for x in pair] + ["TEST.ADV_SET", "make", *tail]
     cfg = setup_cfg(Namespace(**{**vars(args), "opts": opts, "eval_only": True}))
@@ -82,7 +82,7 @@ def setup(args: Namespace) -> tuple[CfgNode, str]:
 
 
 def named(cfg: CfgNode, mode: str) -> CfgNode:
-    """The config with the mode in it, for the record."""
+    """A copy of the config with ATTACK.MODE, to be written beside the results."""
     found = cfg.clone()
     found.defrost()
     found.ATTACK.MODE = mode
@@ -91,7 +91,7 @@ def named(cfg: CfgNode, mode: str) -> CfgNode:
 
 
 def main(args: Namespace, options: Options) -> None:
-    """From train.py's arguments to results.json. A finished evaluation with the same config is left as it is."""
+    """Run the evaluation and write its results. A finished evaluation with the same config is not run again."""
     broken = load_plugins(args.plugin, args.trainer)
     args.eval_only = True
     cfg, mode = setup(args)
@@ -119,7 +119,7 @@ def main(args: Namespace, options: Options) -> None:
 
 
 def evaluate(trainer: Trainer, mode: str, options: Options) -> Evaluation:
-    """mode: T, W or A. trainer: built and loaded, with `TEST.ADV_SET make`."""
+    """Attack and check a built and loaded trainer, whose config has `TEST.ADV_SET make`. mode: T, W or A."""
     cfg, data = of_run(trainer.cfg), trainer.dm.dataset
     split = "val" if cfg.TEST.SPLIT == "val" and data.val else "test"
     items = data.val if split == "val" else data.test
@@ -173,7 +173,7 @@ def check_open(trainer: Trainer, images: Images) -> None:
 def run_checks(
     found: Evaluation, c: controls.Controls, ordinary: Tensor, logits: Tensor, options: Options
 ) -> list[Check]:
-    """All twelve, in order; those that this evaluation does not allow say why."""
+    """All twelve checks in order; one that this evaluation cannot run says why."""
     settings, mode = c.settings, MODES[found.mode]
     levels = {"transfer": found.transfer.max_levels} | ({mode: found.own.max_levels} if found.own else {})
     totals = found.adversarial.totals
@@ -185,7 +185,7 @@ def run_checks(
     if settings.names == ("none",):
         return _in_order([*done, *controls.skipped(checks.NAMES, "eps is 0: nothing is attacked")])
     if found.own is None:
-        why = "stored pictures are not made anew; modes W and A run it"
+        why = "mode T attacks only with stored pictures; modes W and A run it"
         return _in_order([*done, *controls.skipped(checks.NAMES, why)])
     done.append(checks.not_weaker_than_transfer(found.own.survived, found.transfer.survived, mode))
     done += controls.cheap(c)
@@ -195,7 +195,7 @@ def run_checks(
 
 
 def _in_order(found: list[Check]) -> list[Check]:
-    """The first of each code, S1 to S12."""
+    """The checks ordered S1 to S12; of several with one code, the first."""
     first: dict[str, Check] = {}
     for check in found:
         first.setdefault(check.code, check)
@@ -203,7 +203,7 @@ def _in_order(found: list[Check]) -> list[Check]:
 
 
 def method_flags(c: controls.Controls, logits: torch.Tensor) -> tuple[bool, bool, bool]:
-    """Whether the method draws, optimises while it answers, gives probabilities."""
+    """Whether the method is random, whether it optimises at test time, whether it returns probabilities."""
     few = list(c.rows)[:2]
     pictures = c.images.pictures(few)
     random = checks.answers_differ(*c.attacker.two_answers(pictures))
@@ -212,7 +212,7 @@ def method_flags(c: controls.Controls, logits: torch.Tensor) -> tuple[bool, bool
 
 
 def gflop(deployed: Deployed, images: Images) -> float:
-    """1e9 floating operations of an answer, as torch counts them; texts that all images share are in it once."""
+    """Floating-point operations for one image in units of 1e9, counted by torch; text features, if computed, once."""
     with FlopCounterMode(display=False) as counter:
         deployed(images.pictures([0]), [0])
     return counter.get_total_flops() / 1e9
