@@ -32,7 +32,14 @@ def test_names_of_python_that_the_documents_give_exist():
     for document in sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")]):
         for name in re.findall(r"`((?:\w+\.)+\w+)\b[^`/]*`", document.read_text(encoding="utf-8")):
             parts = name.split(".")
-            if not (ROOT / parts[0] / "__init__.py").exists() or parts[-1] in ("x", "txt", "NAME"):
+            if not (ROOT / parts[0] / "__init__.py").exists() or parts[-1] in (
+                "x",
+                "NAME",
+                "txt",
+                "yaml",
+                "json",
+                "md",
+            ):
                 continue
             paths = [ROOT.joinpath(*parts[:count]) for count in range(len(parts), 0, -1)]
             files = [file for path in paths for file in (path.with_suffix(".py"), path / "__init__.py")]
