@@ -1,1 +1,1 @@
-"""Other people's code: their trainers and datasets here, our methods and our engine there."""
+"""Work with other projects: plugins from their checkouts run here, and methods of this project are exported to them."""

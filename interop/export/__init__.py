@@ -1,1 +1,1 @@
-"""Tools around a method: `python -m trainers export` takes it into a checkout of CoOp or MaPLe, `new` starts one."""
+"""`python -m trainers export` copies methods into a checkout of CoOp or MaPLe; `new` creates one from a pattern."""

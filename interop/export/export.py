@@ -1,4 +1,4 @@
-"""`python -m trainers export`: takes methods into a checkout of CoOp or MaPLe, where they run on upstream Dassl."""
+"""`python -m trainers export`: copies methods into a checkout of CoOp or MaPLe, where they run on upstream Dassl."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from .rewrite import PACKAGE, ROOT
 
 IMPORT, CALL = f"import {PACKAGE}", f"{PACKAGE}.extend_cfg(cfg)"
 THERE_ALREADY = {"torch", "torchvision", "numpy", "PIL", "yacs", "tqdm", "sklearn"}  # Dassl needs them, too
-NAMES = {"sklearn": "scikit-learn", "PIL": "pillow"}  # as pip calls them
+NAMES = {"sklearn": "scikit-learn", "PIL": "pillow"}  # import name: name of the package on PyPI
 
 
 def add_command(commands: argparse._SubParsersAction) -> argparse.ArgumentParser:
-    parser = commands.add_parser("export", help="take methods into a checkout of CoOp or MaPLe", description=__doc__)
+    parser = commands.add_parser("export", help="copy methods into a checkout of CoOp or MaPLe", description=__doc__)
     parser.add_argument("methods", nargs="+", metavar="METHOD", help="registered names (ANPrompt)")
     parser.add_argument("--to", required=True, metavar="CHECKOUT", help="folder of the checkout, where its train.py is")
     parser.add_argument("--force", action="store_true", help="overwrite exported files that were edited there")
@@ -26,7 +26,7 @@ def add_command(commands: argparse._SubParsersAction) -> argparse.ArgumentParser
 
 
 def run(args: argparse.Namespace) -> str:
-    """The text to print."""
+    """Export the methods and return a report to print. Raises InputError for a folder that is no checkout."""
     checkout = Path(args.to).expanduser()
     if not os.path.isfile(checkout / "train.py"):
         raise InputError(f"There is no train.py in {args.to}; give the folder of a checkout of CoOp or MaPLe.")
@@ -39,7 +39,7 @@ def run(args: argparse.Namespace) -> str:
 
 
 def report(export: Export, done: Installed, checkout: Path, before: list[str]) -> str:
-    """What was written, and what is left to do by hand."""
+    """The text that says what was written, and what the user must still do."""
     size = sum(len(content) for content in export.files.values())
     folders = sorted({path.rpartition("/")[0] for path in export.files if path.startswith("configs/")})
     lines = [

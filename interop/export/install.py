@@ -1,4 +1,4 @@
-"""Writing an export into a checkout, without overwriting what is not ours or was edited there."""
+"""Writes an export into a checkout. Files of the checkout and exported files edited there are not overwritten."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ MANIFEST = f"{PACKAGE}/manifest.json"
 
 @dataclass
 class Installed:
-    """Paths below the checkout, by what became of them."""
+    """The result of an installation: paths below the checkout of files written, unchanged, kept and removed."""
 
     written: list[str] = field(default_factory=list)
     same: list[str] = field(default_factory=list)
     kept: list[str] = field(default_factory=list)  # the checkout's own configs of that name
-    removed: list[str] = field(default_factory=list)  # of an earlier export, and not part of this one
+    removed: list[str] = field(default_factory=list)  # files of an earlier export that this one does not have
 
 
 def read_manifest(checkout: Path) -> dict:
-    """{"methods": [...], "files": {path: sha256}} of the export that is there; empty ones where there is none."""
+    """{"methods": [...], "files": {path: sha256}} of an earlier export; both empty if there was none."""
     file = checkout / MANIFEST
     if not file.exists():
         return {"methods": [], "files": {}}
@@ -37,11 +37,11 @@ def read_manifest(checkout: Path) -> dict:
 
 
 def install(files: dict[str, bytes], methods: list[str], checkout: Path, force: bool = False) -> Installed:
-    """Writes the files, each at once, and last the manifest with their hashes.
+    """Write the files, each atomically, and last the manifest with their hashes.
 
-    A file that an earlier export wrote and that nobody edited is replaced; one that was edited, or that stands in our
-    package without being ours, is an InputError unless `force`, and then nothing at all is written. Configs that the
-    checkout has of its own stay.
+    A file of an earlier export is replaced if it was not edited. For an edited file, or one in the package's folder
+    that no export wrote, InputError is raised before anything is written, unless `force`. The checkout's own configs
+    are kept.
     """
     known = read_manifest(checkout)["files"]
     done, edited, ours = Installed(), [], {}
@@ -77,7 +77,7 @@ def install(files: dict[str, bytes], methods: list[str], checkout: Path, force: 
 
 
 def _digest(file: Path) -> str | None:
-    """None where there is no such file."""
+    """The file's sha256, or None if there is no such file."""
     return hashlib.sha256(file.read_bytes()).hexdigest() if file.is_file() else None
 
 

@@ -1,4 +1,4 @@
-"""`python -m trainers new`: a new method in this tree, with trainer, configs, scripts and a test, to be edited."""
+"""`python -m trainers new`: creates a method in this project, with trainer, configs, scripts and a test, to edit."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from dassl.utils import InputError, atomic_path
 from .rewrite import ROOT
 
 PATTERN = Path(__file__).resolve().parent / "pattern"
-CONFIGS = {"vit_b16": "vit_b16_ctxv1", "embedded": "embedded"}  # name: the one of CoOp's that it is made from
+CONFIGS = {"vit_b16": "vit_b16_ctxv1", "embedded": "embedded"}  # new config: CoOp's config that is copied
 
 
 def add_command(commands: argparse._SubParsersAction) -> argparse.ArgumentParser:
     parser = commands.add_parser("new", help="start a method: trainer, configs, scripts, test", description=__doc__)
-    parser.add_argument("name", metavar="NAME", help="its name, as a class is called (MyMethod)")
+    parser.add_argument("name", metavar="NAME", help="the method's name, which its class gets (MyMethod)")
     return parser
 
 
 def run(args: argparse.Namespace) -> str:
-    """The text to print."""
+    """Write the files of the new method and return a report to print."""
     check_name(args.name)
     files = method_files(args.name)
     write_all(files)
@@ -40,7 +40,7 @@ def run(args: argparse.Namespace) -> str:
 
 
 def check_name(name: str) -> None:
-    """Raises InputError unless `name` can be a class, a module, a config node and a folder that are all free."""
+    """Raises InputError unless `name` is valid and no class, module, config node or folder of that name exists."""
     if not re.fullmatch(r"[A-Z][A-Za-z0-9]{1,31}", name) or keyword.iskeyword(name):
         raise InputError(
             f"{name!r} cannot be a method's name: take a capital, then letters and digits, 32 at most (MyMethod)."
@@ -61,8 +61,11 @@ def check_name(name: str) -> None:
 
 
 def method_files(name: str) -> dict[str, str | Path]:
-    """{path below the tree: its text, or where a link leads}. Configs are CoOp's with the names changed; scripts are as
-    CoOp's, since they find the method by their path. Raises InputError where those are not fit for use."""
+    """{path below the project: text of the file, or target of a symbolic link}.
+
+    Configs are CoOp's with the names changed. Scripts are CoOp's unchanged, since they find the method by their path.
+    Raises InputError if the scripts of this checkout are not symbolic links.
+    """
     module, node = name.lower(), name.upper()
 
     def pattern(file: str) -> str:
@@ -81,7 +84,7 @@ def method_files(name: str) -> dict[str, str | Path]:
 
 
 def write_all(files: dict[str, str | Path]) -> None:
-    """All files or, where one cannot be written, none: InputError."""
+    """Write all files. If one cannot be written, remove those that were and raise InputError."""
     done: list[Path] = []
     try:
         for path, content in files.items():

@@ -1,4 +1,4 @@
-"""The files of an export: methods with all that they import, their configs, and the language files they read."""
+"""Collects the files of an export: methods with all modules that they import, their configs and language files."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from .rewrite import PACKAGE, ROOT, place, rewrite, source_file
 
 ENTRANCE = "interop.export.exported.entrance"
 METHODS_MODULE = "interop.export.exported.methods"
-# Packages that import everything in them (trainers, datasets), or of which there are parts only: theirs are empty.
+# Packages that are exported in part, or that import everything in them: their exported __init__.py is empty.
 EMPTY = ("trainers", "datasets", "dassl", "interop", "interop.export")
-# Folders of `language` that a method reads if one of its modules imports this from there.
+# module: the folder of `language` whose files are exported if a method imports this module
 LANGUAGE = {"language": "descriptions", "language.source": "descriptions", "language.novel": "novel_classes"}
 INIT = '''"""Methods of RobustPrompt in a checkout of CoOp or MaPLe, on upstream Dassl: {methods}.
 
@@ -33,7 +33,7 @@ __all__ = ["extend_cfg"]
 
 @dataclass
 class Export:
-    """`files`: path below the checkout -> content. `others`: packages that must be installed there."""
+    """The files of an export. files: {path below the checkout: content}. others: packages that must be installed."""
 
     methods: list[str]
     files: dict[str, bytes] = field(default_factory=dict)
@@ -45,7 +45,7 @@ class Export:
 
 
 def collect(methods: list[str]) -> Export:
-    """Raises InputError for a method that is not registered, or does not come from `trainers/`."""
+    """The files of an export of `methods`. Raises InputError for a method that `trainers/` does not have."""
     modules = {}
     for name in methods:
         check_availability(name, TRAINER_REGISTRY.registered_names(), "method")
@@ -66,7 +66,7 @@ def collect(methods: list[str]) -> Export:
 
 
 def _closure(export: Export, start: set[str]) -> dict[str, set[str]]:
-    """Adds `start` and everything of ours that it imports; returns {module: what it imports}."""
+    """Add the modules `start` and all modules of this project that they import. Returns {module: its imports}."""
     imports: dict[str, set[str]] = {}
     waiting = sorted(start)
     while waiting:
@@ -83,7 +83,7 @@ def _closure(export: Export, start: set[str]) -> dict[str, set[str]]:
         if is_package and module.partition(".")[0] in EMPTY:
             imports[module] = set()
             if module.partition(".")[0] != "interop":
-                export.add(module, f'"""Of {module}, what the exported methods need."""\n', is_package=True)
+                export.add(module, f'"""The modules of {module} that exported methods need."""\n', is_package=True)
         else:
             done = rewrite(module, file.read_text(encoding="utf-8"), file)
             header = f"# Exported from RobustPrompt: {file.relative_to(ROOT).as_posix()}\n"
@@ -95,7 +95,7 @@ def _closure(export: Export, start: set[str]) -> dict[str, set[str]]:
 
 
 def _add_clip(export: Export) -> None:
-    """OpenAI's code as it is installed here: the checkout's own `clip` may be an edited one."""
+    """Add the installed package `clip`, OpenAI's code, since the checkout's own `clip` may be edited."""
     folder = Path(importlib.import_module("clip").__file__).parent
     for file in sorted(folder.iterdir()):
         if file.is_file():
@@ -108,7 +108,7 @@ def _add_clip(export: Export) -> None:
 
 
 def _add_language(export: Export, imports: dict[str, set[str]]) -> None:
-    """Descriptions and novel class names, where a method reads them (not only `language` itself)."""
+    """Add class descriptions and novel class names if a module outside `language` imports their readers."""
     wanted = {needed for module, needs in imports.items() if not module.startswith("language") for needed in needs}
     for folder in sorted({LANGUAGE[module] for module in wanted if module in LANGUAGE}):
         for file in sorted((ROOT / "language" / folder).glob("*.json")):
@@ -116,7 +116,7 @@ def _add_language(export: Export, imports: dict[str, set[str]]) -> None:
 
 
 def _add_configs(export: Export, methods: list[str]) -> None:
-    """All YAML files of the methods, but those of the embedded CLIP, which stays here."""
+    """Add all YAML files of the methods except those for the embedded CLIP, which is not exported."""
     for folder in sorted({CONFIG_FOLDER.get(name, name) for name in methods}):
         for file in sorted((ROOT / "configs" / "trainers" / folder).glob("*.yaml")):
             if file.stem != "embedded":

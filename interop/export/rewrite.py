@@ -1,4 +1,4 @@
-"""Import statements of a module, rewritten for its place in the exported package."""
+"""Rewrites the import statements of a module for its place in the exported package."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ LINE = 120
 
 @dataclass
 class Rewritten:
-    """A module's new text, the modules of ours that it imports, and the packages of others that it must have."""
+    """A module's new text. needs: modules of this project that it imports; others: packages to be installed."""
 
     text: str
     needs: set[str] = field(default_factory=set)
@@ -28,7 +28,7 @@ class Rewritten:
 
 
 def source_file(module: str) -> Path | None:
-    """The file of a module of ours; None if there is no such module."""
+    """The file of a module of this project; None if there is no such module."""
     path = ROOT.joinpath(*module.split("."))
     for file in (path.with_suffix(".py"), path / "__init__.py"):
         if file.is_file():
@@ -37,12 +37,12 @@ def source_file(module: str) -> Path | None:
 
 
 def is_own(root: str) -> bool:
-    """Whether a top-level package goes along with a method: those of this tree, and OpenAI's code."""
+    """Whether a top-level package is exported with a method: those of this project, and OpenAI's `clip`."""
     return root == "clip" or source_file(root) is not None
 
 
 def place(module: str) -> str:
-    """Where a module of ours stands in the exported package: dassl's parts under `engine`, the rest by its own name."""
+    """The name of a module in the exported package: `dassl` becomes `engine`, the other names stay."""
     for prefix, there in (("interop.export.exported.", ""), ("dassl", "engine")):
         if module.startswith(prefix):
             return there + module[len(prefix) :]
@@ -50,7 +50,7 @@ def place(module: str) -> str:
 
 
 def defined_in(module: str, name: str) -> str:
-    """The module that defines what `from module import name` gives, where `module` only passes it on."""
+    """The module that defines `name` of `from module import name`, which `module` may itself have imported."""
     if source_file(f"{module}.{name}"):
         return module
     home = getattr(getattr(importlib.import_module(module), name), "__module__", module)
@@ -58,10 +58,10 @@ def defined_in(module: str, name: str) -> str:
 
 
 def rewrite(module: str, text: str, file: Path) -> Rewritten:
-    """`text`, the source of `module`, with imports of ours turned to the exported package.
+    """The source `text` of `module` with imports of this project replaced by imports of the exported package.
 
-    What upstream Dassl has stays an import of `dassl`; what it has not comes from the copies. Only import statements
-    change. Raises InputError for an import that cannot be turned (`import trainers.coop` without a short name).
+    Names that upstream Dassl has are still imported from `dassl`. Only import statements change. Raises InputError for
+    an import that cannot be rewritten (`import trainers.coop` without `as`).
     """
     done, lines = Rewritten(text), text.splitlines(keepends=True)
     package = module if file.name == "__init__.py" else module.rpartition(".")[0]
@@ -80,10 +80,10 @@ def rewrite(module: str, text: str, file: Path) -> Rewritten:
 
 
 def _statements(node: ast.Import | ast.ImportFrom, package: str, done: Rewritten, where: str) -> list[str] | None:
-    """The statements in place of one; None: it stays. Fills in `done.needs` and `done.others`."""
+    """The statements that replace an import, or None if it stays. Adds to `done.needs` and `done.others`."""
     if isinstance(node, ast.Import):
         return _plain_import(node, done, where)
-    if node.level:  # relative: places keep their neighbours
+    if node.level:  # relative imports stay valid: the modules keep their relative places
         base = ".".join([*package.split(".")[: len(package.split(".")) - node.level + 1], *filter(None, [node.module])])
         done.needs |= {_module_of(base, alias.name) for alias in node.names}
         return None
@@ -120,12 +120,12 @@ def _plain_import(node: ast.Import, done: Rewritten, where: str) -> list[str] | 
 
 
 def _module_of(base: str, name: str) -> str:
-    """`from base import name` needs this module."""
+    """The module that `from base import name` imports."""
     return f"{base}.{name}" if source_file(f"{base}.{name}") else base
 
 
 def _note_other(root: str, node: ast.stmt, done: Rewritten) -> None:
-    """An import within a function is of something optional."""
+    """Note a package that must be installed; one imported within a function is optional and not noted."""
     if node.col_offset == 0 and not is_own(root) and root not in sys.stdlib_module_names:
         done.others.add(root)
 

@@ -1,4 +1,4 @@
-"""What upstream Dassl 0.6.3 has: an exported method takes these names from there, and brings the others along."""
+"""The public names of upstream Dassl 0.6.3. Exported methods import these from it; others are exported with them."""
 
 from __future__ import annotations
 
@@ -31,11 +31,11 @@ _NAMES = {
 }
 UPSTREAM = {module: frozenset(names.split()) for module, names in _NAMES.items()}
 
-# Upstream has these, but an exported method brings ours: under current PyTorch upstream's warm-up schedule raises a
-# TypeError, and its checkpoints hold live objects that torch.load refuses; its Adam has no ADAM_EPS.
+# Upstream has these, but this project's versions are exported in their place: under current PyTorch upstream's warm-up
+# schedule raises a TypeError, and torch.load refuses its checkpoints with pickled objects; its Adam has no ADAM_EPS.
 BROUGHT = frozenset(("build_optimizer", "build_lr_scheduler", "load_checkpoint", "load_pretrained_weights"))
 
-# What stands in for these in an exported method.
+# Modules from which exported methods import these names in place of `dassl`.
 STAND_INS = {
     "TrainerX": "interop.export.exported.trainer",
     "TRAINER_REGISTRY": "interop.export.exported.registry",
@@ -43,5 +43,5 @@ STAND_INS = {
 
 
 def stays(module: str, name: str) -> bool:
-    """Whether `from module import name` of an exported method may be left to upstream."""
+    """Whether an exported method imports `name` from upstream's `module`."""
     return name in UPSTREAM.get(module, ()) and name not in BROUGHT and name not in STAND_INS

@@ -1,4 +1,4 @@
-"""Other people's trainers and datasets on this harness: files given with `--plugin`, and packages that pip installed.
+"""Plugins: trainers and datasets of other projects, from files given with `--plugin` or from installed packages.
 
-`load_plugins` imports them, `hosted` surrounds what a run does with them, docs/plugins.md tells how they are used.
+`load_plugins` imports them, `hosted` is the context in which a run uses them; docs/plugins.md says how to use them.
 """

@@ -1,8 +1,8 @@
-"""Files that a plugin reads by a path relative to its checkout (`gpt_file/eurosat.json`), which is not where it runs.
+"""Finds files that a plugin reads by a path relative to its checkout (`gpt_file/eurosat.json`).
 
-What is not there, seen from the working folder, is looked for in the checkout. Only reading is changed, and only where
-a plugin's code asks: directly, or through a library (`torch.load`, `os.path.exists`, pathlib). Nothing is written
-elsewhere than it was, and this project's own reading stays as it is.
+The working folder of a run is not the checkout. A file that does not exist in the working folder is therefore looked
+for in the checkout. This holds for reading only, and only for calls from a plugin's code, directly or through a library
+(`torch.load`, `os.path.exists`, pathlib). Writing and this project's own reading are unchanged.
 """
 
 from __future__ import annotations
@@ -26,18 +26,19 @@ from .scope import SCOPES
 
 logger = logging.getLogger("plugins")
 OWN = str(PROJECT) + os.sep
-# Of this project, what reads for whoever calls it: read_json, load_checkpoint, the plugins' `open`.
+# Files of this project whose functions read on behalf of their caller: read_json, load_checkpoint, the plugins' `open`.
 FOR_OTHERS = (str(PROJECT / "dassl" / "utils") + os.sep, str(PROJECT / "interop" / "plugins" / "scope.py"), __file__)
-# This project's own folders: what lies in them is never what a plugin means by such a name.
+# This project's folders: a plugin that reads such a path means the folder of its own checkout.
 OURS = {"clip", "clipkit", "configs", "dassl", "datasets", "docs", "interop", "language", "runs", "scripts", "trainers"}
-MAKERS = {(os.__file__, "makedirs"), (pathlib.__file__, "mkdir")}  # they look before they make a folder
+MAKERS = {(os.__file__, "makedirs"), (pathlib.__file__, "mkdir")}  # they check whether a folder exists before making it
 _excluded: list[tuple[Path, ...]] = []
 _told: set[str] = set()
 
 
 @contextmanager
 def reading_from_checkouts(own: Iterable[str | os.PathLike] = ()) -> Iterator[None]:
-    """own: files and folders of the run, which are not looked for anywhere else."""
+    """Within the block, plugins' code finds files of its checkout by relative paths. own: files and folders of the run,
+    which are not looked for in a checkout."""
     _excluded.append(
         tuple(Path(os.path.abspath(path)) for path in own if path and os.path.abspath(path) != os.getcwd())
     )
@@ -52,7 +53,7 @@ def reading_from_checkouts(own: Iterable[str | os.PathLike] = ()) -> Iterator[No
 
 
 def in_checkout(path: object, folders: bool = False) -> str | None:
-    """Where in the checkout of the plugin that is asking the file lies; None where there is none, or none is asking."""
+    """The path of the file in the checkout of the plugin that is calling; None if there is no such file or plugin."""
     if not isinstance(path, (str, os.PathLike)):
         return None
     text = os.fspath(path)
@@ -82,7 +83,7 @@ _stat = os.stat
 
 
 def _asking() -> str | None:
-    """The checkout whose code is on the stack before any of this project's is."""
+    """The checkout whose code made the call: the first on the call stack, unless this project's code comes before."""
     roots = {id(scope.builtins): scope.root for scope in SCOPES.values() if scope.root}
     frame = sys._getframe(1)
     while frame is not None:
@@ -98,7 +99,7 @@ def _asking() -> str | None:
 
 
 def _is_shadowed(path: object) -> bool:
-    """In this project's folder, is it a name of this project's own tree?"""
+    """Whether a relative path would find a folder of this project instead of the checkout's of the same name."""
     if not isinstance(path, (str, os.PathLike)):
         return False
     text = os.fspath(path)
@@ -127,7 +128,7 @@ def _reader(original: Callable, folders: bool = False, may: Callable = lambda ar
 
 
 def _path_first(original: Callable) -> Callable:
-    """For what opens its file outside Python: the path is found before."""
+    """Wrap a function that opens its file outside Python: the path is replaced before the call."""
 
     @functools.wraps(original)
     def read(*args, **kwargs):

@@ -1,8 +1,8 @@
-"""What a checkout's train.py makes of a run's files and options: its own setup_cfg is run, and compared with ours.
+"""Takes over the config values that a checkout's train.py sets: runs its setup_cfg and compares the result with ours.
 
 Checkouts set values by dataset or task after their config files are read (a representation's size on EuroSAT, fewer
-epochs on ImageNet). A run of such a checkout's trainer takes them over, in the order of the checkout's own code, so
-that they may win over the command line there and here. What cannot be taken over is said.
+epochs on ImageNet). A run of such a checkout's trainer uses these values, set in the order of the checkout's own code;
+as there, they may override the command line. Values that cannot be taken over are reported.
 """
 
 from __future__ import annotations
@@ -24,17 +24,20 @@ from . import main_slice, train_py
 from .config_keys import NO_OPTIONS, at, fits, has_key, leaves, put, told
 from .train_py import TrainPy
 
-# What belongs to the run here, and not to the method: a checkout's train.py does not change it.
+# Keys of the run and not of the method: a checkout's train.py cannot change them.
 OURS = {"OUTPUT_DIR", "RESUME", "SEED", "USE_CUDA", "VERBOSE", "DATASET.ROOT", "DATASET.NAME", "TRAINER.NAME"}
-# Of the sandbox: the process around the functions is another one than theirs.
+# Errors that may come from the sandbox, because the functions do not run within their own script.
 NOT_HERE = (ImportError, NameError, AttributeError, TypeError, RuntimeError)
 
 
 @dataclass
 class Taken:
-    """values: {dotted key: value} that the train.py sets for this run. left: sentences about what it would do and this
-    run does not. options: its own options, which stay at their defaults. unheard: pairs of the command line that it
-    sets otherwise."""
+    """The values taken over from one train.py.
+
+    values: {dotted key: value} that it sets for this run. left: sentences about what is not taken over. options: its
+    own command-line options, which keep their defaults. unheard: sentences about pairs of the command line that it
+    overrides.
+    """
 
     file: Path
     values: dict[str, object] = field(default_factory=dict)
@@ -43,22 +46,22 @@ class Taken:
     unheard: list[str] = field(default_factory=list)
 
     def record(self) -> dict:
-        """For results.json, as plain values."""
+        """The entry in results.json, as plain values."""
         found = {"file": str(self.file), "set": self.values, "not_taken_over": [*self.left, *self.unheard]}
         return json.loads(json.dumps(found | {"options": self.options}, default=str))
 
     def lines(self) -> list[str]:
-        """For the log."""
+        """The lines for the log."""
         found = [f"{self.file} sets {key} to {value!r} for this run" for key, value in self.values.items()]
         found += [f"{self.file}: its option --{k} stays {v!r}, its default" for k, v in self.options.items()]
         return found + [f"Warning: {self.file}: {text}" for text in (*self.unheard, *self.left)]
 
 
 def take_over(cfg: CfgNode, default: CfgNode, files: Iterable[str], given: Namespace) -> list[Taken]:
-    """Sets in `cfg`, in place, what the train.py among `files` sets for this run.
+    """Set in `cfg`, in place, the values that the train.py among `files` sets for this run.
 
-    cfg: merged as a run here. default: before the run's YAML files and options. given: the options of train.py.
-    Raises InputError, with file and line, for an error of the train.py's own.
+    cfg: the run's config with files and options merged. default: the config before that. given: the run's options.
+    Raises InputError, with file and line, for an error in that train.py.
     """
     found: list[Taken] = []
     for path in (Path(file).expanduser().resolve() for file in files):
@@ -98,7 +101,7 @@ def _taken(cfg: CfgNode, default: CfgNode, script: TrainPy, given: Namespace) ->
 
 
 def _set_up(script: TrainPy, default: CfgNode, args: Namespace) -> CfgNode:
-    """Its setup_cfg; where it has none, the order of CoOp's: extend, files, reset, pairs."""
+    """The config that the script's setup_cfg makes; without one, CoOp's order: extend_cfg, files, reset_cfg, pairs."""
     if "setup_cfg" in script.functions:
         made = script.call("setup_cfg", default, args)
     elif "setup_cfg" in script.failed:
@@ -167,8 +170,8 @@ def _way_out(error: Exception, cfg: CfgNode) -> str:
 
 
 class Setup(CfgNode):
-    """The config that a checkout's setup_cfg works on. It passes over keys that the checkout does not know, and names
-    trainer and dataset as the checkout does. `about` is ((trainer, dataset), the checkout's folder)."""
+    """The config that a checkout's setup_cfg works on. Keys that the checkout does not know are skipped, and trainer
+    and dataset have the checkout's names. `about` is ((trainer, dataset), the checkout's folder)."""
 
     about: tuple[tuple[str, str], Path]
 
@@ -195,7 +198,7 @@ class Setup(CfgNode):
 
 
 class _View(CfgNode):
-    """The same tree, merged in yacs's own way."""
+    """The same config with the merge functions of yacs."""
 
     def __init__(self, tree: Mapping) -> None:
         super().__init__()

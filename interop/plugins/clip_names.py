@@ -1,9 +1,9 @@
-"""The package `clip` as trainers of the field call it.
+"""Lets plugins load the run's backbone through the package `clip`.
 
-They load CLIP by `clip._MODELS[name]`, `clip._download(url)` and `clip.build_model(state_dict, design_details)`. A
-checkout may have its own edited `clip/`; other plugins get a copy of the stock package (see scope.py), in which
-`_download` has the field's default folder and `build_model` takes design details. In every copy the run's backbone,
-where it is no plain download, is found under its name: the embedded CLIP, MODEL.BACKBONE.PATH, another image tower.
+Trainers of the field load CLIP by `clip._MODELS[name]`, `clip._download(url)` and `clip.build_model(state_dict,
+design_details)`. A checkout may have its own edited `clip/`; other plugins get a copy of OpenAI's package (scope.py),
+in which `_download` has the usual default folder and `build_model` accepts design details. In every copy, a backbone
+that is no plain download is found under its name: the embedded CLIP, MODEL.BACKBONE.PATH, another image tower.
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ from dassl.utils import InputError
 from .scope import STOCK_CLIP
 
 logger = logging.getLogger("plugins")
-SERVED = "run's backbone"  # in place of a URL
-_backbone: Mapping | None = None  # of the run at work
+SERVED = "run's backbone"  # stands for it in place of a URL
+_backbone: Mapping | None = None  # MODEL.BACKBONE of the current run
 
 
 @contextmanager
 def serving(backbone: Mapping) -> Iterator[None]:
-    """Within the block `_MODELS` and `_download` know `backbone` (a config's MODEL.BACKBONE)."""
+    """Within the block, `_MODELS` and `_download` give `backbone` (a config's MODEL.BACKBONE) under its name."""
     global _backbone
     before, _backbone = _backbone, backbone
     try:
@@ -44,7 +44,7 @@ def serving(backbone: Mapping) -> Iterator[None]:
 
 @contextmanager
 def adopting(module: ModuleType) -> Iterator[None]:
-    """Around the execution of a plugin's module: one that is, or has, the inside of `clip` gets the names above."""
+    """Around the execution of a plugin's module: if it has `_MODELS` and `_download` of `clip`, they are replaced."""
     yield
     models, fetch = getattr(module, "_MODELS", None), getattr(module, "_download", None)
     if isinstance(models, dict) and not isinstance(models, Models) and callable(fetch):
@@ -54,7 +54,7 @@ def adopting(module: ModuleType) -> Iterator[None]:
 
 
 class Models(dict):
-    """{name: URL}, and the run's own backbone."""
+    """`_MODELS`, {name: URL}, with the run's backbone added."""
 
     def __getitem__(self, name: str) -> str:
         if _is_served(name):
@@ -78,7 +78,7 @@ def _is_served(name: object) -> bool:
 
 
 def _download(original: Callable, url: str, root: str | None = None) -> str:
-    """The path of a file; raises InputError where it cannot be had."""
+    """The path of the downloaded weights, or of the run's backbone. Raises InputError if it cannot be loaded."""
     if url == SERVED:
         return str(backbone_file(_backbone))
     name = next((name for name, known in URLS.items() if known == url), None)
@@ -88,9 +88,9 @@ def _download(original: Callable, url: str, root: str | None = None) -> str:
 
 
 def backbone_file(backbone: Mapping) -> Path:
-    """The backbone's state dict as `torch.load` reads it, kept in the cache under its hash.
+    """The path of a file with the backbone's state dict, written to the cache under its hash.
 
-    Raises InputError for what `load_backbone` cannot load.
+    Raises InputError for a backbone that cannot be loaded, or if the file cannot be written.
     """
     model = load_backbone(backbone)
     folder = Path(os.environ.get("ROBUSTPROMPT_CACHE") or "~/.cache/robustprompt").expanduser() / "clip_files"
@@ -110,7 +110,7 @@ def backbone_file(backbone: Mapping) -> Path:
 
 
 def _build_model(original: Callable, state_dict: dict, design_details: Mapping | None = None):
-    """Stock CLIP. Raises InputError for design details that ask for prompts within its blocks."""
+    """Build OpenAI's CLIP. Raises InputError for design details, which ask for prompts within its blocks."""
     asked = {key: value for key, value in (design_details or {}).items() if key != "trainer" and value}
     if asked:
         raise InputError(

@@ -1,7 +1,7 @@
-"""`--plugin-cfg`: config keys and defaults that another checkout's train.py adds, or a small YAML file.
+"""`--plugin-cfg`: adds the config keys and defaults of a checkout's train.py, or of a small YAML file.
 
-Of a train.py its functions extend_cfg, reset_cfg and setup_cfg are run (train_py.py); the script itself is not. What
-setup_cfg does with a run's own files and options is in checkout_settings.py.
+Only the functions extend_cfg, reset_cfg and setup_cfg of a train.py are run (train_py.py), not the script itself.
+checkout_settings.py takes over the values that its setup_cfg sets for a run.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ from . import train_py
 from .failures import location, pip_line, said
 from .places import place_of
 
-ADDED: set[str] = set()  # keys that these files alone have brought into a config of this process
+ADDED: set[str] = set()  # keys that exist only because such a file added them, in this process
 
 
 def add_plugin_keys(cfg: CfgNode, files: Iterable[str], own: Iterable[str] = ()) -> None:
-    """Adds the files' keys with their values as defaults, in place: YAML files and KEY VALUE pairs win over them.
+    """Add the files' keys to `cfg` in place, with their values as defaults, which YAML files and pairs override.
 
-    own: those of the files that are about the run's trainer, a plugin. Their values win over our defaults, whatever
-    the key; of the others a key that is there already stays as it is.
+    own: those of the files that belong to the run's trainer, a plugin. Their values also replace defaults of this
+    project; a key of the other files that exists already is not changed.
     """
     for key, value in plugin_keys(own).items():
         if has_key(cfg, key) and not isinstance(at(cfg, key), CfgNode):
@@ -49,12 +49,12 @@ def put(cfg: CfgNode, key: str, value: object) -> None:
 
 
 def at(cfg: CfgNode, key: str) -> object:
-    """The value at a dotted key that is there."""
+    """The value at a dotted key, which must exist."""
     return functools.reduce(lambda node, part: node[part], key.split("."), cfg)
 
 
 def fits(cfg: CfgNode, key: str) -> bool:
-    """May the key be added: is none of its parts a value already?"""
+    """Whether the key can be added: none of its parts is a value already."""
     node = cfg
     for part in key.split(".")[:-1]:
         if part in node and not isinstance(node[part], CfgNode):
@@ -64,20 +64,20 @@ def fits(cfg: CfgNode, key: str) -> bool:
 
 
 def files_for(files: Iterable[str], root: Path | None, plugins: Iterable[str]) -> list[str]:
-    """Those of the --plugin-cfg files that are about a plugin of the checkout at `root`: not those that lie in the
-    checkout of another of these plugins. root None: of an installed package."""
+    """The --plugin-cfg files for a plugin of the checkout at `root` (None: of an installed package): all except those
+    in the checkout of another of these plugins."""
     others = [place_of(plugin).root for plugin in plugins]
     return [file for file in files if not (owners := _owners(file, [*others, root])) or root in owners]
 
 
 def _owners(file: str, roots: Iterable[Path | None]) -> set[Path]:
-    """Checkouts that it lies in, or whose parts lie beside it."""
+    """The checkouts that the file belongs to: its folder is the checkout, or lies above or below it."""
     folder = Path(file).expanduser().resolve().parent
     return {root for root in roots if root and (root == folder or root in folder.parents or folder in root.parents)}
 
 
 def has_key(cfg: CfgNode, key: str) -> bool:
-    """Is there a value at this dotted key?"""
+    """Whether the config has this dotted key."""
     for part in key.split("."):
         if not isinstance(cfg, CfgNode) or part not in cfg:
             return False
@@ -86,8 +86,8 @@ def has_key(cfg: CfgNode, key: str) -> bool:
 
 
 def plugin_keys(files: Iterable[str]) -> dict[str, object]:
-    """{dotted key: value} of all files; of two that name the same key, the first. Raises InputError for a file that is
-    missing, is neither Python nor YAML, has no `extend_cfg`, or fails in it."""
+    """{dotted key: value} of all files; if two have the same key, that of the first. Raises InputError for a file that
+    is missing, is neither Python nor YAML, has no `extend_cfg`, or raises in it."""
     found: dict[str, object] = {}
     for file in files:
         path = Path(file).expanduser().resolve()
@@ -100,7 +100,7 @@ def plugin_keys(files: Iterable[str]) -> dict[str, object]:
 
 
 def leaves(tree: Mapping, prefix: str = "") -> dict[str, object]:
-    """{dotted key: value} of a tree."""
+    """{dotted key: value} of nested mappings."""
     found: dict[str, object] = {}
     for name, value in tree.items():
         found |= leaves(value, f"{prefix}{name}.") if isinstance(value, Mapping) else {f"{prefix}{name}": value}
@@ -119,7 +119,7 @@ def _of_yaml(path: Path, stamp: tuple[int, ...]) -> dict[str, object]:
 
 
 def _read(value: object) -> object:
-    """As in any config file: 1e-5 is a number, (1, 2) a tuple."""
+    """Evaluate a string as yacs does: 1e-5 is a number, (1, 2) a tuple."""
     with contextlib.suppress(ValueError, SyntaxError):
         return ast.literal_eval(value) if isinstance(value, str) else value
     return value
@@ -146,7 +146,7 @@ def _of_script(path: Path, stamp: tuple[int, ...]) -> dict[str, object]:
     return found
 
 
-# What a train.py of the field has on its command line, where nothing is given.
+# The command-line options of a train.py of the field, with their usual defaults.
 NO_OPTIONS = {
     "root": "", "output_dir": "", "resume": "", "seed": -1, "source_domains": None, "target_domains": None,
     "transforms": None, "config_file": "", "dataset_config_file": "", "trainer": "", "backbone": "", "head": "",
@@ -155,10 +155,10 @@ NO_OPTIONS = {
 
 
 def _made_later(script: train_py.TrainPy, cfg: CfgNode, args: Namespace) -> dict[str, object]:
-    """Keys that reset_cfg or setup_cfg makes: there has to be a key before YAML and command line may set it."""
+    """Keys that reset_cfg or setup_cfg adds. YAML files and command line can only set keys that exist."""
     known = leaves(cfg)
     for name, given in (("reset_cfg", (cfg.clone(), args)), ("setup_cfg", (args,))):
-        with contextlib.suppress(Exception):  # without a run's options it may well fail; with them it is told
+        with contextlib.suppress(Exception):  # it may fail without a run's options; checkout_settings.py reports errors
             returned = script.call(name, get_cfg_default(), *given)
             made = returned if isinstance(returned, CfgNode) else given[0]
             known = {**leaves(made), **known} if isinstance(made, CfgNode) else known
@@ -166,6 +166,6 @@ def _made_later(script: train_py.TrainPy, cfg: CfgNode, args: Namespace) -> dict
 
 
 def told(path: Path, error: Exception) -> str:
-    """File, line and text of an error of a train.py, without a full stop."""
+    """The file, line and text of an error in a train.py, without a full stop."""
     where, line = location(error) or (path, 0)
     return f"{where}, line {line}: {said(error)}{pip_line(error)}"

@@ -1,11 +1,11 @@
-"""Code that says `.cuda()` and `.half()`, on a machine without a GPU.
+"""Runs code that calls `.cuda()` and `.half()` on a machine without a GPU.
 
-The field's trainers are written for one. Within `OnCpu`, whatever is sent to a GPU stays where it is, and whatever is
-made half precision becomes, or stays, fp32: half precision on a CPU is slow, and less exact than what it stands for.
+Within `OnCpu`, tensors that are sent to a GPU stay on the CPU, and those that are converted to half precision become
+fp32, since half precision is slow on a CPU and less exact.
 
-Two ways lead there, since neither reaches everything. A torch-function mode sees every call, under whatever name it was
-imported. But torch switches the mode off within a Python function that takes part in the dispatch itself (`backward`,
-a copied `multi_head_attention_forward`); there the names of NAMES, which stand in for torch's, go on.
+Two mechanisms are needed, since neither covers every call. A torch-function mode sees each call under whatever name it
+was imported. But torch switches the mode off within Python functions that take part in the dispatch themselves
+(`backward`, a copied `multi_head_attention_forward`); for these the functions of torch listed in NAMES are replaced.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ CONVERSIONS = {Tensor.to, Tensor.type, Tensor.type_as}
 _MAKERS = "zeros ones empty full rand randn randint randperm eye arange linspace logspace tensor as_tensor asarray"
 _LIKE = "zeros_like ones_like empty_like full_like rand_like randn_like randint_like"
 _NEW = "new_zeros new_ones new_empty new_full new_tensor"
-# What makes a tensor of a type that is asked for, or works in one.
+# Functions that make a tensor of a given type, or compute in one.
 TYPED = {getattr(torch, name) for name in f"{_MAKERS} {_LIKE} softmax log_softmax sum mean".split()}
 TYPED |= {getattr(Tensor, name) for name in f"{_NEW} softmax log_softmax sum mean".split()}
 TYPED |= {F.softmax, F.log_softmax}
 _KINDS = "Half Float Double Int Long Short Char Byte Bool BFloat16"
-# torch.cuda.FloatTensor and its like, and the type of a CPU that is meant
+# (GPU or half-precision tensor type such as torch.cuda.FloatTensor, the CPU type that replaces it)
 TYPES = [
     (getattr(home, f"{kind}Tensor"), getattr(torch, f"{kind.replace('Half', 'Float')}Tensor"))
     for home in (torch, torch.cuda)
@@ -40,7 +40,7 @@ TYPES = [
 
 
 class OnCpu(TorchFunctionMode):
-    """A context manager. The mode is for the thread that enters it, the names are for the process."""
+    """The context manager. The mode holds for the thread that enters it, the replaced names for the whole process."""
 
     def __torch_function__(
         self, func: Callable, types: Sequence[type], args: tuple = (), kwargs: dict | None = None
@@ -57,7 +57,7 @@ class OnCpu(TorchFunctionMode):
 
 
 def _meant(func: Callable, args: tuple, kwargs: dict) -> object:
-    """`func(*args, **kwargs)` as it is meant on a CPU."""
+    """`func(*args, **kwargs)` with devices and half precision replaced by the CPU and fp32."""
     if func in (CUDA, PIN):
         return args[0]
     if func is TO_HALF:
@@ -65,7 +65,7 @@ def _meant(func: Callable, args: tuple, kwargs: dict) -> object:
     if func in CONVERSIONS:
         args = (args[0], *(_here(value) for value in args[1:]))
         kwargs = {key: _here(value) for key, value in kwargs.items()}
-    elif func in TYPED and not (func is EMPTY and args[:1] == ((0,),)):  # which torch.load fills as a file has it
+    elif func in TYPED and not (func is EMPTY and args[:1] == ((0,),)):  # torch.load fills it with the file's type
         args = tuple(torch.float32 if value is HALF else value for value in args)
         kwargs = {key: _here(value) if key in ("device", "dtype") else value for key, value in kwargs.items()}
     elif kwargs.get("device") is not None:
@@ -74,7 +74,7 @@ def _meant(func: Callable, args: tuple, kwargs: dict) -> object:
 
 
 def _here(value: object) -> object:
-    """What a device, a type, or a tensor that has both, stands for on a CPU."""
+    """The CPU's value for a device, a dtype, or a tensor that has both."""
     if value is HALF:
         return torch.float32
     if isinstance(value, Tensor) and value.dtype is HALF:
@@ -93,7 +93,7 @@ def _here(value: object) -> object:
     return next((cpu for kind, cpu in TYPES if value is kind), value)
 
 
-# ---- names that stand in for torch's while somebody is within `OnCpu`
+# ---- functions of torch that are replaced while a thread is within `OnCpu`
 
 
 def _meaning(func: Callable) -> Callable:
@@ -101,14 +101,14 @@ def _meaning(func: Callable) -> Callable:
 
 
 def _placed(func: Callable) -> Callable:
-    """Of `torch.load` and the like: every argument after the first may be a place."""
+    """Wrap `torch.load` and the like: every argument after the first may be a device."""
     return functools.wraps(func)(
         lambda *args, **kwargs: func(*args[:1], *map(_here, args[1:]), **{k: _here(v) for k, v in kwargs.items()})
     )
 
 
 def _default(func: Callable) -> Callable:
-    """Of `torch.set_default_dtype` and the like."""
+    """Wrap `torch.set_default_dtype` and the like."""
     return functools.wraps(func)(lambda *args: func(*map(_here, args)))
 
 
@@ -128,7 +128,7 @@ NAMES: list[tuple[object, str, Callable]] = [
 
 
 class _Names:
-    """Puts them there once, however many are within `OnCpu`, and takes them back after the last."""
+    """Replaces the functions of NAMES when the first user enters `OnCpu`, and restores them when the last leaves."""
 
     def __init__(self) -> None:
         self.users, self.undo = 0, ExitStack()

@@ -9,16 +9,16 @@ from .names import as_label
 from .scope import add_package
 
 GROUP = "robustprompt.plugins"
-PACKAGES: dict[str, str] = {}  # first part of its module names: name and version of the package
+PACKAGES: dict[str, str] = {}  # {top-level module: name and version of its package}
 
 
 def found() -> list[EntryPoint]:
-    """In the order of their names."""
+    """The entry points of all installed plugins, sorted by name."""
     return sorted(entry_points(group=GROUP), key=lambda point: (point.name, point.value))
 
 
 def stamp() -> list[str]:
-    """What changes when other plugins are installed, or other versions of them."""
+    """A list that changes when other plugins, or other versions of them, are installed."""
     return [f"{package_of(point)}: {point.value}" for point in found()]
 
 
@@ -27,7 +27,7 @@ def package_of(point: EntryPoint) -> str:
 
 
 def import_point(point: EntryPoint) -> object:
-    """The module that the entry point names. Raises whatever its import raises."""
+    """Import the module that the entry point names. Raises whatever the import raises."""
     top = point.module.partition(".")[0]
     PACKAGES[top] = package_of(point)
     add_package(top, as_label(point.dist.name if point.dist else top))

@@ -1,4 +1,4 @@
-"""An error from a plugin's code as one sentence with its file and line, and with the way out where there is one."""
+"""Turns an error from a plugin's code into one sentence with file and line, and with a remedy if one is known."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from dassl.utils import InputError
 from .places import place_of
 from .scope import SCOPES
 
-# import name: distribution, where they differ
+# import name: name of the package on PyPI, where they differ
 DISTRIBUTIONS = {
     "ot": "POT", "cv2": "opencv-python", "sklearn": "scikit-learn", "skimage": "scikit-image", "PIL": "pillow",
     "yaml": "PyYAML", "umap": "umap-learn", "faiss": "faiss-cpu", "open_clip": "open_clip_torch", "attr": "attrs",
@@ -31,11 +31,11 @@ NO_PACKAGE = {"trainers", "datasets", "dassl", "clip", "utils", "configs", "mode
 
 
 class PluginFailed(InputError):
-    """A plugin's code raised what nothing foresees; the traceback is in the run's log.txt."""
+    """An error of a plugin's code with no known remedy; the traceback is in the run's log.txt."""
 
 
 def location(error: BaseException) -> tuple[Path, int] | None:
-    """(file, line) of the plugins' code that an error came from, the innermost; None if it came from elsewhere."""
+    """(file, line) of the innermost frame of plugins' code in an error's traceback; None if there is none."""
     if isinstance(error, SyntaxError) and error.filename:
         return Path(error.filename), error.lineno or 0
     theirs = {id(scope.builtins) for scope in SCOPES.values()}
@@ -46,7 +46,7 @@ def location(error: BaseException) -> tuple[Path, int] | None:
 
 
 def pip_line(error: BaseException) -> str:
-    """What to install where an import found no package; "" for any other error, and for a checkout's own modules."""
+    """A hint to install the package of a failed import; "" for any other error, and for a checkout's own modules."""
     name = getattr(error, "name", None)
     if not isinstance(error, ModuleNotFoundError) or not name:
         return ""
@@ -58,7 +58,7 @@ def pip_line(error: BaseException) -> str:
 
 @contextmanager
 def told_kindly(cfg: CfgNode | None = None, log: Path | None = None) -> Iterator[None]:
-    """Errors from plugins' code become InputErrors. cfg: of the run. log: a file that gets the traceback."""
+    """Raise errors of plugins' code as InputErrors. cfg: the run's config. log: a file to append the traceback to."""
     try:
         yield
     except InputError:
@@ -80,7 +80,10 @@ def told_kindly(cfg: CfgNode | None = None, log: Path | None = None) -> Iterator
 
 @contextmanager
 def unknown_key_hint(plugins: Iterable[str], given: Iterable[str]) -> Iterator[None]:
-    """Around the merging of YAML files and pairs. plugins, given: the files of --plugin and --plugin-cfg."""
+    """Around the merging of YAML files and pairs: adds a hint on --plugin-cfg to the error about an unknown key.
+
+    plugins, given: the files of --plugin and --plugin-cfg.
+    """
     try:
         yield
     except InputError as error:
@@ -102,13 +105,16 @@ def _resolved(file: str) -> str:
 
 
 def said(error: BaseException) -> str:
-    """Type and first line of an error, without a full stop."""
+    """The type and first line of an error, without a full stop."""
     lines = str(error).strip().splitlines()
     return f"{type(error).__name__}: {lines[0]}".rstrip(". ") if lines else type(error).__name__
 
 
 def _foreseen(error: Exception, found: tuple[Path, int], cfg: CfgNode) -> str:
-    """A config key that is missing, a refused config, a missing checkpoint, a table without an entry; or ""."""
+    """The sentence for an error with a known remedy, else "".
+
+    Known are a missing config key, a refused config, a missing checkpoint, and a table without the dataset or class.
+    """
     last = [frame.f_code for frame, _ in traceback.walk_tb(error.__traceback__)][-1]
     where, name = f"{found[0]}, line {found[1]}", trainer_name(cfg)
     if isinstance(error, (AttributeError, KeyError)) and Path(last.co_filename).parts[-2:] == ("yacs", "config.py"):
@@ -145,7 +151,7 @@ def _not_in_table(error: KeyError, where: str, name: str, cfg: CfgNode) -> str:
 
 
 def _classnames(error: BaseException) -> list[str]:
-    """Of the trainer in whose code the error was raised."""
+    """The class names of the trainer in whose code the error was raised."""
     for frame, _ in traceback.walk_tb(error.__traceback__):
         owner = frame.f_locals.get("self")
         names = getattr(getattr(getattr(owner, "dm", None), "dataset", None), "classnames", None)

@@ -1,4 +1,4 @@
-"""What surrounds a plugin's trainer while it is built, trains and answers: `with hosted(cfg):`."""
+"""`with hosted(cfg):` is the context in which a plugin's trainer is built, trained and tested."""
 
 from __future__ import annotations
 
@@ -37,13 +37,13 @@ logger = logging.getLogger("plugins")
 
 
 def is_hosted(cfg: CfgNode) -> bool:
-    """Is the trainer that `cfg` names a plugin's?"""
+    """Whether the trainer that `cfg` names comes from a plugin."""
     name = trainer_name(cfg)
     return name in TRAINER_REGISTRY and is_plugin(TRAINER_REGISTRY.get(name))
 
 
 def plugins_of(cfg: CfgNode) -> list[type]:
-    """The classes of trainer, dataset and evaluator that are plugins'."""
+    """Those of the run's trainer, dataset and evaluator classes that come from plugins."""
     named = ((TRAINER_REGISTRY, trainer_name(cfg)), (DATASET_REGISTRY, of_run(cfg).DATASET.NAME),
              (EVALUATOR_REGISTRY, cfg.TEST.EVALUATOR))  # fmt: skip
     kinds = [registry.get(name) for registry, name in named if name in registry]
@@ -60,7 +60,7 @@ def check_stand_in(cfg: CfgNode) -> None:
 
 
 def files_of(cfg: CfgNode, args: argparse.Namespace) -> list[str]:
-    """Of --plugin-cfg, those that are about the run's trainer; none where it is not a plugin."""
+    """The --plugin-cfg files for the run's trainer; none if it is not a plugin."""
     if not is_hosted(cfg):
         return []
     return files_for(args.plugin_cfg, root_of(TRAINER_REGISTRY.get(trainer_name(cfg))), args.plugin)
@@ -68,11 +68,12 @@ def files_of(cfg: CfgNode, args: argparse.Namespace) -> list[str]:
 
 @contextmanager
 def hosted(cfg: CfgNode, quiet: bool = False, model_dir: str = "") -> Iterator[None]:
-    """Around whatever a run does with its trainer. Nothing, where no part of it is a plugin's.
+    """The context of everything that a run does with its trainer. It has no effect if no part is a plugin's.
 
-    What a plugin reads by a relative path is looked for in its checkout too, but not what belongs to the run (its
-    output, `model_dir`). Its errors become sentences, InputErrors all. A plugin's trainer finds the run's backbone in
-    `clip`, and one GPU at most; without one a CPU that takes `.cuda()` and `.half()`. quiet: without what it prints.
+    Files that a plugin reads by a relative path are also looked for in its checkout, except those of the run (its
+    output, `model_dir`). Errors of plugins are raised as InputErrors. A plugin's trainer finds the run's backbone in
+    `clip` and sees one GPU at most; without a GPU, `.cuda()` and `.half()` leave tensors on the CPU in fp32. quiet:
+    suppress the plugin's output.
     """
     if not plugins_of(cfg):
         yield
@@ -99,7 +100,7 @@ def _trainer_hosted(cfg: CfgNode, quiet: bool) -> Iterator[None]:
         stack.enter_context(warnings.catch_warnings())
         warnings.filterwarnings("ignore", r".*torch\.cuda\.amp\.", FutureWarning)
         warnings.filterwarnings("ignore", ".*CUDA is not available")
-        # they wrap their model in DataParallel where there are several, under which prompts in its blocks fail
+        # with several GPUs plugins wrap their model in DataParallel, where prompts in its blocks fail
         _stand_in(stack, "device_count", lambda: int(not on_cpu))
         if on_cpu:
             _stand_in(stack, "synchronize", lambda device=None: None)
@@ -113,10 +114,10 @@ def _stand_in(stack: ExitStack, name: str, function: Callable) -> None:
 
 
 def watch(trainer: Trainer) -> dict[str, float]:
-    """For a plugin's trainer that has just been built. {"accuracy": what its last `test()` gave}, filled as it tests.
+    """Check a plugin's trainer that has just been built, and note its accuracy.
 
-    Raises InputError where it would miss the noise or the attack of its config: the record of a run must not name what
-    its trainer has not met.
+    Returns {"accuracy": result of the last `test()`}, which is filled when the trainer tests. Raises InputError if the
+    trainer would not use the dataset, noise or attack of its config, which results.json would then name wrongly.
     """
     found: dict[str, float] = {}
     if not is_hosted(trainer.cfg):
@@ -142,7 +143,7 @@ def watch(trainer: Trainer) -> dict[str, float]:
 
 
 def _check_data(trainer: Trainer) -> None:
-    """A stand-in names tables, not images: what is loaded is the run's dataset."""
+    """Raises InputError if the trainer loaded DATASET.STAND_IN, which is only a name for its tables, as its dataset."""
     name, cfg = of_run(trainer.cfg).DATASET.NAME, trainer.cfg
     if name != cfg.DATASET.NAME and not isinstance(trainer.dm.dataset, DATASET_REGISTRY.get(name)):
         raise InputError(

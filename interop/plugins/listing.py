@@ -1,4 +1,4 @@
-"""`python train.py --list`: every trainer and dataset, and where each comes from."""
+"""`python train.py --list`: lists every trainer and dataset with the file or package that it comes from."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from .origin import origin
 
 
 def listing(broken: Iterable[Broken]) -> str:
-    """A table, and a line for each plugin that could not be imported. Labels where the plain name is another's."""
+    """A table, and a line for each plugin that could not be imported. A name has its label if it is not unique."""
     rows = [
         (what, name, origin(registry.get(name)))
         for what, registry in (("trainer", TRAINER_REGISTRY), ("dataset", DATASET_REGISTRY))

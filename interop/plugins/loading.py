@@ -1,4 +1,4 @@
-"""Importing plugins. A broken one is told in a sentence with its file and line, and the others load."""
+"""Imports plugins. One that fails is reported in a sentence with file and line, and the others are still loaded."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ AROUND[:] = [registration.registering, clip_names.adopting]
 
 
 class Broken(NamedTuple):
-    """sentence: what is wrong, with file and line. file: the plugin's own, whose classes are missing for it."""
+    """A plugin that could not be imported. sentence: the error, with file and line. file: the plugin's file."""
 
     sentence: str
     file: Path | None
@@ -41,14 +41,14 @@ class Broken(NamedTuple):
         return registration.classes_in(self.file) if self.file and self.file.is_file() else {}
 
 
-_broken_packages: list[Broken] | None = None  # None: not looked for yet
+_broken_packages: list[Broken] | None = None  # installed plugins that failed; None before they are imported
 
 
 def load_plugins(files: Iterable[str] = (), trainer: str = "") -> list[Broken]:
-    """Imports the installed plugins and these files; what was imported before is left alone. Returns the broken ones.
+    """Import the installed plugins and these files, unless they are imported already. Returns the broken ones.
 
-    Each of these gets a line in the log. Raises InputError for a file that does not exist, and for a broken plugin that
-    should have brought `trainer`, which is asked for.
+    Each broken one is logged. Raises InputError for a file that does not exist, and for a broken plugin that should
+    define `trainer`.
     """
     global _broken_packages
     if _broken_packages is None:
@@ -74,11 +74,11 @@ def _load_all(load: Callable, plugins: Iterable) -> list[Broken]:
 
 
 def require(broken: Iterable[Broken], trainer: str = "", dataset: str = "") -> None:
-    """Raises InputError where one of these names should have come from a plugin that is broken."""
+    """Raises InputError if a broken plugin should have defined this trainer or dataset."""
     for name, registry in ((trainer, TRAINER_REGISTRY), (dataset, DATASET_REGISTRY)):
         for each in broken:
             classes = each.classes()
-            # also where a class of that name is registered: the plugin's is meant
+            # also if another class of that name is registered, since the user means the plugin's
             missing = name and name not in registry and not classes
             if name in classes or missing or (name not in registry and plain(name) in classes):
                 raise InputError(f"{each.sentence}.")
@@ -93,9 +93,9 @@ class BrokenPlugin(InputError):
 
 
 def load_plugin(path: str | Path) -> ModuleType:
-    """Imports a file from outside the tree, and what it imports; loading the same file twice is harmless.
+    """Import a file from outside this project. A file that is imported already is not imported again.
 
-    Raises InputError when the file is missing, is not Python, cannot be imported, or registers what cannot be.
+    Raises InputError if the file is missing, is not Python, cannot be imported, or registers an invalid class.
     """
     place = place_of(path)
     if is_ours(place.root, place.module):
@@ -111,9 +111,9 @@ def module_of(place: Place) -> str:
 
 
 def take_names(cfg: CfgNode, plugins: Iterable[str]) -> dict[str, str]:
-    """Puts the registered names of trainer, dataset and evaluator in place of those that are given, and returns them.
+    """Replace the names of trainer, dataset and evaluator in `cfg` by registered names (`NAME@LABEL`); returns these.
 
-    plugins: the files of this run. Raises InputError where a plain name may mean two of them.
+    plugins: the files of this run. Raises InputError if a name without a label may mean two classes.
     """
     modules = {module_of(place_of(plugin)) for plugin in plugins}
     found = {}
@@ -143,7 +143,7 @@ def _load_package(point) -> object:
 
 
 def _guarded(what: str, file: Path | None, scope: str, load: Callable[[], ModuleType]) -> ModuleType:
-    """`load()`; where that fails, nothing of it stays: no module, no registered class."""
+    """Call `load()`. If it fails, remove the modules and registered classes it left, and raise BrokenPlugin."""
     modules, registered = set(sys.modules), registration.snapshot()
     try:
         with reading_from_checkouts():

@@ -1,7 +1,7 @@
-"""What the main function of a checkout's train.py does to the config after setup_cfg has made it.
+"""Runs the statements of a checkout's `main` that change the config after setup_cfg has made it.
 
-The statements that set something in the config, and those that they depend on, are run as long as they call nothing
-but methods of plain values; any other one that sets something is told.
+These statements, and those that they depend on, are run if they call only methods of plain values. Other statements
+that set a config key are reported.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from yacs.config import CfgNode
 
 from .train_py import TrainPy, attribute_root
 
-# Methods without side effects, and those of a config.
+# Methods that may be called: those of plain values, and those of a config.
 HARMLESS = {
     "get", "lower", "upper", "startswith", "endswith", "split", "strip", "replace", "format", "join", "items", "keys",
     "values", "defrost", "freeze", "merge_from_list", "clone",
@@ -23,7 +23,7 @@ PLAIN = {"int", "float", "str", "bool", "len", "min", "max", "abs", "round", "li
 
 
 def run(script: TrainPy, cfg: CfgNode, args: Namespace) -> tuple[CfgNode, list[str]]:
-    """(the config after the statements of main that can be run, sentences about those that cannot)."""
+    """The config after the statements of `main` that can be run, and sentences about those that cannot."""
     main = _function(script, "main")
     if main is None or not (name := _config_of(main)):
         return cfg, assignments(script, ("main", ""))
@@ -52,7 +52,7 @@ def run(script: TrainPy, cfg: CfgNode, args: Namespace) -> tuple[CfgNode, list[s
         tree = ast.fix_missing_locations(ast.Module([function], []))
         exec(compile(tree, str(script.path), "exec"), names)
         made = names["main_slice"](*(made, args)[: len(given.args)])
-    except Exception as error:  # what it lacks is elsewhere in main
+    except Exception as error:  # the statements need something that is elsewhere in main
         return cfg, [*_sentences(left + [s for s in taken if _sets(s, name)]), f"({type(error).__name__}: {error})"]
     return made, _sentences(left) + assignments(script, ("",))
 
@@ -78,7 +78,7 @@ def _function(script: TrainPy, name: str) -> ast.FunctionDef | None:
 
 
 def _config_of(main: ast.FunctionDef) -> str:
-    """The variable that `... = setup_cfg(...)` gives a value to."""
+    """The name of the variable in `... = setup_cfg(...)`; "" if there is none."""
     for statement in main.body:
         value = statement.value if isinstance(statement, ast.Assign) else None
         if isinstance(value, ast.Call) and isinstance(value.func, ast.Name) and value.func.id == "setup_cfg":
@@ -92,7 +92,7 @@ def _sets(statement: ast.stmt, name: str) -> bool:
 
 
 def _sets_directly(statement: ast.stmt, name: str) -> bool:
-    """`cfg.A.B = ...`, `cfg.A.B += ...`, `cfg.merge_from_list(...)`."""
+    """Whether the statement is like `cfg.A.B = ...`, `cfg.A.B += ...` or `cfg.merge_from_list(...)`."""
     if isinstance(statement, (ast.Assign, ast.AugAssign, ast.AnnAssign)):
         targets = statement.targets if isinstance(statement, ast.Assign) else [statement.target]
         return any(attribute_root(target) == name for target in targets)
@@ -103,7 +103,7 @@ def _sets_directly(statement: ast.stmt, name: str) -> bool:
 
 
 def _is_plain_assignment(statement: ast.stmt, name: str) -> bool:
-    """A local value that later statements may look at, or `cfg.defrost()`."""
+    """Whether the statement sets a local variable that later ones may use, or is like `cfg.defrost()`."""
     if isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Call):
         return attribute_root(statement.value.func) == name and _calls_only_harmless(statement)
     plain = isinstance(statement, ast.Assign) and all(isinstance(target, ast.Name) for target in statement.targets)

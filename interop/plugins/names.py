@@ -1,7 +1,7 @@
-"""`NAME@CHECKOUT`: whose trainer or dataset is meant, where two of them have one name.
+"""`NAME@LABEL`: names a trainer or dataset of one checkout if two have the same name.
 
-The label is the name of the checkout's folder, or the one that is given: `--plugin LABEL=FILE`. `NAME@RobustPrompt` is
-this project's. Names are taken apart here without an import of torch, so that plans can be made of them.
+The label is the name of the checkout's folder, or given by `--plugin LABEL=FILE`; this project's is `RobustPrompt`.
+This module does not import torch, so that runs can be planned quickly.
 """
 
 from __future__ import annotations
@@ -17,18 +17,18 @@ _GIVEN = re.compile(r"([\w.+-]+)=(.+)", re.DOTALL)
 
 
 def label_of(name: str) -> str:
-    """The label; "" for a name without one, and for this project's own."""
+    """The label of a name; "" if it has none, or this project's."""
     label = name.partition("@")[2]
     return "" if label == OURS else label
 
 
 def as_label(text: str) -> str:
-    """A folder's name as a label: letters, digits and `_ . + -`, so that it may be part of a path."""
+    """A folder's name as a label, which has only letters, digits and `_ . + -`, since it may be part of a path."""
     return re.sub(r"[^\w.+-]", "-", text).strip(".-") or "plugin"
 
 
 def take_label(given: str | Path) -> tuple[str, str]:
-    """(label, file) of what follows `--plugin`; the label is "" where none is given."""
+    """(label, file) of an argument of `--plugin`; the label is "" if none is given."""
     match = _GIVEN.fullmatch(str(given))
     if match and not Path(str(given)).expanduser().is_file():
         return match[1], match[2]
@@ -36,7 +36,7 @@ def take_label(given: str | Path) -> tuple[str, str]:
 
 
 def from_folder(given: str, folder: Path) -> str:
-    """What follows `--plugin`, with a path that begins at `folder` made absolute."""
+    """An argument of `--plugin` with its path, which is relative to `folder`, made absolute."""
     label, file = take_label(given)
     path = str((folder / Path(file).expanduser()).resolve())
     return f"{label}={path}" if label else path

@@ -1,4 +1,4 @@
-"""Where a registered class comes from: this project, a plugin's file, or an installed package."""
+"""Tells where a registered class comes from: this project, a plugin's file, or an installed package."""
 
 from __future__ import annotations
 
@@ -13,30 +13,30 @@ from .scope import SCOPES, is_private, scope_of
 
 
 def is_plugin(kind: type) -> bool:
-    """Is the class from a `--plugin` file or an installed package?"""
+    """Whether the class is from a `--plugin` file or an installed package."""
     return is_private(kind.__module__)
 
 
 def brought_by(kind: type, plugins: Iterable[str]) -> bool:
-    """Is it from the checkout of one of these files, or from an installed package?"""
+    """Whether the class is from the checkout of one of these files, or from an installed package."""
     tops = {scope_of(place_of(plugin).root).name for plugin in plugins} | PACKAGES.keys()
     return kind.__module__.partition(".")[0] in tops
 
 
 def file_of(kind: type) -> Path | None:
-    """The file that the class is written in."""
+    """The file that defines the class."""
     file = getattr(sys.modules.get(kind.__module__), "__file__", None)
     return Path(file) if file else None
 
 
 def root_of(kind: type) -> Path | None:
-    """The checkout of a plugin's class; None for one of an installed package, or of ours."""
+    """The checkout of a plugin's class; None for a class of an installed package or of this project."""
     scope = SCOPES.get(kind.__module__.partition(".")[0])
     return scope.root if scope else None
 
 
 def origin(kind: type) -> str:
-    """A few words for messages and tables."""
+    """Where the class comes from, in a few words for messages and tables."""
     top, file = kind.__module__.partition(".")[0], file_of(kind)
     if top in PACKAGES:
         return f"package {PACKAGES[top]}, {kind.__module__}"
@@ -48,7 +48,7 @@ def origin(kind: type) -> str:
 
 
 def provenance(kind: type) -> dict | None:
-    """{"from", "sha256" of its file} of a plugin's class, for records; None for one of ours."""
+    """{"from": origin, "sha256": hash of its file} of a plugin's class, for results.json; None for other classes."""
     file = file_of(kind)
     if not is_plugin(kind) or file is None:
         return None

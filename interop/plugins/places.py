@@ -1,6 +1,6 @@
-"""Where a plugin file belongs: the folder that its imports start from, and the configs that lie there.
+"""Finds the checkout of a plugin file: the folder that its imports start from, and its configs.
 
-Paths alone, so that many runs can be planned without importing a plugin.
+Only paths are looked at, so that many runs can be planned without importing a plugin.
 """
 
 from __future__ import annotations
@@ -19,12 +19,14 @@ PROJECT = Path(__file__).resolve().parents[2]
 USUAL = ("trainers", "datasets")  # packages in a checkout of the field even where they have no __init__.py
 
 
-MARKS = ("train.py", "configs", "clip", ".git")  # what lies beside them in a checkout
+MARKS = ("train.py", "configs", "clip", ".git")  # files and folders that lie beside them in a checkout
 
 
 class Place(NamedTuple):
-    """`file` is module `module` of the checkout at `root`: absolute imports of the file start there. label: whose its
-    classes are called (`CoOp@label`), by default after the checkout's folder."""
+    """A plugin `file`, which is module `module` of the checkout at `root`, where its absolute imports start.
+
+    label: the part of its classes' names after the @ (`CoOp@label`), by default the name of the checkout's folder.
+    """
 
     file: Path
     root: Path
@@ -33,7 +35,7 @@ class Place(NamedTuple):
 
 
 def place_of(path: str | Path) -> Place:
-    """Of a FILE or LABEL=FILE. Raises InputError when there is no Python file, or the label is this project's."""
+    """The place of a FILE or LABEL=FILE. Raises InputError if it is no Python file, or the label is this project's."""
     label, name = take_label(path)
     file = Path(name).expanduser().resolve()
     if not os.path.isfile(file) or file.suffix != ".py":
@@ -48,9 +50,8 @@ def place_of(path: str | Path) -> Place:
 
 
 def _root(file: Path) -> Path:
-    """The folder that a checkout's imports start from: what holds its trainers/ or datasets/, at whatever depth below
-    them the file lies and whether or not these have an __init__.py; else what holds its train.py; else the file's own.
-    """
+    """The folder that a checkout's imports start from: the one with trainers/ or datasets/ above the file (at any
+    depth, with or without an __init__.py), else the one with a train.py, else the file's own folder."""
     root = file.parent
     for folder in file.parents:
         if folder.name in USUAL and (folder == file.parent or _is_package_of_checkout(folder)):
@@ -65,20 +66,20 @@ def _root(file: Path) -> Path:
 
 
 def _is_package_of_checkout(folder: Path) -> bool:
-    """A folder `trainers` that has modules, or what a checkout has beside it; not one of data with the same name."""
+    """Whether a folder `trainers` or `datasets` is a package of a checkout, and not a data folder of that name."""
     return any(folder.glob("*.py")) or any((folder.parent / mark).exists() for mark in MARKS)
 
 
 def is_ours(root: Path, module: str) -> bool:
-    """Is the module one of this project's own, rather than of a file that happens to lie in its folder?"""
+    """Whether the module belongs to this project, and is not just a file that lies in its folder."""
     top = module.partition(".")[0]
     return root == PROJECT and ((PROJECT / top / "__init__.py").is_file() or top in ("train", "predict"))
 
 
 def config_of(kind: str, name: str, plugins: Iterable[str] = (), label: str = "") -> Path:
-    """configs/<kind>/<name> of this project, seen from its folder, or of a plugin's checkout; the first that exists.
+    """The path of configs/<kind>/<name> in this project or a plugin's checkout: the first that exists.
 
-    label: of the checkout whose file goes before this project's. Where none exists, this project's.
+    This project's is relative to its folder, and is also given if none exists. label: a checkout to look in first.
     """
     own = Path("configs", kind, name)
     places = [place_of(plugin) for plugin in plugins]

@@ -1,4 +1,4 @@
-"""What a plugin may register, and under which names: its own where that is free, and `NAME@LABEL` in any case."""
+"""Registers the classes of plugins: always as `NAME@LABEL`, and also as `NAME` if that is free."""
 
 from __future__ import annotations
 
@@ -21,27 +21,27 @@ from .scope import LABELS
 
 
 class Refused(Exception):
-    """The class `name` is not registered; the text says why."""
+    """The class `name` cannot be registered; the text says why."""
 
     def __init__(self, text: str, name: str) -> None:
         super().__init__(text)
         self.name = name
 
 
-KINDS = {  # registry: (what is in it, the class that all of them derive from)
+KINDS = {  # registry: (word for its members, their base class)
     TRAINER_REGISTRY: ("trainer", TrainerBase),
     DATASET_REGISTRY: ("dataset", DatasetBase),
     EVALUATOR_REGISTRY: ("evaluator", EvaluatorBase),
 }
-NAMED: dict[str, str] = {}  # {module that this run asks for: its label}; others are there because these import them
-BROUGHT: defaultdict[str, list[tuple[Registry, Callable]]] = defaultdict(list)  # {module: what it registers}
+NAMED: dict[str, str] = {}  # {module given with --plugin: its label}; other modules are imported by these
+BROUGHT: defaultdict[str, list[tuple[Registry, Callable]]] = defaultdict(list)  # {module: classes that it registers}
 _executing: list[str] = []
 _own_way = {registry: registry.admit for registry in KINDS}
 
 
 @contextmanager
 def registering(module: ModuleType) -> Iterator[None]:
-    """Around the execution of a plugin's module."""
+    """Around the execution of a plugin's module: classes that are registered meanwhile are noted as the module's."""
     _executing.append(module.__name__)
     BROUGHT[module.__name__].clear()
     try:
@@ -51,7 +51,7 @@ def registering(module: ModuleType) -> Iterator[None]:
 
 
 def _admit(registry: Registry, obj: Callable, force: bool) -> Callable:
-    """A plugin never takes a name that another has, whatever it says of `force`: it has its own with the label."""
+    """Register a class. A plugin never takes a name in use, even with `force`; it always has its name with a label."""
     if not _executing:
         return _own_way[registry](obj, force)
     BROUGHT[_executing[-1]].append((registry, obj))
@@ -64,13 +64,13 @@ for _registry in KINDS:
 
 
 def name_again(module: str) -> None:
-    """After a module that is there already was asked for, perhaps with another label."""
+    """Register the classes of an imported module again, since its label may have changed."""
     for registry, obj in BROUGHT[module]:
         _name(registry, obj, module)
 
 
 def _name(registry: Registry, obj: Callable, module: str) -> None:
-    """Classes of a file that was asked for go before those of its neighbours."""
+    """Register a class as `NAME` and `NAME@LABEL`. Raises Refused if a file given by --plugin finds both taken."""
     members, name = registry._members, obj.__name__
     label = NAMED.get(module) or LABELS[module.partition(".")[0]]
     full = f"{name}@{label}"
@@ -87,8 +87,11 @@ def _name(registry: Registry, obj: Callable, module: str) -> None:
 
 
 def _yields(holder: Callable, module: str) -> bool:
-    """Ours never does; a plugin's does to a file that was asked for, or that lies beside one, where it itself was not.
-    A process that makes several runs may have loaded other plugins before."""
+    """Whether the class that has a name loses it to one of `module`.
+
+    A class of this project never does. A plugin's class does if `module` was given with --plugin, or lies beside such a
+    file, and its own module was not: a process that makes several runs may have loaded other plugins before.
+    """
     theirs = getattr(holder, "__module__", "")
     return is_plugin(holder) and (theirs == module or _rank(theirs) < _rank(module))
 
@@ -99,10 +102,9 @@ def _rank(module: str) -> int:
 
 
 def chosen(registry: Registry, name: str, modules: Iterable[str] = ()) -> str:
-    """The registered name that `name` stands for. modules: those that this run asks for with --plugin.
+    """The registered name that `name` stands for. modules: those that this run gives with --plugin.
 
-    Raises InputError where one of them brings a class whose plain name is another's, and nothing says which is meant;
-    and for a label that there is not.
+    Raises InputError if `name` has no label and may mean two classes, and for an unknown label.
     """
     what, members, word = KINDS[registry][0], registry._members, plain(name)
     if name == f"{word}@{OURS}":
@@ -132,7 +134,7 @@ def _bringing(registry: Registry, kind: Callable) -> list[str]:
 
 
 def snapshot() -> dict[Registry, dict]:
-    """What is registered now, for `restore` and `check_kinds`."""
+    """A copy of the registries, for `restore` and `check_kinds`."""
     return {registry: dict(registry._members) for registry in KINDS}
 
 
@@ -142,7 +144,7 @@ def restore(before: dict[Registry, dict]) -> None:
 
 
 def check_kinds(before: dict[Registry, dict]) -> None:
-    """Raises Refused for a class that came since `before` and is not what its registry is for."""
+    """Raises Refused for a class that was registered since `before` and does not have its registry's base class."""
     for registry, (what, base) in KINDS.items():
         for name, kind in registry._members.items():
             new = before[registry].get(name) is not kind
@@ -152,7 +154,7 @@ def check_kinds(before: dict[Registry, dict]) -> None:
 
 
 def classes_in(file: Path) -> dict[str, int]:
-    """{class: line} of a file that may not be Python's to read."""
+    """{class: line} of a file, found by a regular expression, since the file may not be valid Python."""
     text = file.read_text(encoding="utf-8", errors="replace")
     found = re.finditer(r"^[ \t]*class[ \t]+(\w+)", text, re.M)
     return {match[1]: text.count("\n", 0, match.start(1)) + 1 for match in found}

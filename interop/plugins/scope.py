@@ -1,8 +1,8 @@
-"""The imports of a plugin, kept apart from ours and from other plugins'.
+"""Separates the imports of a plugin from this project's and from those of other plugins.
 
 Every checkout is a package of its own in `sys.modules` (`plugin_<hash>`), so that its `trainers`, `datasets`, `utils`
-or `clip` stand beside ours of the same name. Its modules run with an `__import__` of their own, which looks into the
-checkout first, as Python does for the checkout's own train.py. `dassl` is always ours.
+or `clip` do not replace those of this project. Its modules run with an `__import__` of their own, which looks in the
+checkout first, as Python does for the checkout's own train.py. `dassl` is always this project's.
 """
 
 from __future__ import annotations
@@ -20,19 +20,19 @@ from types import ModuleType
 from .names import as_label
 from .places import PROJECT, USUAL, is_ours
 
-STOCK_CLIP = "plugin_clip"  # a second copy of the package `clip`, for plugins that bring none
+STOCK_CLIP = "plugin_clip"  # a second copy of the package `clip`, for plugins without one of their own
 AROUND: list[Callable] = []  # module -> context manager, entered while a plugin's module is executed
 
 
 class Scope:
-    """root: the checkout's folder; None for an installed package, which lacks nothing but a suitable `clip`."""
+    """The imports of one checkout. root: its folder; None for an installed package, which only needs a `clip`."""
 
     def __init__(self, name: str, root: Path | None) -> None:
         self.name, self.root = name, root
         self.builtins = {**vars(builtins), "__import__": self._import, "open": _open}
 
     def private(self, name: str) -> str | None:
-        """The module in `sys.modules` that `import name` means here; None: the one that it means everywhere."""
+        """The name in `sys.modules` of the plugin's own module for `import name`; None for an ordinary import."""
         top, *parts = name.split(".")
         if top == "dassl" or (self.root and is_ours(self.root, top)):
             return None
@@ -53,7 +53,7 @@ class Scope:
         return sys.modules[".".join(private.split(".")[:depth])]
 
     def _relative(self, name, globals, locals, fromlist, level):
-        """A neighbour; where there is none of that name (a file that was taken out of its checkout), ours."""
+        """A relative import; if a file taken out of its checkout lacks the module, this project's of that name."""
         try:
             return builtins.__import__(name, globals, locals, fromlist, level)
         except ModuleNotFoundError as error:
@@ -68,16 +68,16 @@ class Scope:
 
 
 def _open(*args, **kwargs):
-    """`open` as it is while a plugin is at work (checkout_files.py), which is not when its modules were imported."""
+    """Call the current `open`, which checkout_files.py replaces after the plugin's modules are imported."""
     return builtins.open(*args, **kwargs)
 
 
-SCOPES: dict[str, Scope] = {}  # by the first part of the module names that they serve
-LABELS: dict[str, str] = {}  # by the same: whose the classes of its modules are called
+SCOPES: dict[str, Scope] = {}  # {top-level module: its scope}
+LABELS: dict[str, str] = {}  # {top-level module: label of its classes}
 
 
 def scope_of(root: Path) -> Scope:
-    """The scope of a checkout, the same one for all its files."""
+    """The scope of a checkout, which is made once for all its files."""
     name = f"plugin_{hashlib.sha256(str(root).encode()).hexdigest()[:8]}"
     if name not in SCOPES:
         module = ModuleType(name, f"The modules of the checkout {root}.")
@@ -89,7 +89,7 @@ def scope_of(root: Path) -> Scope:
 
 
 def add_package(top: str, label: str) -> None:
-    """Lets the modules of an installed package run as a plugin's. Harmless if they are imported already."""
+    """Let the modules of an installed package run as a plugin's. No effect on modules that are imported already."""
     SCOPES.setdefault(top, Scope(top, None))
     LABELS[top] = label
     _add_finder()
@@ -100,12 +100,12 @@ def is_private(module: str) -> bool:
 
 
 def _exists(path: Path) -> bool:
-    """Is there such a module or package? A folder without Python files (of data, say) is none."""
+    """Whether there is a module or package at this path. A folder without Python files is none."""
     return path.with_name(f"{path.name}.py").is_file() or (path.is_dir() and any(path.glob("*.py")))
 
 
 class Loader(SourceFileLoader):
-    """Runs a module with the imports of its scope."""
+    """Executes a module with the imports of its scope."""
 
     def exec_module(self, module: ModuleType) -> None:
         module.__builtins__ = SCOPES[module.__name__.partition(".")[0]].builtins

@@ -1,7 +1,7 @@
-"""A checkout's train.py as functions: extend_cfg, reset_cfg, setup_cfg, and its options; the script itself never runs.
+"""Reads extend_cfg, reset_cfg, setup_cfg and the options of a checkout's train.py without running the script.
 
-Of the file only those statements are executed that these functions need, with the imports of its checkout and without
-the command line of this process.
+Only the statements that these functions need are executed, with the imports of the checkout and without the command
+line of this process.
 """
 
 from __future__ import annotations
@@ -27,26 +27,26 @@ from .places import place_of
 from .scope import scope_of
 
 FUNCTIONS = ("extend_cfg", "reset_cfg", "setup_cfg")
-_defaults: list[CfgNode] = []  # what get_cfg_default gives to a train.py at work
+_defaults: list[CfgNode] = []  # the last is what get_cfg_default gives to the train.py that is running
 
 
 @dataclass
 class TrainPy:
-    """functions: those of FUNCTIONS that it has. failed: {function: why it cannot be had}. options: {option: default}
-    of its parser."""
+    """A train.py. functions: those of FUNCTIONS that it has. failed: {function: error when it was defined}. options:
+    {option: default} of its parser. done: statements executed so far."""
 
     path: Path
     tree: ast.Module
     functions: dict[str, Callable] = field(default_factory=dict)
     failed: dict[str, BaseException] = field(default_factory=dict)
-    names: dict[str, object] = field(default_factory=dict)  # that the executed statements have defined
+    names: dict[str, object] = field(default_factory=dict)  # defined by the executed statements
     done: list[ast.stmt] = field(default_factory=list)
     options: dict[str, object] = field(default_factory=dict)
 
     def call(self, name: str, default: CfgNode, *given: object) -> object:
-        """The function with as many of `given` as it takes. default: what it gets from get_cfg_default.
+        """Call the function with as many of `given` as it takes. default: what get_cfg_default gives it.
 
-        Raises whatever it raises, and SystemExit as RuntimeError.
+        Raises whatever the function raises, but RuntimeError for SystemExit.
         """
         function = self.functions[name]
         with _sandbox(self.path, default):
@@ -56,8 +56,10 @@ class TrainPy:
                 raise RuntimeError(f"it ends the process ({error})") from error
 
     def provide(self, name: str) -> bool:
-        """Executes what defines a name at the top of the file; False where nothing does. Raises whatever that raises,
-        and SystemExit as RuntimeError."""
+        """Execute the top-level statements that define a name, and return whether there are any.
+
+        Raises whatever the statements raise, but RuntimeError for SystemExit.
+        """
         statements = [each for each in needed(self.tree, name) if each not in self.done]
         try:
             with _sandbox(self.path, dassl.config.get_cfg_default()):
@@ -68,23 +70,23 @@ class TrainPy:
         return name in self.names
 
     def namespace(self, given: Namespace) -> Namespace:
-        """Its options with their defaults, and over them those of this project's train.py that `given` has."""
+        """The script's options with their defaults, overridden by the options in `given`."""
         return Namespace(**{**self.options, **vars(given)})
 
     def only_its_own(self, given: Namespace) -> dict[str, object]:
-        """Its options that `given` does not have: they stay at their defaults."""
+        """The script's options that `given` does not have, with their defaults."""
         return {name: value for name, value in self.options.items() if name not in given}
 
 
 def stamp_of(path: Path) -> tuple[int, ...]:
-    """What changes with a file: times, size and place."""
+    """Values that change when the file changes: times, size and inode."""
     status = path.stat()
     return status.st_mtime_ns, status.st_ctime_ns, status.st_size, status.st_ino
 
 
 @functools.lru_cache
 def read(path: Path, stamp: tuple[int, ...]) -> TrainPy:
-    """stamp: see `stamp_of`. Raises SyntaxError, OSError, and what its statements for extend_cfg raise."""
+    """Read a train.py. stamp: of `stamp_of`, the cache's key. Raises SyntaxError, OSError, and errors of extend_cfg."""
     tree = ast.parse(path.read_text(encoding="utf-8-sig"), str(path))
     names = {"__name__": path.stem, "__file__": str(path), "__builtins__": scope_of(place_of(path).root).builtins}
     found = TrainPy(path, tree, names=names)
@@ -102,7 +104,7 @@ def read(path: Path, stamp: tuple[int, ...]) -> TrainPy:
 
 @contextmanager
 def _sandbox(path: Path, default: CfgNode) -> Iterator[None]:
-    """`get_cfg_default()` gives a copy of `default`; sys.argv is that of a call without options."""
+    """Within the block, `get_cfg_default()` gives a copy of `default`, and sys.argv has no options."""
     argv, original = sys.argv, dassl.config.get_cfg_default
     sys.argv, dassl.config.get_cfg_default = [str(path)], _default
     _defaults.append(default)
@@ -119,7 +121,7 @@ def _default() -> CfgNode:
 
 
 def _count(function: Callable, given: int) -> int:
-    """How many of so many arguments it takes by position. Raises TypeError where it needs more, or others."""
+    """The number of positional arguments the function takes, at most `given`. Raises TypeError if it needs others."""
     try:
         parameters = inspect.signature(function).parameters.values()
     except ValueError:
@@ -134,11 +136,11 @@ def _count(function: Callable, given: int) -> int:
     return min(given, len(places))
 
 
-# ---------------------------------------------------------------------- its options
+# ---------------------------------------------------------------------- options of the script
 
 
 def _options(tree: ast.Module, names: dict) -> dict[str, object]:
-    """{destination: default} of every `.add_argument(...)` in the file; one that cannot be read has None."""
+    """{destination: default} of every `.add_argument(...)` in the file; None for a default that cannot be read."""
     found: dict[str, object] = {}
     for node in ast.walk(tree):
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "add_argument":
@@ -157,22 +159,22 @@ def _options(tree: ast.Module, names: dict) -> dict[str, object]:
 
 
 def _value(node: ast.expr, names: dict) -> object:
-    """Of an expression without calls; None for any other."""
+    """The value of an expression without calls; None for any other expression."""
     if any(isinstance(each, (ast.Call, ast.Lambda, ast.Await, ast.NamedExpr)) for each in ast.walk(node)):
         return None
     if isinstance(node, ast.Attribute) and node.attr == "REMAINDER":
         return argparse.REMAINDER
     try:
         return eval(compile(ast.Expression(node), "<option>", "eval"), dict(names))
-    except Exception:  # a name that is not there, of whatever kind
+    except Exception:  # such as a name that is not defined
         return None
 
 
-# ---------------------------------------------------------------------- what a function needs
+# ---------------------------------------------------------------------- statements that a function needs
 
 
 def needed(tree: ast.Module, name: str) -> list[ast.stmt]:
-    """The statements at the top of a file that define `name`, and what these use, in their order."""
+    """The top-level statements that define `name` and the names that these use, in the order of the file."""
     defined: dict[str, list[ast.stmt]] = {}
     stars = [each for each in tree.body if isinstance(each, ast.ImportFrom) and each.names[0].name == "*"]
     for statement in tree.body:
@@ -198,7 +200,7 @@ def needed(tree: ast.Module, name: str) -> list[ast.stmt]:
 
 
 def defines(statement: ast.stmt) -> list[str]:
-    """Names that a statement at the top of a file gives a value to, or changes. None of `if __name__ == ...`."""
+    """The names that a top-level statement defines or changes; none for `if __name__ == ...`."""
     if isinstance(statement, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
         return [statement.name]
     if isinstance(statement, (ast.Import, ast.ImportFrom)):

@@ -1,6 +1,7 @@
-"""The engine alone, for PYTHONPATH: a checkout that has its own trainers, datasets or clip sees none of ours.
+"""The package `dassl` alone, for PYTHONPATH.
 
-This is the package `dassl` at the project's root; its modules are found there.
+A checkout with its own `trainers`, `datasets` or `clip` then imports only the engine from this project. The modules are
+those of the folder `dassl` at the project's root.
 """
 
 from pathlib import Path

@@ -1,1 +1,1 @@
-"""Files that exported methods have beside their own: they stand between our methods and upstream Dassl."""
+"""Modules that are exported with every method: they adapt it to upstream Dassl."""

@@ -1,4 +1,4 @@
-"""The way in from a train.py: `extend_cfg(cfg)`, called at the end of its own."""
+"""`extend_cfg(cfg)`, which the checkout's train.py calls at the end of its own function of that name."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from dassl.utils.logger import attach_logger
 from interop.export.exported.methods import METHODS
 from interop.export.exported.registry import TRAINER_REGISTRY
 
-PREFIX = "RobustPrompt"  # of a method whose name is taken
-# Keys that all our methods look at. Those that are there already stay as they are.
+PREFIX = "RobustPrompt"  # put before the name of a method if the checkout has one of that name
+# Config keys that all exported methods read. A key that the config has already is not changed.
 COMMON = {
     "DATASET.SUBSAMPLE_CLASSES": "all",  # all | base | new
     "TASK": "B2N",  # B2N base-to-new | CD cross-dataset and domain generalisation | FS few-shot
@@ -35,7 +35,7 @@ def extend_cfg(cfg: CfgNode) -> None:
     A method whose name is taken here (a checkout's own CoOp) is registered as RobustPrompt<Name>.
     """
     if "trainers.shared.discovery" in sys.modules:
-        return  # RobustPrompt itself reads this train.py (--plugin-cfg): it has the methods and their keys
+        return  # RobustPrompt itself is reading this train.py (--plugin-cfg) and has the methods and keys already
     attach_logger(__package__)
     add_keys(cfg, COMMON)
     for name, module in METHODS.items():
@@ -43,9 +43,9 @@ def extend_cfg(cfg: CfgNode) -> None:
         method = TRAINER_REGISTRY.get(name)
         add_keys(cfg, method.config_defaults)
         _publish(method)
-    if "LANGUAGE" in cfg:  # a checkout may call its classes as it likes: a warning, and no end of the run
+    if "LANGUAGE" in cfg:  # a checkout may have other class names: warn about a missing one instead of stopping
         cfg.LANGUAGE.MISSING = "stand_in"
-    # In place of the class's method, for this config alone: train.py calls it last, so no third line is needed there.
+    # Replaces the method for this config alone. train.py calls it last, so it needs no third line for this.
     cfg.__dict__["merge_from_list"] = functools.partial(merge_from_list, cfg)
 
 
@@ -62,16 +62,16 @@ def _publish(method: type) -> None:
 
 
 class Renamed:
-    """Stands before a method that goes by another name here; its checkpoints still say whose they are."""
+    """Mix-in of a method that is registered under another name; its checkpoints keep the original name."""
 
     def run_identity(self) -> dict:
         return super().run_identity() | {"TRAINER.NAME": type(self).__name__.removeprefix(PREFIX)}
 
 
 def merge_from_list(cfg: CfgNode, pairs: list) -> None:
-    """The command line's pairs, and before them the method's published settings for the dataset."""
+    """Merge the method's published settings for the dataset, then the command line's pairs."""
     merge = functools.partial(CfgNode.merge_from_list, cfg)
-    merge(pairs)  # once before: the settings depend on dataset and task
+    merge(pairs)  # first, since the published settings depend on dataset and task
     registry = dassl.engine.TRAINER_REGISTRY
     if cfg.TRAINER.NAME in registry.registered_names():
         settings = getattr(registry.get(cfg.TRAINER.NAME), "dataset_overrides", lambda cfg: {})(cfg)

@@ -1,3 +1,3 @@
-"""The exported methods, and the modules that they are in. The export writes this file anew."""
+"""The exported methods and their modules. `python -m trainers export` overwrites this file in the checkout."""
 
 METHODS: dict[str, str] = {}

@@ -1,4 +1,4 @@
-"""Our methods by name. `entrance.extend_cfg` puts those that were asked for into Dassl's registry."""
+"""Registry of the exported methods, from which `entrance.extend_cfg` adds them to Dassl's registry."""
 
 from dassl.utils.registry import Registry
 

@@ -1,4 +1,4 @@
-"""Upstream's TrainerX, and what our methods find in our engine beyond it."""
+"""Upstream's TrainerX with the functions of RobustPrompt's engine that the exported methods use."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from .training_items import keep_training_items
 
 
 class TrainerX(EpochLoop, EvaluationLoop, dassl.engine.TrainerX):
-    """Epochs are upstream's, but for methods that choose their batches. Tests go through `test_batches` and count all
-    logits of a method, for which upstream's loop has no place.
+    """The base class of exported methods in place of upstream's TrainerX.
 
-    Checkpoints have upstream's layout, and hold besides what a resumed run needs (`extra_state`).
+    Epochs are upstream's, except for methods that choose their batches. Tests evaluate all logits of a method, which
+    upstream's loop cannot do. Checkpoints have upstream's layout, and also the state that a resumed run needs.
     """
 
     def run_epoch(self) -> None:
@@ -30,7 +30,7 @@ class TrainerX(EpochLoop, EvaluationLoop, dassl.engine.TrainerX):
     # ------------------------------------------------------------------ checkpoints
 
     def extra_state(self) -> dict:
-        """The loss scale of amp, and what a method adds."""
+        """State beyond upstream's checkpoints: the loss scale of mixed precision. Methods may add to it."""
         scaler = getattr(self, "scaler", None)
         return {} if scaler is None else {"scaler": scaler.state_dict()}
 

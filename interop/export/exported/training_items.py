@@ -1,4 +1,4 @@
-"""Fewer training items on upstream's Dassl, whose data sets and data managers cannot change their lists."""
+"""Restricts the training items on upstream Dassl, whose data sets and data managers cannot change their lists."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from dassl.protocols import Trainer
 
 
 class OtherTrainingItems:
-    """A data set with other training items in the place of its own."""
+    """A data set with `train_x` replaced; every other attribute is read from `dataset`."""
 
     def __init__(self, dataset: object, train_x: list) -> None:
         self.dataset, self.train_x = dataset, train_x
@@ -19,7 +19,7 @@ class OtherTrainingItems:
 
 
 def keep_training_items(trainer: Trainer, indices: Sequence[int]) -> None:
-    """Train on the items of these indices alone, in this order: another list stands before the data set's."""
+    """Train only on the items with these indices, in this order. Replaces the trainer's data set and train loader."""
     items = [trainer.dm.dataset.train_x[i] for i in indices]
     trainer.dm.dataset = OtherTrainingItems(trainer.dm.dataset, items)
     part = trainer.cfg.DATALOADER.TRAIN_X
