@@ -12,10 +12,12 @@ from helpers import cleanlab_stand_in
 from suite_files import overrides
 
 from bench.__main__ import main
+from bench.reading.collect import collect
 from bench.running.work import work
 from bench.suites import blocks as suite_blocks
 from bench.suites.suite import read_suite
 from runs import protocols
+from runs.about import FIELDS
 
 DOCUMENT = Path(__file__).resolve().parent.parent.parent / "docs" / "add_a_protocol.md"
 
@@ -49,6 +51,16 @@ def test_the_example_protocol_runs(tiny, tmp_path, monkeypatch, capsys, more):
     assert [bool(record.get(key)) for key in ("filter", "noise", "adversarial")] == [bool(more)] * 3
     where = str(run.folders[0])
     assert "variants/LR=0.002" in where and where.endswith("tuning/digits/shots_4/CoOp/embedded/seed1")
+    assert {key: record[key] for key in FIELDS} == {
+        "protocol": "tuning", "suite": "tuning", "variant": "LR=0.002", "cfg": "embedded", "source": "digits",
+    }  # fmt: skip
+
+    (row,) = collect(tmp_path / "out").to_dict("records")
+    assert (row["protocol"], row["part"], row["dataset"], row["source"]) == ("tuning", "all", "digits", "digits")
+    assert (row["shots"], row["cfg"], row["variant"], row["seed"]) == (4, "embedded", "LR=0.002", 1)
+    assert main(["report", str(tmp_path / "out")]) == 0
+    page = (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
+    assert "<h2>Tuning</h2>" in page and "Other runs" not in page and "CoOp (LR=0.002" in page
 
 
 def test_every_key_of_a_suite_is_in_its_table():
