@@ -82,7 +82,7 @@ def test_the_worked_example(tiny, tmp_path, monkeypatch):
     trainer = built(tiny, tmp_path, {N + "ALPHA_MIN": 1.0})
     trainer.max_epoch = 3
     pair = torch.tensor([0.2]), torch.tensor([0.4])
-    monkeypatch.setattr(trainer, "similarities", lambda *args: pair)
+    monkeypatch.setattr("trainers.dpsep.pair_similarities", lambda *args: pair)
     z = F.normalize(torch.randn(3, 32), dim=-1)
     terms = trainer.alignment_terms(z[:1], z, z, torch.tensor([0]))
     assert [terms[k].item() for k in ("a_pos", "a_neg", "m_c")] == pytest.approx([0.7, 0.7, 0.2])
