@@ -1,4 +1,4 @@
-"""What all prompt-learning methods share: a frozen CLIP, the training step, evaluation with nothing computed twice.
+"""The base of all prompt-learning methods: a frozen CLIP, the training step, evaluation with nothing computed twice.
 
 A method derives from `PromptTrainer` and writes down its config defaults, its learnable module and its loss.
 """
@@ -42,7 +42,7 @@ class PromptTrainer(TrainerX):
 
     A method gives:
         config_defaults   {dotted key: default}, its config keys; `PREC` is found at `<node>.PREC`
-        config_domains    {dotted key: Domain}, what they may hold, see `domains.declare`
+        config_domains    {dotted key: Domain}, their allowed values, see `domains.declare`
         node              its config node, such as "TRAINER.COOP"
         build_learner()   a module with the learnable tensors only (or None: nothing is trained)
         encode_text()     [C, d] normalised text features of `self.classnames` under the current prompts
@@ -54,19 +54,19 @@ class PromptTrainer(TrainerX):
     node = "TRAINER"
     registered_name = "prompt_learner"  # folder of the checkpoints
     config_defaults: dict = {}
-    config_domains: Mapping[str, Domain] = {}  # what these keys may hold
+    config_domains: Mapping[str, Domain] = {}  # the allowed values of these keys
     frozen_image_encoder = True  # True: test image features are shared through the feature bank
-    # Config keys that shape the learner: they travel in the checkpoint, and a test takes them from there.
+    # Config keys that shape the learner: they are saved in the checkpoint, and a test reads them from it.
     architecture: tuple[str, ...] = ()
 
     @classmethod
     def architecture_of(cls, state: dict) -> dict:
-        """{dotted key: value} of `architecture` that a checkpoint's tensors tell, for files that do not record them."""
+        """{dotted key: value} of `architecture`, read off a checkpoint's tensors, for files that do not record them."""
         return {}
 
     @classmethod
     def dataset_overrides(cls, cfg: CfgNode) -> dict:
-        """{dotted key: value} for this dataset; they come after the YAML files, before the command line's pairs."""
+        """{dotted key: value} for this dataset, applied after the YAML files and before the command line's pairs."""
         return {}
 
     def check_cfg(self, cfg: CfgNode) -> None:
@@ -103,7 +103,7 @@ class PromptTrainer(TrainerX):
         self.record: dict = tower_record(cfg, self.clip)  # what a method adds to results.json
         warn_of_one_class(self.classnames)
         self._kept: dict = {}  # see `once`
-        self._coincide = False  # do all classes have the same feature? said once
+        self._coincide = False  # whether all classes had the same feature: the warning is given once
         self.curves: MemorisationCurves | None = None
         if cfg.SEED >= 0:  # the initial prompts depend on the seed alone, not on what was drawn before
             torch.manual_seed(derive_seed(cfg.SEED, "learner"))
@@ -132,7 +132,7 @@ class PromptTrainer(TrainerX):
         raise NotImplementedError
 
     def prepare_names(self, names: list[str]) -> object:
-        """What `encode_names` needs of these names: embedded prompts, frozen features. For `trainers/sar.py`."""
+        """The input of `encode_names` for these names: embedded prompts, frozen features. Used by `trainers/sar.py`."""
         raise NotImplementedError
 
     def encode_names(self, prepared: object) -> Tensor:
@@ -170,7 +170,7 @@ class PromptTrainer(TrainerX):
         return self._kept[name]
 
     def text_features(self) -> Tensor:
-        """`encode_text()`, once a test and not once a batch."""
+        """`encode_text()`, computed once a test and not once a batch."""
         return self.once("text features", self._text_features)
 
     def _text_features(self) -> Tensor:
@@ -179,7 +179,7 @@ class PromptTrainer(TrainerX):
         return text
 
     def frozen_text(self, texts: list[str], normalized: bool = True) -> Tensor:
-        """[N, d] features of fixed texts under the frozen tower, from disk where this backbone has met them before."""
+        """[N, d] features of fixed texts under the frozen tower, read from disk if they were computed before."""
         return frozen_text(texts, self.text_encoder, self.bank, self.precision, normalized)
 
     # ------------------------------------------------------------------ training
@@ -209,7 +209,7 @@ class PromptTrainer(TrainerX):
         return dict(zip(summary, values, strict=True))
 
     def backward(self, terms: dict[str, Tensor]) -> Tensor:
-        """Puts the gradient into the learner; returns the loss, the sum of the terms."""
+        """Computes the learner's gradients; returns the loss, the sum of the terms."""
         loss = sum(terms.values())
         self.scaler.scale(loss).backward()
         return loss
@@ -270,7 +270,7 @@ class PromptTrainer(TrainerX):
         return self.tester.batches(super().test_batches(split))
 
     def banked(self, loader: DataLoader) -> FeatureLoader:
-        """The loader's images as features, from disk where this backbone has met them before."""
+        """The loader's images as features, read from disk if they were computed before."""
         return self.tester.banked(loader)
 
     def _evaluate(self, batches, split: str) -> None:
@@ -285,15 +285,15 @@ class PromptTrainer(TrainerX):
     # ------------------------------------------------------------------ checkpoints
 
     def load_model(self, directory: str, epoch: int | None = None) -> None:
-        """Loads `<directory>/<registered name>/model.pth.tar-<epoch>` (or model-best), ours or a reference's."""
+        """Loads `<directory>/<registered name>/model.pth.tar-<epoch>` (or model-best), also a reference's."""
         self._kept.clear()
         self.files.load(directory, epoch)
 
     def take_weights(self, file: str) -> None:
-        """Loads one checkpoint whole, as `load_model` does: for a test of it."""
+        """Loads one checkpoint file, as `load_model` does, to test it."""
         self._kept.clear()
         self.files.load_one(file)
 
     def run_identity(self) -> dict:
-        """What a checkpoint says of its run, so that resuming or loading into another method or backbone is refused."""
+        """Method, backbone and settings, saved in a checkpoint: it is refused by a run with others."""
         return super().run_identity() | self.files.identity()

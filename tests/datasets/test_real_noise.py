@@ -71,7 +71,7 @@ def test_noise_on_top_of_the_webs_says_what_counts_as_true(tmp_path, make_cfg, c
 
 def test_a_dataset_without_noise_of_its_own_stays_clean(root, make_cfg, toy):
     cfg = noisy_cfg(make_cfg, root, "Toy")
-    assert not hasattr(add_noise(cfg, toy(cfg)), "noise")
+    assert add_noise(cfg, toy(cfg)).noise is None
 
 
 # ---------------------------------------------------------------------- the validation set

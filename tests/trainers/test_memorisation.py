@@ -147,7 +147,7 @@ def test_a_damaged_file_is_begun_anew(tiny, tmp_path, caplog):
         from trainers.label_noise.memorisation import MemorisationCurves
 
         assert MemorisationCurves(trainer).curves == {key: [] for key in KEYS}
-        assert "begins anew" in caplog.text
+        assert "begin anew" in caplog.text
         caplog.clear()
 
 

@@ -1,7 +1,7 @@
-"""Memorisation curves: how training on wrong labels goes, epoch by epoch, judged from outside.
+"""Memorisation curves: accuracies on test images and on training items with wrong and right labels, epoch by epoch.
 
-Diagnostics only. The headline is the last epoch's accuracy; choosing an epoch by these curves would be choosing on the
-test set. True labels are read here and nowhere else in training, and nothing here reaches the weights.
+Diagnostics only. The result of a run is the last epoch's accuracy; choosing an epoch by these curves would be choosing
+on the test set. True labels are read here and nowhere else in training, and have no influence on the weights.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ def watch_every(trainer: Method) -> int:
 
 
 def start_curves(trainer: Method) -> MemorisationCurves | None:
-    """The curves of a run on wrong labels, from the epoch that it starts at; None where nothing is to be watched."""
+    """The curves of a run on wrong labels, from the epoch that it starts at; None for clean labels or WATCH_EVERY 0."""
     noisy = getattr(trainer.dm.dataset, "noise", None) is not None
     if not noisy or not watch_every(trainer) or trainer.start_epoch >= trainer.max_epoch:
         return None
@@ -59,13 +59,13 @@ class MemorisationCurves:
             self._take_up(Path(trainer.cfg.RESUME or trainer.output_dir, FILE))
 
     def _take_up(self, file: Path) -> None:
-        """A resumed run goes on with the epochs that its checkpoint has seen, and forgets later ones."""
+        """Reads the curves of a run that is resumed, up to the epoch of its checkpoint."""
         try:
             found = json.loads(file.read_text(encoding="utf-8"))
             rows = list(zip(*(found[key] for key in KEYS), strict=True))
             rows = [row for row in rows if row[0] <= self.trainer.start_epoch]
         except (OSError, ValueError, KeyError, TypeError) as error:
-            logger.warning("%s cannot be gone on with (%s); it begins anew", file, type(error).__name__)
+            logger.warning("%s cannot be read (%s); the curves begin anew", file, type(error).__name__)
             return
         self.curves = {key: [row[i] for row in rows] for i, key in enumerate(KEYS)}
 
@@ -85,7 +85,10 @@ class MemorisationCurves:
         with atomic_path(os.path.join(trainer.output_dir, FILE)) as temporary:
             Path(temporary).write_text(json.dumps(self.curves), encoding="utf-8")
         shown = [_percent(row[key]) for key in ("test", "noisy_flipped", "true_flipped", "true_kept")]
-        text = "epoch [%d/%d] watched: test %s; wrong labels repeated %s, seen through %s; right labels %s"
+        text = (
+            "epoch [%d/%d] watched: test %s; items with wrong labels: observed label predicted %s, true label %s; "
+            "items with right labels %s"
+        )
         logger.info(text, done, trainer.max_epoch, *shown)
 
     @torch.no_grad()
@@ -110,7 +113,7 @@ class MemorisationCurves:
     def _on_training(self) -> dict[str, float | None]:
         listed = self.trainer.training_list
         known = listed.gt >= 0
-        if not known.any():  # noise of the real world: nobody knows
+        if not known.any():  # real noise: true labels are unknown
             return dict.fromkeys(ON_TRAINING)
         predicted, _ = self._predicted(listed.batches)
         parts = {"flipped": known & (listed.gt != listed.label), "kept": known & (listed.gt == listed.label)}
@@ -121,7 +124,7 @@ class MemorisationCurves:
         }
 
     def _predicted(self, batches) -> tuple[Tensor, Tensor]:
-        """[N] most likely classes and [N] labels. Draws as a test does, and training does not notice it."""
+        """[N] most likely classes and [N] labels. Random draws are a test's, and do not change training's."""
         trainer, predicted, labels = self.trainer, [], []
         with trainer.test_draws():
             for batch in batches:

@@ -74,13 +74,13 @@ AT_HIGH_RATES = (
 
 
 def published(cfg: CfgNode) -> dict[str, object]:
-    """{dotted key: value} for the dataset and noise of `cfg`, and of what COMPAT stands for."""
+    """{dotted key: value} for the dataset and noise of `cfg`, and the settings of COMPAT."""
     released = {"THRESH_STD": False} if cfg.TRAINER.JOAPR.COMPAT == "released" else {}
     return {N + key: value for key, value in (_of_dataset(cfg) | released).items()}
 
 
 def say_if_all_warm_up(cfg: CfgNode) -> None:
-    """One line where no epoch is left after the warm-up."""
+    """Log a line if no epoch is left after the warm-up."""
     if cfg.TRAINER.JOAPR.W >= cfg.OPTIM.MAX_EPOCH:
         logger.info("All %d epochs are warm-up: %sW is %d", cfg.OPTIM.MAX_EPOCH, N, cfg.TRAINER.JOAPR.W)
 

@@ -19,7 +19,7 @@ KEYS = ("NAME", "PATH", "SPEC", *VISUAL_KEYS)
 
 
 def leave_out_unused_tower(cfg: CfgNode) -> None:
-    """Raises InputError for a key without a file that it could be in."""
+    """Drops the keys of another image tower if there is none. InputError for a VISUAL_WEIGHTS_KEY without a file."""
     backbone = cfg.MODEL.BACKBONE
     if backbone.VISUAL_WEIGHTS:
         return
@@ -30,7 +30,7 @@ def leave_out_unused_tower(cfg: CfgNode) -> None:
 
 
 def shared_clip(backbone: Mapping, precision: str, device: torch.device) -> CLIP:
-    """`load_backbone`, and the same model again as long as the same one is asked for (several tests in one process)."""
+    """`load_backbone`; the last model is kept for calls with the same arguments (several tests in one process)."""
     asked = tuple(backbone.get(key, "") for key in KEYS)
     files = [os.stat(path) for path in asked if path and os.path.isfile(path)]
     stamps = tuple((s.st_dev, s.st_ino, s.st_size, s.st_mtime_ns, s.st_ctime_ns) for s in files)
@@ -43,7 +43,7 @@ def _load(asked: tuple[str, ...], stamps: tuple[tuple[int, ...], ...], precision
 
 
 def tower_record(cfg: CfgNode, clip: CLIP) -> dict:
-    """For results.json: {"visual_weights": the file of another image tower and its hash}, or {} without one."""
+    """The entry for results.json: {"visual_weights": file and hash of another image tower}, or {} without one."""
     path = cfg.MODEL.BACKBONE.get("VISUAL_WEIGHTS", "")
     return {"visual_weights": {"path": path, "sha256": clip.visual_weights}} if path else {}
 

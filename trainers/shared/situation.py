@@ -1,10 +1,10 @@
-"""What a test is about: the classes it was trained on, new ones, another dataset, few-shot."""
+"""The kind of a test: on the classes of the training, on new ones, on another dataset, few-shot."""
 
 from __future__ import annotations
 
 from yacs.config import CfgNode
 
-SOURCES = ("ImageNet", "Shapes")  # trained on for other datasets: the field's source, and the embedded suite's
+SOURCES = ("ImageNet", "Shapes")  # training sets of cross-dataset tests; Shapes for the embedded suite
 
 
 def situation(cfg: CfgNode) -> str:

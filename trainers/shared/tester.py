@@ -1,4 +1,4 @@
-"""How a method is tested: image features of a frozen tower come from disk, and every kind of logits is counted."""
+"""Tests a method: image features of a frozen tower come from disk, and every kind of logits is counted."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Tester:
         return trainer.banked(loader) if banked else loader
 
     def banked(self, loader: DataLoader) -> FeatureLoader:
-        """The loader's images as features, from disk where this backbone has met them before."""
+        """The loader's images as features, read from disk if they were computed before."""
         trainer = self.trainer
         key = bank_key(loader, fingerprint(trainer.clip), trainer.precision, trainer.device)
         found = trainer.bank.get(key, lambda: {"features": encode_loader(loader, trainer.encode_image, trainer.device)})
@@ -46,9 +46,9 @@ class Tester:
             return self.trainer.test_logits(image)
 
     def evaluate(self, batches: SizedIterable[dict], split: str) -> None:
-        """Each batch's answer to the evaluator; where a method has further logits, they are counted beside it.
+        """Gives each batch's answer to the evaluator, and counts the method's other logits, if there are any.
 
-        A method or plugin that defines `model_inference` itself is asked for that alone.
+        Of a method or plugin that defines `model_inference` itself, only that is called.
         """
         trainer, self.others = self.trainer, OtherAccuracies()
         for batch in progress(batches, desc=f"evaluate {split}"):

@@ -31,7 +31,7 @@ DEFAULTS = {
     N + "GRAD_PATH": "batched",  # batched | vjp | jacobian | loop: the same gradient
     N + "COMPAT": "none",  # none | tpt | rtpt | ttc: the published code's choices, see `compat_keys`
 }
-# Of these, what methods that tune no prompt do not read, and what methods without views do not read either.
+# Keys that methods without prompt tuning do not read, and keys that methods without views do not read.
 TUNING = ("SELECTION_P", "STEPS", "LR", "WD", "LOSS", "ENSEMBLE", "ENS_TOPK", "ENS_TEMP", "ENS_SELF_MASK", "GRAD_PATH")
 VIEWS = ("N_VIEWS", "AUGMIX", "AUG_BACKEND")
 DOMAINS = declare(
@@ -60,7 +60,7 @@ DOMAINS = declare(
 )
 
 
-# What COMPAT stands for, method by method: the published code's choices that are not this project's own.
+# The settings of COMPAT, method by method: the published code's choices that are not this project's.
 COMPAT = {
     "tpt": {"LOSS": "marginal", "ENSEMBLE": "none", "PREC": "amp"},
     "rtpt": {"LOSS": "pointwise", "ENSEMBLE": "reliability", "ENS_SELF_MASK": "ge1", "PREC": "fp32", "TEXT_LEN": 40},
@@ -69,7 +69,7 @@ COMPAT = {
 
 
 def compat_keys(cfg: CfgNode) -> dict:
-    """{dotted key: value} that COMPAT stands for; pairs of the command line still win.
+    """{dotted key: value} of COMPAT; pairs of the command line have priority.
 
     TPT's and R-TPT's code crops random views from the image file; of attacked images it has no file but the attacked
     picture. R-TPT masks every similarity of 1 or more and cuts prompts at 40 tokens; its attack keeps the last iterate

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 @dataclass
 class ViewedImage:
-    """What a worker hands over: `views` [n, 3, h, w], finished, or what they are made from on the device."""
+    """An image as a worker hands it over: with its random views, or with all that makes them on the device."""
 
     index: int
     label: int
@@ -46,7 +46,7 @@ class ViewedImage:
 
 
 class ViewMaker:
-    """How views are made, as the config of a test-time method says.
+    """Makes the views of images, as the config of a test-time method says.
 
     n: views of an image, the plain one included. mixes: what AUGMIX auto means here. The random ones are cropped from
     the plain picture (VIEW_SOURCE processed), which is all that an adversarial set has, or from the whole file
@@ -66,7 +66,7 @@ class ViewMaker:
         self.original = tta.VIEW_SOURCE == "original"
 
     def start(self, plain: Image.Image, full: Image.Image, index: int, label: int, path: str, seed: int) -> ViewedImage:
-        """A worker's part. plain: the picture at the model's size; full: the file's."""
+        """The work of a loader's worker. plain: the picture at the model's size; full: the file's."""
         found = ViewedImage(index, label, path, seed, to_uint8(plain))
         if self.n > 1:
             source = full if self.original else plain
@@ -79,7 +79,7 @@ class ViewMaker:
         return found
 
     def finish(self, image: ViewedImage, device: torch.device) -> Tensor:
-        """fp32 [n, 3, h, w] in [0, 1] on the device."""
+        """All views of the image on the device: fp32 [n, 3, h, w] in [0, 1]."""
         plain = image.plain.to(device).float().div(255)[None]
         if self.n == 1:
             return plain
@@ -90,7 +90,7 @@ class ViewMaker:
         return torch.cat([plain, views.float() / 255 if views.dtype == torch.uint8 else views])
 
     def of_picture(self, picture: Tensor, seed: int) -> ViewedImage:
-        """For a uint8 picture [3, h, w] that no file is known of: its draws are keyed by its pixels."""
+        """`start` for a uint8 picture [3, h, w] without a file: its draws are keyed by its pixels."""
         digest = hashlib.sha256(picture.contiguous().numpy().data).hexdigest()
         image = to_image(picture)
         return self.start(image, image, -1, -1, "", stream_seed(seed, "views", digest))
@@ -126,7 +126,7 @@ class ViewDataset(Dataset):
 
 
 def view_seeds(cfg: CfgNode, split: str, keys: Sequence[str]) -> list[int]:
-    """What the views of test images are drawn by. keys: their paths below the dataset's image folder."""
+    """The seeds of the views of test images. keys: their paths below the dataset's image folder."""
     return [stream_seed(base_seed(cfg), "views", data_name(cfg), split, key) for key in keys]
 
 
