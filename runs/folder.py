@@ -79,7 +79,7 @@ class RunFolder:
                 "written."
             ) from None
 
-    def __exit__(self, kind, error, traceback) -> None:
+    def __exit__(self, kind: object, error: object, traceback: object) -> None:
         failed = kind is not None and issubclass(kind, Exception)  # a run that was stopped from outside is no failure
         bad_input = failed and issubclass(kind, (InputError, BackboneInputError)) and kind is not PluginFailed
         if failed and not self._worth_keeping(error):

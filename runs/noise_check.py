@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
+from yacs.config import CfgNode
+
 from dassl.utils import InputError
 
 N = "DATASET.NOISE."
 
 
-def check_noise(noise, given: Collection[str]) -> None:
+def check_noise(noise: CfgNode, given: Collection[str]) -> None:
     """Raises InputError for a rate without a type, a type without a rate, and a manifest beside either.
 
     noise: the node DATASET.NOISE, older spellings taken over. given: dotted keys that a file or the command line set: a

@@ -11,8 +11,9 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
 from PIL.Image import Image
@@ -30,6 +31,9 @@ from language import clean, read_classlist
 
 from .class_list import ClassList
 from .trained_run import ClassNames, TrainedRun, read_run
+
+if TYPE_CHECKING:
+    from dassl.protocols import Trainer
 
 logger = logging.getLogger(__name__)
 
@@ -121,7 +125,7 @@ class Predictor:
     None for a method without training, or the best on the validation split.
     """
 
-    def __init__(self, trainer, classnames: list[str], epoch: int | None) -> None:
+    def __init__(self, trainer: Trainer, classnames: list[str], epoch: int | None) -> None:
         self.trainer, self.classnames, self.epoch = trainer, classnames, epoch
         self.cfg = of_run(trainer.cfg)
         self.transform = build_transform(self.cfg, is_train=False)
@@ -196,7 +200,7 @@ def _name(image: ImageLike) -> str:
 class _Images(Dataset):
     """(index, image tensor), or (index, what is wrong with the image)."""
 
-    def __init__(self, images: Sequence[ImageLike], transform) -> None:
+    def __init__(self, images: Sequence[ImageLike], transform: Callable[[Image], Tensor]) -> None:
         self.images, self.transform = images, transform
 
     def __len__(self) -> int:

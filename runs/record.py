@@ -13,6 +13,7 @@ from argparse import Namespace
 from collections.abc import Iterable, Mapping
 from importlib import metadata
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
 from yacs.config import CfgNode
@@ -29,11 +30,14 @@ from .same_data import data_record
 from .settings import settings, settings_hash
 from .tested_model import weights_hash
 
+if TYPE_CHECKING:
+    from dassl.protocols import Trainer
+
 PACKAGES = ("torch", "torchvision", "clip-anytorch", "numpy", "pillow", "scikit-learn", "safetensors", "torchattacks")
 
 
 def write_record(
-    path: Path, cfg: CfgNode, args: Namespace, trainer, seconds: float, tested: Mapping | None = None
+    path: Path, cfg: CfgNode, args: Namespace, trainer: Trainer, seconds: float, tested: Mapping | None = None
 ) -> None:
     """Writes results.json atomically. `results` is None when the run tested nothing (TEST.NO_TEST).
 
@@ -79,7 +83,7 @@ def write_record(
     write_json(record, str(path))
 
 
-def _results(trainer, tested: Mapping) -> dict | None:
+def _results(trainer: Trainer, tested: Mapping) -> dict | None:
     found = getattr(trainer.evaluator, "results", None) or {}
     same = "accuracy" not in tested or found.get("accuracy") == tested["accuracy"]
     return (found if same else dict(tested)) or None
@@ -94,13 +98,13 @@ def _plugins(cfg: CfgNode, taken_over: Iterable = ()) -> dict | None:
     return found or None
 
 
-def backbone(trainer) -> dict:
+def backbone(trainer: Trainer) -> dict:
     """Its name, file and hash."""
     node = trainer.cfg.MODEL.BACKBONE
     return {"name": node.NAME, "path": node.PATH, "sha256": _identity(trainer).get("backbone")}
 
 
-def hardware(trainer) -> dict:
+def hardware(trainer: Trainer) -> dict:
     """What the numbers were computed on, and in which precision."""
     cuda = trainer.device.type == "cuda"
     name = torch.cuda.get_device_name() if cuda else platform.processor() or "cpu"
@@ -147,7 +151,7 @@ def peak_memory(device: torch.device) -> int:
     return peak if sys.platform == "darwin" else peak * 1024
 
 
-def _identity(trainer) -> dict:
+def _identity(trainer: Trainer) -> dict:
     return trainer.run_identity() if hasattr(trainer, "run_identity") else {}
 
 

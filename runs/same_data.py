@@ -6,6 +6,7 @@ import os
 from argparse import Namespace
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from yacs.config import CfgNode
 
@@ -20,6 +21,9 @@ from interop.plugins.origin import provenance
 
 from .folder import RunFolder
 from .tested_model import weights_hash
+
+if TYPE_CHECKING:
+    from dassl.protocols import Trainer
 
 MOST = 60_000  # images of a list that are looked at one by one; of longer ones the sample in `data_facts` is
 
@@ -57,7 +61,7 @@ def check_same_plugins(results: Path, cfg: CfgNode) -> None:
             )
 
 
-def data_record(trainer) -> dict:
+def data_record(trainer: Trainer) -> dict:
     """What results.json says of the data that a trainer has met: the facts, and "contents" over all pictures."""
     if hasattr(trainer, "data_met"):
         return {**trainer.data_met(), "contents": contents(trainer.lists_met)}

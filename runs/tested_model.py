@@ -7,6 +7,7 @@ import logging
 import os
 from argparse import Namespace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from clipkit.files import sha256
 from dassl.engine.class_rows import check_classes
@@ -16,10 +17,13 @@ from dassl.utils.checkpoint import BEST_NAME
 from dassl.utils.finite import check_weights
 from interop.plugins.hosting import is_hosted
 
+if TYPE_CHECKING:
+    from dassl.protocols import Trainer
+
 logger = logging.getLogger("train")
 
 
-def check_model_given(trainer, args: Namespace) -> None:
+def check_model_given(trainer: Trainer, args: Namespace) -> None:
     """Raises InputError where a method that learns would be tested as it starts, or with weights of which a part alone
     fits: without --model-dir, MODEL.INIT_WEIGHTS is the model that is tested."""
     weights = trainer.cfg.MODEL.INIT_WEIGHTS
@@ -47,7 +51,7 @@ def weights_hash(directory: str, epoch: int | None) -> str | None:
     return digest.hexdigest()[:16] if files else None
 
 
-def check_loaded(trainer, directory: str, epoch: int | None) -> None:
+def check_loaded(trainer: Trainer, directory: str, epoch: int | None) -> None:
     """Raises InputError for weights of NaN, and for something a class of other classes (one context each, CSC).
 
     Our own methods look at their files themselves; this is for a plugin's, which loads in its own way.

@@ -11,7 +11,19 @@ import pytest
 import dassl.utils
 
 ROOT = Path(__file__).resolve().parent.parent
-PACKAGES = ("attacks", "clipkit", "dassl", "datasets", "interop", "language", "robustness", "speed", "trainers")
+PACKAGES = (
+    "attacks",
+    "bench",
+    "clipkit",
+    "dassl",
+    "datasets",
+    "interop",
+    "language",
+    "robustness",
+    "runs",
+    "speed",
+    "trainers",
+)
 
 
 def untyped(source: str) -> Iterator[str]:

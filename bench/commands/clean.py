@@ -17,7 +17,7 @@ from ..suites.resolved import MODEL
 from ..suites.suite import Run
 
 
-def add_parser(subparsers) -> None:
+def add_parser(subparsers: argparse._SubParsersAction) -> None:
     parser = subparsers.add_parser("clean", help="remove folders of runs", description=__doc__)
     add_suite_options(parser, ids="these runs")
     which = parser.add_mutually_exclusive_group()

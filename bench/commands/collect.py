@@ -9,7 +9,7 @@ from pathlib import Path
 from dassl.utils import InputError, atomic_path
 
 
-def add_parser(subparsers) -> None:
+def add_parser(subparsers: argparse._SubParsersAction) -> None:
     """Adds `collect` to the commands of `python -m bench`."""
     made = subparsers.add_parser(
         "collect", help="all results as one table", description="Reads every results.json under OUTPUT into one table."

@@ -11,7 +11,7 @@ from dassl.utils import InputError
 FORMATS = ("terminal", "markdown", "latex", "csv")
 
 
-def add_parser(subparsers) -> None:
+def add_parser(subparsers: argparse._SubParsersAction) -> None:
     """Adds `compare` to the commands of `python -m bench`."""
     made = subparsers.add_parser(
         "compare", help="published numbers beside ours", description="Puts published numbers beside those of OUTPUT."

@@ -9,7 +9,7 @@ from ..running.state import survey
 from ..suites.options import add_suite_options, open_suite
 
 
-def add_parser(subparsers) -> None:
+def add_parser(subparsers: argparse._SubParsersAction) -> None:
     parser = subparsers.add_parser("plan", help="what a suite asks for", description=__doc__)
     add_suite_options(parser)
     parser.add_argument("--list", action="store_true", help="every run: id, state, commands")

@@ -13,7 +13,7 @@ from pathlib import Path
 from dassl.utils import InputError
 
 
-def add_parser(subparsers) -> None:
+def add_parser(subparsers: argparse._SubParsersAction) -> None:
     """Adds `report` to the commands of `python -m bench`."""
     parser = subparsers.add_parser(
         "report", help="results as one HTML page", description="Everything finished under OUTPUT as one HTML page."

@@ -10,7 +10,7 @@ from ..running.state import forget_failure, survey
 from ..suites.options import add_suite_options, chosen_runs, open_suite
 
 
-def add_parser(subparsers) -> None:
+def add_parser(subparsers: argparse._SubParsersAction) -> None:
     parser = subparsers.add_parser("retry", help="forget failures", description=__doc__)
     add_suite_options(parser, ids="these runs (default: all that failed)")
     parser.set_defaults(run=run)

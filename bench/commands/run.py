@@ -14,7 +14,7 @@ from ..slurm import options as slurm_options
 from ..suites.options import add_suite_options, open_suite
 
 
-def add_parser(subparsers) -> None:
+def add_parser(subparsers: argparse._SubParsersAction) -> None:
     parser = subparsers.add_parser(
         "run", help="run what is not done", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )

@@ -11,7 +11,7 @@ from ..suites.options import add_suite_options, open_suite
 from ..suites.suite import Suite
 
 
-def add_parser(subparsers) -> None:
+def add_parser(subparsers: argparse._SubParsersAction) -> None:
     parser = subparsers.add_parser("status", help="where every run stands", description=__doc__)
     add_suite_options(parser)
     parser.add_argument("--all", action="store_true", help="a line for every run")

@@ -18,7 +18,7 @@ from ..suites.options import add_suite_options, chosen_runs, open_suite
 logger = logging.getLogger(__name__)
 
 
-def add_parser(subparsers) -> None:
+def add_parser(subparsers: argparse._SubParsersAction) -> None:
     parser = subparsers.add_parser(
         "work", help="run these runs here", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )

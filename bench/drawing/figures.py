@@ -5,8 +5,13 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING
 
 from dassl.utils import atomic_path
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 LOOK = {
     "font.size": 8,
@@ -25,7 +30,7 @@ LOOK = {
 }
 
 
-def pyplot():
+def pyplot() -> ModuleType:
     """matplotlib.pyplot with that look, without a display."""
     import matplotlib
 
@@ -37,7 +42,7 @@ def pyplot():
     return plt
 
 
-def grid(count: int, most: int = 4, width: float = 2.3, height: float = 2.1, **kwargs) -> tuple:
+def grid(count: int, most: int = 4, width: float = 2.3, height: float = 2.1, **kwargs: object) -> tuple:
     """(figure, `count` axes), at most `most` beside each other, in rows of nearly equal length; inches a panel."""
     rows = -(-count // most)
     columns = -(-count // rows)
@@ -48,7 +53,7 @@ def grid(count: int, most: int = 4, width: float = 2.3, height: float = 2.1, **k
     return figure, list(axes.flat[:count])
 
 
-def titles(figure, axes: Sequence, panels: Sequence[tuple[str, str]], about: str = "") -> None:
+def titles(figure: Figure, axes: Sequence, panels: Sequence[tuple[str, str]], about: str = "") -> None:
     """The title of each panel, (setting, what is special of it); a setting that all share is said once, above them."""
     shared = len({setting for setting, _ in panels}) == 1
     for ax, (setting, own) in zip(axes, panels, strict=True):
@@ -58,7 +63,7 @@ def titles(figure, axes: Sequence, panels: Sequence[tuple[str, str]], about: str
         figure.suptitle(above, fontsize=9)
 
 
-def legend(figure, lines: Sequence, labels: Sequence[str]) -> None:
+def legend(figure: Figure, lines: Sequence, labels: Sequence[str]) -> None:
     """Below all panels, in as many columns as there is room for; the figure grows by as much."""
     for columns in range(min(6, len(labels)), 0, -1):
         made = figure.legend(lines, labels, loc="outside lower center", ncols=columns, handlelength=2.6)
@@ -69,7 +74,7 @@ def legend(figure, lines: Sequence, labels: Sequence[str]) -> None:
         made.remove()
 
 
-def save(figure, folder: Path, name: str) -> list[Path]:
+def save(figure: Figure, folder: Path, name: str) -> list[Path]:
     """Writes `name`.png and `name`.pdf, atomically and without a date, and closes the figure. Returns the files."""
     folder.mkdir(parents=True, exist_ok=True)
     files = [folder / f"{name}.png", folder / f"{name}.pdf"]

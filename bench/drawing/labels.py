@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 DIRECTIONS = tuple((math.cos(a), math.sin(a)) for a in np.linspace(0, 2 * math.pi, 16, endpoint=False))
 DISTANCES = (5, 9, 14, 20, 28, 38)  # points
 
 
-def place_labels(ax, points: np.ndarray, names: Sequence[str], size: float = 6) -> None:
+def place_labels(ax: Axes, points: np.ndarray, names: Sequence[str], size: float = 6) -> None:
     """Writes each name near its point [N, 2], at the nearest place that covers no other name and no point.
 
     A thin line leads to a name that had to move away. A name without any free place stands beside its point.

@@ -49,7 +49,9 @@ def spread(features: Tensor) -> float:
     return 1 - ((cosines.sum() - cosines.trace()) / (count * (count - 1))).item()
 
 
-def plot(panels: dict[tuple[str, str, int], tuple[dict[str, Tensor], list[str]]], folder: Path, seed: int = 0):
+def plot(
+    panels: dict[tuple[str, str, int], tuple[dict[str, Tensor], list[str]]], folder: Path, seed: int = 0
+) -> list[Path]:
     """{(setting, method, run's seed): ({polarity: [C, d]}, class names)} -> text_map.png and .pdf. Returns the files.
 
     A panel a run; with two polarities both are in one projection.

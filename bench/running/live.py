@@ -25,13 +25,13 @@ class Board:
     def __enter__(self) -> Board:
         return self
 
-    def __exit__(self, *_) -> None:
+    def __exit__(self, *_: object) -> None:
         pass
 
     def started(self, worker: int, name: str) -> None:
         self.running[worker] = (name, time.monotonic())
 
-    def ended(self, worker: int, task, name: str, how: str, seconds: float) -> None:
+    def ended(self, worker: int, task: object, name: str, how: str, seconds: float) -> None:
         """how: done, failed, or any other word for its end."""
         self.running.pop(worker, None)
         self.left.done(task, seconds if how == "done" else 0.0)
@@ -47,7 +47,7 @@ class Lines(Board):
 
     last = 0.0
 
-    def ended(self, worker: int, task, name: str, how: str, seconds: float) -> None:
+    def ended(self, worker: int, task: object, name: str, how: str, seconds: float) -> None:
         super().ended(worker, task, name, how, seconds)
         over = sum(self.ends.values()) == self.total
         if how != "done" or over or time.monotonic() - self.last > EVERY:
@@ -69,15 +69,15 @@ class Table(Board):
         self.live.start()
         return self
 
-    def __exit__(self, *_) -> None:
+    def __exit__(self, *_: object) -> None:
         self.live.refresh()
         self.live.stop()
 
-    def ended(self, worker: int, task, name: str, how: str, seconds: float) -> None:
+    def ended(self, worker: int, task: object, name: str, how: str, seconds: float) -> None:
         super().ended(worker, task, name, how, seconds)
         self.recent.append((how, name, seconds))
 
-    def render(self):
+    def render(self) -> object:
         from rich.console import Group
         from rich.markup import escape
         from rich.progress_bar import ProgressBar

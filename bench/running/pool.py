@@ -93,7 +93,7 @@ class Worker:
             signal.pthread_sigmask(signal.SIG_SETMASK, before)
         theirs.close()
 
-    def give(self, task) -> None:
+    def give(self, task: object) -> None:
         self.task = task
         with suppress(BrokenPipeError):  # it is dead already, which is seen next
             self.connection.send(task)
@@ -122,7 +122,7 @@ class Pool:
     def __enter__(self) -> Pool:
         return self
 
-    def __exit__(self, *_) -> None:
+    def __exit__(self, *_: object) -> None:
         self.stop()
 
     def run(self, tasks: Sequence) -> Iterator[Event]:

@@ -27,7 +27,7 @@ class TimeLeft:
             self.left[kind(task)] += 1
         self.seconds: dict[Hashable, list[float]] = defaultdict(list, seconds or {})
 
-    def done(self, task, seconds: float) -> None:
+    def done(self, task: object, seconds: float) -> None:
         self.left[self.kind(task)] -= 1
         if seconds > 1:  # else it was finished before, and says nothing of the others
             self.seconds[self.kind(task)].append(seconds)

@@ -8,6 +8,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
@@ -24,6 +25,10 @@ from runs.trained_run import read_run
 
 from ..drawing.training_curves import Curves, read_curves
 from ..reading.files import DAMAGE, read_json, read_record
+
+if TYPE_CHECKING:
+    from dassl.data.datasets import DatasetBase
+    from dassl.protocols import Trainer
 
 HANDLED = (InputError, BackboneInputError, CheckError, OSError)
 
@@ -113,7 +118,7 @@ def read_evidence(folder: str | Path, root: str = "") -> Evidence:
 
 
 @torch.no_grad()
-def text_features(trainer) -> dict[str, Tensor]:
+def text_features(trainer: Trainer) -> dict[str, Tensor]:
     """{"": [C, d]}, or {"positive": [C, d], "negative": [C, d]}. Raises InputError where a class has no one feature."""
     if hasattr(trainer, "encode_both"):
         return dict(zip(("positive", "negative"), (z.float().cpu() for z in trainer.encode_both()), strict=True))
@@ -126,7 +131,7 @@ def text_features(trainer) -> dict[str, Tensor]:
 
 
 @torch.no_grad()
-def test_logits(trainer, items: Sequence) -> Tensor:
+def test_logits(trainer: Trainer, items: Sequence) -> Tensor:
     """[N, C] of the items under the test transform, in order; image features of a frozen tower come from the bank."""
     cfg = trainer.cfg
     batch_size = cfg.DATALOADER.TEST.BATCH_SIZE
@@ -160,7 +165,7 @@ def confusion_matrix(logits: Tensor, items: Sequence) -> Tensor:
     return torch.bincount(true * classes + logits.argmax(1), minlength=classes**2).view(classes, classes)
 
 
-def read_judgement(folder: Path, noise: dict | None, data, trainer) -> Judgement:
+def read_judgement(folder: Path, noise: dict | None, data: DatasetBase, trainer: Trainer) -> Judgement:
     """Raises InputError where no label is known to be wrong, or the training list is not the run's."""
     items = data.train_x
     true = torch.tensor([getattr(item, "gttarget", -1) for item in items])

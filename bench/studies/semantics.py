@@ -17,6 +17,7 @@ from pathlib import Path
 import torch
 from tabulate import tabulate
 from torch import Tensor
+from yacs.config import CfgNode
 
 from clipkit import InputError as BackboneInputError
 from clipkit import normalize
@@ -88,7 +89,7 @@ def read_semantics(folder: str | Path, new_names: list[str] | None = None, ensem
     return Semantics(label, names, len(base), *distributions)
 
 
-def _all_names(cfg) -> list[str]:
+def _all_names(cfg: CfgNode) -> list[str]:
     """Every class of the run's dataset."""
     whole = cfg.clone()
     whole.DATASET.SUBSAMPLE_CLASSES, whole.DATASET.NUM_SHOTS = "all", 1

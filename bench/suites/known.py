@@ -31,7 +31,14 @@ SOURCES = (
 class View:
     """A config as `dataset_overrides(cfg)` looks at it; remembers which keys were read."""
 
-    def __init__(self, values: Mapping[str, object], nodes: frozenset[str], prefix="", reads=None, written=None):
+    def __init__(
+        self,
+        values: Mapping[str, object],
+        nodes: frozenset[str],
+        prefix: str = "",
+        reads: dict | None = None,
+        written: dict | None = None,
+    ) -> None:
         own = {"values": values, "nodes": nodes, "prefix": prefix, "reads": {} if reads is None else reads}
         self.__dict__["_"] = own | {"written": {} if written is None else written}
 

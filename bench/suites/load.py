@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 import yaml
+from torch.utils.data import DataLoader
 
 from dassl.utils import InputError
 from interop.plugins.names import from_folder
@@ -17,7 +18,7 @@ from .values import kind
 class _Loader(LOADER):
     """Refuses a key that a mapping has twice, of which YAML would silently keep the last."""
 
-    def construct_mapping(self, node, deep=False):
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict:
         seen = set()
         for key, _ in node.value:
             if str(key.value) in seen:
@@ -26,7 +27,7 @@ class _Loader(LOADER):
         return super().construct_mapping(node, deep)
 
 
-def _mapping(loader, node):
+def _mapping(loader: DataLoader, node):
     return loader.construct_mapping(node, deep=True)
 
 

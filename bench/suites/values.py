@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from dassl.utils import InputError
 from runs.settled import check_keys as check_config_keys
@@ -65,7 +65,7 @@ def rate_list(values: object, place: str) -> tuple[float, ...]:
     return found
 
 
-def once(values: Iterable, place: str, name=str) -> tuple:
+def once(values: Iterable, place: str, name: Callable[[object], str] = str) -> tuple:
     found = tuple(values)
     for i, value in enumerate(found):
         if value in found[:i]:
