@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import yaml
-from torch.utils.data import DataLoader
 
 from dassl.utils import InputError
 
@@ -52,7 +51,7 @@ def read_leaves(path: str | Path) -> list[tuple[str, object]]:
         raise InputError(f"{path} is not valid YAML: {what}.") from error
 
 
-def _leaves(loader: DataLoader, node: yaml.MappingNode, prefix: str, path: str) -> list[tuple[str, object]]:
+def _leaves(loader: yaml.SafeLoader, node: yaml.MappingNode, prefix: str, path: str) -> list[tuple[str, object]]:
     lines: dict[str, int] = {}
     for key, _ in node.value:
         name, line = str(key.value), key.start_mark.line + 1
@@ -70,7 +69,7 @@ def _leaves(loader: DataLoader, node: yaml.MappingNode, prefix: str, path: str) 
     return found
 
 
-def _value(loader: DataLoader, node: yaml.Node) -> object:
+def _value(loader: yaml.SafeLoader, node: yaml.Node) -> object:
     if isinstance(node, yaml.SequenceNode):
         return [_value(loader, item) for item in node.value]
     value = loader.construct_object(node, deep=True)

@@ -6,7 +6,6 @@ import os
 from pathlib import Path
 
 import yaml
-from torch.utils.data import DataLoader
 
 from dassl.utils import InputError
 from interop.plugins.names import from_folder
@@ -27,7 +26,7 @@ class _Loader(LOADER):
         return super().construct_mapping(node, deep)
 
 
-def _mapping(loader: DataLoader, node):
+def _mapping(loader: yaml.SafeLoader, node):
     return loader.construct_mapping(node, deep=True)
 
 
