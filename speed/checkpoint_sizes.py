@@ -1,10 +1,10 @@
-"""Bytes of a finished run's checkpoint at ViT-B/16 size, beside what the published implementations put into theirs.
+"""Compares the size of a method's last checkpoint at ViT-B/16 size with that of the published implementation.
 
 python -m speed.checkpoint_sizes            # every method, 100 classes
 
-Ours is the file that `save_model` writes after the last epoch. The other side is a `torch.save` of the tensors that the
-published trainer registers: for CoOp and its kin the prompt learner with its token buffers, otherwise CLIP as well, in
-the precision that it is kept in. Optimizer state, which published files hold too, is left out of theirs.
+Ours is the file that `save_model` writes after the last epoch. The published size is that of a `torch.save` of the
+tensors that the published trainer registers: the prompt learner with its token buffers, and for most methods CLIP, in
+the precision in which the trainer holds it. Optimizer state, which published files contain too, is not counted.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ from trainers.base import PromptTrainer
 
 from .side_by_side import full_size_trainer, noise_images, workspace
 
-PROMPTS_ONLY = ("CoOp", "CoCoOp", "KgCoOp", "ProGrad", "TCP")  # register the prompt learner alone
+PROMPTS_ONLY = ("CoOp", "CoCoOp", "KgCoOp", "ProGrad", "TCP")  # their trainers register the prompt learner alone
 KEPT_IN_FP32 = ("VPT", "MMRL")  # their trainers call clip_model.float()
-SECOND_COPY = {"PromptSRC": "visual.", "CoPrompt": ""}  # what of a second, frozen CLIP is registered too
+SECOND_COPY = {"PromptSRC": "visual.", "CoPrompt": ""}  # prefix of the tensors of a second CLIP that are registered too
 METHODS = (*PROMPTS_ONLY, "VPT", "IVLP", "MaPLe", "PromptSRC", "CoPrompt", "MMRL")
 
 
 class Counter(io.RawIOBase):
-    """A file that only counts."""
+    """A file that counts the bytes written to it and does not keep them."""
 
     size = 0
 
@@ -51,7 +51,7 @@ def published_tensors(
 ) -> dict[str, Tensor]:
     """The state dict that the published trainer saves: learnable tensors, token buffers, frozen weights.
 
-    clip_model: the CLIP in the precision that it is kept in. Its token embedding is not among what is registered.
+    clip_model: CLIP in the published precision. Its token embedding is not registered.
     """
     frozen = {k: v for k, v in clip_model.state_dict().items() if not k.startswith("token_embedding")}
     dtype, width = clip_model.visual.conv1.weight.dtype, clip_model.transformer.width
@@ -61,7 +61,7 @@ def published_tensors(
     if ctx is not None:
         saved["token_prefix"] = torch.empty(classes, 1, width, **like)
         saved["token_suffix"] = torch.empty(classes, 77 - 1 - ctx.shape[-2], width, **like)
-    if name == "KgCoOp":  # a network and a bias that it does not use
+    if name == "KgCoOp":  # it saves a network and a bias that it does not use
         saved |= {"meta_net.linear1.weight": torch.empty(width, width, **like)}
         saved |= {"meta_net.linear1.bias": torch.empty(width, **like), "bias_vectors": torch.empty(1, width, **like)}
     if name == "MMRL":
@@ -76,7 +76,7 @@ def published_tensors(
 
 
 def published_bytes(name: str, trainer: PromptTrainer) -> int:
-    """Size of a checkpoint with `published_tensors`."""
+    """The size in bytes of a checkpoint with `published_tensors`."""
     kept = copy.deepcopy(trainer.clip).cpu()
     if name not in KEPT_IN_FP32:
         convert_weights(kept)
@@ -87,7 +87,7 @@ def published_bytes(name: str, trainer: PromptTrainer) -> int:
 
 
 def our_bytes(trainer: PromptTrainer) -> int:
-    """Size of the file that is left after the last epoch."""
+    """The size in bytes of the checkpoint that is written after the last epoch."""
     with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stdout(io.StringIO()):
         trainer.epoch = trainer.max_epoch - 1
         trainer.save_model(trainer.epoch, folder)

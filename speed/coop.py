@@ -1,11 +1,11 @@
-"""CoOp at ViT-B/16 size against a straightforward implementation, in one run: ratios of time, side by side.
+"""Times CoOp at ViT-B/16 size beside a straightforward implementation.
 
 python -m speed.coop                # 10 and 100 classes, 16 context tokens, batches of 8
 
-"straightforward": the stock CLIP modules, 77 text tokens, text features anew for each test batch, as the published
-forks do it (tests/plain). Both do the same work on the same images (random weights: time does not depend on their
-values), in turn, and their outputs are compared. The last row holds a second pass through the feature bank against our
-own first pass. All methods: `python -m speed.methods`.
+The straightforward one (tests/plain) uses the stock CLIP modules, 77 text tokens, and new text features for each test
+batch, as in the published forks. Both do the same work on the same images in turn, and their outputs are compared. The
+weights are random, since the time does not depend on them. The last row compares a second test pass, which reads the
+feature bank, with our first pass. `python -m speed.methods` times all methods.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from .side_by_side import full_size_trainer, noise_images, seconds, side_by_side
 
 
 def build(root: str, classes: int, batch: int, backbone: str) -> tuple[PromptTrainer, PlainMethod]:
-    """A CoOp trainer on the noise images, and the plain one with the same context."""
+    """A CoOp trainer on the noise images, and the plain method with the same context."""
     pairs = {"USE_CUDA": False, "DATALOADER.TRAIN_X.BATCH_SIZE": batch, "DATALOADER.TEST.BATCH_SIZE": batch}
     trainer = full_size_trainer("CoOp", "vit_b16", root, classes, pairs, backbone)
     return trainer, plain_of("CoOp", trainer)
@@ -47,14 +47,14 @@ def training_step(trainer: PromptTrainer, plain: PlainMethod, batch: int, repeat
 
 @torch.no_grad()
 def passes(trainer: PromptTrainer, forward: Callable[[Tensor], Tensor]) -> list[Tensor]:
-    """One pass over the test images, every one of them encoded."""
+    """The logits of one pass over the test images, with every image encoded."""
     trainer.set_model_mode("eval")  # text features are kept within a pass, not between passes
     return [forward(batch["img"]) for batch in trainer.test_loader]
 
 
 @torch.no_grad()
 def bank_difference(trainer: PromptTrainer) -> float:
-    """Between the logits of the first test batch's images and those of its features in the bank."""
+    """The largest difference between the logits of the first test batch from its images and from the feature bank."""
     trainer.set_model_mode("eval")
     loaders = (trainer.test_loader, trainer.banked(trainer.test_loader))
     a, b = (trainer.model_inference(next(iter(loader))["img"]) for loader in loaders)

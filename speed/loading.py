@@ -1,8 +1,8 @@
-"""The training pipeline's images per second with and without decoded images in memory, in one run.
+"""Measures the images per second of the training loader with and without decoded images in memory.
 
 python -m speed.loading --root DATA     # Caltech101, 16 shots of every class; without --root: noise JPEGs
 
-Decoding, random crop, flip, normalisation, batching: everything but the model. Both loaders give the same batches.
+The loader decodes, crops, flips, normalises and batches; no model is run. Both loaders give the same batches.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--root", default="", help="folder with caltech-101")
     parser.add_argument("--workers", type=int, nargs="+", default=[0, 2])
-    parser.add_argument("--epochs", type=int, default=3, help="counted, after one that warms up")
+    parser.add_argument("--epochs", type=int, default=3, help="timed epochs, after one to warm up")
     args = parser.parse_args()
     rows = []
     with tempfile.TemporaryDirectory() as folder:

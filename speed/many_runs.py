@@ -1,8 +1,8 @@
-"""Seconds that a suite of many runs takes to be planned and looked at, and that its results take to be collected.
+"""Times the planning of a suite with many runs, the survey of its state, and the collection of its results.
 
 python -m speed.many_runs --runs 10000
 
-The results are imitations, as large as those of a hundred classes; they lie in a temporary folder (200 MB for 10,000).
+The results are made up, each as large as that of a run with 100 classes, in a temporary folder (200 MB for 10,000).
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from runs.config_names import METHODS
 
 
 def write_suite(folder: Path, runs: int) -> Path:
-    """Few-shot, 12 methods on five datasets, with as many seeds as it takes."""
+    """Write a few-shot suite of all methods on five datasets, with enough seeds for `runs` runs; returns its file."""
     methods = [name for name in METHODS if name != "ZeroshotCLIP"]
     seeds = list(range(1, -(-runs // (5 * len(methods))) + 1))
     block = {"protocol": "few_shot", "methods": methods, "datasets": "embedded", "seeds": seeds}
@@ -34,7 +34,7 @@ def write_suite(folder: Path, runs: int) -> Path:
 
 
 def finish(run: Run) -> None:
-    """Leaves what a finished run would, as far as it is read."""
+    """Write a results.json as of a finished run, with the values that bench reads."""
     classes = {f"class {i}": {"accuracy": 50.0, "correct": 50, "total": 100} for i in range(100)}
     record = {
         "trainer": run.method, "dataset": run.dataset, "seed": run.seed, "model_dir": None, "wall_seconds": 30.0,
@@ -53,12 +53,12 @@ def timed(work: Callable) -> tuple[float, object]:
 
 def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--runs", type=int, default=10_000, help="at least (default: 10000)")
+    parser.add_argument("--runs", type=int, default=10_000, help="smallest number of runs (default: 10000)")
     args = parser.parse_args(argv)
     rows = []
     with tempfile.TemporaryDirectory() as name:
         file = write_suite(Path(name), args.runs)
-        read_suite(file)  # once before: asks the methods for their settings, and keeps the answers
+        read_suite(file)  # the first call is slower, since it fills the cache of the methods' settings
         seconds, suite = timed(lambda: read_suite(file))
         assert isinstance(suite, Suite)
         rows += [("read the suite", seconds), ("where its runs stand, none done", timed(lambda: survey(suite.runs))[0])]

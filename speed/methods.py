@@ -1,13 +1,13 @@
-"""Time and memory of every method's training step and test pass at ViT-B/16 size, beside a plain implementation.
+"""Measures time and memory of every method's step and test pass at ViT-B/16 size beside a plain implementation.
 
 python -m speed.methods                                       # all methods, 100 classes, published batch sizes
 python -m speed.methods --methods MaPLe TCP --classes 10
 
-"plain" is tests/plain: the stock CLIP modules in fp32, all 77 tokens, text features anew at each test batch. As in
-the published code, targets that never change are computed once there too, MMRL and ANPrompt encode their text once a
-test, and CoCoOp runs one text pass an image. Both sides hold the same tensors and do the same work in turn; ratios are
-medians of pairs. Memory is the peak of one training step above the built model, each side in a process of its own.
-The loss of both sides is compared before anything is timed.
+"plain" is tests/plain: the stock CLIP modules in fp32, all 77 tokens, new text features for each test batch. As in the
+published code, it too computes constant targets once, encodes the text of MMRL and ANPrompt once a test, and runs one
+text pass an image for CoCoOp. Both sides have the same tensors and do the same work in turn; ratios are medians of
+pairs. Memory is the peak of one training step above the built model, each side in a process of its own. The losses of
+both sides are compared before anything is timed.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from tests.plain import METHODS, PlainMethod, plain_of, same_draw
 from .peak_memory import peak_of
 from .side_by_side import full_size_trainer, noise_images, side_by_side, workspace
 
-PUBLISHED_PAIRS = {"KgCoOp": {"TRAINER.COOP.W": 8.0}}  # what the authors' scripts add to the YAML
+PUBLISHED_PAIRS = {"KgCoOp": {"TRAINER.COOP.W": 8.0}}  # values that the authors' scripts add to the YAML
 HEADERS = ["method", "batch", "step, s", "plain, s", "faster", "step, MB", "plain, MB", "less", "test, s", "plain, s",
            "faster", "difference of loss"]  # fmt: skip
 FORMATS = ("", ".0f", ".2f", ".2f", ".2f", ".0f", ".0f", ".2f", ".2f", ".2f", ".2f", ".1e")
@@ -57,7 +57,7 @@ class Both:
         return torch.randn(count, 3, *self.trainer.cfg.INPUT.SIZE, device=self.device)
 
     def difference(self) -> float:
-        """Between the two losses of the same batch."""
+        """The absolute difference of the two losses of the same batch."""
         with torch.no_grad():
             ours = sum(self.trainer.loss(self.image, self.label)[1].values())
             same_draw(self.plain, self.trainer)
@@ -88,7 +88,7 @@ class Both:
 
 
 def measure(name: str, root: str, args: argparse.Namespace) -> list:
-    """One row of the table."""
+    """Measure a method; returns its row of the table."""
     both = Both(name, root, args)
     difference = both.difference()
     batches = [both.noise(args.test_batch) for _ in range(args.test_batches)]
@@ -102,7 +102,7 @@ def measure(name: str, root: str, args: argparse.Namespace) -> list:
 
 
 def in_own_process(name: str, side: str, args: argparse.Namespace) -> int:
-    """Peak bytes of one training step of `side`, measured by this module in a fresh process."""
+    """Peak memory in bytes of one training step of `side`, measured by this module in a new process."""
     command = [sys.executable, "-m", "speed.methods", "--probe", side, "--methods", name, "--device", args.device]
     command += ["--classes", str(args.classes), "--batch", str(args.batch), "--backbone", args.backbone]
     command += ["--size", str(args.size)]
@@ -113,13 +113,13 @@ def in_own_process(name: str, side: str, args: argparse.Namespace) -> int:
 
 
 def probe(name: str, side: str, root: str, args: argparse.Namespace) -> int:
-    """What `in_own_process` starts."""
+    """Peak memory in bytes of one training step; runs in the process that `in_own_process` starts."""
     both = Both(name, root, args)
     if side == "plain":
         both.plain.stand_ins = True
         return peak_of(both.plain_step, both.device)
     with torch.no_grad():
-        both.trainer.loss(both.image, both.label)  # what is computed once is there before the step that is measured
+        both.trainer.loss(both.image, both.label)  # computes what is computed once, before the measured step
     return peak_of(both.step, both.device)
 
 
@@ -127,15 +127,15 @@ def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--methods", nargs="+", choices=list(METHODS), default=list(METHODS), metavar="METHOD")
     parser.add_argument("--classes", type=int, choices=range(1, 101), default=100, metavar="1..100")
-    parser.add_argument("--repeats", type=int, default=2, help="timed pairs, after one that warms up")
+    parser.add_argument("--repeats", type=int, default=2, help="timed pairs, after one to warm up")
     parser.add_argument("--batch", type=int, default=0, help="training images a step; 0: as published")
     parser.add_argument("--test-batches", type=int, default=3)
-    parser.add_argument("--test-batch", type=int, default=16, help="images in each of them")
+    parser.add_argument("--test-batch", type=int, default=16, help="images in each test batch")
     parser.add_argument("--backbone", default="random:ViT-B/16", help="a name, or the file of a CLIP")
     parser.add_argument("--size", type=int, default=224, help="pixels of an image's side")
     parser.add_argument("--device", choices=["auto", "cpu", "cuda"], default="auto")
-    parser.add_argument("--no-memory", dest="memory", action="store_false", help="leave the memory out")
-    parser.add_argument("--markdown", default="", metavar="FILE", help="write the table there too")
+    parser.add_argument("--no-memory", dest="memory", action="store_false", help="do not measure memory")
+    parser.add_argument("--markdown", default="", metavar="FILE", help="also write the table to this file")
     parser.add_argument("--probe", choices=["ours", "plain"], help=argparse.SUPPRESS)
     return parser
 

@@ -1,12 +1,12 @@
-"""What methods against label noise cost beside CoOp: time and memory of a training step at ViT-B/16 size.
+"""Measures time and memory of a training step of the methods against label noise beside CoOp's, at ViT-B/16 size.
 
 python -m speed.noise_methods                                      # 100 classes, published batch sizes
 python -m speed.noise_methods --methods DPSEP JoAPR --classes 10
 
-Method and CoOp take a step in turn; ratios are medians of pairs, for a step and for an image of it. Memory is the peak
-of a step above what the first one left, the median of three, each method in a process of its own. A step is one after
-the warm-up, where there is one; JoAPR has a clean and a noisy batch in each. What NLPrompt, JoAPR and VisPrompt do once
-an epoch to judge the labels (a test pass over the training list) is not part of a step.
+Method and CoOp take a step in turn; ratios are medians of pairs, for a step and for each of its images. Memory is the
+peak of a step above that in use after the first, the median of three, each method in a process of its own. Steps of the
+warm-up are not measured; a step of JoAPR has a clean and a noisy batch. The test pass over the training list by which
+NLPrompt, JoAPR and VisPrompt judge the labels once an epoch is not part of a step.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ HEADERS = ["method", "images", "step, s", f"{BASE}, s", "times", "times an image
 
 
 class Step:
-    """One training step of a method, ready to be repeated."""
+    """One training step of a method, which can be repeated."""
 
     def __init__(self, name: str, root: str, args: argparse.Namespace) -> None:
         pairs = {"USE_CUDA": args.device == "cuda", "INPUT.SIZE": (args.size, args.size)}
@@ -49,7 +49,7 @@ class Step:
         trainer.num_batches = 10**9
         index = torch.arange(self.images) % args.classes
         image = torch.randn(self.images, 3, args.size, args.size, device=self.device)
-        # "clean": a step on noisy items has another loss of the same logits
+        # "clean": a step on noisy items has a different loss but the same cost
         self.batch = {"img": image, "label": index, "index": index, "part": "both" if name == "JoAPR" else "clean"}
         if name == "JoAPR":
             trainer.is_clean = torch.arange(args.classes, device=self.device) % 2 == 0
@@ -60,7 +60,7 @@ class Step:
 
 
 def measure(name: str, root: str, args: argparse.Namespace) -> list:
-    """One row of the table."""
+    """Measure a method; returns its row of the table."""
     step, base = Step(name, root, args), Step(BASE, root, args)
     own, coop, faster = side_by_side(step, base, args.repeats)
     memory = [None, None]
@@ -77,7 +77,7 @@ def probe_options(args: argparse.Namespace) -> tuple[str, ...]:
 
 @functools.cache
 def in_own_process(name: str, *options: str) -> int:
-    """Peak bytes of a step, measured by this module in a fresh process."""
+    """Peak memory in bytes of a step, measured by this module in a new process."""
     command = [sys.executable, "-m", "speed.noise_methods", "--probe", name, *options]
     done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode:
@@ -90,13 +90,13 @@ def build_parser() -> argparse.ArgumentParser:
     known = [name for name in METHODS if name in TRAINER_REGISTRY.registered_names()]
     parser.add_argument("--methods", nargs="+", choices=known, default=known, metavar="METHOD")
     parser.add_argument("--classes", type=int, choices=range(2, 501), default=100, metavar="2..500")
-    parser.add_argument("--repeats", type=int, default=2, help="timed pairs, after one that warms up")
+    parser.add_argument("--repeats", type=int, default=2, help="timed pairs, after one to warm up")
     parser.add_argument("--batch", type=int, default=0, help="training images a batch; 0: as published")
     parser.add_argument("--backbone", default="random:ViT-B/16", help="a name, or the file of a CLIP")
     parser.add_argument("--size", type=int, default=224, help="pixels of an image's side")
     parser.add_argument("--device", choices=["auto", "cpu", "cuda"], default="auto")
-    parser.add_argument("--no-memory", dest="memory", action="store_false", help="leave the memory out")
-    parser.add_argument("--markdown", default="", metavar="FILE", help="write the table there too")
+    parser.add_argument("--no-memory", dest="memory", action="store_false", help="do not measure memory")
+    parser.add_argument("--markdown", default="", metavar="FILE", help="also write the table to this file")
     parser.add_argument("--probe", choices=[BASE, *known], help=argparse.SUPPRESS)
     return parser
 
@@ -109,7 +109,7 @@ def main(argv: list[str] | None = None) -> None:
         images = noise_images(f"{root}/images", 2)
         if args.probe:
             step = Step(args.probe, images, args)
-            step()  # what is made once (momentum, kept tensors) is there before the step that is measured
+            step()  # makes what is made once (momentum, cached tensors), before the measured steps
             print(statistics.median(peak_of(step, step.device) for _ in range(3)))
             return
         rows: list[list] = []

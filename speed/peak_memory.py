@@ -1,4 +1,4 @@
-"""The most memory that a task held above what was there before it."""
+"""Measures the peak memory of a task above the memory in use before it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,10 @@ import torch
 
 
 def peak_of(task: Callable, device: torch.device) -> int:
-    """Bytes: of the device's allocator on CUDA, else of this process (Linux: exact; elsewhere above the old peak)."""
+    """The peak in bytes: of the device's allocator on CUDA, else of this process.
+
+    On Linux the process's peak is reset before; elsewhere the result is the increase of its peak so far.
+    """
     gc.collect()
     if device.type == "cuda":
         torch.cuda.synchronize(device)
@@ -30,13 +33,13 @@ def peak_of(task: Callable, device: torch.device) -> int:
 
 
 def _give_back() -> None:
-    """Linux: freed memory that the allocator still holds goes back, so that it does not hide a part of the peak."""
+    """On Linux, return freed memory from the allocator to the system, since it would hide a part of the peak."""
     with contextlib.suppress(OSError, AttributeError):
         ctypes.CDLL("libc.so.6").malloc_trim(0)
 
 
 def _forget_peak() -> int:
-    """Linux: the peak becomes what is held now; returned in bytes. Elsewhere 0."""
+    """On Linux, reset the process's peak to the memory in use and return that in bytes. Elsewhere return 0."""
     try:
         Path("/proc/self/clear_refs").write_text("5")
     except OSError:

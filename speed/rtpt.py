@@ -1,12 +1,12 @@
-"""What a test image costs R-TPT, and how fast views are made.
+"""Times R-TPT on one test image, and the making of its views.
 
 python -m speed.rtpt                       # ViT-B/16 size, 100 classes, 64 views, one image
 python -m speed.rtpt --views 16 --repeats 3
 python -m speed.rtpt --views-only
 
-"plain" does what the published code does for a clean image, in its order (tests/plain/rtpt.py): the views are
-encoded four times, prompts of 40 tokens are encoded at each pass. Making the views is not in the times of an image;
-both sides need the same ones, and the second table has them.
+"plain" does the published code's work for a clean image in the same order (tests/plain/rtpt.py): it encodes the views
+four times, and prompts of 40 tokens at each pass. The first table does not include the making of the views, which is
+the same for both sides; the second table times it.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from .side_by_side import full_size_trainer, noise_images, side_by_side, workspa
 
 @torch.no_grad()
 def per_image(args: argparse.Namespace) -> list:
-    """A row: seconds of an image, ours and plain, their ratio, and how far the answers are apart."""
+    """A row of the first table: seconds for an image, ours and plain, their ratio, largest difference of the logits."""
     with workspace() as root:
         images = noise_images(f"{root}/images", 2)
         pairs = {"TRAINER.TTA.N_VIEWS": args.views, "USE_CUDA": args.device == "cuda"}
@@ -39,7 +39,7 @@ def per_image(args: argparse.Namespace) -> list:
         size = trainer.cfg.INPUT.SIZE[0]
         views = torch.rand(1, args.views, 3, size, size, device=trainer.device)
         trainer.set_model_mode("eval")
-        trainer.text_features()  # once a test, not once an image
+        trainer.text_features()  # computed once a test, not once an image
 
         answers = {}
 
@@ -56,7 +56,7 @@ def per_image(args: argparse.Namespace) -> list:
 
 
 def throughput(args: argparse.Namespace, size: int = 224) -> list[list]:
-    """Rows: backend, AugMix, random views a second."""
+    """The rows of the second table: backend, AugMix on or off, random views per second."""
     noise = np.random.default_rng(0).integers(0, 255, (size // 8, size // 8, 3), dtype=np.uint8)
     picture = Image.fromarray(noise).resize((size, size), Image.Resampling.BICUBIC)
     device = torch.device(args.device)
@@ -85,7 +85,7 @@ def main() -> None:
     parser.add_argument("--views", type=int, default=64)
     parser.add_argument("--repeats", type=int, default=1)
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
-    parser.add_argument("--views-only", action="store_true", help="leave the first table out")
+    parser.add_argument("--views-only", action="store_true", help="print only the second table")
     args = parser.parse_args()
     if not args.views_only:
         headers = ["backbone", "classes", "views", "image, s", "plain, s", "plain / ours", "logits apart"]

@@ -1,11 +1,11 @@
-"""What SAR costs a host: time and memory of a training step with 200 novel names beside the host's, ViT-B/16 size.
+"""Measures time and memory of a training step with and without SAR (200 novel names), at ViT-B/16 size.
 
 python -m speed.sar                                    # CoOp and MaPLe, 100 classes, published batch sizes
 python -m speed.sar --hosts CoOp --classes 500         # as many classes as ImageNet's base half
 
-"plain" is the same pair written without any saving (tests/plain): 77 tokens for every name. The overhead is the
-median of paired ratios, each pair timed in turn; memory is the peak of one step above the built model, in a process of
-its own. The published figures, CoOp on ImageNet with 200 names: 65 % more time, 34 % more memory.
+"plain" is the same pair of methods without optimisations (tests/plain): 77 tokens for every name. The overhead is the
+median of paired ratios, the two timed in turn; memory is the peak of one step above the built model, in a process of
+its own. The published figures for CoOp on ImageNet with 200 names are 65 % more time and 34 % more memory.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ HEADERS = ["host", "classes", "batch", "novel", "step, s", "+ SAR, s", "more tim
 
 
 def names_file(root: str, count: int) -> str:
-    """`count` names that are no class of the benchmark's."""
+    """Write a file with `count` names, none of which is a class of the noise images; returns its path."""
     words = ("iron", "paper", "silver", "woollen", "hollow", "crooked", "painted", "tiny", "golden", "narrow")
     things = "anchor basket candle drum engine fence garden helmet island jacket"
     things += " kettle ladder mirror needle oven pillow quilt rope saddle tunnel"
@@ -48,7 +48,7 @@ def names_file(root: str, count: int) -> str:
 
 
 def build_step(host: str, side: str, images: str, args: argparse.Namespace) -> tuple[Callable, torch.device, int]:
-    """(one training step, its device, the batch) of one side."""
+    """(function that takes a training step, its device, batch size) of one of `SIDES`."""
     sar = side.endswith("sar")
     pairs = {"USE_CUDA": args.device == "cuda"}
     if args.batch:
@@ -72,7 +72,7 @@ def build_step(host: str, side: str, images: str, args: argparse.Namespace) -> t
 
 
 def plain_step(host: str, trainer: PromptTrainer, image: Tensor, label: Tensor, sar: bool) -> Callable:
-    """The same step over all 77 tokens of all names."""
+    """The same step as a plain implementation, over all 77 tokens of all names."""
     plain = plain_of(host, trainer)
     plain.keep_fixed = True
     classes, texts = len(trainer.classnames), plain.encode_text
@@ -94,7 +94,7 @@ def plain_step(host: str, trainer: PromptTrainer, image: Tensor, label: Tensor, 
 
 
 def memory(host: str, side: str, args: argparse.Namespace) -> float:
-    """Peak MB of one step of a side, measured by this module in a fresh process."""
+    """Peak memory in MB of one step of a side, measured by this module in a new process."""
     command = [sys.executable, "-m", "speed.sar", "--probe", side, "--hosts", host, "--device", args.device]
     command += ["--classes", str(args.classes), "--batch", str(args.batch), "--novel", str(args.novel)]
     command += ["--chunk", str(args.chunk)]
@@ -105,7 +105,7 @@ def memory(host: str, side: str, args: argparse.Namespace) -> float:
 
 
 def measure(host: str, images: str, args: argparse.Namespace) -> list:
-    """One row of the table."""
+    """Measure a host; returns its row of the table."""
     sides = SIDES if args.plain and host in PLAIN_HOSTS else SIDES[:2]
     steps, batch = {}, 0
     for side in sides:
@@ -132,10 +132,10 @@ def main() -> None:
     parser.add_argument("--novel", type=int, default=200)
     parser.add_argument("--chunk", type=int, default=0, help="TRAINER.SAR.CHUNK: novel names in memory at a time")
     parser.add_argument("--batch", type=int, default=0, help="training images a step; 0: as published")
-    parser.add_argument("--repeats", type=int, default=2, help="timed pairs, after one that warms up")
+    parser.add_argument("--repeats", type=int, default=2, help="timed pairs, after one to warm up")
     parser.add_argument("--backbone", default="random:ViT-B/16")
     parser.add_argument("--device", choices=["auto", "cpu", "cuda"], default="auto")
-    parser.add_argument("--no-plain", dest="plain", action="store_false", help="leave the plain pair out")
+    parser.add_argument("--no-plain", dest="plain", action="store_false", help="do not measure the plain pair")
     parser.add_argument("--no-memory", dest="memory", action="store_false")
     parser.add_argument("--markdown", default="", metavar="FILE")
     parser.add_argument("--probe", choices=SIDES, help=argparse.SUPPRESS)

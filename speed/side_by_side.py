@@ -1,4 +1,4 @@
-"""What the benchmarks share: noise images, a trainer at full size on them, and timing of two tasks in turn."""
+"""Shared by all measurements: noise images, a full-size trainer on them, and timing of two tasks in turn."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ NOUNS = (
 
 @DATASET_REGISTRY.register()
 class BenchmarkImages(DatasetBase):
-    """Noise images under DATASET.ROOT; NUM_LABELED says how many classes."""
+    """A dataset of the noise images under DATASET.ROOT, with DATASET.NUM_LABELED classes."""
 
     def __init__(self, cfg: CfgNode) -> None:
         names = [f"{a} {n}" for n in NOUNS for a in ADJECTIVES][: cfg.DATASET.NUM_LABELED]
@@ -47,7 +47,7 @@ class BenchmarkImages(DatasetBase):
 
 @contextlib.contextmanager
 def workspace() -> Iterator[str]:
-    """A temporary folder that also holds the feature bank: nothing is found that an earlier run left."""
+    """A temporary folder, which is also the cache, so that no features of an earlier run are read."""
     before = os.environ.get("ROBUSTPROMPT_CACHE")
     with tempfile.TemporaryDirectory() as root:
         os.environ["ROBUSTPROMPT_CACHE"] = f"{root}/cache"
@@ -60,7 +60,7 @@ def workspace() -> Iterator[str]:
 
 
 def noise_images(folder: str, count: int) -> str:
-    """Writes `count` 400 x 300 noise JPEGs and returns the folder."""
+    """Write `count` noise JPEGs of 400 x 300 pixels and return the folder."""
     Path(folder).mkdir()
     noise = np.random.default_rng(0)
     for i in range(count):
@@ -73,7 +73,7 @@ def full_size_trainer(
 ) -> PromptTrainer:
     """A built trainer of method `name` with the published YAML `config`, in fp32, on the noise images under `root`.
 
-    pairs: config pairs that win over the YAML; backbone: a name, or the file of a CLIP.
+    pairs: config pairs that override the YAML; backbone: a name, or the file of a CLIP.
     """
     settings = {
         "DATASET.NAME": "BenchmarkImages", "DATASET.NUM_LABELED": classes, "DATALOADER.NUM_WORKERS": 0,
@@ -86,12 +86,12 @@ def full_size_trainer(
     named = ["--root", root, "--seed", "1", "--trainer", name, "--output-dir", f"{root}/out"]
     named += ["--config-file", f"configs/trainers/{CONFIG_FOLDER.get(name, name)}/{config}.yaml"]
     flat = [str(x) for pair in settings.items() for x in pair]
-    with contextlib.redirect_stdout(io.StringIO()):  # the engine tells of its transforms
+    with contextlib.redirect_stdout(io.StringIO()):  # the engine prints its transforms
         return build_trainer(setup_cfg(build_parser().parse_args(named + flat)))
 
 
 def seconds(task: Callable) -> float:
-    """Wall time of one call, the device's work included."""
+    """Wall time of one call in seconds, including the work on the GPU."""
     _wait()
     start = time.perf_counter()
     task()
@@ -105,7 +105,7 @@ def _wait() -> None:
 
 
 def side_by_side(ours: Callable, theirs: Callable, repeats: int) -> tuple[float, float, float]:
-    """Runs both in turn; (median seconds of ours, of theirs, median of the paired ratios theirs / ours)."""
+    """Time both in turn. Returns (median seconds of ours, of theirs, median of the paired ratios theirs / ours)."""
     pairs = [(seconds(ours), seconds(theirs)) for _ in range(repeats + 1)][1:]  # the first pair warms up
     a, b = (statistics.median(column) for column in zip(*pairs, strict=True))
     return a, b, statistics.median(y / x for x, y in pairs)

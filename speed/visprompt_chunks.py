@@ -1,11 +1,11 @@
-"""VisPrompt's B x C text passes at ViT-B/16 size: time and peak memory of a training step, in chunks and all at once.
+"""Measures time and memory of VisPrompt's training step with its B x C text passes in chunks and all at once.
 
-python -m speed.visprompt_chunks                        # 100 classes, 16 images, fp32
+python -m speed.visprompt_chunks                        # ViT-B/16 size, 100 classes, 16 images, fp32
 python -m speed.visprompt_chunks --chunks 400 --classes 50
 
-"all at once" keeps the activations of all B x C prompts until the backward pass, as autograd does it by itself; a chunk
-of prompts takes its gradient right after its forward pass. Both do the same work on the same images in turn; the ratio
-is the median of pairs, memory the peak of one step above the built model, each in a process of its own.
+"all at once" keeps the activations of all B x C prompts until the backward pass, as autograd does by default. In chunks
+the gradient of a chunk is computed right after its forward pass. Both do the same work on the same images in turn; the
+ratio is the median of pairs, memory the peak of one step above the built model, each in a process of its own.
 """
 
 from __future__ import annotations
@@ -39,19 +39,19 @@ class Step:
         self.automatic = self.trainer.images_at_a_time
 
     def take(self, images: int) -> None:
-        """A step with so many images' prompts at a time."""
+        """Take a step with the prompts of `images` images at a time."""
         self.trainer.images_at_a_time = images
         self.trainer.forward_backward({"img": self.image, "label": self.label})
 
     def gradient(self, images: int) -> torch.Tensor:
-        """Of the context, without an update."""
+        """The gradient of the context, without an update."""
         self.trainer.images_at_a_time = images
         total = sum(self.trainer.loss(self.image, self.label)[1].values())
         return torch.autograd.grad(total, self.trainer.model.ctx)[0]
 
 
 def peak(images: int, args: argparse.Namespace) -> float:
-    """MB at the peak of one step, measured by this module in a fresh process."""
+    """Peak memory in MB of one step, measured by this module in a new process."""
     command = [sys.executable, "-m", "speed.visprompt_chunks", "--probe", str(images), "--device", args.device]
     for key in ("classes", "batch", "backbone", "size"):
         command += [f"--{key}", str(getattr(args, key))]
@@ -66,7 +66,7 @@ def measure(root: str, args: argparse.Namespace) -> list[list]:
     memory = peak(all_at_once, args)
     for sequences in args.chunks:
         images = min(args.batch, max(1, sequences // args.classes) if sequences else step.automatic)
-        expected = step.gradient(all_at_once)  # anew: the timed steps below move the weights
+        expected = step.gradient(all_at_once)  # computed again, since the timed steps below change the weights
         difference = (step.gradient(images) - expected).abs().max() / expected.abs().max()
         chunked, whole, ratio = side_by_side(
             lambda images=images: step.take(images), lambda: step.take(all_at_once), args.repeats
@@ -80,8 +80,8 @@ def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--classes", type=int, choices=range(1, 101), default=100, metavar="1..100")
     parser.add_argument("--batch", type=int, default=16)
-    parser.add_argument("--chunks", type=int, nargs="+", default=[0, 100], help="prompts a chunk; 0: by their size")
-    parser.add_argument("--repeats", type=int, default=2, help="timed pairs, after one that warms up")
+    parser.add_argument("--chunks", type=int, nargs="+", default=[0, 100], help="prompts a chunk; 0: the default")
+    parser.add_argument("--repeats", type=int, default=2, help="timed pairs, after one to warm up")
     parser.add_argument("--backbone", default="random:ViT-B/16", help="a name, or the file of a CLIP")
     parser.add_argument("--size", type=int, default=224, help="pixels of an image's side")
     parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")

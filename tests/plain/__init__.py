@@ -1,6 +1,6 @@
-"""Every method once more, in the plainest way: the equations over the stock CLIP modules, nothing cut, shared or kept.
+"""Plain reference implementations: each method's equations over the stock CLIP modules, without optimisations.
 
-The trainers are tested against these (tests/trainers/test_paper_losses.py) and timed beside them
+The trainers are tested against them (tests/trainers/test_paper_losses.py) and timed beside them
 (`python -m speed.methods`).
 """
 

@@ -1,4 +1,4 @@
-"""What the plain methods have in common: their tensors by name, and the softmax over cosines."""
+"""The base class of the plain methods: their tensors by name, frozen features, logits from cosines."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from .towers import frozen_image, frozen_text
 
 
 class PlainMethod:
-    """One method, written down over the stock CLIP in fp32.
+    """One method over the stock CLIP in fp32.
 
     clip_model: a frozen `clip.model.CLIP` in fp32; settings: the method's config values by their short names
-    ("N_CTX"); state: the learner's tensors under the reference's key names, cloned here and learnable; texts: the
-    sentences of methods that read a language cache.
+    ("N_CTX"); state: the learner's tensors under the reference's key names, of which learnable clones are made; texts:
+    the sentences of methods that read a language cache.
     """
 
     buffers: tuple[str, ...] = ()  # keys of `state` that are not learnable
-    keep_fixed = False  # True: what never changes in a run is computed once, as the published code does (for timings)
-    stand_ins = False  # True: random features take its place, where only memory matters
+    keep_fixed = False  # True: constant features are computed once, as in the published code (for timings)
+    stand_ins = False  # True: constant features are random, if only memory is measured
 
     def __init__(
         self,
@@ -53,22 +53,22 @@ class PlainMethod:
         raise NotImplementedError
 
     def logits(self, image: Tensor) -> Tensor:
-        """[B, C] at test, the text encoded anew."""
+        """[B, C] at test; the text is encoded at each call."""
         raise NotImplementedError
 
     def gradients(self, image: Tensor, label: Tensor) -> dict[str, Tensor]:
-        """Of the summed terms, by key."""
+        """The gradients of the summed terms, by key."""
         total = sum(self.loss_terms(image, label).values())
         return dict(zip(self.parameters(), torch.autograd.grad(total, list(self.parameters().values())), strict=True))
 
-    # ------------------------------------------------------------------ pieces
+    # ------------------------------------------------------------------ helpers of the methods
 
     def cosines(self, image_features: Tensor, text_features: Tensor) -> Tensor:
         """scale * cos, [B, C]."""
         return self.scale * F.normalize(image_features, dim=-1) @ F.normalize(text_features, dim=-1).t()
 
     def fixed(self, name: object, compute: Callable[[], Tensor], stand_in: bool = True) -> Tensor:
-        """`compute()`, anew at each call unless `keep_fixed`; normalised text features [C, d] if `stand_in`."""
+        """`compute()`, cached under `name` if `keep_fixed`. stand_in: whether random text features may replace it."""
         if not self.keep_fixed:
             return compute()
         if name not in self._fixed:
@@ -80,7 +80,7 @@ class PlainMethod:
         return F.normalize(torch.randn(shape, device=self.scale.device), dim=-1)
 
     def new_test(self) -> None:
-        """What is kept for the length of one test is forgotten."""
+        """Remove the text features that are cached for one test."""
         self._fixed.pop("text at test", None)
 
     def frozen_features(self, texts: Sequence[str]) -> Tensor:

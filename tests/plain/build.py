@@ -1,4 +1,4 @@
-"""The plain counterpart of a trainer."""
+"""Builds the plain method of a trainer."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ NODES = {"KgCoOp": ("COOP",), "TCP": ("COOP", "TCP"), "CoPrompt": ("CoPrompt",)}
 
 
 def settings_of(name: str, cfg) -> dict[str, object]:
-    """The values that a plain method reads, from a run's config: its nodes' keys, and what stands beside them."""
+    """{short name: value} of the config keys that a plain method reads: those of its nodes, and a few others."""
     values: dict[str, object] = {"TASK": cfg.TASK, "SUBSAMPLE_CLASSES": cfg.DATASET.SUBSAMPLE_CLASSES}
     if name == "CoPrompt":
         values |= {"W": cfg.TRAINER.W, "DISTILL": cfg.TRAINER.DISTILL}
@@ -57,8 +57,7 @@ def plain_of(name: str, trainer, clip_model: nn.Module | None = None) -> PlainMe
 
 
 def same_draw(plain: PlainMethod, trainer) -> None:
-    """After `trainer.loss`: what a method draws in a step (CoPrompt a sentence, VisPrompt its dropout) the plain side
-    takes."""
+    """After `trainer.loss`, copy the random draws of its step (CoPrompt's sentence, VisPrompt's dropout) to `plain`."""
     if isinstance(plain, VisPrompt):
         plain.mask, plain.part = trainer.dropout_mask, "all"
     if isinstance(plain, CoPrompt):

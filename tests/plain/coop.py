@@ -13,7 +13,7 @@ from .towers import text_tower
 
 
 class CoOp(PlainMethod):
-    """Zhou et al., IJCV 2022: one context for all classes (or one a class), the name at the end."""
+    """Zhou et al., IJCV 2022: one learned context for all classes (or one for each), before the class name."""
 
     def prompts(self) -> list[str]:
         return self.prompt_texts(self.p["ctx"].shape[-2], str(self.settings["CTX_INIT"] or ""))
@@ -46,9 +46,9 @@ class KgCoOp(CoOp):
 
 
 class ProGrad(CoOp):
-    """Zhu et al., ICCV 2023: the gradient loses what points against that of the zero-shot teacher.
+    """Zhu et al., ICCV 2023: the part of the gradient against that of the zero-shot teacher is removed.
 
-    The update follows `gradients`, not the sum of the terms.
+    The update uses `gradients`, not the gradient of the summed terms.
     """
 
     def prompts(self) -> list[str]:
@@ -72,7 +72,7 @@ class ProGrad(CoOp):
         return {key: self.project(g_d, g_g) for key, g_d, g_g in pairs}
 
     def project(self, g_d: Tensor, g_g: Tensor) -> Tensor:
-        """g_d, less lambda times its part along g_g where the two point apart."""
+        """g_d, minus lambda times its component along g_g if their dot product is negative."""
         along = (g_d * g_g).sum()
         if along >= 0:
             return g_d
@@ -80,7 +80,7 @@ class ProGrad(CoOp):
 
 
 class CoCoOp(CoOp):
-    """Zhou et al., CVPR 2022: each image moves the context by its own pi(x); one text pass an image."""
+    """Zhou et al., CVPR 2022: pi(x) of each image is added to the context; one text pass an image."""
 
     def shift(self, features: Tensor) -> Tensor:
         """pi(x): [B, d] normalised image features -> [B, D_t]."""
@@ -98,7 +98,7 @@ class CoCoOp(CoOp):
 
 
 class TCP(CoOp):
-    """Yao et al., CVPR 2024: prompts made of a class's own frozen text feature enter a middle text block."""
+    """Yao et al., CVPR 2024: prompts computed from each class's frozen text feature enter a middle text block."""
 
     def prompts(self) -> list[str]:
         template = custom_template(self.dataset, "tcp_learnable")

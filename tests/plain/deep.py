@@ -1,4 +1,4 @@
-"""Methods with deep prompts by replacement, each tower with its own: VPT, IVLP, PromptSRC."""
+"""Methods with separate deep prompts in each tower, replaced at every block: VPT, IVLP, PromptSRC."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from .towers import frozen_text, replace_first, replace_last, text_tower, vision
 
 
 class DeepPrompts(PlainMethod):
-    """Reads the prompts of both towers from `state`; a tower without any is the frozen one."""
+    """A method with deep prompts, which are read from `state`; a tower without prompts there is frozen CLIP's."""
 
     def blocks(self, tower: str) -> dict[int, Tensor]:
-        """{block, from 2: its own prompts}; the keys count blocks from 0."""
+        """{block, counted from 1: its prompts [n, D]}, from block 2 on. Keys of `state` count blocks from 0."""
         start, end = f"{tower}.transformer.resblocks.", ".VPT_shallow"
         found = {key[len(start) : -len(end)]: t for key, t in self.p.items() if key.startswith(start)}
         return {int(number) + 1: tensor for number, tensor in found.items()}
@@ -53,10 +53,10 @@ class IVLP(DeepPrompts):
 
 
 class PromptSRC(DeepPrompts):
-    """Khattak et al., ICCV 2023: IVLP that stays near frozen CLIP in features and in logits."""
+    """Khattak et al., ICCV 2023: IVLP with losses that keep features and logits near those of frozen CLIP."""
 
     def template_mean(self) -> Tensor:
-        """[C, d]: mean over 60 templates of features that are not normalised, normalised once."""
+        """[C, d]: normalised mean over 60 templates of features that are not normalised."""
         features = [frozen_text(self.clip, [t.format(name) for name in self.names]) for t in FULL80[:60]]
         return F.normalize(sum(features) / len(features), dim=-1)
 

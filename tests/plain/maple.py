@@ -1,4 +1,4 @@
-"""MaPLe and CoPrompt: deep text prompts, and image prompts that are their linear images."""
+"""MaPLe and CoPrompt: deep text prompts, and image prompts that are linear functions of them."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from .towers import frozen_image, replace_first, replace_last, text_tower, visio
 
 
 class MaPLe(PlainMethod):
-    """Khattak et al., CVPR 2023."""
+    """Khattak et al., CVPR 2023: deep text prompts, from which linear layers compute the image prompts."""
 
     def linear(self, x: Tensor, name: str) -> Tensor:
         return F.linear(x, self.p[f"prompt_learner.{name}.weight"], self.p[f"prompt_learner.{name}.bias"])
 
     def text_prompts(self) -> dict[int, Tensor]:
-        """{block 2..J: [n, D_t]}"""
+        """{block 2..J: prompts [n, D_t]}."""
         start = "prompt_learner.compound_prompts_text."
         return {int(key[len(start) :]) + 2: t for key, t in self.p.items() if key.startswith(start)}
 
     def image_prompts(self) -> dict[int, Tensor]:
-        """{block 2..J: [n, D_v]}"""
+        """{block 2..J: prompts [n, D_v]}."""
         named = {b: f"compound_prompt_projections.{b - 2}" for b in self.text_prompts()}
         return {b: self.linear(t, named[b]) for b, t in self.text_prompts().items()}
 
@@ -37,7 +37,7 @@ class MaPLe(PlainMethod):
         return self.output(vision_tower(self.clip, image, first, replace_last(self.image_prompts())), "image")
 
     def output(self, features: Tensor, side: str) -> Tensor:
-        """A tower's output to the features that are compared."""
+        """The features that are compared, from the output of a tower (side "image" or "text")."""
         return F.normalize(features, dim=-1)
 
     def logits(self, image: Tensor) -> Tensor:
@@ -48,14 +48,14 @@ class MaPLe(PlainMethod):
 
 
 class CoPrompt(MaPLe):
-    """Roy and Etemad, ICLR 2024: MaPLe with adapters, consistent with frozen CLIP on another view and sentence.
+    """Roy and Etemad, ICLR 2024: MaPLe with adapters, kept near frozen CLIP's features of another view and a sentence.
 
-    texts: {class name: sentences}; `description` is the index p of the sentence, the same for every class (where a
-    class has fewer sentences, it starts again from its first).
+    texts: {class name: sentences}; `description` is the index p of the sentence, modulo the class's number of
+    sentences.
     """
 
     description = 0
-    share = {"image": 0.1, "text": 0.2}  # of the adapter in the feature
+    share = {"image": 0.1, "text": 0.2}  # weight of the adapter's output in the feature
 
     def output(self, features: Tensor, side: str) -> Tensor:
         """share A(x) + (1 - share) x, normalised; A(x) = ReLU(W2 ReLU(W1 x))."""

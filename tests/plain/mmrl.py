@@ -15,9 +15,9 @@ from .towers import frozen_image, insert_after_first, text_tower, vision_tokens
 
 
 class InsertedTokens(PlainMethod):
-    """Text and image sides of both methods."""
+    """The text and image towers with inserted tokens, which both methods use."""
 
-    rep_proj = ""  # key of the matrix that takes the read-back tokens to the joint space
+    rep_proj = ""  # key of the matrix that projects the read-back tokens to the joint space
 
     def encode_text(self, prompts: dict[int, Tensor]) -> Tensor:
         """t [C, d], normalised: the dataset's template with the tokens after the start token."""
@@ -27,7 +27,7 @@ class InsertedTokens(PlainMethod):
         return F.normalize(text_tower(self.clip, embeddings, shifted, insert_after_first(prompts)), dim=-1)
 
     def encode_image(self, image: Tensor, prompts: dict[int, Tensor]) -> tuple[Tensor, Tensor]:
-        """From CLS, and from the mean of the K tokens; [B, d] each, normalised."""
+        """Image features from CLS, and from the mean of the K inserted tokens; [B, d] each, normalised."""
         K = len(prompts[min(prompts)])
         tokens = vision_tokens(self.clip, image, before=insert_after_first(prompts))
         from_cls = tokens[:, 0] @ self.clip.visual.proj
@@ -36,7 +36,7 @@ class InsertedTokens(PlainMethod):
 
 
 class MMRL(InsertedTokens):
-    """Guo and Gu, CVPR 2025. settings beside the node's: TASK, SUBSAMPLE_CLASSES."""
+    """Guo and Gu, CVPR 2025. Also reads the settings TASK and SUBSAMPLE_CLASSES."""
 
     rep_proj = "image_encoder.proj_rep"
 
@@ -61,7 +61,7 @@ class MMRL(InsertedTokens):
         }
 
     def logits(self, image: Tensor) -> Tensor:
-        """Fused on the classes of training, from CLS alone on others."""
+        """[B, C]: from CLS and the tokens if the classes are those of training, else from CLS alone."""
         f_c, f_r = self.encode_image(image, self.mapped("v"))
         t = self.fixed("text at test", lambda: self.encode_text(self.mapped("t")))
         z, z_r = self.cosines(f_c, t), self.cosines(f_r, t)

@@ -1,7 +1,7 @@
-"""R-TPT and TPT once more, one image at a time, in the order of operations of the published code.
+"""Plain R-TPT and TPT, one image at a time, with the operations of the published code in its order.
 
-Every pass encodes its images and its texts anew: the plain view, the features of all views, their untuned logits
-(which nothing uses), the tuning step, the tuned logits. 1 + 4 n image passes, 4 text passes and one backward pass.
+Every pass encodes its images and texts: the plain view, the features of all views, their untuned logits (which are not
+used), the tuning step, the tuned logits. These are 1 + 4 n image passes, 4 text passes and one backward pass.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from .towers import run_block
 
 
 class PlainTestTimeTuning:
-    """`run(views)` for n views [n, 3, h, w] of one image, normalised: (untuned logits of view 0, the answer), [C].
+    """`run(views)`: (untuned logits of view 0, the answer), [C] each, for n normalised views [n, 3, h, w] of one image.
 
-    clip_model: a frozen `clip.model.CLIP`; words: of the initial context; length: tokens that each prompt is cut to;
+    clip_model: a frozen `clip.model.CLIP`; words: the initial context; length: tokens that each prompt is cut to;
     loss "pointwise" or "marginal"; ensemble "reliability" or "none"; mask "ge1" or "diagonal".
     """
 
@@ -63,7 +63,7 @@ class PlainTestTimeTuning:
             return F.normalize(self.clip.encode_image(views), dim=-1)
 
     def logits(self, views: Tensor) -> Tensor:
-        """[n, C]: both towers anew."""
+        """[n, C]; encodes views and texts."""
         return self.clip.logit_scale.exp() * self.encode_image(views) @ self.encode_text().t()
 
     def run(self, views: Tensor) -> tuple[Tensor, Tensor]:
@@ -100,7 +100,7 @@ class PlainTestTimeTuning:
         return -(p * p.log()).sum(dim=1).mean()
 
     def weights(self, features: Tensor) -> Tensor:
-        """[n]: softmax of the mean similarity to the nearest views."""
+        """[n]: softmax of each view's mean similarity to its nearest views."""
         similarity = features @ features.t()
         count = self.neighbours
         if self.mask == "ge1":

@@ -1,6 +1,6 @@
 """CLIP's two towers, block by block over the stock modules, with a hook before each block.
 
-Nothing is shortened, shared or kept: 77 text tokens, sequences first ([L, N, D]), `nn.MultiheadAttention` as it comes.
+There are no optimisations: 77 text tokens, sequences first ([L, N, D]), the stock `nn.MultiheadAttention`.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def text_tower(clip: nn.Module, embeddings: Tensor, eot: Tensor, before: Hook = 
 
 
 def vision_tokens(clip: nn.Module, image: Tensor, appended: Tensor | None = None, before: Hook = unchanged) -> Tensor:
-    """[B, 3, H, W] -> [B, L, D_v] after ln_post: CLS, patches, and what was put in.
+    """[B, 3, H, W] -> [B, L, D_v] after ln_post: CLS, patches, and inserted tokens.
 
     appended [n, D_v]: tokens after the patches, without position, before ln_pre.
     """
@@ -60,7 +60,7 @@ def vision_tower(clip: nn.Module, image: Tensor, appended: Tensor | None = None,
 
 
 def replace_first(prompts: dict[int, Tensor]) -> Hook:
-    """Before block b, positions 1..n become `prompts[b]`: [n, D] for all sequences alike."""
+    """A hook: before block b, positions 1..n become `prompts[b]` [n, D], the same for all sequences."""
 
     def before(number: int, x: Tensor) -> Tensor:
         if number not in prompts:
@@ -72,7 +72,7 @@ def replace_first(prompts: dict[int, Tensor]) -> Hook:
 
 
 def replace_last(prompts: dict[int, Tensor]) -> Hook:
-    """Before block b, the last n tokens become `prompts[b]`: [n, D]."""
+    """A hook: before block b, the last n tokens become `prompts[b]` [n, D]."""
 
     def before(number: int, x: Tensor) -> Tensor:
         if number not in prompts:
@@ -84,7 +84,8 @@ def replace_last(prompts: dict[int, Tensor]) -> Hook:
 
 
 def insert_after_first(prompts: dict[int, Tensor]) -> Hook:
-    """Before the lowest block of `prompts`, K tokens go in after the first position; later ones replace them."""
+    """A hook: before the lowest block of `prompts`, K tokens are inserted after the first position; before later blocks
+    in `prompts` they are replaced."""
     replace, first = replace_first(prompts), min(prompts)
 
     def before(number: int, x: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""VisPrompt in the plainest way: one text pass an image, loops over heads, nothing kept."""
+"""Plain VisPrompt: one text pass an image, loops over heads, no cached features."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from .towers import text_tower, vision_tokens
 
 
 class VisPrompt(CoOp):
-    """Seeing is Believing (arXiv 2604.09532): each image adds its own Delta to the context.
+    """Seeing is Believing (arXiv 2604.09532): Delta of each image is added to the context.
 
-    part: which pass of an epoch the batch belongs to, "clean", "noisy" or "all"; mask: number of images -> dropout's
-    mask or None (`same_draw`).
+    part: the pass of an epoch that the batch belongs to, "clean", "noisy" or "all"; mask: function of the number of
+    images that gives the dropout mask or None (set by `same_draw`).
     """
 
     part = "all"
@@ -34,7 +34,7 @@ class VisPrompt(CoOp):
         scaled = centred / (centred.square().mean(-1, keepdim=True) + 1e-5).sqrt()
         return scaled * self.p[f"{name}.weight"] + self.p[f"{name}.bias"]
 
-    # ------------------------------------------------------------------ what the prompts look at
+    # ------------------------------------------------------------------ visual tokens, to which the prompts attend
 
     def visual_tokens(self, image: Tensor) -> Tensor:
         """[M, width] of one image [3, H, W]."""
@@ -69,7 +69,7 @@ class VisPrompt(CoOp):
     # ------------------------------------------------------------------ Delta
 
     def attention(self, x: Tensor) -> Tensor:
-        """[L, d_t]: prompt tokens ask, visual tokens [M, d_v] answer."""
+        """[L, d_t]: cross-attention; queries from prompt tokens, keys and values from visual tokens [M, d_v]."""
         x = self.norm("guidance.norm_visual", x)
         q = self.linear("guidance.w_q", self.norm("guidance.norm_ctx", self.p["ctx"]))
         k, v = self.linear("guidance.w_k", x), self.linear("guidance.w_v", x)
@@ -96,7 +96,7 @@ class VisPrompt(CoOp):
     # ------------------------------------------------------------------ loss
 
     def one_by_one(self, image: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor]:
-        """Logits [B, C] and mean |Delta|^2 / L."""
+        """Logits [B, C] and the mean of |Delta|^2 / L, computed image by image."""
         features = self.image_features(image)
         if not self.settings["USE_VISUAL_GUIDANCE"]:
             return self.cosines(features, self.encode_text()), torch.zeros(())
@@ -112,7 +112,7 @@ class VisPrompt(CoOp):
         return self.one_by_one(image, None)[0]
 
     def losses(self) -> dict[str, Callable[[Tensor, int], Tensor]]:
-        """{name: (an item's log p [C], its label) -> its loss}."""
+        """{name: function of an item's log p [C] and label that gives its loss}."""
         s = self.settings
 
         def sce(log_p: Tensor, y: int) -> Tensor:
@@ -144,7 +144,7 @@ class VisPrompt(CoOp):
         return terms | {"reg": s["REG_WEIGHT"] * size} if s["USE_VISUAL_GUIDANCE"] else terms
 
     def transported(self, z: Tensor) -> Tensor:
-        """argmax of the plan of a batch: rows of 1 / B, columns of 1 / C, by plain Sinkhorn."""
+        """[B]: argmax of a batch's transport plan (row sums 1 / B, column sums 1 / C) by plain Sinkhorn."""
         prob = z.double().softmax(1)
         cost = -prob if self.settings["OT_COST"] == "prob" else -prob.log()
         kernel = torch.exp(-(cost - cost.min(1, keepdim=True).values) / self.settings["REG_E"])
@@ -154,7 +154,7 @@ class VisPrompt(CoOp):
         return kernel.argmax(1)
 
     def gradients(self, image: Tensor, label: Tensor) -> dict[str, Tensor]:
-        """Image by image where the loss allows it: the graph of all at full size takes tens of gigabytes."""
+        """The gradients, image by image if the loss is a mean over images, since the whole graph takes tens of GB."""
         if self.settings["PURIFY"] == "ot_batch" or not self.settings["USE_VISUAL_GUIDANCE"]:
             return super().gradients(image, label)
         mask, whole = self.mask, self.mask(len(image))
