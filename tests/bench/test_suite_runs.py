@@ -75,6 +75,18 @@ def test_sweeps_and_variants_have_folders_of_their_own(tmp_path):
     assert "TRAINER.PTNL.LOSS gce" in runs[2].command()
 
 
+def test_a_suite_says_where_its_variants_lie_and_a_variant_may_be_a_folder_in_a_folder(tmp_path):
+    several = [block(variant="a/b"), block(variant="c", sweep={"OPTIM.LR": [0.1]})]
+    for value, place in (
+        ({"variants": "."}, "output/s/"),
+        ({"variants": "rows"}, "output/s/rows/"),
+        ({}, "output/s/variants/"),
+    ):
+        runs = plan(tmp_path, *several, seeds=[1], **value)
+        assert [r.variant for r in runs] == ["a/b", "c,LR=0.1"]
+        assert [str(r.folders[0]).partition("few_shot")[0] for r in runs] == [f"{place}a/b/", f"{place}c,LR=0.1/"]
+
+
 def test_noise_has_one_clean_run(tmp_path):
     types = {"sym_other": [0, 0.5], "idn": [0, 0.2], "fp_swap_sym": [0]}
     runs = plan(tmp_path, block("noise", methods=["CoOp", "ZeroshotCLIP"], types=types), seeds=[1])
