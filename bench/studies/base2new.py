@@ -3,12 +3,13 @@
 python -m bench.base2new --methods ZeroshotCLIP CoOp --datasets digits shapes --seeds 1 2 3 --jobs 2
 
 Runs land where scripts/METHOD/base2new_*.sh would put them; finished ones are not repeated. The table is of all runs in
-the output folder. Without options the suite is configs/suites/demo.yaml.
+the output folder. What is not named is as configs/suites/demo.yaml has it.
 """
 
 from __future__ import annotations
 
 import argparse
+import os
 from pathlib import Path
 
 from pandas import DataFrame
@@ -22,9 +23,11 @@ from . import door
 def options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--methods", nargs="+", help="registered names, or all")
     parser.add_argument("--datasets", nargs="+", help="names, all or embedded")
+    parser.set_defaults(output=os.environ.get("OUTPUT", "output"))
 
 
 def fill(tree: dict, args: argparse.Namespace) -> None:
+    tree["name"] = "base2new"
     for key in ("methods", "datasets"):
         if names := getattr(args, key):
             tree["blocks"][0][key] = list(dict.fromkeys(names))
@@ -33,7 +36,7 @@ def fill(tree: dict, args: argparse.Namespace) -> None:
 def page(frame: DataFrame, suite: Suite, args: argparse.Namespace) -> door.Page:
     said: list[str] = []
     rows = table.rows(table.read(Path(args.output), said))
-    return door.Page([Section("Base-to-new", table.caption(), table.HEADERS, rows)] if rows else [], said)
+    return door.Page([Section("Base-to-new", table.caption(), table.HEADERS, rows)], end="\n".join(said))
 
 
 STUDY = door.Study(__doc__, "demo", options, fill, page)

@@ -6,7 +6,7 @@ import pytest
 from study_runs import finish, suite_of
 
 import train
-from bench.studies import anprompt_ablation, base2new, sar
+from bench.studies import anprompt_ablation, base2new, door, sar
 from bench.studies.ablation import section
 from bench.studies.anprompt_ablation import ROWS
 from bench.studies.rows import rows_of
@@ -48,12 +48,18 @@ def test_a_seed_counts_when_all_datasets_have_base_and_new(suite):
     assert rows(suite)[0] == ["CoOp", "", "-", "-", "-", "0"]
 
 
-def test_a_study_has_each_run_once_and_untrained_methods_one_seed():
+def test_a_study_has_each_run_once_and_untrained_methods_one_seed(monkeypatch):
+    monkeypatch.delenv("OUTPUT", raising=False)
     made = suite_of(base2new.STUDY, "--methods", "zeroshotclip", "CoOp", "--datasets", "digits", "--seeds", "1", "2")
     assert [(r.method, r.dataset, r.seed) for r in made.runs] == [
         ("ZeroshotCLIP", "digits", 1), ("CoOp", "digits", 1), ("CoOp", "digits", 2),
     ]  # fmt: skip
-    assert [step.protocol for step in made.runs[0].job] == ["base2new_train", "base2new_test"]
+    assert [step.protocol for step in made.runs[0].job] == [
+        "base2new_train",
+        "base2new_test",
+    ] and made.name == "base2new"
+    args = door.parse(base2new.STUDY, [])
+    assert (made.name, args.output) == ("base2new", "output"), "where the scripts have their runs"
 
 
 @pytest.mark.parametrize("name", sar.TABLES)
