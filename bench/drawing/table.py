@@ -20,6 +20,7 @@ from pathlib import Path
 from tabulate import tabulate
 
 from dassl.utils import InputError
+from dassl.utils.ends import one_sentence
 from dassl.utils.spread import deviation, shown, words
 
 from ..reading.files import write_text
@@ -160,7 +161,8 @@ def plot(found: Accuracies, file: Path) -> None:
     plt.close(figure)
 
 
-def main(argv: list[str] | None = None) -> int:
+@one_sentence()
+def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path, help="the OUTPUT folder of the runs")
     parser.add_argument("--markdown", type=Path, help="also write the table here")
@@ -168,18 +170,12 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--interval", action="store_true", help="after ± half the mean's 95 %% interval (Student's t)")
     args = parser.parse_args(argv)
     if not os.path.isdir(args.folder):
-        print(f"error: there is no folder {args.folder}; give the OUTPUT folder of the runs.", file=sys.stderr)  # noqa: T201
-        return 2
-    try:
-        check_output(args.markdown, "--markdown")
-        check_output(args.plot, "--plot", picture=True)
-        found = print_tables(args.folder, args.interval)
-    except InputError as error:
-        print(f"error: {error}", file=sys.stderr)  # noqa: T201
-        return 2
+        raise InputError(f"there is no folder {args.folder}; give the OUTPUT folder of the runs.")
+    check_output(args.markdown, "--markdown")
+    check_output(args.plot, "--plot", picture=True)
+    found = print_tables(args.folder, args.interval)
     if args.markdown:
         text = tabulate(rows(found, args.interval), HEADERS, tablefmt="github", disable_numparse=True)
         write_text(args.markdown, f"{text}\n\n{caption(args.interval)}\n")
     if args.plot and found:
         plot(found, args.plot)
-    return 0

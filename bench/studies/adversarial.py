@@ -17,6 +17,7 @@ from pathlib import Path
 from pandas import DataFrame
 
 from dassl.utils import InputError
+from dassl.utils.ends import one_sentence
 from runs.robust_protocol import MODES
 
 from ..suites.suite import Suite
@@ -67,5 +68,6 @@ def page(frame: DataFrame, suite: Suite, args: argparse.Namespace) -> door.Page:
 STUDY = door.Study(__doc__, "attacks", options, fill, page)
 
 
+@one_sentence("interrupted: the same command goes on where it stopped")
 def main(argv: list[str] | None = None) -> int:
     return door.main(STUDY, argv)

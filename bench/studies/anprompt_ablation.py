@@ -8,6 +8,8 @@ seeds of that average. The rows are blocks of configs/suites/anprompt_ablation.y
 
 from __future__ import annotations
 
+from dassl.utils.ends import one_sentence
+
 from . import ablation, door
 
 ROWS = ("000", "010", "001", "110", "011", "101", "111")
@@ -18,5 +20,6 @@ SETTINGS = [(tuple("x" if bit == "1" else "" for bit in row), row, "ANPrompt") f
 STUDY = ablation.study(__doc__, "anprompt_ablation", SETTINGS, HEADERS, "ANPrompt")
 
 
+@one_sentence("interrupted: the same command goes on where it stopped")
 def main(argv: list[str] | None = None) -> int:
     return door.main(STUDY, argv)

@@ -14,6 +14,8 @@ from pathlib import Path
 
 from pandas import DataFrame
 
+from dassl.utils.ends import one_sentence
+
 from ..drawing import table
 from ..drawing.report import Section
 from ..suites.suite import Suite
@@ -42,5 +44,6 @@ def page(frame: DataFrame, suite: Suite, args: argparse.Namespace) -> door.Page:
 STUDY = door.Study(__doc__, "demo", options, fill, page)
 
 
+@one_sentence("interrupted: the same command goes on where it stopped")
 def main(argv: list[str] | None = None) -> int:
     return door.main(STUDY, argv)

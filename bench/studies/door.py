@@ -76,22 +76,18 @@ class Study:
 
 
 def main(study: Study, argv: Sequence[str] | None = None) -> int:
-    """The exit code: 0 well, 1 something failed, is missing or was not begun, 2 bad input, 130 interrupted."""
+    """Exit codes: 0 well, 1 something failed, is missing or was not begun. Raises InputError for bad input."""
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     started, code = time.time(), 0
     args = parse(study, argv)
     said: list[str] = []
-    try:
-        suite, tree = suite_from(study, args)
-        if not args.tables_only:
-            ended = begin(suite, tree, args)
-            if ended is None:
-                return 1
-            code = ended
-        page = study.page(rows_of(suite, said, checked=not args.tables_only), suite, args)
-    except InputError as error:
-        print(f"error: {error}", file=sys.stderr)  # noqa: T201
-        return 2
+    suite, tree = suite_from(study, args)
+    if not args.tables_only:
+        ended = begin(suite, tree, args)
+        if ended is None:
+            return 1
+        code = ended
+    page = study.page(rows_of(suite, said, checked=not args.tables_only), suite, args)
     said += page.said
     page.sections = [section for section in page.sections if section.rows]
     print("\n" + (page.text("simple") if page.sections else f"No finished runs under {suite.output}."))  # noqa: T201

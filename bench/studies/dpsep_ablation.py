@@ -13,6 +13,8 @@ import argparse
 
 from pandas import DataFrame
 
+from dassl.utils.ends import one_sentence
+
 from ..suites.suite import Suite
 from . import door, noise
 
@@ -34,5 +36,6 @@ def page(frame: DataFrame, suite: Suite, args: argparse.Namespace) -> door.Page:
 STUDY = door.Study(__doc__, "dpsep_ablation", noise.noise_options, noise.take_noise, page)
 
 
+@one_sentence("interrupted: the same command goes on where it stopped")
 def main(argv: list[str] | None = None) -> int:
     return door.main(STUDY, argv)

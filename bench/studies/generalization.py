@@ -16,6 +16,7 @@ from pathlib import Path
 from pandas import DataFrame
 
 from dassl.utils import InputError
+from dassl.utils.ends import one_sentence
 from runs.targets import SHIFTS, TARGETS, dataset_config
 
 from ..drawing.plots import plot_all
@@ -109,5 +110,6 @@ def scope_of(suite: Suite, args: argparse.Namespace) -> Scope:
 STUDY = door.Study(__doc__, "generalization", options, fill, page)
 
 
+@one_sentence("interrupted: the same command goes on where it stopped")
 def main(argv: list[str] | None = None) -> int:
     return door.main(STUDY, argv)

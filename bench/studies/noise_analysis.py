@@ -17,8 +17,8 @@ from pathlib import Path
 
 from tabulate import tabulate
 
-from clipkit import InputError as BackboneInputError
-from dassl.utils import InputError, atomic_path, input_error_sentence
+from dassl.utils import atomic_path
+from dassl.utils.ends import one_sentence
 from dassl.utils.progress import progress
 from datasets.reading.catalog import quiet
 from interop.plugins.loading import load_plugins
@@ -76,6 +76,7 @@ def auc_table(judgements: dict[str, dict[str, list]], form: str) -> str:
     return tabulate(rows, roc.HEADERS, tablefmt=form, disable_numparse=True)
 
 
+@one_sentence()
 def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folders", nargs="+", metavar="RUN_FOLDER", help="--output-dir of finished runs")
@@ -85,17 +86,13 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--map-seed", type=int, default=0, help="of the maps of text features")
     parser.add_argument("--plugin", action="append", default=[], metavar="FILE", help="a trainer file from outside")
     args = parser.parse_args(argv)
-    try:
-        check_output(args.output, "--output", folder=True)
-        if args.root:
-            check_folder(args.root, "--root")
-        load_plugins(args.plugin)
-        folders = list(dict.fromkeys(args.folders))
-        with quiet():
-            found = [read_evidence(folder, args.root) for folder in progress(folders, desc="runs")]
-    except (InputError, BackboneInputError) as error:
-        print(f"error: {input_error_sentence(error)}", file=sys.stderr)  # noqa: T201
-        return 2
+    check_output(args.output, "--output", folder=True)
+    if args.root:
+        check_folder(args.root, "--root")
+    load_plugins(args.plugin)
+    folders = list(dict.fromkeys(args.folders))
+    with quiet():
+        found = [read_evidence(folder, args.root) for folder in progress(folders, desc="runs")]
     tell_apart(found)
     files = draw(found, args.output, args.figures, args.map_seed)
     judgements = by_setting(found, lambda e: e.judgement)

@@ -16,6 +16,7 @@ import statistics
 from pandas import DataFrame
 
 from dassl.utils import InputError
+from dassl.utils.ends import one_sentence
 from dassl.utils.spread import shown, words
 from runs.noise_protocols import NOISE_TARGETS
 from runs.targets import dataset_config
@@ -94,5 +95,6 @@ def page(frame: DataFrame, suite: Suite, args: argparse.Namespace) -> door.Page:
 STUDY = door.Study(__doc__, "noise_xd", options, fill, page)
 
 
+@one_sentence("interrupted: the same command goes on where it stopped")
 def main(argv: list[str] | None = None) -> int:
     return door.main(STUDY, argv)

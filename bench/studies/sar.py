@@ -17,6 +17,8 @@ import argparse
 
 from pandas import DataFrame
 
+from dassl.utils.ends import one_sentence
+
 from ..suites.suite import Suite
 from . import ablation, door
 from .ablation import Setting
@@ -73,5 +75,6 @@ def page(frame: DataFrame, suite: Suite, args: argparse.Namespace) -> door.Page:
 STUDY = door.Study(__doc__, "sar", options, fill, page, lambda args: args.table)
 
 
+@one_sentence("interrupted: the same command goes on where it stopped")
 def main(argv: list[str] | None = None) -> int:
     return door.main(STUDY, argv)

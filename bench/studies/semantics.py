@@ -10,7 +10,6 @@ and of the learned ones, as in the paper's Fig. 1, and the mean KL divergence of
 from __future__ import annotations
 
 import argparse
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,10 +18,10 @@ from tabulate import tabulate
 from torch import Tensor
 from yacs.config import CfgNode
 
-from clipkit import InputError as BackboneInputError
 from clipkit import normalize
 from dassl.data.datasets import build_dataset
-from dassl.utils import InputError, atomic_path, input_error_sentence
+from dassl.utils import InputError, atomic_path
+from dassl.utils.ends import one_sentence
 from datasets.reading.catalog import quiet
 from datasets.templates import SELECTED, custom_template
 from interop.plugins.loading import load_plugins
@@ -129,6 +128,7 @@ def plot(found: list[Semantics], file: Path) -> None:
     plt.close(figure)
 
 
+@one_sentence()
 def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folders", nargs="+", help="--output-dir of trained runs on one dataset")
@@ -139,17 +139,13 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--plot", type=Path, metavar="FILE", help="draw heat maps here (PNG, PDF or SVG)")
     parser.add_argument("--plugin", action="append", default=[], metavar="FILE", help="a trainer file from outside")
     args = parser.parse_args(argv)
-    try:
-        check_output(args.plot, "--plot", picture=True)
-        load_plugins(args.plugin)
-        new = read_classlist(args.new_classes) if args.new_classes else None
-        with quiet():
-            found = [read_semantics(folder, new, args.ensemble) for folder in args.folders]
-        if len({tuple(s.names) for s in found}) > 1:
-            raise InputError("The runs have different classes; compare runs of one dataset.")
-    except (InputError, BackboneInputError) as error:
-        print(f"error: {input_error_sentence(error)}", file=sys.stderr)  # noqa: T201
-        return 2
+    check_output(args.plot, "--plot", picture=True)
+    load_plugins(args.plugin)
+    new = read_classlist(args.new_classes) if args.new_classes else None
+    with quiet():
+        found = [read_semantics(folder, new, args.ensemble) for folder in args.folders]
+    if len({tuple(s.names) for s in found}) > 1:
+        raise InputError("The runs have different classes; compare runs of one dataset.")
     print(tabulate([s.row() for s in found], HEADERS, disable_numparse=True))  # noqa: T201
     if args.plot:
         plot(found, args.plot)
