@@ -103,11 +103,6 @@ def add_attack_defaults(cfg: CfgNode) -> None:
     add_keys(cfg, CONFIG_DEFAULTS)
 
 
-def changed_keys(cfg: CfgNode) -> list[str]:
-    """The keys of ATTACK.* that are not at their defaults."""
-    return [key for key, default in CONFIG_DEFAULTS.items() if _value(cfg, key) != default]
-
-
 @dataclass(frozen=True)
 class AttackSettings:
     """One attack, or several, of which the worst counts for each image. eps and alpha in 1/255."""

@@ -18,7 +18,7 @@ from torch import Tensor
 from torchvision.transforms import Compose
 from yacs.config import CfgNode
 
-from attacks.settings import add_attack_defaults, changed_keys
+from attacks.settings import add_attack_defaults
 from clipkit import fingerprint, image_list_key, load_backbone
 from dassl.data import DatasetWrapper
 from dassl.data.datasets import Datum
@@ -45,23 +45,6 @@ def add_adversarial_defaults(cfg: CfgNode) -> None:
     """Adds TEST.ADV_SET and ATTACK.*."""
     cfg.TEST.ADV_SET = ""
     add_attack_defaults(cfg)
-
-
-def leave_out_unused(cfg: CfgNode) -> None:
-    """A clean run's config is without ATTACK.* and TEST.ADV_SET, so that they do not change which run it is.
-
-    Raises InputError for keys of ATTACK.* that are set but have no effect.
-    """
-    spec, changed = cfg.TEST.ADV_SET, set(changed_keys(cfg))
-    if spec and spec != MAKE:
-        changed -= {"ATTACK.DIR", "ATTACK.MODE"}
-    if changed and spec != MAKE:
-        raise InputError(
-            f"{', '.join(sorted(changed))} has no effect {'on a set that is made' if spec else 'without an attack'}; "
-            "TEST.ADV_SET make makes and takes the set that ATTACK.* describes."
-        )
-    if not spec:
-        del cfg.TEST["ADV_SET"], cfg["ATTACK"]
 
 
 class AdversarialItems(list):

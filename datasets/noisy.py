@@ -22,7 +22,7 @@ from dassl.data.datasets import Datum
 from dassl.data.datasets.build import WRAPPERS
 from dassl.utils import InputError, base_seed
 
-from .noise.config import CONFIG_DEFAULTS, CONFIG_DOMAINS, SWAPS, TYPES, N, add_noise_defaults, take_aliases
+from .noise.config import CONFIG_DEFAULTS, CONFIG_DOMAINS, SWAPS, TYPES, N, add_noise_defaults
 from .noise.features import class_similarity, image_features
 from .noise.manifest import REAL, Manifest, NoisyItem, check_fits, read_manifest
 from .noise.models import LABEL_MODELS, noise_generator, repeating_swap_plan, swap_plan
@@ -31,7 +31,7 @@ from .noise.real_noise import has_real_noise, mark_items, real_manifest
 if TYPE_CHECKING:
     from dassl.data.datasets import DatasetBase
 
-__all__ = ["SWAPS", "TYPES", "add_noise", "add_noise_defaults", "make_manifest", "take_aliases"]
+__all__ = ["SWAPS", "TYPES", "add_noise", "add_noise_defaults", "make_manifest"]
 logger = logging.getLogger(__name__)
 
 VAL_STREAM = zlib.crc32(b"val")  # the validation set's draws

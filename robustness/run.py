@@ -92,6 +92,8 @@ def named(cfg: CfgNode, mode: str) -> CfgNode:
 
 def main(args: Namespace, options: Options) -> None:
     """Run the evaluation and write its results. A finished evaluation with the same config is not run again."""
+    if args.show_config:
+        raise InputError("--show-config is an option of train.py: give it these options and TEST.ADV_SET make.")
     broken = load_plugins(args.plugin, args.trainer)
     args.eval_only = True
     cfg, mode = setup(args)

@@ -44,16 +44,19 @@ UPSTREAMS = (
 COUNT_WORDS = ("CoOp", "CoCoOp", "KgCoOp", "TCP", "DPSEP", "NLPrompt", "PTNL", "JoAPR", "VisPrompt")
 
 
-def check_meant(cfg: CfgNode, args: Namespace) -> None:
-    """Raises InputError for a trained model that a training would pass over, and for a head that does not exist."""
+def check_meant(config: Mapping[str, object], args: Namespace, hosted: bool) -> None:
+    """Raises InputError for a trained model that a training would pass over, and for a head that does not exist.
+
+    hosted: the method is a plugin's.
+    """
     if args.model_dir and mode_of(args) == "train":
         raise InputError(
             f"--model-dir is {args.model_dir}, but without --eval-only a model is trained from its start, and that one "
             "is not looked at: add --eval-only to test it, give --resume to go on with an interrupted run, or "
             "MODEL.INIT_WEIGHTS FILE to start from weights."
         )
-    head = cfg.MODEL.HEAD.NAME
-    if head and not is_hosted(cfg) and head not in HEAD_REGISTRY.registered_names():
+    head = config["MODEL.HEAD.NAME"]
+    if head and not hosted and head not in HEAD_REGISTRY.registered_names():
         known = ", ".join(HEAD_REGISTRY.registered_names())
         raise InputError(f"MODEL.HEAD.NAME (--head) is {head!r}, but must be one of {known}, or empty for none.")
 

@@ -23,8 +23,8 @@ from .no_effect import without_effect
 from .options import build_parser
 from .record import environment, write_record
 from .same_data import finished_already
-from .setup import setup_cfg
-from .shown_config import shown_arguments, shown_config
+from .setup import resolved
+from .shown_config import config_with_origins, shown_arguments, shown_config
 from .tested_model import check_loaded, check_model_given
 
 logger = logging.getLogger("train")
@@ -39,8 +39,12 @@ def main(args: argparse.Namespace) -> None:
         print(listing(broken))  # noqa: T201
         return
     with told_kindly():
-        cfg = setup_cfg(args)
+        cfg, config = resolved(args)
+    args.taken_over = config.taken  # for the record
     require(broken, cfg.TRAINER.NAME, cfg.DATASET.NAME)
+    if args.show_config:
+        print(config_with_origins(cfg, config, default_cfg(), files_of(cfg, args)))  # noqa: T201
+        return
     with RunFolder(cfg, args) as folder:
         if folder.finished:
             print(finished_already(folder, cfg, args))  # noqa: T201
@@ -54,7 +58,7 @@ def main(args: argparse.Namespace) -> None:
             logger.info("Setting fixed seed: %d", cfg.SEED)
         torch.backends.cudnn.benchmark = torch.cuda.is_available() and cfg.USE_CUDA
         logger.info("** Arguments **\n%s", shown_arguments(args))
-        for taken in args.taken_over:
+        for taken in config.taken:
             logger.info("%s", "\n".join(taken.lines()))
         logger.info("** Config **\n%s", shown_config(cfg, default_cfg(), files_of(cfg, args)))
         logger.info("** System **\n%s", environment())

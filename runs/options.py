@@ -43,6 +43,9 @@ def build_parser() -> argparse.ArgumentParser:
         "--about", type=read_option, default={}, metavar="JSON",
         help="what results.json says of the protocol; the scripts and suites write it",
     )  # fmt: skip
+    parser.add_argument(
+        "--show-config", action="store_true", help="the config of this run, each value with its source; nothing is run"
+    )
     parser.add_argument("--list", action="store_true", help="all trainers and datasets, and where they come from")
     parser.add_argument("--version", action="version", version=f"RobustPrompt {clipkit.__version__}")
     parser.add_argument("opts", nargs=argparse.REMAINDER, help="config pairs: KEY VALUE KEY VALUE ...")

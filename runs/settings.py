@@ -9,14 +9,14 @@ from collections.abc import Iterable
 
 from yacs.config import CfgNode
 
+from dassl.config.values import all_keys
 from dassl.data.datasets import DATASET_REGISTRY
 from dassl.engine import TRAINER_REGISTRY
 from interop.plugins.config_keys import ADDED, plugin_keys
 from interop.plugins.hosting import files_of
 from interop.plugins.origin import is_plugin
 
-from .config import all_keys
-from .silent_keys import LATER, NO_EFFECT
+from .silent_keys import identifying
 
 
 def settings(cfg: CfgNode, args: Namespace) -> dict[str, object]:
@@ -28,10 +28,7 @@ def settings(cfg: CfgNode, args: Namespace) -> dict[str, object]:
     found = {"mode": mode_of(args)}
     if args.eval_only and args.model_dir:
         found["model"] = f"{args.model_dir}@{args.load_epoch}"
-    for key in all_keys(cfg):
-        if key in NO_EFFECT or key in foreign or (key in LATER and value_at(cfg, key) == LATER[key]):
-            continue
-        found[key] = value_at(cfg, key)
+    found |= identifying({key: value_at(cfg, key) for key in all_keys(cfg)}, foreign)
     return json.loads(json.dumps(found, default=list))
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping
+
 # Keys that change where or how fast a run works, but no number in its result.
 NO_EFFECT = {
     "OUTPUT_DIR", "RESUME", "VERBOSE", "DATASET.ROOT", "TEST.FEATURE_BANK",
@@ -16,3 +18,11 @@ LATER = {
     "LANGUAGE.MISSING": "refuse", "LANGUAGE.TOO_LONG": "refuse", "TRAINER.JOAPR.COMPAT": "none",
     "TRAINER.NLPROMPT.COMPAT": "none", "TRAINER.TTC.TAU_TOWER": "original",
 }  # fmt: skip
+
+
+def identifying(config: Mapping[str, object], foreign: Collection[str]) -> dict[str, object]:
+    """The part of {dotted key: value} that says which run it is. foreign: keys that only other methods read."""
+    return {
+        key: value for key, value in config.items()
+        if key not in NO_EFFECT and key not in foreign and not (key in LATER and value == LATER[key])
+    }  # fmt: skip

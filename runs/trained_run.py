@@ -15,6 +15,7 @@ from yacs.config import CfgNode
 
 from dassl.config import add_keys
 from dassl.config.domains import check_config
+from dassl.config.values import merge_pairs
 from dassl.engine import TRAINER_REGISTRY
 from dassl.utils import InputError, load_checkpoint
 from dassl.utils.torch_file import entry
@@ -23,7 +24,6 @@ from interop.plugins.names import label_of
 from interop.plugins.origin import is_plugin
 from language import clean
 
-from .config import merge_pairs
 from .config_domains import domains_of
 from .defaults import default_cfg
 

@@ -9,18 +9,19 @@ from yacs.config import CfgNode
 
 from bench.suites.load import load
 from clipkit.__main__ import _read_names
+from dassl.config.values import merge_pairs
+from dassl.config.yaml_file import read_leaves
 from dassl.utils import read_json
 from interop.plugins.config_keys import add_plugin_keys
 from language import read_classlist
 from language.readers import read_harness
-from runs.config import merge_file
 
 CACHE = {"version": 1, "dataset": "x", "sources": {"main": {}}, "classes": {"a": {"main": ["a."]}}}
 
 
 def merged(file) -> object:
     cfg = CfgNode({"OPTIM": {"LR": 0.1}})
-    merge_file(cfg, str(file))
+    merge_pairs(cfg, [x for leaf in read_leaves(file) for x in leaf], str(file))
     return cfg.OPTIM.LR
 
 

@@ -122,19 +122,6 @@ class SAR(PromptTrainer):
         return loss
 
 
-def take_spelling(cfg: CfgNode) -> None:
-    """`TRAINER.SAR.ENABLED True` on a host and `--trainer <Host>SAR` are two spellings of one run.
-
-    Raises InputError for an unknown host, and for one that cannot encode arbitrary names.
-    """
-    name = cfg.TRAINER.NAME
-    if cfg.TRAINER.SAR.ENABLED and name in TRAINER_REGISTRY.registered_names():
-        kind = TRAINER_REGISTRY.get(name)
-        name = cfg.TRAINER.NAME = (kind if issubclass(kind, SAR) else with_sar(kind)).__name__
-    if name in TRAINER_REGISTRY.registered_names():
-        cfg.TRAINER.SAR.ENABLED = issubclass(TRAINER_REGISTRY.get(name), SAR)
-
-
 def with_sar(host: type[PromptTrainer]) -> type[PromptTrainer]:
     """The method <Host>SAR, registered. Raises InputError for a host that cannot encode arbitrary names."""
     if getattr(host, "encode_names", None) in (None, PromptTrainer.encode_names):

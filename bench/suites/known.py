@@ -22,63 +22,44 @@ from interop.plugins.names import take_label
 ROOT = Path(__file__).resolve().parents[2]
 # What the data comes from; anything else of the code may change without it.
 SOURCES = (
-    "runs/defaults.py", "runs/settings.py", "runs/silent_keys.py", "runs/config_domains.py", "bench/suites/known.py",
+    "runs/defaults.py", "runs/settings.py", "runs/config_domains.py", "bench/suites/known.py",
     "bench/suites/methods.py", "attacks/settings.py", "language/features.py",
     "dassl/config/*.py", "datasets/**/*.py", "interop/plugins/*.py", "trainers/**/*.py",
 )  # fmt: skip
 
 
 class View:
-    """A config as `dataset_overrides(cfg)` looks at it; remembers which keys were read."""
+    """A config as `dataset_overrides(cfg)` looks at it; `_reads` holds what was looked at, {dotted key: value}."""
 
     def __init__(
-        self,
-        values: Mapping[str, object],
-        nodes: frozenset[str],
-        prefix: str = "",
-        reads: dict | None = None,
-        written: dict | None = None,
+        self, values: Mapping[str, object], nodes: frozenset[str], prefix: str = "", reads: dict | None = None
     ) -> None:
-        own = {"values": values, "nodes": nodes, "prefix": prefix, "reads": {} if reads is None else reads}
-        self.__dict__["_"] = own | {"written": {} if written is None else written}
+        self._values, self._nodes, self._prefix = values, nodes, prefix
+        self._reads: dict[str, object] = {} if reads is None else reads
 
     def __getattr__(self, name: str) -> object:
-        own = self.__dict__["_"]
-        key = own["prefix"] + name
-        if key in own["written"]:
-            return own["written"][key]
-        if key in own["values"]:
-            own["reads"][key] = own["values"][key]
-            return own["values"][key]
-        if key in own["nodes"]:
-            return View(own["values"], own["nodes"], f"{key}.", own["reads"], own["written"])
+        key = self._prefix + name
+        if key in self._values:
+            self._reads[key] = self._values[key]
+            return self._values[key]
+        if key in self._nodes:
+            return View(self._values, self._nodes, f"{key}.", self._reads)
         raise AttributeError(key)
 
     __getitem__ = __getattr__
 
     def __contains__(self, name: str) -> bool:
-        own = self.__dict__["_"]
-        return any(own["prefix"] + name in known for known in (own["values"], own["nodes"], own["written"]))
-
-    def __setattr__(self, name: str, value: object) -> None:
-        own = self.__dict__["_"]
-        own["written"][own["prefix"] + name] = value
+        return self._prefix + name in self._values or self._prefix + name in self._nodes
 
     def get(self, name: str, default: object = None) -> object:
         return getattr(self, name, default)
 
-    def clone(self) -> View:
-        own = self.__dict__["_"]
-        return View(own["values"], own["nodes"], own["prefix"], own["reads"], dict(own["written"]))
-
 
 class Known:
-    """defaults: {dotted key: default}. domains: {dotted key: what it may hold}. own: {method: the keys that it
-    declares; None: a plain Dassl trainer}.
+    """defaults: {dotted key: default}. own: {method: the keys that it declares; None: a plain Dassl trainer}.
 
-    architecture: {method: keys that a test takes from the checkpoint}. no_effect: keys that change no number. later:
-    {key: value at which a run does not name it}.
-    variants: {name: [method, config pairs]}, such as PTNL-GCE. noise_types, swaps, attacks: names.
+    architecture: {method: keys that a test takes from the checkpoint}. variants: {name: [method, config pairs]}, such
+    as PTNL-GCE. datasets, noise_types, swaps, attacks: names. noise_aliases: {the field's name of a noise type: ours}.
 
     plugins: files. from_plugins: methods of theirs, and of installed packages. foreign: {method: keys of plugins that
     say nothing about its runs}. dataset_keys: {dataset of a plugin: the keys that it declares}. plugin_values: config
@@ -89,11 +70,13 @@ class Known:
     def __init__(self, data: dict, file: Path) -> None:
         self._data, self._file, self._new = data, file, False
         self.defaults: dict[str, object] = data["defaults"]
-        self.domains = {key: Domain.from_data(each) for key, each in data["domains"].items()}
+        self._domains = {
+            method: {key: Domain.from_data(each) for key, each in domains.items()}
+            for method, domains in data["domains"].items()
+        }
+        self.datasets, self.noise_aliases = data["datasets"], data["noise_aliases"]
         self.own: dict[str, list[str] | None] = data["own"]
         self.architecture: dict[str, list[str]] = data["architecture"]
-        self.no_effect = frozenset(data["no_effect"])
-        self.later: dict[str, object] = data["later"]
         self.variants: dict[str, tuple[str, list[str]]] = data["variants"]
         self.noise_types, self.swaps, self.attacks = data["noise_types"], data["swaps"], data["attacks"]
         self.plugins: list[str] = data["plugins"]
@@ -108,6 +91,10 @@ class Known:
             key[:i] for key in self.defaults for i, letter in enumerate(key) if letter == "."
         )  # of A.B.C: A and A.B
 
+    def domains(self, method: str) -> dict[str, Domain]:
+        """{dotted key: what it may hold} in a run of the method; "": in those of ours."""
+        return self._domains.get(method, self._domains[""])
+
     def overrides(self, method: str, values: Mapping[str, object]) -> dict[str, object]:
         """The method's own settings under these values. The method itself is asked once for each case that differs in
         what it looks at; from then on the answer is on disk."""
@@ -119,7 +106,7 @@ class Known:
                 return answer
         view = View(values, self.nodes)
         answer = json.loads(json.dumps(_trainer(method, self.plugins).dataset_overrides(view)))
-        reads = view.__dict__["_"]["reads"]
+        reads = view._reads
         if not reads.get("DATASET.NOISE.MANIFEST"):  # else the answer may depend on what is in that file
             keys = list(reads)
             if not (fitting := next((answers for known, answers in cases if known == keys), None)):
@@ -184,14 +171,14 @@ def _ask(plugins: Sequence[str], plugin_cfg: Sequence[str]) -> dict:
     from attacks.settings import NAMES
     from dassl.data.datasets import DATASET_REGISTRY
     from dassl.engine import TRAINER_REGISTRY
-    from datasets.noisy import SWAPS, TYPES
+    from datasets.noise.config import ALIASES, SWAPS, TYPES
     from interop.plugins.config_keys import add_plugin_keys, files_for, leaves, plugin_keys
     from interop.plugins.loading import load_plugins
     from interop.plugins.names import plain
     from interop.plugins.origin import brought_by, is_plugin, root_of
     from runs.config_domains import domains_of
     from runs.defaults import default_cfg
-    from runs.settings import LATER, NO_EFFECT, foreign_keys
+    from runs.settings import foreign_keys
 
     from .methods import named_variants
 
@@ -220,11 +207,14 @@ def _ask(plugins: Sequence[str], plugin_cfg: Sequence[str]) -> dict:
     ]
     found = {
         "defaults": leaves(cfg),
-        "domains": {key: domain.to_data() for key, domain in domains_of("CoOp").items()},
+        "domains": {
+            name: {key: domain.to_data() for key, domain in domains_of(name or "CoOp").items()}
+            for name in ("", *from_plugins)
+        },
+        "datasets": list(datasets),
+        "noise_aliases": ALIASES,
         "own": {name: None if keys is None else list(keys) for name, keys in own.items()},
         "architecture": {name: list(getattr(method, "architecture", ())) for name, method in methods.items()},
-        "no_effect": sorted(NO_EFFECT),
-        "later": LATER,
         "variants": named_variants(),
         "noise_types": list(TYPES),
         "swaps": list(SWAPS),

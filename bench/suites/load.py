@@ -7,9 +7,9 @@ from pathlib import Path
 
 import yaml
 
+from dassl.config.yaml_file import LOADER
 from dassl.utils import InputError
 from interop.plugins.names import from_folder
-from runs.yaml_file import LOADER
 
 from .values import kind
 

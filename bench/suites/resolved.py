@@ -1,7 +1,6 @@
-"""The settings of a run of train.py from its arguments, as `runs.folder.settings` finds them, without torch.
+"""The settings of a run of train.py from its arguments, as `runs.settings` finds them, without torch.
 
-Plain dictionaries in place of yacs, each YAML file read once: thousands of runs resolve in a second or two. A config
-pair is still merged by `runs.config.merge_pairs`, once for each value, so that types and errors are train.py's.
+`runs.resolve` resolves them, as it does for train.py; what it has to know of the methods is in the cache of `known`.
 """
 
 from __future__ import annotations
@@ -17,18 +16,22 @@ from yacs.config import CfgNode
 
 from dassl.config import add_keys
 from dassl.config.allowed import OPEN
+from dassl.config.domains import Domain
+from dassl.config.values import check_known, pairs_of, read_value
+from dassl.config.yaml_file import read_leaves
 from dassl.utils import InputError
 from interop.plugins.names import OURS, plain
-from runs.config import merge_pairs
-from runs.noise_check import check_noise
-from runs.yaml_file import read_leaves
+from runs.resolve import resolve
+from runs.rules.facts import Taken
+from runs.rules.noise import OLDER
+from runs.rules.noise import RULE as OLDER_KEYS
+from runs.rules.sar import ENABLED
+from runs.silent_keys import identifying
 
-from .known import ROOT, Known, View
+from .known import ROOT, Known
 
 SEED, MODEL = "\x01seed\x01", "\x01model\x01"  # stand for what differs between runs of one kind
 _SEED, _MODEL = json.dumps(SEED), json.dumps(MODEL)
-OLDER = ("DATASET.NOISE_TYPE", "DATASET.NOISE_RATE", "DATASET.NOISE_LABEL", "DATASET.NUM_FP")
-TOWER = ("MODEL.BACKBONE.VISUAL_WEIGHTS", "MODEL.BACKBONE.VISUAL_WEIGHTS_KEY")
 
 
 @dataclass(frozen=True)
@@ -84,16 +87,13 @@ class Resolver:
 
     def __init__(self, known: Known) -> None:
         self.known = known
-        self._scratch = CfgNode()
-        add_keys(self._scratch, known.defaults)
-        # Methods of plugins may read keys of ours in their own way; train.py knows which method a value is for.
+        # Methods of plugins may read keys of ours in their own way; which method a value is for is known later.
         self._domains = {
             key: domain
-            for key, domain in known.domains.items()
+            for key, domain in known.domains("").items()
             if not known.from_plugins or not (key.startswith("TRAINER.") or key in OPEN or key == "TASK")
         }
-        self._values: dict[tuple[str, str], object] = {}
-        self._files: dict[str, dict[str, object]] = {}
+        self._files: dict[str, list[tuple[str, object]]] = {}
         self._resolved: dict[tuple, Resolved] = {}
 
     def resolve(
@@ -108,99 +108,93 @@ class Resolver:
 
     def value(self, key: str, value: object, where: str) -> object:
         """As the key's type has it. Raises InputError for unknown keys and other types."""
-        if (place := (key, repr(value))) not in self._values:
-            merge_pairs(self._scratch, [key, value], where, self._domains)
-            *path, leaf = key.split(".")
-            node = functools.reduce(lambda node, part: node[part], path, self._scratch)
-            self._values[place] = json.loads(json.dumps(node[leaf]))
-            node[leaf] = self.known.defaults[key]
-        return self._values[place]
+        check_known(self.known.defaults, key, where)
+        return read_value(key, value, self.known.defaults[key], where, self._domains.get(key))
 
-    def pairs(self, pairs: Sequence[str], where: str) -> dict[str, object]:
-        return {key: self.value(key, value, where) for key, value in zip(pairs[::2], pairs[1::2], strict=True)}
-
-    def file(self, path: str) -> dict[str, object]:
-        """{dotted key: value} of a YAML file, seen from the project's folder."""
+    def file(self, path: str) -> list[tuple[str, object]]:
+        """The leaves of a YAML file, seen from the project's folder; read once."""
         if path not in self._files:
-            leaves = read_leaves(ROOT / path)
-            self._files[path] = {key: self.value(key, value, path) for key, value in leaves}
+            self._files[path] = read_leaves(ROOT / path)
         return self._files[path]
 
+    def pairs(self, pairs: Sequence[str], where: str) -> dict[str, object]:
+        return {key: self.value(key, value, where) for key, value in pairs_of(pairs, where)}
+
     def _resolve(self, a: Arguments, trained: Resolved | None, evaluation: str, where: str) -> Resolved:
-        default = values = self.known.defaults | self.known.plugin_values.get(a.trainer, {})
-        files = {**self.file(a.dataset_file), **self.file(a.config_file)}
-        values |= files
-        given = self.pairs(a.opts, where)
-        values["TRAINER.NAME"] = a.trainer
-        values |= given
-        values["DATASET.NAME"] = values["DATASET.NAME"].removesuffix(f"@{OURS}")
-        self._take_spelling(values)
-        shown = values["DATASET.STAND_IN"] or plain(values["DATASET.NAME"])
-        own = self.known.overrides(values["TRAINER.NAME"], values | {"DATASET.NAME": shown})
-        values |= {key: self.value(key, value, f"{a.trainer}'s dataset settings") for key, value in own.items()}
-        values |= given
-        values["DATASET.NAME"] = values["DATASET.NAME"].removesuffix(f"@{OURS}")
-        self._take_spelling(values)
-        values |= self._taken_over(a, values, default)
-        if older := [key for key in OLDER if values[key] != self.known.defaults[key]]:
+        args = Namespace(
+            trainer=a.trainer, dataset_config_file=a.dataset_file, config_file=a.config_file, opts=list(a.opts),
+            eval_only=a.test or bool(evaluation), model_dir=MODEL if a.model else "", no_train=False, seed=-1,
+            plugin=(), plugin_cfg=(),
+        )  # fmt: skip
+        config = resolve(args, PlanFacts(self, a.trainer, trained), where)
+        if older := [key for key in OLDER if config.origin.get(key) == OLDER_KEYS.origin]:
             raise InputError(f"{older[0]} in {where} is an older spelling; give DATASET.NOISE.TYPE and RATE.")
-        check_noise(View(values, self.known.nodes).DATASET.NOISE, files.keys() | given.keys())
-        if trained:
-            values |= trained.architecture
-        left_out = self._unused(values, where)
-        found = {
-            key: values[key]
-            for key in self._keys(values["TRAINER.NAME"], values["DATASET.NAME"])
-            if key not in left_out
-        }
-        found |= {"SEED": SEED, "mode": "test" if a.test or evaluation else "train"}
+        method, dataset = str(config["TRAINER.NAME"]), str(config["DATASET.NAME"])
+        found = identifying(config, self._foreign(method, dataset))
+        found |= {"SEED": SEED, "mode": "test" if args.eval_only else "train"}
         if a.model:
             found["model"] = MODEL
         if evaluation:
             found |= {"evaluation": evaluation, "checks": "basic", "check_images": 64}
-        architecture = {key: values[key] for key in self.known.architecture.get(values["TRAINER.NAME"], ())}
-        return Resolved(json.dumps(found, sort_keys=True), architecture, int(values["OPTIM.MAX_EPOCH"]))
-
-    def _taken_over(self, a: Arguments, values: dict[str, object], default: dict[str, object]) -> dict[str, object]:
-        """What the train.py of a plugin's checkout sets for this run."""
-        files = self.known.scripts.get(a.trainer)
-        if not files:
-            return {}
-        from interop.plugins.checkout_settings import take_over  # imported here: few suites have plugins
-
-        cfg, before = CfgNode(), CfgNode()
-        add_keys(cfg, values)
-        add_keys(before, default)
-        given = Namespace(
-            trainer=a.trainer, dataset_config_file=str(ROOT / a.dataset_file), config_file=str(ROOT / a.config_file),
-            opts=list(a.opts), eval_only=a.test,
-        )  # fmt: skip
-        found = {key: value for taken in take_over(cfg, before, files, given) for key, value in taken.values.items()}
-        return json.loads(json.dumps(found))
-
-    def _take_spelling(self, values: dict[str, object]) -> None:
-        """As `trainers.sar.take_spelling`: <Host>SAR and TRAINER.SAR.ENABLED on the host are one run."""
-        name = values["TRAINER.NAME"]
-        if values["TRAINER.SAR.ENABLED"] and "TRAINER.SAR.ENABLED" not in (self.known.own.get(name) or ()):
-            if f"{name}SAR" not in self.known.own:
-                raise InputError(f"TRAINER.SAR.ENABLED: there is no {name}SAR; docs/sar.md names the hosts of SAR.")
-            name = values["TRAINER.NAME"] = f"{name}SAR"
-        values["TRAINER.SAR.ENABLED"] = "TRAINER.SAR.ENABLED" in (self.known.own.get(name) or ())
-
-    def _unused(self, values: dict[str, object], where: str) -> set[str]:
-        """Keys that do not name a run without an attack, or without another image tower, and those that came later."""
-        left_out = set() if values[TOWER[0]] else set(TOWER)
-        left_out |= set() if values["DATASET.STAND_IN"] else {"DATASET.STAND_IN"}
-        left_out |= {key for key, value in self.known.later.items() if values[key] == value}
-        if values["TEST.ADV_SET"]:
-            return left_out
-        attack = {key for key in values if key.startswith("ATTACK.")}
-        if changed := sorted(key for key in attack if values[key] != self.known.defaults[key]):
-            raise InputError(f"{changed[0]} in {where} has no effect without an attack; leave it out.")
-        return left_out | attack | {"TEST.ADV_SET"}
+        architecture = {key: config[key] for key in self.known.architecture.get(method, ())}
+        return Resolved(json.dumps(found, sort_keys=True), architecture, int(config["OPTIM.MAX_EPOCH"]))
 
     @functools.cache  # noqa: B019  a resolver lives as long as the plan that it makes
-    def _keys(self, method: str, dataset: str) -> tuple[str, ...]:
-        """The keys that identify a run of the method on a dataset (its registered name)."""
-        foreign = {*self.known.foreign.get(method, ())} - {*self.known.dataset_keys.get(dataset, ())}
-        return tuple(key for key in self.known.defaults if key not in self.known.no_effect and key not in foreign)
+    def _foreign(self, method: str, dataset: str) -> frozenset[str]:
+        """The keys that say nothing about a run of the method on a dataset (its registered name)."""
+        return frozenset(self.known.foreign.get(method, ())) - {*self.known.dataset_keys.get(dataset, ())}
+
+
+class PlanFacts:
+    """`runs.rules.facts.Facts` from the cache, for a run of a method (its registered name).
+
+    trained: the training run whose weights are tested.
+    """
+
+    def __init__(self, resolver: Resolver, method: str, trained: Resolved | None) -> None:
+        self.known, self.leaves, self._trained = (known := resolver.known), resolver.file, trained
+        self.defaults = known.defaults | {"TRAINER.NAME": method}
+        self.brought = {key: (value, "") for key, value in known.plugin_values.get(method, {}).items()}
+        self._scripts = known.scripts.get(method, ())
+        self.datasets, self.noise_aliases, self.noise_swaps = known.datasets, known.noise_aliases, known.swaps
+
+    def names(self, config: Mapping[str, object]) -> Mapping[str, str]:
+        return {key: str(config[key]).removesuffix(f"@{OURS}") for key in ("TRAINER.NAME", "DATASET.NAME")}
+
+    def domains(self, method: str) -> Mapping[str, Domain]:
+        return self.known.domains(method)
+
+    def is_hosted(self, method: str) -> bool:
+        return method in self.known.from_plugins
+
+    def has_sar(self, method: str) -> bool | None:
+        return ENABLED in (self.known.own[method] or ()) if method in self.known.own else None
+
+    def with_sar(self, method: str) -> str:
+        if f"{method}SAR" not in self.known.own:
+            raise InputError(f"{ENABLED}: there is no {method}SAR; docs/sar.md names the hosts of SAR.")
+        return f"{method}SAR"
+
+    def table(self, config: Mapping[str, object]) -> Mapping[str, object]:
+        shown = config["DATASET.STAND_IN"] or plain(str(config["DATASET.NAME"]))
+        return self.known.overrides(str(config["TRAINER.NAME"]), {**config, "DATASET.NAME": shown})
+
+    def checkout(self, config: Mapping[str, object], args: Namespace) -> Sequence[Taken]:
+        if not self._scripts:
+            return ()
+        from interop.plugins.checkout_settings import take_over  # imported here: it brings torch in
+
+        files = {name: str(ROOT / getattr(args, name)) for name in ("dataset_config_file", "config_file")}
+        before = self.defaults | {key: value for key, (value, _) in self.brought.items()}
+        return take_over(_tree(config), _tree(before), self._scripts, Namespace(**{**vars(args), **files}))
+
+    def checkpoint(self, config: Mapping[str, object], args: Namespace) -> Mapping[str, object]:
+        return self._trained.architecture if self._trained else {}
+
+    def check(self, config: Mapping[str, object], args: Namespace) -> None:
+        """The options of a plan's runs are its own."""
+
+
+def _tree(config: Mapping[str, object]) -> CfgNode:
+    add_keys(cfg := CfgNode(), config)
+    return cfg

@@ -16,12 +16,12 @@ from pathlib import Path
 import yaml
 from yacs.config import CfgNode
 
-from dassl.config import add_keys
 from dassl.config.shown import OWN, plain
+from dassl.config.values import merge_pairs
 from dassl.utils import InputError
 
 from . import main_slice, train_py
-from .config_keys import NO_OPTIONS, at, fits, has_key, leaves, put, told
+from .config_keys import NO_OPTIONS, at, fits, has_key, leaves, told
 from .train_py import TrainPy
 
 # Keys of the run and not of the method: a checkout's train.py cannot change them.
@@ -58,7 +58,7 @@ class Taken:
 
 
 def take_over(cfg: CfgNode, default: CfgNode, files: Iterable[str], given: Namespace) -> list[Taken]:
-    """Set in `cfg`, in place, the values that the train.py among `files` sets for this run.
+    """What the train.py among `files` sets for this run.
 
     cfg: the run's config with files and options merged. default: the config before that. given: the run's options.
     Raises InputError, with file and line, for an error in that train.py.
@@ -71,8 +71,6 @@ def take_over(cfg: CfgNode, default: CfgNode, files: Iterable[str], given: Names
             found.append(Taken(path, left=["its keys and defaults are taken over alone: one train.py sets up a run"]))
             continue
         found.append(_taken(cfg, default, train_py.read(path, train_py.stamp_of(path)), given))
-        for key, value in found[-1].values.items():
-            put(cfg, key, value) if has_key(cfg, key) else add_keys(cfg, {key: value})
     return found
 
 
@@ -186,8 +184,6 @@ class Setup(CfgNode):
         self._take(list(cfg_list), "the command line")
 
     def _take(self, pairs: list, where: str) -> None:
-        from runs.config import merge_pairs  # imported here: runs/ imports this package
-
         known = [x for key, value in zip(pairs[::2], pairs[1::2], strict=False) if has_key(self, key)
                  for x in (key, value)]  # fmt: skip
         view = _View(self)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import difflib
 import io
 import logging
 import warnings
@@ -48,15 +47,6 @@ def plugins_of(cfg: CfgNode) -> list[type]:
              (EVALUATOR_REGISTRY, cfg.TEST.EVALUATOR))  # fmt: skip
     kinds = [registry.get(name) for registry, name in named if name in registry]
     return [kind for kind in kinds if is_plugin(kind)]
-
-
-def check_stand_in(cfg: CfgNode) -> None:
-    """Raises InputError for a DATASET.STAND_IN that is no dataset. A plugin's tables may have names of their own."""
-    name = cfg.DATASET.STAND_IN
-    if name and name not in DATASET_REGISTRY and not is_hosted(cfg):
-        near = difflib.get_close_matches(name, DATASET_REGISTRY.registered_names(), n=3, cutoff=0.4)
-        hint = f" such as {', '.join(near)}" if near else ""
-        raise InputError(f"DATASET.STAND_IN is {name!r}, but must be the registered name of a dataset{hint}.")
 
 
 def files_of(cfg: CfgNode, args: argparse.Namespace) -> list[str]:

@@ -11,8 +11,6 @@ from pathlib import Path
 from types import ModuleType
 from typing import NamedTuple
 
-from yacs.config import CfgNode
-
 from dassl.data.datasets import DATASET_REGISTRY
 from dassl.engine import TRAINER_REGISTRY
 from dassl.evaluation import EVALUATOR_REGISTRY
@@ -110,17 +108,13 @@ def module_of(place: Place) -> str:
     return place.module if is_ours(place.root, place.module) else f"{scope_of(place.root).name}.{place.module}"
 
 
-def take_names(cfg: CfgNode, plugins: Iterable[str]) -> dict[str, str]:
-    """Replace the names of trainer, dataset and evaluator in `cfg` by registered names (`NAME@LABEL`); returns these.
+def registered_names(config: Mapping[str, object], plugins: Iterable[str]) -> dict[str, str]:
+    """{key: registered name} of the trainer, dataset and evaluator that `config`, by dotted keys, names.
 
     plugins: the files of this run. Raises InputError if a name without a label may mean two classes.
     """
     modules = {module_of(place_of(plugin)) for plugin in plugins}
-    found = {}
-    for key, registry in NAMES.items():
-        node, leaf = key.split(".")
-        found[key] = cfg[node][leaf] = registration.chosen(registry, cfg[node][leaf], modules)
-    return found
+    return {key: registration.chosen(registry, config[key], modules) for key, registry in NAMES.items()}
 
 
 def _import(name: str, file: Path) -> ModuleType:

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from argparse import Namespace
 from collections import Counter
 from pathlib import Path
 
 import pytest
+from yacs.config import CfgNode
 
 import robustness.run
 import train
+from bench.running.launch import Step
 from bench.suites.robust_step import RobustStep
 from bench.suites.suite import read_suite
 from runs.config_names import METHODS
+from runs.settings import settings, settings_hash
 from runs.targets import ELEVEN
 
 SUITES = sorted((Path(__file__).resolve().parent.parent.parent / "configs" / "suites").glob("*.yaml"))
@@ -27,8 +31,9 @@ def test_the_suites_are_there():
 
 
 @pytest.mark.parametrize("file", SUITES, ids=lambda f: f.stem)
-def test_every_suite_plans_and_its_commands_parse(file):
-    """One run of each (kind of step, method, config file, dataset) goes through train.py's parser and setup_cfg."""
+def test_every_suite_plans_and_its_commands_parse(file, monkeypatch):
+    """One run of each (kind of step, method, config file, dataset) goes through train.py's parser and setup_cfg, which
+    find the settings that the plan has found without torch."""
     suite = read_suite(file)
     assert suite.name == file.stem and suite.runs and suite.slurm
     for run in suite.runs:
@@ -40,8 +45,22 @@ def test_every_suite_plans_and_its_commands_parse(file):
                 continue
             _seen.add(what)
             args = train.build_parser().parse_args(argv)
-            cfg = robustness.run.setup(args)[0] if isinstance(step, RobustStep) else train.setup_cfg(args)
+            trained = run.resolved[0].architecture  # in place of the checkpoint, which is not there yet
+            monkeypatch.setattr("runs.registered.saved_architecture", lambda *_, trained=trained: trained)
+            cfg, found = settings_of(step, args)
             assert run.method == cfg.TRAINER.NAME and run.folders[number] == Path(cfg.OUTPUT_DIR)
+            assert run.resolved[number].hash(run.seed, found.get("model", "")) == settings_hash(found), argv
+
+
+def settings_of(step: Step, args: Namespace) -> tuple[CfgNode, dict[str, object]]:
+    """(config, settings) of the run that a step starts."""
+    if not isinstance(step, RobustStep):
+        cfg = train.setup_cfg(args)
+        return cfg, settings(cfg, args)
+    args.eval_only = True
+    cfg, mode = robustness.run.setup(args)
+    own = {"evaluation": step.mode, "checks": "basic", "check_images": 64}
+    return cfg, settings(robustness.run.named(cfg, mode), args) | own
 
 
 def counted(name: str, *what: str) -> Counter:

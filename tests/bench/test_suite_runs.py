@@ -184,7 +184,7 @@ SAMPLES = [
 def test_settings_are_those_that_train_py_finds(sample, tmp_path, monkeypatch):
     """Without yacs and torch, to the last key: what a run of train.py would write into its folder."""
     trained = {}
-    monkeypatch.setattr("runs.setup.saved_architecture", lambda cfg, *_: trained)
+    monkeypatch.setattr("runs.registered.saved_architecture", lambda *_: trained)
     for run in plan(tmp_path, sample, seeds=[1]):
         for number, step in enumerate(run.job):
             argv = step.planned(run.epochs)

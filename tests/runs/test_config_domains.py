@@ -12,6 +12,8 @@ import train
 from dassl.config import add_keys, get_cfg_default
 from dassl.config.allowed import ENGINE
 from dassl.config.domains import Domain, check_value
+from dassl.config.values import all_keys, merge_pairs
+from dassl.config.yaml_file import read_leaves
 from dassl.data.datasets import DATASET_REGISTRY
 from dassl.data.samplers import build_sampler
 from dassl.data.transforms import INTERPOLATION_MODES
@@ -19,7 +21,6 @@ from dassl.engine import TRAINER_REGISTRY
 from dassl.optim.lr_scheduler import AVAI_SCHEDS
 from dassl.optim.optimizer import AVAI_OPTIMS
 from dassl.utils import InputError
-from runs.config import all_keys, merge_file, merge_pairs
 from runs.config_domains import domains_of
 from trainers.label_noise.label_filter import FILTERS
 
@@ -32,6 +33,10 @@ KEYS = [key for key in all_keys(DEFAULTS) if key in DOMAINS]
 
 def value(cfg: CfgNode, key: str) -> object:
     return functools.reduce(lambda node, part: node[part], key.split("."), cfg)
+
+
+def merge_file(cfg: CfgNode, file: str, domains: dict[str, Domain]) -> None:
+    merge_pairs(cfg, [x for leaf in read_leaves(file) for x in leaf], file, domains)
 
 
 def only(key: str) -> CfgNode:

@@ -10,7 +10,6 @@ from yacs.config import CfgNode
 from dassl.config.domains import NOT_NEGATIVE, POSITIVE, choice, whole
 from datasets.noise.config import ALIASES
 from datasets.noise.manifest import read_manifest
-from datasets.noisy import take_aliases
 
 from ..context import context_defaults
 from ..label_noise.robust_losses import NAME
@@ -101,15 +100,12 @@ def _of_dataset(cfg: CfgNode) -> dict[str, float]:
 
 
 def _noise(cfg: CfgNode) -> tuple[str, float]:
-    """Type and rate, in whichever spelling they are given."""
+    """Type and rate."""
     dataset = cfg.DATASET
     if "NOISE" not in dataset:  # on upstream Dassl: the flags of a fork that has label noise
         kind = dataset.get("NOISE_TYPE", "")
         return ALIASES.get(kind, kind), dataset.get("NOISE_RATE", 0.0)
-    cfg = cfg.clone()
-    take_aliases(cfg)
-    noise = cfg.DATASET.NOISE
-    if noise.MANIFEST:
-        noise = read_manifest(noise.MANIFEST).noise
+    if dataset.NOISE.MANIFEST:
+        noise = read_manifest(dataset.NOISE.MANIFEST).noise
         return noise["type"], noise["rate"]
-    return noise.TYPE, noise.RATE
+    return dataset.NOISE.TYPE, dataset.NOISE.RATE

@@ -6,9 +6,6 @@ from __future__ import annotations
 import logging
 import os
 
-from yacs.config import CfgNode
-
-from clipkit import InputError
 from dassl.engine import TRAINER_REGISTRY
 from dassl.utils import load_checkpoint
 from dassl.utils.torch_file import entry, state_dict_in
@@ -18,14 +15,14 @@ from .checkpoints import checkpoint_path
 logger = logging.getLogger(__name__)
 
 
-def saved_architecture(cfg: CfgNode, directory: str, epoch: int | None) -> dict:
+def saved_architecture(method: str, directory: str, epoch: int | None) -> dict:
     """{dotted key: value} of a trained model: recorded in its checkpoint, or else read off its tensors.
 
     Empty where there is no checkpoint (loading it will say so), or the trainer declares nothing.
     """
-    if cfg.TRAINER.NAME not in TRAINER_REGISTRY.registered_names():
+    if method not in TRAINER_REGISTRY.registered_names():
         return {}
-    trainer = TRAINER_REGISTRY.get(cfg.TRAINER.NAME)
+    trainer = TRAINER_REGISTRY.get(method)
     keys = getattr(trainer, "architecture", ())
     if not keys:
         return {}
@@ -34,24 +31,7 @@ def saved_architecture(cfg: CfgNode, directory: str, epoch: int | None) -> dict:
         return {}
     checkpoint = load_checkpoint(str(path))
     run = entry(checkpoint, "run")
-    if run.get("TRAINER.NAME", cfg.TRAINER.NAME) != cfg.TRAINER.NAME:
+    if run.get("TRAINER.NAME", method) != method:
         return {}  # another method's file: loading it is refused, with the reason
     found = entry(run, "architecture") or trainer.architecture_of(state_dict_in(checkpoint, path))
     return {key: value for key, value in found.items() if key in keys}
-
-
-def contradictions(found: dict, cfg: CfgNode, given: list, directory: str) -> None:
-    """Raises InputError where a KEY VALUE pair of the command line sets another architecture than the checkpoint's.
-
-    `cfg` is the config with these pairs merged.
-    """
-    for key in given[::2]:
-        if key in found:
-            value = cfg
-            for part in key.split("."):
-                value = value[part]
-            if value != found[key]:
-                raise InputError(
-                    f"{key} is {value!r} on the command line, but the model in {directory} was trained with "
-                    f"{found[key]!r}; leave it out."
-                )

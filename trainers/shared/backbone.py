@@ -9,24 +9,11 @@ from collections.abc import Callable, Mapping
 import torch
 from yacs.config import CfgNode
 
-from clipkit import InputError, check_input_size, load_backbone
+from clipkit import check_input_size, load_backbone
 from clipkit.architecture import OPENAI, RANDOM
 from clipkit.openai_clip import CLIP
 
-# Another image tower. A run without one leaves these keys out of its config: they do not change which run it is.
-VISUAL_KEYS = ("VISUAL_WEIGHTS", "VISUAL_WEIGHTS_KEY")
-KEYS = ("NAME", "PATH", "SPEC", *VISUAL_KEYS)
-
-
-def leave_out_unused_tower(cfg: CfgNode) -> None:
-    """Drops the keys of another image tower if there is none. InputError for a VISUAL_WEIGHTS_KEY without a file."""
-    backbone = cfg.MODEL.BACKBONE
-    if backbone.VISUAL_WEIGHTS:
-        return
-    if backbone.VISUAL_WEIGHTS_KEY:
-        raise InputError("MODEL.BACKBONE.VISUAL_WEIGHTS_KEY has no effect without MODEL.BACKBONE.VISUAL_WEIGHTS.")
-    for key in VISUAL_KEYS:
-        del backbone[key]
+KEYS = ("NAME", "PATH", "SPEC", "VISUAL_WEIGHTS", "VISUAL_WEIGHTS_KEY")  # the last two: only with another image tower
 
 
 def shared_clip(backbone: Mapping, precision: str, device: torch.device) -> CLIP:

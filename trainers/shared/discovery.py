@@ -44,9 +44,8 @@ def add_dataset_defaults(cfg: CfgNode) -> None:
     add_defaults(cfg, DATASET_REGISTRY)
 
 
-def dataset_overrides(cfg: CfgNode) -> list:
-    """The trainer's settings for this dataset, as a flat [key, value, ...] list; empty for a plain Dassl trainer."""
+def dataset_overrides(cfg: CfgNode) -> dict[str, object]:
+    """{dotted key: value}: the trainer's settings for this dataset; empty for a plain Dassl trainer."""
     if cfg.TRAINER.NAME not in TRAINER_REGISTRY.registered_names():
-        return []
-    settings = getattr(TRAINER_REGISTRY.get(cfg.TRAINER.NAME), "dataset_overrides", lambda cfg: {})(for_method(cfg))
-    return [x for pair in settings.items() for x in pair]
+        return {}
+    return getattr(TRAINER_REGISTRY.get(cfg.TRAINER.NAME), "dataset_overrides", lambda cfg: {})(for_method(cfg))

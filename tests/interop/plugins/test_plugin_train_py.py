@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from forks import TRAIN_PY, make_fork, write
 from plugin_files import record
@@ -77,6 +79,18 @@ def test_the_log_and_the_record_say_it(tiny, fork):
     for words in ("sets TRAINER.FIELDCOOP.REP_DIM to 2048 for this run", "--eps stays 4.0", "CROP_PADDING"):
         assert words in log
     assert run(arguments) == 0  # finished already: what it sets is part of what the run is
+
+
+def test_show_config_names_it(tiny, fork, capsys):
+    pairs = {"TRAINER.FIELDCOOP.REP_DIM": 64, "TRAINER.FIELDCOOP.N_CTX": 2}
+    assert run(tiny.arguments(fork / "run", "CoOp@DePT", ("--show-config", *flags(fork)), pairs)) == 0
+    lines = dict(line.split(": ", 1) for line in capsys.readouterr().out.splitlines() if line[0] != "#")
+    found = {key: tuple(re.split(" +# ", rest)) for key, rest in lines.items()}
+    assert found["TRAINER.FIELDCOOP.REP_DIM"] == ("2048", str(fork / "train.py"))  # wins over the command line
+    assert found["TRAINER.FIELDCOOP.N_CTX"] == ("2", "command line")
+    for key, value in {"OPTIM.STAGED_LR": "true", "AT.EPS": "4.0"}.items():
+        assert found[key] == (value, f"--plugin-cfg {fork / 'train.py'}")
+    assert not (fork / "run").exists()
 
 
 def test_two_checkouts_do_not_meet(tiny, fork, tmp_path):

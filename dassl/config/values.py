@@ -1,10 +1,12 @@
-"""Config files and KEY VALUE pairs, merged with errors that a person can act on."""
+"""Values of config keys as people and files give them, read with errors that a person can act on."""
 
 from __future__ import annotations
 
 import ast
+import copy
 import difflib
-from collections.abc import Mapping
+import functools
+from collections.abc import Collection, Mapping, Sequence
 from types import MappingProxyType
 
 from yacs.config import CfgNode
@@ -13,7 +15,7 @@ from dassl.config.allowed import of_type
 from dassl.config.domains import Domain, check_value, shown
 from dassl.utils import InputError
 
-from .yaml_file import Typed, read_leaves
+from .yaml_file import Typed
 
 COMMAND_LINE = "the command line"
 NO_DOMAINS: Mapping[str, Domain] = MappingProxyType({})
@@ -27,30 +29,43 @@ def all_keys(cfg: CfgNode, prefix: str = "") -> list[str]:
     return keys
 
 
-def merge_pairs(cfg: CfgNode, pairs: list, where: str, domains: Mapping[str, Domain] = NO_DOMAINS) -> None:
+def pairs_of(words: Sequence, where: str) -> list[tuple[str, object]]:
+    """[(key, value)] of [key, value, ...]. Raises InputError for an odd count."""
+    if len(words) % 2:
+        raise InputError(f"Config pairs of {where} come as KEY VALUE, but {words[-1]!r} has no value after it.")
+    return list(zip(words[::2], words[1::2], strict=True))
+
+
+def merge_pairs(cfg: CfgNode, words: Sequence, where: str, domains: Mapping[str, Domain] = NO_DOMAINS) -> None:
     """Merges [key, value, ...]. Raises InputError for an odd count, an unknown key, a value of another type, and one
     that the key's domain does not have."""
-    if len(pairs) % 2:
-        raise InputError(f"Config pairs of {where} come as KEY VALUE, but {pairs[-1]!r} has no value after it.")
-    for key, value in zip(pairs[::2], pairs[1::2], strict=True):
-        _check_key(cfg, key, where)
-        merge_value(cfg, key, value, where, domains.get(key))
+    for key, given in pairs_of(words, where):
+        path, _, leaf = str(key).rpartition(".")
+        node = _node(cfg, path)
+        if node is None or leaf not in node or isinstance(node[leaf], CfgNode):
+            check_known(all_keys(cfg), key, where)
+        node[leaf] = read_value(key, given, node[leaf], where, domains.get(key))
 
 
-def merge_file(cfg: CfgNode, path: str, domains: Mapping[str, Domain] = NO_DOMAINS) -> list[str]:
-    """Merges a YAML file; returns its keys. Raises InputError for a missing or broken file, a key that is there twice,
-    and as `merge_pairs` does."""
-    leaves = read_leaves(path)
-    merge_pairs(cfg, [x for pair in leaves for x in pair], path, domains)
-    return [key for key, _ in leaves]
+def check_known(known: Collection[str], key: str, where: str) -> None:
+    """Raises InputError unless `key` is one of the dotted keys `known`."""
+    key = str(key)
+    if key in known:
+        return
+    if inside := [each[len(key) + 1 :].partition(".")[0] for each in known if each.startswith(f"{key}.")]:
+        names = ", ".join(dict.fromkeys(inside))
+        raise InputError(f"{key} in {where} is a group of config keys, not one: name one of {names}.")
+    near = difflib.get_close_matches(key, known, n=3, cutoff=0.5)
+    hint = f"; nearest: {', '.join(near)}" if near else ""
+    raise InputError(f"Unknown config key {key} in {where}{hint}.")
 
 
-def merge_value(cfg: CfgNode, key: str, value: object, where: str, domain: Domain | None) -> None:
-    """Merges the value of one known key, as `merge_pairs` does."""
-    path, _, leaf = key.rpartition(".")
-    node = _value(cfg, path) if path else cfg
-    old = node[leaf]
-    value = _read(value, old, domain)
+def read_value(key: str, given: object, old: object, where: str, domain: Domain | None) -> object:
+    """The value that a key gets which has `old`. given: as a person typed it, or as Python or a YAML file has it.
+
+    Raises InputError for another type than that of `old`, and for what the domain does not have.
+    """
+    value = _read(given, old, domain)
     if any(isinstance(x, str) and "\0" in x for x in (value if isinstance(value, (list, tuple)) else (value,))):
         raise InputError(
             f"{key} in {where} is {shown(value)}, with a zero byte in it, which no name has; leave it out."
@@ -61,7 +76,7 @@ def merge_value(cfg: CfgNode, key: str, value: object, where: str, domain: Domai
         value = type(old)(value)
     if None not in (value, old) and type(value) is not type(old):
         raise InputError(f"{key} in {where} is {shown(value)}, but must be {of_type(old)} such as {old!r}.")
-    node[leaf] = value
+    return value
 
 
 def _read(value: object, old: object, domain: Domain | None) -> object:
@@ -102,25 +117,20 @@ def _words(value: str) -> object:
 
 def _literal(text: str, otherwise: object) -> object:
     try:
-        return ast.literal_eval(text)
+        return copy.copy(_evaluated(text))
     except (ValueError, SyntaxError, TypeError, RecursionError, MemoryError):
         return otherwise
 
 
-def _check_key(cfg: CfgNode, key: str, where: str) -> None:
-    node = cfg
-    for part in str(key).split("."):
-        if not isinstance(node, CfgNode) or part not in node:
-            known = all_keys(cfg)
-            near = difflib.get_close_matches(str(key), known, n=3, cutoff=0.5)
-            hint = f"; nearest: {', '.join(near)}" if near else ""
-            raise InputError(f"Unknown config key {key} in {where}{hint}.")
-        node = node[part]
-    if isinstance(node, CfgNode):
-        raise InputError(f"{key} in {where} is a group of config keys, not one: name one of {', '.join(node)}.")
+@functools.lru_cache(maxsize=1024)  # a plan reads the same few values for thousands of runs
+def _evaluated(text: str) -> object:
+    return ast.literal_eval(text)
 
 
-def _value(cfg: CfgNode, key: str) -> object:
-    for part in key.split("."):
-        cfg = cfg[part]
+def _node(cfg: CfgNode, path: str) -> CfgNode | None:
+    """The group at a dotted path; None where there is none."""
+    for part in filter(None, path.split(".")):
+        cfg = cfg.get(part)
+        if not isinstance(cfg, CfgNode):
+            return None
     return cfg
