@@ -40,24 +40,30 @@ def merge_pairs(cfg: CfgNode, words: Sequence, where: str, domains: Mapping[str,
     """Merges [key, value, ...]. Raises InputError for an odd count, an unknown key, a value of another type, and one
     that the key's domain does not have."""
     for key, given in pairs_of(words, where):
-        path, _, leaf = str(key).rpartition(".")
-        node = _node(cfg, path)
-        if node is None or leaf not in node or isinstance(node[leaf], CfgNode):
-            check_known(all_keys(cfg), key, where)
+        *path, leaf = str(key).split(".")
+        node = cfg
+        for part in path:
+            node = node.get(part) if isinstance(node, CfgNode) else None
+        if not isinstance(node, CfgNode) or leaf not in node or isinstance(node[leaf], CfgNode):
+            raise unknown_key(all_keys(cfg), key, where)
         node[leaf] = read_value(key, given, node[leaf], where, domains.get(key))
 
 
 def check_known(known: Collection[str], key: str, where: str) -> None:
     """Raises InputError unless `key` is one of the dotted keys `known`."""
+    if key not in known:
+        raise unknown_key(known, key, where)
+
+
+def unknown_key(known: Collection[str], key: str, where: str) -> InputError:
+    """What to say of a key that is none of `known`: that it is a group of them, or which are nearest."""
     key = str(key)
-    if key in known:
-        return
     if inside := [each[len(key) + 1 :].partition(".")[0] for each in known if each.startswith(f"{key}.")]:
         names = ", ".join(dict.fromkeys(inside))
-        raise InputError(f"{key} in {where} is a group of config keys, not one: name one of {names}.")
+        return InputError(f"{key} in {where} is a group of config keys, not one: name one of {names}.")
     near = difflib.get_close_matches(key, known, n=3, cutoff=0.5)
     hint = f"; nearest: {', '.join(near)}" if near else ""
-    raise InputError(f"Unknown config key {key} in {where}{hint}.")
+    return InputError(f"Unknown config key {key} in {where}{hint}.")
 
 
 def read_value(key: str, given: object, old: object, where: str, domain: Domain | None) -> object:
@@ -125,12 +131,3 @@ def _literal(text: str, otherwise: object) -> object:
 @functools.lru_cache(maxsize=1024)  # a plan reads the same few values for thousands of runs
 def _evaluated(text: str) -> object:
     return ast.literal_eval(text)
-
-
-def _node(cfg: CfgNode, path: str) -> CfgNode | None:
-    """The group at a dotted path; None where there is none."""
-    for part in filter(None, path.split(".")):
-        cfg = cfg.get(part)
-        if not isinstance(cfg, CfgNode):
-            return None
-    return cfg
