@@ -1,1 +1,1 @@
-"""Many runs: launching them, and turning their results into tables and plots."""
+"""Launches many runs, and turns their results into tables, plots and pages."""

@@ -13,7 +13,7 @@ import sys
 from dassl.utils.console import tolerant_console
 from dassl.utils.ends import one_sentence
 
-# Each is a module bench/commands/NAME.py with add_parser(subparsers); only the one that is asked for is imported.
+# Each is a module bench/commands/NAME.py with add_parser(subparsers). Only the module of the given command is imported.
 COMMANDS = {
     "plan": "what a suite asks for, what is done, how long the rest takes",
     "run": "run what is not done, here or as Slurm jobs",
@@ -28,7 +28,7 @@ COMMANDS = {
 
 
 def build_parser(command: str) -> tuple[argparse.ArgumentParser, argparse.ArgumentParser | None]:
-    """(the whole, the parser of the command); the others have a name and a line of help alone."""
+    """(main parser, parser of the command or None). The other commands have a name and a line of help only."""
     parser = argparse.ArgumentParser(
         prog="python -m bench", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -43,7 +43,7 @@ def build_parser(command: str) -> tuple[argparse.ArgumentParser, argparse.Argume
 
 @one_sentence("interrupted: the same command goes on where it stopped")
 def main(argv: list[str] | None = None) -> int:
-    """The exit code: 0 well, 1 something failed, 2 bad input, 130 interrupted."""
+    """Run a command. Returns the exit code: 0 without failures, 1 with failures, 2 bad input, 130 interrupted."""
     argv = sys.argv[1:] if argv is None else argv
     parser, own = build_parser(argv[0] if argv else "")
     if own is None:

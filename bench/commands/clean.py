@@ -23,7 +23,7 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     which = parser.add_mutually_exclusive_group()
     which.add_argument("--failed", action="store_true", help="the runs that failed")
     which.add_argument("--all", action="store_true", help="every run")
-    parser.add_argument("--yes", action="store_true", help="without asking")
+    parser.add_argument("--yes", action="store_true", help="remove without asking")
     parser.set_defaults(run=run)
 
 
@@ -56,7 +56,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def owns(run: Run, step: int) -> bool:
-    """Is what lies in the step's folder a run with these settings, or nothing that is known?"""
+    """Whether the step's folder holds a run with these settings, or no known run."""
     with suppress(OSError, ValueError):
         first = (run.folders[step] / "config.yaml").read_text(encoding="utf-8").partition("\n")[0]
         theirs = json.loads(first.removeprefix("# settings: "))
@@ -68,7 +68,7 @@ def owns(run: Run, step: int) -> bool:
 
 
 def remove(run: Run, folders: set[Path]) -> bool:
-    """Its folders and what the suite noted of it; False where another process is at work on it."""
+    """Remove the run's folders and its notes in the suite; False if another process is working on it."""
     with claim(run) as mine:
         if not mine:
             return False
@@ -80,7 +80,7 @@ def remove(run: Run, folders: set[Path]) -> bool:
                 parent.rmdir()
         for kind in ("failed", "done"):
             (run.home / f"{run.id}.{kind}.json").unlink(missing_ok=True)
-    return True  # the lock's file stays: another process may be waiting for it
+    return True  # the lock file is kept, since another process may be waiting for it
 
 
 def _agreed(count: int) -> bool:

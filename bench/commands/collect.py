@@ -15,17 +15,17 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
         "collect", help="all results as one table", description="Reads every results.json under OUTPUT into one table."
     )
     made.add_argument("output", type=Path, metavar="OUTPUT", help="folder of the runs")
-    made.add_argument("--csv", type=Path, metavar="FILE", help="a row a result, all digits")
+    made.add_argument("--csv", type=Path, metavar="FILE", help="a row for each result, with all digits")
     made.add_argument("--parquet", type=Path, metavar="FILE", help="the same as Parquet")
     made.add_argument("--means", type=Path, metavar="FILE", help="mean, deviation, 95 %% interval over seeds, as CSV")
-    made.add_argument("--strict", action="store_true", help="write nothing where a results.json is broken")
+    made.add_argument("--strict", action="store_true", help="write nothing if a results.json is broken")
     made.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:
-    """The exit code: 0, or 1 where broken results were left out.
+    """Collect the results and write the files. Returns the exit code: 0, or 1 if broken results were left out.
 
-    Raises InputError for bad input and, --strict, broken results.
+    Raises InputError for bad input, and for broken results with --strict.
     """
     from ..reading.collect import collect
 
@@ -43,7 +43,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _write(frame, args: argparse.Namespace) -> None:
-    """Raises InputError where a file cannot be written."""
+    """Write the files that the options name. Raises InputError if one cannot be written."""
     from ..reading.aggregate import aggregate
 
     writers = [
@@ -63,7 +63,7 @@ def _write(frame, args: argparse.Namespace) -> None:
 
 
 def _means(frame, aggregate):
-    """Clean accuracy and accuracy under attack, one below the other; `metric` says which."""
+    """Statistics of clean accuracy and of accuracy under attack in one table; the column `metric` says which."""
     import pandas as pd
 
     parts = []
@@ -75,7 +75,7 @@ def _means(frame, aggregate):
 
 
 def _summary(frame) -> str:
-    """A line a protocol: results, methods, datasets, seeds."""
+    """A table with a line for each protocol: numbers of results, methods, datasets and seeds."""
     from tabulate import tabulate
 
     rows = [

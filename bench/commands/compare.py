@@ -18,18 +18,21 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     )
     made.add_argument("output", type=Path, metavar="OUTPUT", help="folder of the runs")
     made.add_argument("--paper", default="all", help="anprompt, dpsep, sar, rtpt or all (default)")
-    made.add_argument("--table", default="", metavar="T", help="only this one, such as 1 (default: all)")
-    made.add_argument("--datasets", nargs="+", default=[], metavar="D", help="only these; average is one, too")
-    made.add_argument("--methods", nargs="+", default=[], metavar="M", help="only these, as the papers write them")
-    made.add_argument("--found", action="store_true", help="only numbers that OUTPUT has one for")
-    made.add_argument("--interval", action="store_true", help="after ± half the mean's 95 %% interval (Student's t)")
+    made.add_argument("--table", default="", metavar="T", help="only this table, such as 1 (default: all)")
+    made.add_argument("--datasets", nargs="+", default=[], metavar="D", help="only these datasets (or average)")
+    made.add_argument("--methods", nargs="+", default=[], metavar="M", help="only these methods, as papers name them")
+    made.add_argument("--found", action="store_true", help="only published numbers for which OUTPUT has a result")
+    made.add_argument("--interval", action="store_true", help="± is half the mean's 95 %% interval (Student's t)")
     made.add_argument("--format", default="terminal", choices=FORMATS)
-    made.add_argument("--output", dest="file", type=Path, metavar="FILE", help="write it here, not on the screen")
+    made.add_argument("--output", dest="file", type=Path, metavar="FILE", help="write to this file, not to the screen")
     made.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:
-    """The exit code: 0, or 1 where broken results were left out. Raises InputError for bad input."""
+    """Print or write the comparison. Returns the exit code: 0, or 1 if broken results were left out.
+
+    Raises InputError for bad input.
+    """
     from ..comparing.comparison import compare
     from ..comparing.published import choose
     from ..reading.collect import collect
@@ -54,7 +57,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _narrow(found: list, args: argparse.Namespace) -> list:
-    """Rows of the wanted datasets and methods. Raises InputError, naming what there is, where none is left."""
+    """Only the rows of the given datasets and methods. Raises InputError for an unknown one, and names the known."""
     import pandas as pd
 
     everything = pd.concat([rows for *_, rows in found])
@@ -99,7 +102,7 @@ def _text(found: list, form: str, interval: bool) -> str:
 
 
 def _paper(paper, tables, made, form: str) -> str:
-    """The paper's tables, under its source and notes."""
+    """The text of a paper's tables, with its source and notes above."""
     from ..drawing.formats import escape_markdown, render
 
     lines = [f"{paper.title} ({paper.source}).", *paper.notes]
@@ -112,7 +115,7 @@ def _paper(paper, tables, made, form: str) -> str:
 
 
 def _hint(frame, found: list) -> str:
-    """Where all runs lie deeper, so that each is another variant: which folder to name."""
+    """If all runs lie in subfolders, and so count as variants: a sentence that names the folders to give instead."""
     if any(rows["ours"].notna().any() for *_, rows in found) or (frame["variant"] == "").any():
         return ""
     tops = sorted({variant.partition("/")[0] for variant in frame["variant"]})

@@ -12,7 +12,7 @@ from ..suites.options import add_suite_options, open_suite
 def add_parser(subparsers: argparse._SubParsersAction) -> None:
     parser = subparsers.add_parser("plan", help="what a suite asks for", description=__doc__)
     add_suite_options(parser)
-    parser.add_argument("--list", action="store_true", help="every run: id, state, commands")
+    parser.add_argument("--list", action="store_true", help="list every run with id, state and commands")
     parser.set_defaults(run=run)
 
 

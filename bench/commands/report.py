@@ -1,4 +1,4 @@
-"""Results under a folder as one HTML page: tables, curves, confusion matrices, and where each number comes from.
+"""Writes the results under a folder as one HTML page: tables, curves, confusion matrices, origin of each number.
 
 python -m bench report output --output report.html
 """
@@ -19,16 +19,19 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
         "report", help="results as one HTML page", description="Everything finished under OUTPUT as one HTML page."
     )
     parser.add_argument("folder", metavar="OUTPUT", type=Path, help="folder of the runs")
-    parser.add_argument("--output", metavar="FILE", type=Path, help="the page (default: OUTPUT/report.html)")
-    parser.add_argument("--title", help="of the page (default: the folder's name)")
-    parser.add_argument("--interval", action="store_true", help="after ± half the mean's 95 %% interval (Student's t)")
+    parser.add_argument("--output", metavar="FILE", type=Path, help="file to write (default: OUTPUT/report.html)")
+    parser.add_argument("--title", help="title of the page (default: the folder's name)")
+    parser.add_argument("--interval", action="store_true", help="± is half the mean's 95 %% interval (Student's t)")
     parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:
-    """The exit code: 0, or 1 where broken results were left out (the page names them). Raises InputError."""
+    """Write the page. Returns the exit code: 0, or 1 if broken results were left out (the page names them).
+
+    Raises InputError if there are no results, or the page cannot be written.
+    """
     from ..drawing.html.page import page
-    from ..reading.collect import collect  # pandas, and the page: only when the command runs
+    from ..reading.collect import collect  # imported here, since pandas is slow to import
     from ..reading.files import write_text
 
     file = args.output or args.folder / "report.html"
@@ -45,6 +48,6 @@ def run(args: argparse.Namespace) -> int:
     except OSError as error:
         raise InputError(f"{file} cannot be written ({error.strerror or error}); give another --output.") from error
     print(f"{file}: {len(frame)} results, {len(text.encode()) / 2**20:.2f} MiB")  # noqa: T201
-    for number, sentence in enumerate(broken):  # then those on curves and matrices, beside the numbers
+    for number, sentence in enumerate(broken):  # sentences after `left_out` are about curves and matrices
         print(f"left out: {sentence}" if number < left_out else sentence, file=sys.stderr)  # noqa: T201
     return 1 if left_out else 0

@@ -1,7 +1,7 @@
 """python -m bench run SUITE.yaml --launcher local|slurm: runs what is not done.
 
-local: --jobs at a time, each worker with one of --gpus. Ctrl-C leaves everything so that the same command goes on; two
-of them at once share the work. slurm: tasks of array jobs, see docs/cluster.md.
+local: --jobs runs at a time, each worker on one of --gpus. After Ctrl-C the same command continues the runs. If the
+command is started twice, the two share the runs. slurm: runs as tasks of array jobs, see docs/cluster.md.
 """
 
 from __future__ import annotations

@@ -42,7 +42,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _in_slurm(suite: Suite, found: dict[str, Found], every: bool) -> list[str]:
-    """What squeue adds, where runs were submitted: which of them wait, and which are left by tasks that are over."""
+    """Lines on runs that were submitted to Slurm: how many wait in the queue, how many were left by ended tasks."""
     if (queued := queue(suite)) is None:
         return ["Some were submitted to Slurm, but squeue does not answer here."]
     left = {each.id: queued[each.id] for each in suite.runs if each.id in queued and found[each.id].state == "pending"}

@@ -1,7 +1,7 @@
-"""python -m bench work SUITE.yaml --ids A,B,C: these runs here, one after another; what a Slurm task executes.
+"""python -m bench work SUITE.yaml --ids A,B,C: runs these runs here, one after another. Slurm tasks execute it.
 
-Runs that are done, that failed before, or that another process is at work on are passed over. SIGINT, SIGTERM and
-SIGUSR1 stop it (exit code 130); the same command goes on from the last checkpoint.
+Runs that are done, that failed before, or that another process is working on are skipped. SIGINT, SIGTERM and SIGUSR1
+stop it (exit code 130); the same command continues from the last checkpoint.
 """
 
 from __future__ import annotations

@@ -1,1 +1,1 @@
-"""Published numbers beside ours."""
+"""Compares the numbers of papers with the results of our runs."""

@@ -1,4 +1,4 @@
-"""Published numbers beside ours, as one tidy table."""
+"""The comparison of published numbers with our results, as a table with a row for each published number."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ COLUMNS = {
 
 
 def compare(frame: pd.DataFrame, output: Path, paper: Paper, tables: Sequence[Table]) -> pd.DataFrame:
-    """A row a printed number of these tables, in the paper's order; `frame` is `collect(output)`. Percent.
+    """A row for each number of these tables, in the paper's order and in percent; `frame` is `collect(output)`.
 
-    ours, std, ci95, n: as `aggregate`; NaN and n 0 where we have none. comparable: "yes"; "unknown" where the paper
-    leaves open what the number depends on; "no" where ours has another backbone, number of shots, source or data: then
-    the difference (ours less published) is NaN. inside: whether the published number lies in our 95 % interval, None
-    with one seed or where the two are not known to be comparable.
+    ours, std, ci95, n: as in `aggregate`; NaN and n 0 without a result. comparable: "yes"; "unknown" if the paper does
+    not state what the number depends on; "no" if our backbone, number of shots, source or data differs: then the
+    difference (ours minus published) is NaN. inside: whether the published number lies in our 95 % interval; None with
+    one seed, or unless `comparable` is "yes".
     """
     rows = []
     for table in tables:

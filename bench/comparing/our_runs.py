@@ -1,4 +1,4 @@
-"""Which of our runs a printed row stands for, and what stands between the two numbers."""
+"""Finds the results of our runs for a row of a published table, and says how their settings differ."""
 
 from __future__ import annotations
 
@@ -19,7 +19,11 @@ YES, UNKNOWN, NO = "yes", "unknown", "no"  # whether two numbers may be compared
 
 @dataclass(frozen=True)
 class Match:
-    """Our number of a printed one: a row of `aggregate`, or None; may they be compared, and what is to be said."""
+    """Our result for a published number.
+
+    row: of `aggregate`, or None without a result. comparable: `YES`, `UNKNOWN` or `NO`; "" without a result. remarks:
+    the differences in settings and what is not known.
+    """
 
     row: pd.Series | None = None
     comparable: str = ""
@@ -27,7 +31,7 @@ class Match:
 
 
 class OurRuns:
-    """The runs of a printed row, of one backbone and one number of shots: the table's own where there are such.
+    """Our runs for a row of a published table. All have one backbone and one number of shots, the table's if possible.
 
     frame: of `collect(output)`.
     """
@@ -38,7 +42,7 @@ class OurRuns:
         if table.source and (here["source"] == table.source).any():
             here = here[here["source"] == table.source]
         here, self.missing = _variant(here, output, ours.settings)
-        self.others = here[here["settings"] != ""]  # of runs that differ, none stands for the paper's
+        self.others = here[here["settings"] != ""]  # runs whose settings differ are not compared
         here = here[here["settings"] == ""]
         self.rows = one_config(self._nearest(here))
         self.doubts, self.obstacles = self._differences()
@@ -70,7 +74,7 @@ class OurRuns:
         return Match(row, level, (*obstacles, *doubts))
 
     def _apart(self, cell: Printed) -> str:
-        """What is left out of this number because it differs from the rest in more than the seed."""
+        """A remark on runs that this number leaves out, because they differ in more than the seed; "" for none."""
         parts = ("base", "new") if cell.part == "hm" else (cell.part,)
         here = self.others[self.others["part"].isin(parts)]
         if cell.dataset not in self.table.averages:
@@ -79,10 +83,10 @@ class OurRuns:
         return f"ours left out, as they differ in more than the seed: {told}" if told else ""
 
     def _nearest(self, here: pd.DataFrame) -> pd.DataFrame:
-        """The rows of one (backbone, shots, source): most like the table's; of equal ones those with most rows."""
+        """The rows of one (backbone, shots, source): the most similar to the table's, then the one with most rows."""
         if here.empty:
             return here
-        sources = here["source"] if self.table.source else [""] * len(here)  # else it changes with the dataset
+        sources = here["source"] if self.table.source else [""] * len(here)  # if it changes with the dataset, ignore it
         key = pd.Series(list(zip(here["backbone"], here["shots"], sources, strict=True)), index=here.index)
         counts = key.value_counts()
 
@@ -96,7 +100,7 @@ class OurRuns:
         return self.table.shots is None or self.method in UNTRAINED or shots == self.table.shots
 
     def _differences(self) -> tuple[list[str], list[str]]:
-        """(what the paper leaves open, what is not as in the paper)."""
+        """(remarks on settings that the paper does not state, remarks on settings that differ from the paper's)."""
         doubts: list[str] = []
         obstacles: list[str] = []
         if self.rows.empty:
@@ -115,7 +119,7 @@ class OurRuns:
         return doubts, obstacles
 
     def _numbers(self, name: str, cell: Printed) -> tuple[pd.DataFrame, str, str]:
-        """(rows of `aggregate`, why there is none, why they are not to be compared); name: of an average, or ""."""
+        """(rows of `aggregate`, why there are none, why they cannot be compared). name: of an average, or ""."""
         if not name:
             return aggregate(self.rows, cell.metric), "", ""
         wanted, here = self.table.averages[name], set(self.rows["dataset"])
@@ -128,7 +132,7 @@ class OurRuns:
         return average(self.rows, others, cell.metric), "", f"ours over {', '.join(others)}"
 
     def _other_data(self, wanted: list[str], cell: Printed) -> list[str]:
-        """What an average goes over where none of the paper's datasets is there, as with the embedded suite."""
+        """The datasets of an average if we have none of the paper's, as with the embedded suite."""
         parts = ("base", "new") if cell.part == "hm" else (cell.part,)
         here = self.rows[self.rows["part"].isin(parts)]
         names = sorted(set(here["dataset"]))
@@ -139,7 +143,7 @@ class OurRuns:
 
 
 def shown(shots: int) -> str:
-    """A number of shots for people."""
+    """A number of shots as text; "all" for -1."""
     return "all" if shots < 0 else str(shots)
 
 
@@ -147,7 +151,7 @@ def shown(shots: int) -> str:
 
 
 def _variant(here: pd.DataFrame, output: Path, settings: dict[str, object]) -> tuple[pd.DataFrame, str]:
-    """The rows of the plain runs, or of the one variant with these settings; and why there is none."""
+    """(rows of the plain runs, or of the one variant with these settings; why there are none)."""
     plain = here[here["variant"] == ""]
     if not settings:
         return plain, ""

@@ -1,8 +1,8 @@
-"""Numbers that papers print, from bench/published/*.json, and which of them contradict each other.
+"""Reads the published numbers of papers, and finds those that contradict each other.
 
-A file is a paper: where it is from, notes, and tables. A table says what its cells have in common (protocol, backbone,
-shots; null: not stated), which method and settings of ours a printed row stands for, and over which datasets its
-averages go; `cells` are rows of `columns`. Parts and datasets are named as in `bench.reading.collect`.
+A file in published/ holds the source, notes and tables of a paper. A table has what its cells have in common (protocol,
+backbone, shots; null: not stated), our method and settings for each printed row, and the datasets of its averages;
+`cells` are rows of `columns`. Parts and datasets are named as in `bench.reading.collect`.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ ALL = "all"
 
 @dataclass(frozen=True)
 class Printed:
-    """One printed number, in percent. value: None where it cannot be read; `note`: a remark of its own."""
+    """One published number, in percent. value: None if it cannot be read; note: a remark on this number."""
 
     method: str  # as printed
     dataset: str  # a config's name, or an average's
@@ -35,13 +35,13 @@ class Printed:
 
     @property
     def group(self) -> tuple:
-        """Numbers that differ in nothing but the method."""
+        """A key that is equal for numbers that differ only in the method."""
         return self.dataset, self.part, self.noise_type, self.noise_rate, self.attack, self.metric
 
 
 @dataclass(frozen=True)
 class Ours:
-    """What a printed row is here: a registered method, and settings other than its usual ones."""
+    """Our counterpart of a printed row: a registered method, and the settings that differ from its defaults."""
 
     method: str
     settings: dict[str, object] = field(default_factory=dict)
@@ -49,8 +49,8 @@ class Ours:
 
 @dataclass(frozen=True)
 class Table:
-    """One published table. averages: {name: the datasets that it goes over}; noise_types: {printed: ours, the nearest
-    first}; `source`: what was trained on; decimals: of the printed numbers."""
+    """One published table. averages: {name: its datasets}; noise_types: {printed: ours, the nearest first}; source: the
+    dataset of the training; decimals: of the printed numbers."""
 
     paper: str
     table: str
@@ -69,7 +69,7 @@ class Table:
 
     @property
     def name(self) -> str:
-        """Such as "anprompt, Table 1"; tables that the paper does not number go by their names."""
+        """Paper and table, such as "anprompt, Table 1"; a table without a number has a name instead."""
         return f"{self.paper}, {'Table ' if self.table.isdecimal() else ''}{self.table}"
 
 
@@ -83,12 +83,12 @@ class Paper:
 
 
 def papers() -> list[str]:
-    """Names of the papers whose numbers are here."""
+    """The names of the papers whose numbers can be compared."""
     return sorted(file.stem for file in FOLDER.glob("*.json"))
 
 
 def load(name: str) -> Paper:
-    """Raises InputError for a paper that is not here."""
+    """Read a paper. Raises InputError for an unknown one."""
     if name not in papers():
         raise InputError(f"There is no paper {name!r}; there are {', '.join(papers())}, and all.")
     found = json.loads((FOLDER / f"{name}.json").read_text(encoding="utf-8"))
@@ -98,7 +98,7 @@ def load(name: str) -> Paper:
 
 
 def choose(paper: str = ALL, table: str = "") -> list[tuple[Paper, list[Table]]]:
-    """The papers with the tables that are wanted. Raises InputError, naming what there is, where none is."""
+    """The chosen papers, each with its chosen tables. Raises InputError for an unknown one, and names the known."""
     found = [load(name) for name in (papers() if paper == ALL else [paper])]
     known = list(dict.fromkeys(t.table for p in found for t in p.tables))
     if table and table not in known:
@@ -129,10 +129,10 @@ def _table(paper: str, source: str, found: dict) -> Table:
 
 
 def contradictions(table: Table, paper: Paper) -> dict[Printed, str]:
-    """{number: why it cannot be right together with others, the numbers being rounded to the printed decimals}.
+    """{number: why it contradicts others, allowing for the rounding to the printed decimals}.
 
-    Harmonic means that do not follow from base and new, averages that do not follow from their columns, and numbers
-    that the same paper gives twice, differently.
+    Found are harmonic means that do not follow from base and new, averages that do not follow from their columns, and
+    numbers that the paper prints twice with different values.
     """
     found: dict[Printed, list[str]] = defaultdict(list)
     half = 0.5 * 10**-table.decimals
@@ -158,7 +158,10 @@ def _hm(cell: Printed, at: dict, half: float) -> tuple[float, float] | None:
 
 
 def _average(cell: Printed, table: Table, at: dict, half: float) -> tuple[float, float] | None:
-    """The columns' parts may differ from the average's: the source of a crossing stands in an average over it too."""
+    """The range of the mean of an average's columns; None if one is missing.
+
+    In cross-dataset tables an average over targets may include the source.
+    """
     of_method = {key[1]: value for key, value in at.items() if key[0] == cell.method and _same_kind(key, cell)}
     values = [of_method.get(dataset) for dataset in table.averages[cell.dataset]]
     if None in values:
@@ -180,13 +183,13 @@ def _outside(value: float, low: float, high: float, half: float, decimals: int, 
 
 
 def _elsewhere(cell: Printed, table: Table, paper: Paper) -> list[str]:
-    """Other values of the same number, and where: the same printed method, data, shots, backbone and metric."""
+    """Other values, and their tables, that the paper prints for the same method, data, shots, backbone and metric."""
     found = []
     for other in paper.tables:
         if (other.protocol, other.shots, other.backbone) != (table.protocol, table.shots, table.backbone):
             continue
         if other.averages.get(cell.dataset) != table.averages.get(cell.dataset):
-            continue  # "average" is another one there
+            continue  # that table's average has other datasets
         for twin in other.cells:
             same = (twin.method, *twin.group) == (cell.method, *cell.group)
             if same and twin.value is not None and twin.value != cell.value:

@@ -1,4 +1,4 @@
-"""A comparison as tables for people: one a published table and dataset, numbers with two decimals."""
+"""Formats a comparison: one table for each published table and dataset, numbers with two decimals."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ def legend(interval: bool = False) -> str:
 
 
 def text_tables(table: Table, rows: pd.DataFrame, interval: bool = False) -> Iterator[TextTable]:
-    """A table a dataset, of rows of `comparison.compare` about `table`; methods side by side in each group.
+    """One text table for each dataset, from the rows of `comparison.compare` for `table`.
 
-    interval: ± is half the width of the 95 % interval, in place of the deviation.
+    interval: ± is half the width of the 95 % interval instead of the deviation.
     """
     for dataset in dict.fromkeys(rows["dataset"]):
         yield _one(table, dataset, rows[rows["dataset"] == dataset], interval)
@@ -85,7 +85,7 @@ def _mean(row: pd.Series, interval: bool) -> str:
 
 
 def _rankable(group: pd.DataFrame) -> list[float | None]:
-    """Ours, where all of a group ran on one backbone; else they are not ranked."""
+    """Our numbers of a group, or None for each if they have different backbones and cannot be ranked."""
     there = group[group["ours"].notna()]
     same = there["ours_backbone"].nunique() <= 1
     return [value if same else None for value in group["ours"]]
@@ -98,6 +98,6 @@ def _heading(key: tuple) -> str:
 
 
 def _letter(number: int) -> str:
-    """a, b, ... z, aa, ab, ..."""
+    """The name of a note from its number: a, b, ... z, aa, ab, ..."""
     before, here = divmod(number, 26)
     return (_letter(before - 1) if before else "") + chr(ord("a") + here)

@@ -1,1 +1,1 @@
-"""From results.json files to one table: found, read, told apart, averaged over seeds."""
+"""Reads results.json files into one table: finds them, separates runs with different settings, averages over seeds."""

@@ -1,8 +1,8 @@
-"""What a result is a result of: its settings and its model, as the run recorded them, and those of its training.
+"""The settings and the model behind a result, as recorded by the run and by the training of its model.
 
-Seeds, folders, keys without an effect on numbers, and the classes that a protocol chooses (base or new) are left out:
-two runs of one cell of a table should not differ in anything else. What a record does not say is not known, and differs
-from nothing.
+Seeds, folders, keys without an effect on numbers, and the half of the classes (base or new) are left out: two runs of
+one cell of a table should not differ in anything else. A value that a record does not have is unknown, and does not
+count as a difference.
 """
 
 from __future__ import annotations
@@ -26,23 +26,26 @@ from .files import DAMAGE, check_record, open_record, read_json
 
 PROJECT = Path(__file__).resolve().parents[2]
 LEFT_OUT = {*NO_EFFECT, "SEED", "DATASET.SUBSAMPLE_CLASSES", "DATASET.NOISE.MANIFEST", "mode", "model"}
-# Lines of config that differ between runs of one cell, as `write_json` writes them: equal without them, equal settings.
+# Lines of the config, as `write_json` writes them, that differ between runs of one cell and are not compared.
 _OWN_LINES = re.compile(
     rb'\n {8}"(?:SEED|OUTPUT_DIR|RESUME)": [^\n]*|\n {12}"(?:SUBSAMPLE_CLASSES|ROOT)": [^\n]*|(?<=seed)\d+'
 )
-# Of a test, these are what its model was trained with; the rest is its own.
+# Of a test, these keys come from the training of its model; the others are its own.
 TRAINING = ("OPTIM.", "TRAIN.", "TRAINER.", "LOSS.", "DATASET.NOISE.", "DATASET.NUM_SHOTS", "DATALOADER.TRAIN_")
 AT_TEST = " at the test"
 CLEAN = "right labels"
 OLDER = "an older model"
-LARGEST = 64 * 2**20  # bytes of a checkpoint that is hashed for a table
+LARGEST = 64 * 2**20  # bytes; larger checkpoints are not hashed, since that is slow
 
 
 @dataclass(frozen=True, eq=False)
 class Account:
-    """mark: equal where nothing differs. facts: what the record says beside its config. always: what is to be said of
-    the result wherever it stands (attacked, an older model). trained: of the run whose model was tested, where it is
-    there; tested: a model was tested that another run trained."""
+    """The settings behind one result.
+
+    mark: a hash that is equal for equal settings. facts: what the record has beside its config. always: remarks that
+    every table shows (attacked, an older model). tested: the result is a test of a model that another run trained;
+    trained: the account of that run, if it is found.
+    """
 
     file: str
     mark: str
@@ -51,26 +54,26 @@ class Account:
     always: tuple[str, ...] = ()
     tested: bool = False
     trained: Account | None = None
-    noise: tuple[str, float] | None = None  # type and rate of the wrong labels that were trained on; NaN: not known
+    noise: tuple[str, float] | None = None  # type and rate of the training's label noise; NaN: not known
     dataset: str = ""  # its registered name
     half: str = "all"  # of the classes
     seed: int | None = None
-    learns: bool = True  # it, or the run whose model it tests, has trained
+    learns: bool = True  # whether the run, or the one whose model it tests, has trained
     attack: str = ""  # such as pgd-eps4-100, on a finished set of attacked pictures
 
     @property
     def labels(self) -> str:
-        """The training labels, in words; "" where that is not known."""
+        """The kind of training labels in words; "" if it is not known."""
         return self.facts.get("noise", "")
 
     @property
     def training(self) -> str:
-        """The mark of the training; "" where that is not known."""
+        """The mark of the training run; "" if it is not known."""
         return self.trained.mark if self.trained else "" if self.tested else self.mark
 
 
 def account(file: str | Path, record: Mapping, config: bytes) -> Account:
-    """Of a result; record and config as `files.open_record` gives them."""
+    """The account of a result. record, config: as given by `files.open_record`."""
     tested = bool(record.get("model_dir"))
     trained, older = _training(Path(file), record) if tested else (None, False)
     facts = _facts(record)
@@ -78,7 +81,7 @@ def account(file: str | Path, record: Mapping, config: bytes) -> Account:
     if trained and "noise" in trained.facts:
         facts["noise"] = trained.facts["noise"]
     elif tested and facts.get("noise") == CLEAN:
-        del facts["noise"]  # a test's own labels, not those of the training
+        del facts["noise"]  # a test records its own labels, not those of the training
     attack = _attack(record)
     own = hashlib.blake2b(_OWN_LINES.sub(b"", config) or _bare(file, record), digest_size=16)
     own.update(json.dumps([facts, attack, trained.mark if trained else ""]).encode())
@@ -108,7 +111,7 @@ def account(file: str | Path, record: Mapping, config: bytes) -> Account:
 
 
 def differing(accounts: list[Account], training: bool = False) -> dict[str, list[object]]:
-    """{key: its value in each} of the settings that are not the same in all. training: only those of the training."""
+    """{key: its value in each account} of the settings that differ. training: only settings of the training."""
     every = [settings(each.trained or each if training else each) for each in accounts]
     if training:
         every = [
@@ -127,7 +130,7 @@ def differing(accounts: list[Account], training: bool = False) -> dict[str, list
 
 
 def settings(each: Account) -> dict[str, object]:
-    """{key: value}, of a test with what its model was trained with."""
+    """{key: value} of all settings; for a test, those of the training come from the run that trained its model."""
     own = _config(each.file)
     if each.trained:
         theirs = {key: value for key, value in _config(each.trained.file).items() if key.startswith(TRAINING)}
@@ -143,7 +146,7 @@ def _config(file: str) -> dict[str, object]:
 
 
 def _stamp(file: str | Path) -> tuple[int, int]:
-    """Another one, where the file has changed."""
+    """Time and size of the file, which change with it; it is the key of caches."""
     with suppress(OSError):
         found = os.stat(file)
         return found.st_mtime_ns, found.st_size
@@ -152,7 +155,7 @@ def _stamp(file: str | Path) -> tuple[int, int]:
 
 @functools.lru_cache(maxsize=256)
 def _config_of(file: str, stamp: tuple[int, int]) -> dict[str, object]:
-    """{dotted key: value} of a run's config; empty where nothing says it."""
+    """{dotted key: value} of a run's config; empty if it is not recorded."""
     with suppress(*DAMAGE):
         record = read_json(file) if Path(file).exists() else {}
         leaves = dict(_leaves(record["config"])) if "config" in record else _settings_beside(file)
@@ -172,7 +175,7 @@ def _leaves(node: Mapping, above: str = "") -> Iterator[tuple[str, object]]:
 
 
 def _settings_beside(file: str | Path) -> dict[str, object]:
-    """The first line of config.yaml, of evaluations under attack and of old runs."""
+    """The settings in the first line of config.yaml, for evaluations under attack and old runs."""
     with suppress(*DAMAGE), Path(file).with_name("config.yaml").open(encoding="utf-8") as stream:
         found = json.loads(stream.readline().removeprefix("# settings: "))
         return found if isinstance(found, dict) else {}
@@ -180,7 +183,7 @@ def _settings_beside(file: str | Path) -> dict[str, object]:
 
 
 def _bare(file: str | Path, record: Mapping) -> bytes:
-    """What stands for the config where it is not as `write_json` writes it."""
+    """The config as sorted JSON, for a record that is not formatted as by `write_json`."""
     leaves = dict(_leaves(record["config"])) if isinstance(record.get("config"), dict) else _settings_beside(file)
     return json.dumps({k: v for k, v in leaves.items() if k not in LEFT_OUT}, sort_keys=True).encode()
 
@@ -209,7 +212,7 @@ def noise_words(kind: str, rate: float) -> str:
 
 
 def _attack(record: Mapping) -> str:
-    """As folders name it."""
+    """The name of the attack as in names of folders, such as pgd-eps4-100; "" without one."""
     found = record.get("adversarial")
     if not isinstance(found, dict):
         return ""
@@ -225,7 +228,7 @@ def _attack(record: Mapping) -> str:
 
 
 def _training(file: Path, record: Mapping) -> tuple[Account | None, bool]:
-    """(the training run of the model, was it another model than is there now?)."""
+    """(account of the run that trained the model, or None; whether its model has changed since the test)."""
     first = None
     for folder in _folders(file, str(record["model_dir"])):
         there = str(folder / "results.json")
@@ -235,18 +238,19 @@ def _training(file: Path, record: Mapping) -> tuple[Account | None, bool]:
         if not _changed(folder, record, trained[1]):
             return trained[0], False
         first = first or trained[0]
-    return (None, True) if first else (None, False)  # what the older model was trained with is not known
+    return (None, True) if first else (None, False)  # the settings of the older training are not known
 
 
 def _another_seed(record: Mapping, trained: Account | None) -> str:
-    """In words, where the model is that of another seed: then the test is no run of its own."""
+    """A remark if the tested model has another seed than the test; else ""."""
     named = re.search(r"seed(\d+)/*$", str(record.get("model_dir") or ""))
     seed = trained.seed if trained else int(named[1]) if named else None
     return f"the model of seed {seed}" if seed not in (None, record.get("seed")) else ""
 
 
 def _folders(file: Path, model: str) -> Iterator[Path]:
-    """Where the model's folder may be: as the test named it, or, of results that were moved, beside the test."""
+    """Folders in which the model may lie: the one that the test recorded, or, if results were moved, one near the
+    test."""
     given = Path(model)
     yield from dict.fromkeys([given.absolute(), PROJECT / given])
     parts = given.parts
@@ -258,7 +262,7 @@ def _folders(file: Path, model: str) -> Iterator[Path]:
 
 @functools.lru_cache(maxsize=4096)
 def _trained(file: str, stamp: tuple[int, int]) -> tuple[Account, str] | None:
-    """(account, when it was finished) of a training run."""
+    """(account, time of the end) of a training run; None if it is none."""
     with suppress(*DAMAGE):
         record, config = open_record(file)
         if not record.get("model_dir"):
@@ -267,7 +271,7 @@ def _trained(file: str, stamp: tuple[int, int]) -> tuple[Account, str] | None:
 
 
 def _changed(folder: Path, record: Mapping, finished: str) -> bool:
-    """Holds the folder other weights than were tested? Where no file tells, the later training does."""
+    """Whether the folder's weights are not those that were tested. Without hashes: whether it was trained later."""
     files = tuple((str(file), _stamp(file)) for file in sorted(folder.glob("*/model*.pth.tar*")))
     if hashes := _hashes(files):
         wanted = record.get("model_sha256")
@@ -277,7 +281,7 @@ def _changed(folder: Path, record: Mapping, finished: str) -> bool:
 
 @functools.lru_cache(maxsize=4096)
 def _hashes(files: tuple[tuple[str, tuple[int, int]], ...]) -> frozenset[str]:
-    """`runs.tested_model.weights_hash` of each epoch that there are files of; none where that is too much to read."""
+    """`runs.tested_model.weights_hash` of each epoch that has files; empty if the files are too large."""
     if any(size > LARGEST for _, (_, size) in files):
         return frozenset()
     epochs: dict[str, str] = defaultdict(str)
@@ -287,7 +291,7 @@ def _hashes(files: tuple[tuple[str, tuple[int, int]], ...]) -> frozenset[str]:
 
 
 def _later(one: str, other: str) -> bool:
-    """Of two times as results.json has them."""
+    """Whether time `one` is later than `other`; both have the format of results.json."""
     with suppress(ValueError):
         form = "%Y-%m-%dT%H:%M:%S%z"
         return datetime.strptime(one, form) > datetime.strptime(other, form)

@@ -1,4 +1,4 @@
-"""Means over seeds and averages over datasets, as the field prints them."""
+"""Means over seeds and averages over datasets."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pandas as pd
 from dassl.utils.spread import deviation, half_width
 from runs.config_names import config_name
 
-# What tells two numbers apart; a row of `aggregate` has one value of each.
+# Columns that identify a number; a row of `aggregate` has one value of each.
 KEYS = [
     "protocol", "part", "method", "dataset", "source", "shots", "cfg", "variant", "settings", "noise_type",
     "noise_rate", "attack", "mode", "backbone",
@@ -21,28 +21,28 @@ TASKS = {"base2new": "B2N", "cross_dataset": "CD", "noise_xd": "CD", "test_time"
 
 
 def aggregate(frame: pd.DataFrame, value: str = "accuracy") -> pd.DataFrame:
-    """Over seeds: `KEYS`, then mean, std, ci95 and n, of the rows of `collect` that have this value.
+    """Statistics over seeds of a column of `collect`: `KEYS`, then mean, std, ci95 and n.
 
     std and ci95: `deviation` and `half_width` of `dassl.utils.spread`, NaN for one seed. Base-to-new also has rows of
-    part "hm": over the n seeds that have both, the harmonic mean of the two means, the spread that of the seeds' own
-    harmonic means.
+    part "hm", over the n seeds that have base and new: the harmonic mean of the two means, and the deviation of the
+    seeds' harmonic means.
     """
     here = frame.dropna(subset=[value])
     return _with_hm(_over_seeds(here, KEYS, value), here, KEYS, value)
 
 
 def average(frame: pd.DataFrame, datasets: Sequence[str], value: str = "accuracy") -> pd.DataFrame:
-    """Over `datasets` (config names): rows as `aggregate`'s, dataset "average", of what has a result on all of them.
+    """Averages over `datasets` (config names), as rows like `aggregate`'s with dataset "average" and cfg "".
 
-    mean: over the n seeds that have every dataset (where no seed has, the mean of the datasets' means, and n is 0); HM:
-    the harmonic mean of the averaged base and new. std and ci95: of those seeds' own averages. Each dataset goes in
-    with `one_config`; cfg is "".
+    Only methods and settings with results on all datasets have a row. mean: over the n seeds that have every dataset
+    (if no seed has, the mean of the datasets' means, and n is 0); HM: the harmonic mean of the averaged base and new.
+    std and ci95: of the averages of single seeds. Each dataset's results are those of `one_config`.
     """
     names = list(dict.fromkeys(datasets))
     present = frame.dropna(subset=[value])
     here = one_config(present[present["dataset"].isin(names)])
     keys = [key for key in KEYS if key not in ("cfg", "dataset")]
-    # where a model is tested on what it was trained on, the source changes with the dataset
+    # if a model is tested on its own training set, the source changes with the dataset
     here = here.assign(source=here["source"].where(here["source"] != here["dataset"], ""))
     by_dataset = _over_seeds(here, [*keys, "dataset"], value)
     means = by_dataset.groupby(keys, dropna=False, sort=False)["mean"].agg(["mean", "size"])
@@ -57,7 +57,7 @@ def average(frame: pd.DataFrame, datasets: Sequence[str], value: str = "accuracy
 
 
 def one_config(frame: pd.DataFrame) -> pd.DataFrame:
-    """Of rows that differ in nothing but their config's name, those of the published one, else of the first by name."""
+    """Of rows that differ only in the name of the config, those of the published one, else of the first by name."""
     if frame.empty:
         return frame
     usual = [
@@ -73,7 +73,7 @@ def one_config(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def harmonic(base: pd.Series, new: pd.Series) -> pd.Series:
-    """2BN / (B + N); 0 where both are 0."""
+    """The harmonic mean 2BN / (B + N); 0 if both are 0."""
     total = base + new
     return (2 * base * new / total.where(total != 0)).where(total != 0, 0.0)
 
@@ -87,7 +87,7 @@ def _over_seeds(frame: pd.DataFrame, keys: list[str], value: str) -> pd.DataFram
 
 
 def _with_hm(means: pd.DataFrame, frame: pd.DataFrame, keys: list[str], value: str) -> pd.DataFrame:
-    """Adds rows of part "hm", from rows of parts "base" and "new" of base-to-new."""
+    """Add rows of part "hm", computed from the parts "base" and "new" of base-to-new."""
     rest = [key for key in keys if key != "part"]
     here = frame[frame["protocol"] == "base2new"]
     halves = (here[here["part"] == part][[*rest, "seed", value]] for part in ("base", "new"))

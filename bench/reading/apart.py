@@ -1,4 +1,4 @@
-"""Results of one cell that differ in more than the seed are told apart: a row of its own for each, or no number."""
+"""Labels for results of one cell that differ in more than the seed, so that each setting gets a row of its own."""
 
 from __future__ import annotations
 
@@ -16,9 +16,12 @@ NAMED = {"noise": "training labels", "backbone": "backbone weights"}
 
 @dataclass(frozen=True)
 class Entry:
-    """name: in words. family: what stands in one row of a table (base and new, a source and its targets); cell: what
-    is one number there, but for the seed. told: what is always to be said of the result. plain: its protocol has right
-    labels, so that wrong ones are always named. across: the family tests on several datasets, whose configs may differ.
+    """A result that is compared with others.
+
+    name: method, dataset and protocol in words. family: equal for results in one row of a table (base and new, a source
+    and its targets). cell: equal for results that are averaged over seeds. told: remarks that are always shown. plain:
+    the protocol has no label noise, so noise is always named. across: the family tests on several datasets, whose
+    configs may differ.
     """
 
     name: str
@@ -31,9 +34,9 @@ class Entry:
 
 
 def labels(entries: Sequence[Entry], sentences: list[str]) -> list[str]:
-    """What tells each from others of its family, such as "OPTIM.LR 0.002" or "sym_other 90 %"; "" for nothing.
+    """For each entry, how it differs from others of its family, such as "OPTIM.LR 0.002" or "sym_other 90 %", or "".
 
-    sentences: gets one for each family whose runs differ.
+    A sentence for each family whose runs differ is appended to `sentences`.
     """
     always = [_always(entry) for entry in entries]
     families: dict[tuple, list[int]] = defaultdict(list)
@@ -58,7 +61,7 @@ def labels(entries: Sequence[Entry], sentences: list[str]) -> list[str]:
 
 
 def mixed(accounts: Iterable[Account]) -> str:
-    """A sentence where results of one number differ in more than the seed; "" where they do not."""
+    """A sentence if results that are averaged differ in more than the seed, else ""."""
     own = list(accounts)
     keys = _keys(own)
     always = {each.always for each in own}
@@ -76,14 +79,14 @@ def _wrong(entry: Entry) -> str:
 
 
 def _keys(accounts: Sequence[Account]) -> list[str]:
-    """Of one cell."""
+    """The settings in which the results of one cell differ."""
     if len({(each.mark, *sorted(each.data.items())) for each in accounts}) <= 1:
         return []
     return list(differing(_of_each_kind(accounts)))
 
 
 def _training_keys(accounts: Sequence[Account]) -> list[str]:
-    """Of a family: was all of it trained alike?"""
+    """The settings in which the trainings of a family differ."""
     known = [each for each in accounts if each.training]
     if len({each.training for each in known}) <= 1:
         return []
@@ -91,12 +94,15 @@ def _training_keys(accounts: Sequence[Account]) -> list[str]:
 
 
 def _of_each_kind(accounts: Sequence[Account]) -> list[Account]:
-    """One of those with equal marks."""
+    """One account for each distinct mark and data."""
     return list({(each.mark, *sorted(each.data.items())): each for each in accounts}.values())
 
 
 def _words(each: Account, keys: Sequence[str], cell: Sequence[Account]) -> list[str]:
-    """cell: what stands beside it. Of data there is no short name: the first seed's is the usual one."""
+    """The parts of an account's label. cell: all accounts of its cell.
+
+    Data have no short names, so they are numbered: the first is the usual one and not named, the next is 2.
+    """
     own, named = settings(each), []
     for key in (key for key in keys if key in own):
         if key in each.data:
@@ -113,7 +119,7 @@ def _shown(value: object) -> str:
 
 
 def _difference(keys: Sequence[str], accounts: Sequence[Account]) -> str:
-    """The keys with their values, each with a folder that has it."""
+    """The keys with their values, and a folder for each value."""
     told = []
     for key in keys[:MOST]:
         folders: dict[str, Path] = {}

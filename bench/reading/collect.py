@@ -1,4 +1,4 @@
-"""All results.json files under a folder as one table, a row each."""
+"""Reads all results.json files under a folder into one table, a row for each."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from .results import method_order
 
 logger = logging.getLogger(__name__)
 
-# Column -> its type. What a run's results.json says, and where that does not, its folder; see docs/compare.md.
+# Column: its type. Values come from a run's results.json, or else from its folder's name; see docs/compare.md.
 COLUMNS = {
     "folder": "object", "protocol": "object", "part": "object", "method": "object", "dataset": "object",
     "source": "object", "shots": "int64", "cfg": "object", "variant": "object", "settings": "object",
@@ -37,11 +37,11 @@ KINDS = {"adv_accuracy": "", "transfer_accuracy": "transfer", "worst_accuracy": 
 
 
 def collect(folder: Path, broken: list[str] | None = None) -> pd.DataFrame:
-    """A row a results.json, in a fixed order; accuracies in percent, `folder` seen from the collected one.
+    """A table with a row for each results.json, in a fixed order; accuracies in percent, `folder` relative.
 
-    A file that is no run's is left out, and no two rows are of one cell (`doubles`): what is to be said is appended to
-    `broken`, or logged where there is no such list. Runs that tested nothing (--no-train) are left out too. Raises
-    InputError where there is no such folder.
+    A file that is no run's is left out; sentences on these are appended to `broken`, or logged without such a list. No
+    two rows are of one cell (`doubles`). Runs that tested nothing (--no-train) are left out too. Raises InputError if
+    there is no such folder.
     """
     if not os.path.isdir(folder):
         raise InputError(f"There is no folder {folder}; give the output folder of the runs.")
@@ -70,7 +70,7 @@ def collect(folder: Path, broken: list[str] | None = None) -> pd.DataFrame:
 def read_row(below: str, file: str, output: str = "") -> dict | None:
     """The row of one file; None for a run that tested nothing. output: the collected folder, see `layout.place_of`.
 
-    Raises InputError, naming a file that is no run's.
+    Raises InputError for a file that is no run's.
     """
     try:
         record, config = open_record(file)
@@ -102,7 +102,7 @@ def _identity(where: Place) -> dict:
 
 
 def _met(own: Account, where: Place) -> dict:
-    """Wrong labels and attacked pictures that the run itself tells of, whatever its folder is called."""
+    """Label noise and attack that the run recorded, which override those of its folder's name."""
     found: dict = {}
     given = own.noise and (own.noise[1] or where.noise_type)
     if given and not (where.noise_type == "real" and own.noise[1] != own.noise[1]):
@@ -113,7 +113,7 @@ def _met(own: Account, where: Place) -> dict:
 
 
 def _entry(row: dict) -> Entry:
-    """Base and new are of one family, and so are a source and what was tested with it."""
+    """The entry of a row for `labels`. Base and new are one family, and so are a source and its targets."""
     across = row["protocol"] in ("cross_dataset", "noise_xd")
     own = ["protocol", "method", "variant", "cfg", "shots", "source" if across else "dataset"]
     own += [] if row["protocol"] in ("base2new", "cross_dataset") else ["attack", "mode"]
@@ -132,7 +132,7 @@ def _tested(record: dict, where: Place) -> dict | None:
     backbone = record.get("backbone") or {}
     under = where.protocol == "test_time" and where.attack != "" or bool(record.get("adversarial"))
     return {
-        # `accuracy` is always on clean pictures; a test-time run on attacked ones has seen no others
+        # `accuracy` is always on clean pictures; a test-time run on attacked ones has none
         "accuracy": math.nan if under else percent(results, "accuracy"),
         "macro_f1": math.nan if under else number(results, "macro_f1"),
         "top5_accuracy": math.nan if under else number(results, "top5_accuracy"),
@@ -142,10 +142,10 @@ def _tested(record: dict, where: Place) -> dict | None:
 
 
 def _under_attack(record: dict, where: Place, file: str) -> dict:
-    """Of an evaluation by `robustness`. Its backbone stands in the first line of config.yaml beside it."""
+    """The numbers of an evaluation by `robustness`, whose backbone is in the first line of config.yaml beside it."""
     figures = record["figures"]
     found = {"accuracy": percent(figures["clean"], "accuracy"), "mode": str(record["mode"])}
-    found["attack"] = where.attack or str(record["attack"])  # the folder's has the number of images, if not all
+    found["attack"] = where.attack or str(record["attack"])  # the folder's name has the number of images, if not all
     for column, kind in KINDS.items():
         found[column] = percent(figures.get(kind or record["mode"]) or {}, "accuracy", needed=False)
     return found | {"backbone": _backbone_of_config(Path(file).with_name("config.yaml"))}
@@ -161,7 +161,7 @@ def _backbone_of_config(file: Path) -> str:
 
 
 def _elsewhere(below: str, record: dict) -> Place:
-    """Of a run that is of no protocol, as far as its record and its folder say: its folder tells it from others."""
+    """The place of a run of no known protocol; its folder is the variant, so that it is not averaged with others."""
     name = str(record["dataset"])
     above = re.sub(r"/?seed\d+$", "", below)
     return Place(
@@ -178,7 +178,7 @@ def _elsewhere(below: str, record: dict) -> Place:
 
 
 def config_names() -> dict[str, str]:
-    """{a dataset's name in results.json: its config's}."""
+    """{name of a dataset in results.json: name of its config}."""
     return {name: config for config, name in names_of_configs().items()}
 
 

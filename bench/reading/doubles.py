@@ -1,4 +1,4 @@
-"""Two results for one cell of a table: a copied folder, or the scripts' layout and a suite's under one name."""
+"""Finds two results for one cell of a table: a copied folder, or one made by a script and one by a suite."""
 
 from __future__ import annotations
 
@@ -9,14 +9,15 @@ from .layout import Place
 
 CELL = (*(field.name for field in fields(Place)), "backbone")
 SAME = ("settings_hash", "accuracy", "adv_accuracy")
-SECOND = "second"  # variant of what stands beside a suite's result and is another
+SECOND = "second"  # variant of a result that differs from a suite's result of the same cell
 
 
 def part(rows: list[dict], sentences: list[str]) -> list[dict]:
-    """The rows, no two of one cell.
+    """The rows, such that no two are of one cell.
 
-    Of copies (equal settings and numbers) one counts; of others the deeper one, which a suite made, is the cell's, and
-    the rest get the variant "second". sentences: gets one for each row that is left out or renamed.
+    Of copies (equal settings and numbers) one is kept. Of different results the one in the deeper folder, which a suite
+    made, keeps its cell, and the others get the variant "second". A sentence for each row that is left out or renamed
+    is appended to `sentences`.
     """
     cells: dict[str, list[dict]] = defaultdict(list)
     for row in rows:

@@ -1,4 +1,4 @@
-"""Finding results.json files, and reading of them what tables need. A damaged one is named in one sentence."""
+"""Finds results.json files and reads what tables need. A damaged file is reported in one sentence."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from pathlib import Path
 
 from dassl.utils import InputError, atomic_path
 
-# What a table never needs, and nine tenths of a file of many classes: (where it starts, where it ends). JSON has no
-# line breaks within strings, so that in files as `write_json` indents them these are found exactly.
+# (start, end) of the parts that no table needs, nine tenths of a file with many classes. JSON has no line breaks within
+# strings, so these are found exactly in files that are indented as by `write_json`.
 BULK = (
     (b'\n        "per_class": {\n', b"\n        }"),
     (b'\n    "classnames": [\n', b"\n    ]"),
@@ -20,19 +20,24 @@ BULK = (
 
 
 def read_record(file: str | Path, seed: int | None = None) -> dict:
-    """A results.json without per-class results, class names and config; these are empty. In a file that is indented
-    otherwise they may be there. seed: that its folder names. Raises OSError, and ValueError for what is no run's."""
+    """Read a results.json, without per-class results, class names and config (unless its indentation is unusual).
+
+    seed: the one in the folder's name, if any. Raises OSError, and ValueError for a file that is no run's.
+    """
     return open_record(file, seed)[0]
 
 
 def open_record(file: str | Path, seed: int | None = None) -> tuple[dict, bytes]:
-    """(as `read_record`, the text of its config; empty in a file that is indented otherwise). Raises as it does."""
+    """(the record as from `read_record`, the text of its config, empty in a file with other indentation).
+
+    Raises as `read_record`.
+    """
     text, config = Path(file).read_bytes(), b""
     for start, end in BULK:
         first = text.find(start)
         last = text.find(end, first + len(start)) if first >= 0 else -1
         if last >= 0:
-            config = text[first + len(start) - 1 : last]  # of the last of BULK
+            config = text[first + len(start) - 1 : last]  # the last of BULK is the config
             text = text[: first + len(start)] + text[last:]
         else:
             config = b""
@@ -42,18 +47,18 @@ def open_record(file: str | Path, seed: int | None = None) -> tuple[dict, bytes]
 
 
 def check_seed(record: Mapping, seed: int | None) -> None:
-    """Raises ValueError where a record is of another seed than the one that its folder names; None: it names none."""
+    """Raises ValueError if the record's seed is not that of its folder's name (None: the name has none)."""
     if seed is not None and record.get("seed", seed) != seed:
         raise ValueError(f"its seed is {record['seed']}, but its folder is of seed {seed}: a copy?")
 
 
 def read_json(file: str | Path) -> object:
-    """Raises OSError, and ValueError for whatever is no JSON."""
+    """The content of a JSON file. Raises OSError, and ValueError for anything that is not JSON."""
     return parse(Path(file).read_bytes())
 
 
 def parse(text: bytes) -> object:
-    """Raises ValueError for whatever is no JSON."""
+    """The value of a JSON text. Raises ValueError for anything that is not JSON."""
     try:
         return json.loads(text)
     except RecursionError:
@@ -61,8 +66,8 @@ def parse(text: bytes) -> object:
 
 
 def check_record(record: object) -> dict:
-    """The record of a run, of train.py or of an evaluation under attack. Raises ValueError where it is none, or what it
-    says is of another kind."""
+    """The record itself, if it is one of a run of train.py or of an evaluation under attack. Raises ValueError if it is
+    none, or a value has the wrong type."""
     if not isinstance(record, dict):
         raise ValueError(f"it holds {'null' if record is None else type(record).__name__}, not the record of a run")
     for key in ("trainer", "dataset"):
@@ -76,7 +81,8 @@ def check_record(record: object) -> dict:
 
 
 def percent(values: dict, key: str, needed: bool = True) -> float:
-    """An accuracy; NaN where it may be missing, and is. Raises ValueError for what is none, KeyError."""
+    """An accuracy in percent; NaN if it is missing and not `needed`. Raises ValueError if it is no percentage, and
+    KeyError if it is missing and `needed`."""
     value = number(values, key, needed)
     if not (0 <= value <= 100 or math.isnan(value)):
         raise ValueError(f"{key} is {value}, not a percentage")
@@ -84,7 +90,7 @@ def percent(values: dict, key: str, needed: bool = True) -> float:
 
 
 def number(values: dict, key: str, needed: bool = False) -> float:
-    """NaN where it may be missing, and is. Raises ValueError for what is no finite number, KeyError."""
+    """A number; NaN if it is missing and not `needed`. Raises ValueError if it is no finite number, and KeyError."""
     value = values[key] if needed else values.get(key)
     if value is None and not needed:
         return math.nan
@@ -94,7 +100,7 @@ def number(values: dict, key: str, needed: bool = False) -> float:
 
 
 def whole(values: dict, key: str, needed: bool = True) -> int | None:
-    """Raises ValueError for what is no whole number that a table can hold, KeyError."""
+    """A whole number of at most 64 bits; None if it is missing and not `needed`. Raises ValueError, and KeyError."""
     value = values[key] if needed else values.get(key)
     if value is None and not needed:
         return None
@@ -104,27 +110,27 @@ def whole(values: dict, key: str, needed: bool = True) -> int | None:
 
 
 def short(value: object) -> str:
-    """As it may stand in a sentence."""
+    """A value as text for a sentence, at most about 40 characters."""
     text = repr(value)
     return text if len(text) <= 40 else f"{text[:40]}..."
 
 
 def damaged(file: str | Path, error: Exception) -> InputError:
-    """What to say of a results.json that `read_record` or a look into its record refused."""
+    """The InputError for a results.json that could not be read, or whose record has a wrong value."""
     why = getattr(error, "strerror", None) or str(error) or type(error).__name__
     why = f"it has no {why}" if isinstance(error, KeyError) else why
     return InputError(f"{file} is not a run's results.json ({why}); remove it, or repeat the run.")
 
 
-# What reading a record and looking into it raises, where the file is damaged.
+# The errors that reading a damaged record, or a value in it, can raise.
 DAMAGE = (OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError)
 
 
 def find(folder: Path) -> Iterator[tuple[str, str]]:
-    """(folder of the run, seen from `folder`; path of its results.json), in order of names.
+    """(folder of the run relative to `folder`, path of its results.json), in order of names.
 
-    Hidden folders are passed over, and so is what lies below a seed's folder that has its results. A link to a folder
-    above it is not followed. Raises InputError for a folder that cannot be listed.
+    Hidden folders are skipped, and so is everything below a seed's folder that has results. A link to a folder above it
+    is not followed. Raises InputError for a folder that cannot be listed.
     """
     waiting = [""]
     while waiting:
@@ -143,7 +149,7 @@ def _listed(folder: str) -> list[os.DirEntry]:
         with os.scandir(folder) as entries:
             return sorted(entries, key=lambda e: e.name)
     except FileNotFoundError:
-        return []  # removed while we were looking
+        return []  # removed in the meantime
     except OSError as error:
         raise InputError(f"{folder} cannot be listed ({error.strerror}); make it readable, or move it away.") from error
 
@@ -158,7 +164,7 @@ def _is_wanted(entry: os.DirEntry) -> bool:
 
 
 def write_text(file: Path, text: str) -> None:
-    """Writes it whole or not at all, with the folders that it needs."""
+    """Write a file atomically, and make the folders above it."""
     file.parent.mkdir(parents=True, exist_ok=True)
     with atomic_path(file) as temporary:
         Path(temporary).write_text(text, encoding="utf-8")

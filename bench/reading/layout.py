@@ -1,8 +1,8 @@
-"""Which cell of a table a result belongs to: what its results.json says (`recorded`), else what its folder says.
+"""Finds the cell of a table that a result belongs to, from its results.json (`recorded`) or else its folder (`place`).
 
-Runs from before results.json said it, and those of a plain `python train.py`, are told by their folders alone: the
-layouts of runs/*_protocol*.py, read backwards (`place`). A layout may start at any depth: what stands above it names
-the variant ("variants" itself left out).
+Older runs, and those of a plain `python train.py`, did not record it. Their folders are matched with the layouts of
+runs/*_protocol*.py. A layout may start at any depth: the folders above it are the name of the variant, without a folder
+"variants".
 """
 
 from __future__ import annotations
@@ -43,8 +43,8 @@ _PATTERNS = {name: re.compile(rf"(?:(?P<above>.+)/)?{layout}") for name, layout 
 
 @dataclass(frozen=True)
 class Place:
-    """What a run is one of. `part`: base, new, source, target or all; `source`: what was trained on,
-    "" where nothing was; noise_rate: NaN without noise."""
+    """The cell of a table that a run belongs to. part: base, new, source, target or all; source: the dataset of the
+    training, "" without one; noise_rate: NaN without noise."""
 
     protocol: str
     part: str
@@ -62,7 +62,7 @@ class Place:
 
 
 def strange(where: Place, dataset: str, half: str) -> tuple[str, ...]:
-    """What a record says (its dataset's name, half of the classes) that is not as its folder has it."""
+    """Remarks on the record's dataset and half of the classes if they differ from those of its folder."""
     expected = where.part if where.protocol == "base2new" else "all"
     named = names_of_configs()
     other = dataset in named.values() and named.get(where.dataset, dataset) != dataset
@@ -74,7 +74,7 @@ def strange(where: Place, dataset: str, half: str) -> tuple[str, ...]:
 
 @functools.cache
 def names_of_configs() -> dict[str, str]:
-    """{a dataset's config: its name in results.json}."""
+    """{name of a dataset's config: its name in results.json}."""
     found = {}
     for file in sorted((ROOT / "configs" / "datasets").glob("*.yaml")):
         if match := re.search(r'^\s*NAME:\s*"?(\w+)', file.read_text(encoding="utf-8"), re.MULTILINE):
@@ -83,10 +83,10 @@ def names_of_configs() -> dict[str, str]:
 
 
 def place_of(record: Mapping, path: str, output: str = "") -> Place | None:
-    """What a result is one of: as recorded, else as its folder says; None where neither does.
+    """The place of a result: as recorded, else from its folder; None if neither is known.
 
-    path: of the run's folder, seen from an output folder, parts with "/" between. output: absolute path of that one.
-    Raises ValueError for a record of another seed than such a folder names, and as `recorded` does.
+    path: the run's folder relative to an output folder, with "/". output: absolute path of the output folder. Raises
+    ValueError if the record's seed is not that of the folder, and as `recorded` does.
     """
     if found := recorded(record, path, output):
         return found
@@ -96,11 +96,10 @@ def place_of(record: Mapping, path: str, output: str = "") -> Place | None:
 
 
 def recorded(record: Mapping, path: str, output: str = "") -> Place | None:
-    """What results.json says; None where it does not say its protocol.
+    """The place from results.json; None if its protocol is not recorded.
 
-    path, output: as for `place_of`. They only say which set of runs is meant, where `output` holds several.
-
-    Raises ValueError, KeyError or TypeError for a record that is damaged.
+    path, output: as for `place_of`; they give the variant, if `output` holds several sets of runs. Raises ValueError,
+    KeyError or TypeError for a damaged record.
     """
     if record.get("protocol") is None:
         return None
@@ -125,14 +124,14 @@ def recorded(record: Mapping, path: str, output: str = "") -> Place | None:
 
 
 def _variant(variant: str, folder: str, path: str, output: str) -> str:
-    """A recorded variant as it is seen from `output`, after the name of the set where that lies deeper.
+    """The recorded variant relative to `output`, with the names of folders between the two in front.
 
-    folder: of the run, below its set. Only how deep it lies counts, so that what lies below the set may be renamed.
-    Seen from inside the folder of a variant, its runs are plain ones.
+    folder: recorded folder of the run below its set. Only its depth is used, so that folders may be renamed. If
+    `output` is the folder of a variant, its runs have no variant.
     """
     recorded, here = folder.split("/"), [part for part in path.split("/") if part]
     above, left = 0, [part for part in variant.split("/") if part]
-    while left:  # the variant's folders, first of those below the set
+    while left:  # the folders of the variant come first
         left = left[1:] if recorded[above] == left[0] else left
         above += 1
     outside = len(here) - (len(recorded) - above)  # folders between `output` and those of the protocol
@@ -147,17 +146,16 @@ def _variant(variant: str, folder: str, path: str, output: str) -> str:
 
 
 def _recorded_part(protocol: str, half: str, at_home: bool) -> str:
-    """half: of the classes. at_home: it is tested on what it was trained on."""
+    """The part of a result. half: of the classes. at_home: the model is tested on its own training set."""
     if protocol in ("cross_dataset", "noise_xd"):
         return "source" if at_home else "target"
     return "all" if protocol in LAYOUTS and protocol != "base2new" else half
 
 
 def place(path: str, output: str = "") -> Place | None:
-    """From a run's folder alone, for runs that recorded nothing; None where it fits no layout.
+    """The place from a run's folder alone; None if the folder matches no layout.
 
-    path, output: as for `place_of`. A layout may begin above `output`: `output/base2new` and the folders below are read
-    as well as `output`.
+    path, output: as for `place_of`. A layout may begin above `output`, which may be `output/base2new` or lie below.
     """
     top = output.strip("/")
     whole = "/".join(filter(None, (top, path)))
@@ -204,7 +202,7 @@ def _source(layout: str, found: dict[str, str | None]) -> str:
     dataset = found["dataset"]
     if layout == "target":
         return found["source"] or "imagenet"
-    if layout == "real_noise":  # tested on another set, it lies in <dataset>_<test set>
+    if layout == "real_noise":  # a test on another set is in the folder <dataset>_<test set>
         return next((name for name in REAL_NOISE if dataset == name or dataset.startswith(f"{name}_")), dataset)
     if layout == "test_time" or (layout == "robust" and found["shots"] == "0"):
         return ""

@@ -1,5 +1,4 @@
-"""Accuracies from the results.json files under an OUTPUT folder, for the tables of base-to-new, cross-dataset and
-few-shot. Every protocol's are in `bench.reading.collect`."""
+"""Reads accuracies for the tables of base-to-new, cross-dataset and few-shot; `bench.reading.collect` reads all."""
 
 from __future__ import annotations
 
@@ -26,22 +25,22 @@ PROTOCOLS = ("base2new", "cross_dataset", "few_shot")
 
 @dataclass(frozen=True)
 class Result:
-    """One finished run. `kind`: base, new, source (trained on it, for others), target (tested there) or few_shot.
+    """One finished run. kind: base, new, source (the training set of a cross-dataset run), target or few_shot.
 
-    method: as a table names it, with what tells it apart. trainer: without."""
+    method: the name in tables, with the settings that differ in brackets. trainer: the name without them."""
 
     kind: str
     method: str
     dataset: str  # its config's name
     name: str  # its name in results.json
-    source: str  # what the method was trained on
+    source: str  # the dataset of the training
     shots: int
     cfg: str
     seed: int
     accuracy: float
     trainer: str
     account: Account
-    told: tuple[str, ...] = ()  # what is always to be said of it
+    told: tuple[str, ...] = ()  # remarks that are always shown
 
     @property
     def protocol(self) -> str:
@@ -49,19 +48,18 @@ class Result:
 
     @property
     def cell(self) -> tuple:
-        """Two runs with the same cell compete for the same place of a table."""
+        """A key that is equal for two runs with the same place in a table."""
         shots = self.shots if self.kind == "few_shot" else None
         return self.kind, self.method, self.dataset, self.source, shots, self.seed
 
 
 def read(folder: Path, sentences: list[str] | None = None) -> list[Result]:
-    """Every finished run of base-to-new, cross-dataset and few-shot whose layout starts at `folder`: untrained methods
-    first, then as README lists them, then by name.
+    """Every finished run of base-to-new, cross-dataset and few-shot whose layout starts at `folder`.
 
-    Where a method ran with several configs, shots or other settings, so that a table's cell would have two values or be
-    a mean of what differs in more than the seed, its rows say which; wrong training labels and attacked pictures they
-    always say. sentences: gets what is to be said of that; without it, it is logged. Raises InputError, naming a file
-    that is no run's.
+    The order is untrained methods, then README's order, then names. If a method ran with several configs, shots or
+    other settings, so that a cell would have two values or a mean of different settings, its results are named with
+    these. Label noise and attacks are always named. Sentences on this are appended to `sentences`, or logged without
+    it. Raises InputError for a file that is no run's.
     """
     if not os.path.isdir(folder):
         return []
@@ -83,14 +81,14 @@ def read(folder: Path, sentences: list[str] | None = None) -> list[Result]:
 
 
 def method_order(method: str) -> tuple:
-    """Sorting key of methods."""
+    """The key by which methods are sorted."""
     known = list(PUBLISHED)
     name = plain(method.partition(" (")[0])  # a checkout's own version stands beside ours
     return name not in UNTRAINED, known.index(name) if name in known else len(known), method
 
 
 def _result(path: Path, below: str, output: str) -> Result | None:
-    """None for what is not asked for here, a file that is no run's among the others included."""
+    """The result of one file; None for another protocol. Raises InputError for a damaged file of these protocols."""
     try:
         record, config = open_record(path)
         where = place_of(record, below, output)

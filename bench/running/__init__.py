@@ -1,1 +1,1 @@
-"""Runs at work on this machine: jobs, workers, what is done and what failed, time left."""
+"""Runs of a suite on this machine: workers, the state of each run, time left."""

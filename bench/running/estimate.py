@@ -1,4 +1,4 @@
-"""How long runs take: the mean of the earlier ones of their block and method."""
+"""Estimates the time of runs as the mean of earlier ones of the same block and method."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def seconds_of(runs: Sequence[Run], found: Mapping[str, Found]) -> dict[Kind, li
 
 
 def time_left(left: Iterable[Run], seconds: Mapping[Kind, Sequence[float]]) -> str:
-    """Of one worker, for the runs of `left`; what is not known is counted apart."""
+    """The time that one worker needs for the runs of `left`, as text; runs without an estimate are counted."""
     means = {kind: statistics.fmean(values) for kind, values in seconds.items()}
     total, known, unknown = 0.0, 0, 0
     for run in left:

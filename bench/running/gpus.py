@@ -1,4 +1,4 @@
-"""Which GPUs workers get, as entries of CUDA_VISIBLE_DEVICES; without torch."""
+"""Lists the GPUs for workers, as entries of CUDA_VISIBLE_DEVICES, without importing torch."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from dassl.utils import InputError
 
 
 def gpus_of(text: str) -> list[str]:
-    """From `--gpus`: "all" there are, "none", or numbers with commas. [""] hides them all, []: there are none.
+    """The GPUs of an argument of `--gpus`: "all", "none", or numbers with commas between.
 
-    Raises InputError for anything else.
+    [""] hides all GPUs; [] means that the machine has none. Raises InputError for anything else.
     """
     if text == "none":
         return [""]
@@ -29,12 +29,12 @@ def gpus_of(text: str) -> list[str]:
 
 
 def check_gpus(names: Sequence[str]) -> None:
-    """Raises InputError for a GPU that this machine has not: the runs would go to the CPU without a word."""
+    """Raises InputError for a GPU that this machine does not have, since its runs would silently use the CPU."""
     wanted = [name for name in names if name]
     if not wanted:
         return
     listed = _listed()
-    if listed is None:  # no nvidia-smi: torch knows how many there are
+    if listed is None:  # without nvidia-smi, torch counts the GPUs
         from torch import cuda
 
         there = [str(i) for i in range(cuda.device_count())]
@@ -55,7 +55,7 @@ def _count() -> list[str]:
 
 
 def _listed() -> list[str] | None:
-    """What nvidia-smi lists, GPUs and their parts, a line each; None where there is none, [] where it finds nothing."""
+    """Lines of `nvidia-smi -L`, one for each GPU and part of a GPU; None without nvidia-smi, [] if it fails."""
     if not shutil.which("nvidia-smi"):
         return None
     try:

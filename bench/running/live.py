@@ -1,4 +1,4 @@
-"""What is seen while many runs are at work: a live table on a terminal, plain lines elsewhere."""
+"""Shows the progress of many runs: a live table on a terminal, plain lines elsewhere."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from .time_left import TimeLeft
 
 logger = logging.getLogger(__name__)
 EVERY = 30.0  # seconds between plain lines
-SHOWN = 5  # runs that ended last
+SHOWN = 5  # number of ended runs in the table
 
 
 class Board:
-    """Counts. total: of all runs."""
+    """Counts runs and how they ended. total: number of all runs."""
 
     def __init__(self, total: int, left: TimeLeft) -> None:
         self.total, self.left = total, left
@@ -32,7 +32,7 @@ class Board:
         self.running[worker] = (name, time.monotonic())
 
     def ended(self, worker: int, task: object, name: str, how: str, seconds: float) -> None:
-        """how: done, failed, or any other word for its end."""
+        """Count a run that has ended. how: done, failed, or another word for its end."""
         self.running.pop(worker, None)
         self.left.done(task, seconds if how == "done" else 0.0)
         self.ends[how] += 1
@@ -43,7 +43,7 @@ class Board:
 
 
 class Lines(Board):
-    """A line from time to time, and one for each run that did not end well."""
+    """Logs a line from time to time, and one for each run that was not done."""
 
     last = 0.0
 
@@ -56,7 +56,7 @@ class Lines(Board):
 
 
 class Table(Board):
-    """Rows: what runs, and what ended last."""
+    """A live table of the running runs and those that ended last."""
 
     def __init__(self, total: int, left: TimeLeft) -> None:
         from rich.live import Live

@@ -1,4 +1,4 @@
-"""Runs of a suite on this machine, several at a time, each worker with a GPU of its own where there are any."""
+"""Runs a suite on this machine, several runs at a time, each worker with a GPU of its own if there are any."""
 
 from __future__ import annotations
 
@@ -25,15 +25,15 @@ logger = logging.getLogger(__name__)
 
 
 def default_jobs(gpus: Sequence[str]) -> int:
-    """One a GPU; without one, two, as far as there are cores."""
+    """The number of workers: one for each GPU; without a GPU two, or one on a single core."""
     real = [gpu for gpu in gpus if gpu]
     return len(real) or min(2, os.cpu_count() or 1)
 
 
 def run_suite(suite: Suite, workers: int, gpus: Sequence[str]) -> int:
-    """Runs what is pending; the exit code: 0 all is done, 1 not all, 130 interrupted.
+    """Run all pending runs. Returns the exit code: 0 if all is done, 1 if not, 130 if interrupted.
 
-    Raises InputError where nothing can be written.
+    Raises InputError if nothing can be written.
     """
     if workers < 1:
         raise InputError(f"--jobs is {workers}, but must be at least 1.")
@@ -52,7 +52,7 @@ def run_suite(suite: Suite, workers: int, gpus: Sequence[str]) -> int:
 
 
 def _run(todo: list[Run], workers: int, gpus: Sequence[str], board: Board, ends: dict[str, Outcome]) -> bool:
-    """Fills `ends`; True if it was interrupted."""
+    """Run `todo` and fill `ends`, {id: outcome}; True if it was interrupted."""
     before = {number: signal.getsignal(number) for number in SIGNALS}
     interrupt_on_signals()
     try:
@@ -77,7 +77,7 @@ def _run(todo: list[Run], workers: int, gpus: Sequence[str], board: Board, ends:
 
 
 def _died(run: Run, why: str) -> Outcome:
-    """The worker's end is the run's failure, unless somebody asked for it."""
+    """The outcome of a run whose worker died: failed, unless the worker was interrupted."""
     if why == "interrupted":
         return Outcome("interrupted")
     try:

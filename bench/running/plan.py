@@ -1,4 +1,4 @@
-"""What is still to be done of a suite, as a table: runs, results, states, time left."""
+"""Makes a table of what a suite still has to do: runs, results, states, time left."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ HEADERS = ["block", "runs", "results", "done", "failed", "left", "time left, one
 
 
 def plan_table(suite: Suite, found: Mapping[str, Found]) -> str:
-    """A line a block, and one for all. found: where each run stands, of `state.survey`."""
+    """A table with a line for each block, and one for all. found: the states of the runs, from `state.survey`."""
     seconds = seconds_of(suite.runs, found)
     rows = []
     for block in [*dict.fromkeys(each.block for each in suite.runs), ""]:

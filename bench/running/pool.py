@@ -1,4 +1,4 @@
-"""Worker processes that take one task after another. One that dies costs the task that it had, and nothing else."""
+"""Worker processes that take one task after another. If one dies, only its current task fails."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 
 logger = logging.getLogger(__name__)
-PATIENCE = 30.0  # seconds that an interrupted worker has to let go
+PATIENCE = 30.0  # seconds after which an interrupted worker is killed
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)  # Ctrl-C, and what cluster schedulers send
 
 
 @dataclass(frozen=True)
 class Event:
-    """`kind`: started, ended (`value` is what the work returned), or died (`value` says why)."""
+    """A change of a task. kind: started, ended (`value` is the result of the work), or died (`value` says why)."""
 
     kind: str
     task: object
@@ -32,10 +32,10 @@ class Event:
 
 
 def interrupt_on_signals(ctrl_c: bool = True) -> None:
-    """SIGTERM and SIGUSR1 become KeyboardInterrupt, once, so that leaving is not disturbed. In training they wait for
-    an epoch that is about to end, and save it (dassl/engine/preemption.py).
+    """Raise KeyboardInterrupt at the first SIGTERM or SIGUSR1, and ignore later ones, so that clean-up can finish.
 
-    ctrl_c: Ctrl-C does the same, and a second one stops at once. Without, it is left to the process that started this.
+    During training, an epoch that is about to end is finished and saved first (dassl/engine/preemption.py). ctrl_c:
+    Ctrl-C does the same, and a second one stops at once; if False, this process ignores it, and its parent handles it.
     """
 
     def stop(number, frame) -> None:
@@ -53,7 +53,7 @@ def interrupt_on_signals(ctrl_c: bool = True) -> None:
 
 
 def end_with_parent() -> None:
-    """Called in each worker: when the parent is gone, however it ended, so is the worker."""
+    """End this worker process when its parent process ends, for whatever reason."""
     parent = multiprocessing.parent_process()
 
     def watch() -> None:
@@ -64,14 +64,15 @@ def end_with_parent() -> None:
 
 
 def serve(connection: Connection, work: Callable, gpu: str | None) -> None:
-    """A worker's life. The GPU is named before anything imports torch."""
+    """Receive tasks from `connection` and send back their results, in a worker process. Sets the GPU before torch is
+    imported."""
     if gpu is not None:
         os.environ["CUDA_VISIBLE_DEVICES"] = gpu
-    warnings.filterwarnings("ignore", message="pkg_resources is deprecated")  # clip says so, in the middle of a table
+    warnings.filterwarnings("ignore", message="pkg_resources is deprecated")  # clip's; it would break the live table
     end_with_parent()
     try:
         interrupt_on_signals(ctrl_c=False)
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)  # one that came while it was starting is felt now
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)  # signals that came during the start are delivered now
         while (task := connection.recv()) is not None:
             connection.send(work(task))
     except (KeyboardInterrupt, EOFError, BrokenPipeError):
@@ -79,10 +80,10 @@ def serve(connection: Connection, work: Callable, gpu: str | None) -> None:
 
 
 class Worker:
-    """One process, the task that it has, and the way to it."""
+    """A worker process, its current task, and the connection to it."""
 
     def __init__(self, number: int, work: Callable, gpu: str | None) -> None:
-        context = multiprocessing.get_context("spawn")  # CUDA does not live through a fork
+        context = multiprocessing.get_context("spawn")  # CUDA cannot be used after a fork
         self.number, self.task = number, None
         self.connection, theirs = context.Pipe()
         self.process = context.Process(target=serve, args=(theirs, work, gpu))
@@ -95,7 +96,7 @@ class Worker:
 
     def give(self, task: object) -> None:
         self.task = task
-        with suppress(BrokenPipeError):  # it is dead already, which is seen next
+        with suppress(BrokenPipeError):  # the worker is dead, which `run` notices next
             self.connection.send(task)
 
     def why_dead(self) -> str:
@@ -110,9 +111,9 @@ class Worker:
 
 
 class Pool:
-    """`work(task)` in `workers` processes, each with one of `gpus` (entries of CUDA_VISIBLE_DEVICES) if there are any.
+    """Runs `work(task)` in `workers` processes, each on one of `gpus` (entries of CUDA_VISIBLE_DEVICES) if given.
 
-    A context manager: leaving it ends the workers, busy ones by a signal that lets them go in good order.
+    As a context manager it ends the workers at exit; busy ones are interrupted by a signal and can clean up.
     """
 
     def __init__(self, work: Callable, workers: int, gpus: Sequence[str] = ()) -> None:
@@ -126,7 +127,7 @@ class Pool:
         self.stop()
 
     def run(self, tasks: Sequence) -> Iterator[Event]:
-        """Hands the tasks out in order and tells what happens."""
+        """Give the tasks to workers in order, and yield an event for each start and end."""
         left = deque(tasks)
         while left or any(w.task is not None for w in self.workers):
             while left and len(self.workers) < min(self.count, len(tasks)):
@@ -153,7 +154,8 @@ class Pool:
         return Event("ended", task, worker.number, value)
 
     def stop(self) -> None:
-        """Idle workers end, busy ones are interrupted; who has not let go in time, or by a second Ctrl-C, is killed."""
+        """End idle workers and interrupt busy ones; kill those that are still running after `PATIENCE` seconds, or at a
+        second Ctrl-C."""
         busy = [worker for worker in self.workers if worker.task is not None]
         for worker in self.workers:
             if worker in busy:

@@ -1,8 +1,8 @@
-"""Where each run of a suite stands: done, failed, running or pending.
+"""Finds the state of each run of a suite: done, failed, running or pending.
 
-The results say it first: a run is done when every step's results.json is there, is whole, and is of these settings.
-Beside them, in <output>/.bench, lie <id>.lock (held by the process at work, and free when that ends, however it ends
-and whatever the clocks say), <id>.failed.json and <id>.done.json.
+A run is done if every step's results.json exists, is complete, and has the run's settings. Further files are in
+<output>/.bench: <id>.lock, which the working process holds and the system frees when the process ends for any reason;
+<id>.failed.json; <id>.done.json.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ from ..reading.files import DAMAGE, check_record, number, percent, read_json
 from ..suites.suite import Run
 
 STATES = ("done", "failed", "running", "pending")
-WAIT = 0.5  # seconds for a lock: longer than `status` looks at it
+WAIT = 0.5  # seconds to wait for a lock; `status` holds it for less
 
 
 @dataclass(frozen=True)
 class Found:
-    """seconds: what it took, if done and known. notes: sentences on files that are not as they should be. failure: what
-    <id>.failed.json says."""
+    """The state of a run. seconds: its time, if it is done and the time is known. notes: sentences on damaged files and
+    folders of other runs. failure: the content of <id>.failed.json."""
 
     state: str
     seconds: float | None = None
@@ -36,19 +36,22 @@ class Found:
 
 
 def state(run: Run) -> str:
-    """One of `STATES`."""
+    """The state of a run, one of `STATES`."""
     return look(run).state
 
 
 def survey(runs: Sequence[Run]) -> dict[str, Found]:
-    """{id: where it stands}."""
+    """{id of a run: its state and details}."""
     kept = _names(runs[0].home) if runs else frozenset()
     return {run.id: look(run, kept) for run in runs}
 
 
 def look(run: Run, kept: frozenset[str] | None = None, mine: bool = False) -> Found:
-    """kept: names of the files in the suite's bookkeeping, where they are listed already. mine: this process holds the
-    lock, so that it says nothing."""
+    """The state of one run.
+
+    kept: names of the files in the suite's folder .bench, if they are listed already. mine: this process holds the
+    run's lock, so the lock does not mean that another process is working on the run.
+    """
     kept = _names(run.home) if kept is None else kept
     notes: list[str] = []
     records = [read_result(folder, notes) for folder in run.folders]
@@ -68,7 +71,7 @@ def look(run: Run, kept: frozenset[str] | None = None, mine: bool = False) -> Fo
 
 
 def strangers(run: Run) -> list[int]:
-    """Steps in whose folder lies the result of a run with other settings."""
+    """The steps whose folder holds a result with other settings."""
     return _others(run, [read_result(folder, []) for folder in run.folders])
 
 
@@ -77,7 +80,7 @@ def _others(run: Run, records: Sequence[dict | None]) -> list[int]:
 
 
 def read_result(folder: Path, notes: list[str]) -> dict | None:
-    """What a step left; None where it is not finished, or its file is damaged, which goes into `notes`."""
+    """The results.json of a step; None if there is none, or if it is damaged, which is noted in `notes`."""
     file = folder / "results.json"
     try:
         record = check_record(read_json(file))
@@ -93,27 +96,27 @@ def read_result(folder: Path, notes: list[str]) -> dict | None:
 
 
 def expected_hash(run: Run, step: int, record: dict) -> str:
-    """`settings_hash` of the step's run, if what it tests lies where the record says."""
+    """The `settings_hash` that the step's record should have. A test's model is taken to be the recorded one."""
     model = f"{record.get('model_dir')}@{run.job[step].settings.load_epoch or run.epochs}"
     return run.resolved[step].hash(run.seed, model)
 
 
 def held(run: Run) -> bool:
-    """Is a process at work on the run, on whichever machine?"""
+    """Whether a process, on any machine, is working on the run."""
     lock = _lock(run)
     try:
         lock.acquire(timeout=0)
     except Timeout:
         return True
     except OSError:
-        return False  # a folder that cannot be written: nobody works there
+        return False  # the folder cannot be written, so no process works there
     lock.release()
     return False
 
 
 @contextmanager
 def claim(run: Run) -> Iterator[bool]:
-    """Holds the run's lock; False where another process has it."""
+    """Hold the run's lock within the block; gives False if another process holds it."""
     lock = _lock(run)
     try:
         lock.acquire(timeout=WAIT)
@@ -156,7 +159,7 @@ def _names(home: Path) -> frozenset[str]:
 
 
 def _read(file: Path) -> dict:
-    """Empty where it is gone or damaged: what it says is no more than a help."""
+    """The content of a JSON file; empty if it is missing or damaged, since it is not essential."""
     with suppress(OSError, ValueError):
         found = read_json(file)
         if isinstance(found, dict):
@@ -165,7 +168,7 @@ def _read(file: Path) -> dict:
 
 
 def _seconds(records: list[dict], recorded: dict) -> float | None:
-    """Of the work itself, as the steps noted it; else what the suite noted."""
+    """The time of a run in seconds, as recorded by its steps, else by the suite; None if neither is known."""
     parts = [record.get("wall_seconds") for record in records]
     for values in (parts, [recorded.get("seconds")]):
         with suppress(*DAMAGE):

@@ -1,4 +1,4 @@
-"""How long the runs that are left will take."""
+"""Estimates the time that the remaining tasks will take."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from tqdm import tqdm
 
 
 class TimeLeft:
-    """What the remaining tasks will take: the mean of their kind where one has run, else of all.
+    """The time that the remaining tasks will take. A task counts as the mean of its kind, or of all if none has run.
 
-    kind: (task) -> tasks of one kind take about as long as each other. seconds: {kind: what earlier ones took}.
+    kind: task -> its kind; tasks of one kind take about the same time. seconds: {kind: times of earlier ones}.
     """
 
     def __init__(
@@ -29,7 +29,7 @@ class TimeLeft:
 
     def done(self, task: object, seconds: float) -> None:
         self.left[self.kind(task)] -= 1
-        if seconds > 1:  # else it was finished before, and says nothing of the others
+        if seconds > 1:  # a shorter one was finished before, and is no estimate for the others
             self.seconds[self.kind(task)].append(seconds)
 
     def __str__(self) -> str:

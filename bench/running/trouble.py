@@ -1,4 +1,4 @@
-"""Trouble that is not the run's own: a full disk, a read-only folder. No run is to blame, and none is marked failed."""
+"""Errors that are not caused by a run, such as a full disk or a read-only folder; no run is marked as failed."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ PICTURES = (".png", ".pdf", ".svg")
 
 
 class CannotWrite(Exception):
-    """The text is one sentence. folder: where it was tried, if the error itself does not say it."""
+    """Nothing can be written; the text is one sentence. folder: the place, if the error does not name one."""
 
     def __init__(self, error: BaseException, folder: Path | None = None) -> None:
         self.error = error
@@ -32,7 +32,7 @@ class CannotWrite(Exception):
 
 
 def cannot_write(error: BaseException) -> bool:
-    """Is this about the place that is written to? For a checkpoint torch has no error number, but two texts."""
+    """Whether the error is a full disk or the like. Errors of torch.save have no number and are known by their text."""
     if isinstance(error, OSError):
         return error.errno in WHY
     text = str(error)
@@ -41,8 +41,10 @@ def cannot_write(error: BaseException) -> bool:
 
 
 def check_output(path: Path | None, name: str, folder: bool = False, picture: bool = False) -> None:
-    """Raises InputError where no file (a picture, of a kind that can be drawn), or no folder, can be written at this
-    path. Nothing is made."""
+    """Raises InputError if no file, or no folder if `folder`, can be written at this path. Creates nothing.
+
+    picture: the file must end in one of `PICTURES`.
+    """
     if path is None:
         return
     check_folder(str(path if folder else path.parent), name)
@@ -53,7 +55,7 @@ def check_output(path: Path | None, name: str, folder: bool = False, picture: bo
 
 
 def check_writable(folder: Path) -> None:
-    """Makes the folder and tries to write there. Raises InputError that says why it cannot be."""
+    """Make the folder and try to write in it. Raises InputError with the reason if that fails."""
     probe = folder / ".writable"
     try:
         folder.mkdir(parents=True, exist_ok=True)

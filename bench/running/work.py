@@ -1,4 +1,4 @@
-"""One run of a suite, in this process: claimed, mended where something was lost, worked on step by step."""
+"""Runs one run of a suite in this process: locks it, repairs damaged results, and runs its steps."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Outcome:
-    """how: done, failed, skipped (done or failed before), elsewhere (another process has it), or halted (nothing can be
-    written; `text` says why, and no further run makes sense)."""
+    """How a run ended. how: done, failed, skipped (done or failed before), elsewhere (another process works on it), or
+    halted (nothing can be written, so that further runs would fail too; `text` says why)."""
 
     how: str
     seconds: float = 0.0
@@ -32,9 +32,9 @@ class Outcome:
 
 
 def work(run: Run, threads: int = 0) -> Outcome:
-    """What is not done of the run. threads: for torch, 0 leaves them as they are.
+    """Run what is not done of the run. threads: torch's number of threads; 0 does not change it.
 
-    Raises KeyboardInterrupt where it was interrupted; the next call goes on from the last checkpoint.
+    Raises KeyboardInterrupt if it was interrupted; the next call continues from the last checkpoint.
     """
     try:
         run.home.mkdir(parents=True, exist_ok=True)
@@ -63,7 +63,7 @@ def _steps(run: Run) -> Outcome:
         if error and failure is None:
             failure = (number, error)
         if error and number == 0:
-            break  # the others test what it would have trained
+            break  # the other steps test the model that this one trains
     seconds = time.time() - started
     if failure:
         record_failure(run, *failure)
@@ -73,7 +73,7 @@ def _steps(run: Run) -> Outcome:
 
 
 def _leads_somewhere(pointer: Path) -> bool:
-    """Does a model's file `checkpoint` name a file that is there?"""
+    """Whether a file `checkpoint` names an existing file."""
     try:
         return os.path.isfile(pointer.parent / pointer.read_text().strip())
     except (OSError, ValueError):
@@ -81,10 +81,10 @@ def _leads_somewhere(pointer: Path) -> bool:
 
 
 def mend(run: Run) -> list[str]:
-    """Takes away what is damaged, so that the steps make it again; a sentence for each thing.
+    """Remove damaged results, so that the steps are run again. Returns a sentence for each.
 
-    A results.json that is cut off goes. Where the checkpoint that is named is gone, the training begins again, if
-    there is anything left to be trained or tested.
+    An incomplete results.json is removed. If a checkpoint that is named is missing, the model, its results and
+    its tests are removed, and the training begins again.
     """
     notes: list[str] = []
     whole = [read_result(folder, notes) is not None for folder in run.folders]
@@ -100,7 +100,7 @@ def mend(run: Run) -> list[str]:
         for file in lost:
             shutil.rmtree(file.parent)
         (trained / "results.json").unlink(missing_ok=True)
-        for folder in run.folders[1:]:  # tests of weights that are gone
+        for folder in run.folders[1:]:  # tests of the lost weights
             shutil.rmtree(folder, ignore_errors=True)
         notes.append(f"{trained} has lost its checkpoint: it is trained again.")
     return notes

@@ -1,1 +1,1 @@
-"""Runs as tasks of Slurm arrays (docs/cluster.md)."""
+"""Runs the runs of a suite as tasks of Slurm arrays (docs/cluster.md)."""

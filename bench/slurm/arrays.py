@@ -1,4 +1,4 @@
-"""Runs of a suite as tasks of Slurm arrays, through submitit. docs/cluster.md tells how it is used."""
+"""Submits the runs of a suite as tasks of Slurm arrays, through submitit. docs/cluster.md describes its use."""
 
 from __future__ import annotations
 
@@ -28,15 +28,16 @@ from .queue import FOLDER, Queued, note, queue
 from .task import task
 
 logger = logging.getLogger(__name__)
-LARGEST = 1000  # tasks of an array, where Slurm does not say: its own default is one more
-SETTLE = 60.0  # seconds at most that a task takes to end: Slurm's KillWait, and some more
-EVERY = 5.0  # seconds between looks, with --wait
+LARGEST = 1000  # tasks of an array if Slurm's MaxArraySize is unknown; its default is 1001
+SETTLE = 60.0  # longest time in seconds that a task takes to end: more than Slurm's KillWait
+EVERY = 5.0  # seconds between checks with --wait
 
 
 def submit(suite: Suite, args: argparse.Namespace) -> int:
-    """Submits what is not done, nor at work or waiting already. The exit code; with --wait: 1 if not all is done.
+    """Submit the runs that are neither done, nor running, nor queued. Returns the exit code; with --wait 1 unless all
+    runs are done.
 
-    Raises InputError for wrong options, for a machine without Slurm, and for what sbatch refuses.
+    Raises InputError for wrong options, on a machine without Slurm, and if sbatch refuses the jobs.
     """
     options = read_options(suite.slurm, given(args), suite.file)
     if not shutil.which("sbatch") or not shutil.which("srun"):
@@ -44,7 +45,7 @@ def submit(suite: Suite, args: argparse.Namespace) -> int:
             "There is no sbatch on this machine; log in to the cluster's submission node, or use --launcher local."
         )
     check_writable(suite.home / FOLDER)
-    with FileLock(suite.home / FOLDER / ".lock"):  # of two at once, the second finds in the queue what the first sent
+    with FileLock(suite.home / FOLDER / ".lock"):  # a second command must see the jobs of the first in the queue
         _submit_rest(suite, options)
     if args.wait:
         return _wait(suite)
@@ -74,7 +75,7 @@ def _submit_rest(suite: Suite, options: SlurmOptions) -> None:
 
 
 def _settled(suite: Suite) -> dict[str, Queued]:
-    """The queue, once no task is just ending: whether it is over or comes back is seen only then."""
+    """The queue, read when no task is in the state COMPLETING, since such a task may end or be requeued."""
     end = time.monotonic() + SETTLE
     while True:
         queued = queue(suite) or {}
@@ -84,7 +85,7 @@ def _settled(suite: Suite) -> dict[str, Queued]:
 
 
 def _send(suite: Suite, tasks: Sequence[Sequence[Run]], options: SlurmOptions) -> list[str]:
-    """One array. Returns the tasks' names, such as 12_0."""
+    """Submit one array. Returns the names of its tasks, such as 12_0."""
     import submitit
 
     folder = suite.home / FOLDER
@@ -92,7 +93,7 @@ def _send(suite: Suite, tasks: Sequence[Sequence[Run]], options: SlurmOptions) -
     executor = submitit.SlurmExecutor(folder=folder)
     executor.update_parameters(**_parameters(suite.name, options))
     try:
-        # One sbatch, whose words come with the error. What is pickled is the name of a function, and texts.
+        # One call of sbatch, whose messages are in the error. Only the name of a function and texts are pickled.
         with contextlib.redirect_stderr(io.StringIO()), executor.batch():
             sent = [executor.submit(task, _arguments(suite, runs)) for runs in tasks]
     except (submitit.core.utils.FailedJobError, submitit.core.utils.FailedSubmissionError) as error:
@@ -107,13 +108,13 @@ def _arguments(suite: Suite, runs: Sequence[Run]) -> list[str]:
 
 
 def _parameters(name: str, options: SlurmOptions) -> dict[str, object]:
-    """Of submitit's executor."""
+    """The parameters of submitit's executor."""
     extra = {
-        # Without "B:" it goes to the step that srun starts, not to the shell around it, which would not pass it on.
-        # SIGTERM, of preemption and scancel, goes to the same processes and is answered in the same way.
+        # Without "B:" the signal goes to the step that srun starts, not to the shell, which would not pass it on.
+        # SIGTERM of preemption and scancel goes to the same processes and is handled in the same way.
         "signal": f"USR1@{WARNING}",
-        "requeue": True,  # after preemption or a node's failure; at the end of its time a task asks for it itself
-        "chdir": str(Path.cwd()),  # paths of the suite and of the command line mean what they mean here
+        "requeue": True,  # after preemption or a node's failure; at its time limit a task requeues itself
+        "chdir": str(Path.cwd()),  # relative paths of the suite and command line start from this folder
         **options.texts,
     }
     found: dict[str, object] = {
@@ -121,11 +122,11 @@ def _parameters(name: str, options: SlurmOptions) -> dict[str, object]:
         "time": options.minutes,
         "array_parallelism": options.parallel,
         "stderr_to_stdout": True,
-        "wckey": None,  # submitit's own would be refused where such keys have to be known
+        "wckey": None,  # a cluster that checks such keys would refuse submitit's default
         "additional_parameters": extra,
     }
     if options.cpus:
-        # srun no longer takes it from sbatch, from Slurm 22.05 on
+        # since Slurm 22.05 srun does not take the number of CPUs from sbatch
         found |= {"cpus_per_task": options.cpus, "srun_args": [f"--cpus-per-task={options.cpus}"]}
     if options.setup:
         found["setup"] = list(options.setup)
@@ -133,7 +134,7 @@ def _parameters(name: str, options: SlurmOptions) -> dict[str, object]:
 
 
 def _reason(text: str) -> str:
-    """sbatch's own words, without its name; it may say several things, the last of which sums up."""
+    """The messages of sbatch as one sentence, without the prefix "sbatch: error:"."""
     lines = [re.sub(r"^sbatch: (error: |fatal: )?", "", line).strip() for line in text.splitlines() if line.strip()]
     return f"{'; '.join(line.rstrip('.') for line in lines) or 'it gave no reason'}."
 
@@ -148,7 +149,7 @@ def _largest() -> int:
 
 
 def _wait(suite: Suite) -> int:
-    """Until all runs are done or failed, or none of the rest is in the queue any more."""
+    """Wait until all runs are done or failed, or the rest is no longer in the queue. Returns the exit code."""
     last, alone = "", 0
     try:
         while True:
@@ -161,7 +162,7 @@ def _wait(suite: Suite) -> int:
             if line != last:
                 logger.info("%s", line)
             last = line
-            # one that has just ended, or is just put back, may be in neither place for a moment
+            # a task that has just ended or was requeued may briefly be missing from both
             alone = 0 if inside or queued is None or "running" in states else alone + 1
             if not left or alone == 3:
                 break

@@ -1,6 +1,6 @@
-"""What can be said to Slurm: in a suite's `slurm:` block, or on the command line, which wins.
+"""Options for Slurm, from a suite's `slurm:` block or the command line, which overrides it.
 
-Other options of sbatch are given through its environment variables (SBATCH_NICE, SBATCH_EXCLUSIVE, ...).
+Other options of sbatch can be set by its environment variables (SBATCH_NICE, SBATCH_EXCLUSIVE, ...).
 """
 
 from __future__ import annotations
@@ -15,24 +15,24 @@ from functools import partial
 
 from dassl.utils import InputError
 
-WARNING = 60  # seconds before the end of its time that a task is told to stop
-LEAST = 5  # minutes that a task must have: Slurm may tell it a minute earlier still
+WARNING = 60  # seconds before its time limit at which a task gets a signal to stop
+LEAST = 5  # smallest time limit in minutes: Slurm may send the signal a minute earlier
 
 TEXTS = {
-    "partition": "of the cluster, such as gpu",
-    "account": "who pays",
+    "partition": "partition of the cluster, such as gpu",
+    "account": "account that is charged",
     "qos": "quality of service",
-    "reservation": "name of one",
+    "reservation": "name of a reservation",
     "constraint": "features that the node must have, such as a100",
-    "nodelist": "these nodes",
-    "exclude": "not these nodes",
+    "nodelist": "nodes to use",
+    "exclude": "nodes not to use",
     "gres": "GPUs of a task, such as gpu:1 or gpu:1g.10gb:1",
     "mem": "memory of a task, such as 32G",
 }
 COUNTS = {
     "cpus": "CPU cores of a task",
-    "pack": "runs a task (default: by the time that earlier ones took)",
-    "parallel": "tasks at a time, at most (default: 256)",
+    "pack": "runs of a task (default: as estimated from earlier runs)",
+    "parallel": "largest number of tasks at a time (default: 256)",
 }
 TIME = re.compile(r"(?:(?P<d>\d+)-(?P<h>\d+)(?::(?P<m>\d+))?(?::(?P<s>\d+))?|(?P<only>\d+(?::\d+){0,2}))")
 MEMORY = re.compile(r"\d+[KMGT]?", re.IGNORECASE)
@@ -40,7 +40,8 @@ MEMORY = re.compile(r"\d+[KMGT]?", re.IGNORECASE)
 
 @dataclass(frozen=True)
 class SlurmOptions:
-    """minutes: of a task, rounded up as Slurm does. texts: sbatch's options by name. pack 0: by estimate."""
+    """Options of Slurm. minutes: time limit of a task, rounded up as by Slurm. texts: sbatch's options by name. pack:
+    runs of a task; 0: by estimate."""
 
     minutes: int
     texts: dict[str, str]
@@ -51,23 +52,26 @@ class SlurmOptions:
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    """Names without a value are absent from what `given` returns."""
+    """Add the options of Slurm to a parser, as a group."""
     group = parser.add_argument_group("slurm", "in place of the suite's `slurm:` block")
     group.add_argument("--time", metavar="T", help="limit of a task: MINUTES, HH:MM:SS or DAYS-HH:MM:SS")
     for name, about in (TEXTS | COUNTS).items():
         group.add_argument(f"--{name}", metavar=name[0].upper(), help=about)
     group.add_argument("--setup", action="append", metavar="LINE", help="shell line before the runs (may be repeated)")
-    group.add_argument("--wait", action="store_true", help="stay until the tasks are over, and tell how it goes")
+    group.add_argument("--wait", action="store_true", help="wait until the tasks have ended, and log the progress")
 
 
 def given(args: argparse.Namespace) -> dict[str, object]:
-    """{option: value} of the command line."""
+    """{option: value} of the options that the command line has."""
     named = {name: getattr(args, name) for name in ("time", *TEXTS, *COUNTS, "setup")}
     return {name: value for name, value in named.items() if value is not None}
 
 
 def read_options(block: Mapping[str, object], command_line: Mapping[str, object], file: object) -> SlurmOptions:
-    """block: of the suite in `file`. Raises InputError that names the option and where it was given."""
+    """The options of a suite's `slurm:` block, overridden by the command line. file: the suite's.
+
+    Raises InputError that names the option and where it was given.
+    """
     found = check_block(block, file) | {name: READ[name](value, f"--{name}") for name, value in command_line.items()}
     if "time" not in found:
         raise InputError(f"Slurm has to know how long a task may take: --time 04:00:00, or time in {file}, slurm.")
@@ -77,7 +81,7 @@ def read_options(block: Mapping[str, object], command_line: Mapping[str, object]
 
 
 def check_block(block: Mapping[str, object], file: object) -> dict[str, object]:
-    """{option: what it means} of a suite's `slurm:` block. Raises InputError as `read_options` does."""
+    """{option: its parsed value} of a suite's `slurm:` block. Raises InputError as `read_options` does."""
     for name in block:
         if name not in READ:
             near = difflib.get_close_matches(str(name), READ, 1)
@@ -128,7 +132,7 @@ def _lines(value: object, place: str) -> tuple[str, ...]:
     return tuple(lines)
 
 
-# {option: what reads its value}
+# {option: function that parses its value}
 READ: dict[str, Callable] = {
     "time": _minutes, **{name: partial(_text, name) for name in TEXTS}, **dict.fromkeys(COUNTS, _count),
     "setup": _lines,

@@ -1,4 +1,4 @@
-"""Which runs share a task. A task waits in the queue once and starts Python once, so that short runs share one."""
+"""Distributes runs over tasks. Short runs share a task, since each task waits in the queue and starts Python once."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from collections.abc import Mapping, Sequence
 from ..running.estimate import Kind, kind_of
 from ..suites.suite import Run
 
-FULL = 30 * 60.0  # seconds of work that are worth a task of their own
+FULL = 30 * 60.0  # seconds of work that fill a task
 
 
 def pack(
     runs: Sequence[Run], seconds: Mapping[Kind, Sequence[float]], minutes: int, count: int = 0
 ) -> list[tuple[Run, ...]]:
-    """The runs in their order, cut into tasks: of `count` runs, or as many as fill half an hour.
+    """The runs in their order, split into tasks of `count` runs, or of as many as fill half an hour.
 
-    seconds: what earlier runs took (`estimate.seconds_of`). A run of which nothing is known gets a task of its own. No
-    task is planned to take more than half of its limit of `minutes`: estimates err, and nodes differ.
+    seconds: times of earlier runs (`estimate.seconds_of`). A run without an estimate gets a task of its own. A task is
+    planned to take at most half of its limit of `minutes`, since estimates are rough and nodes differ.
     """
     if count:
         return [tuple(runs[i : i + count]) for i in range(0, len(runs), count)]

@@ -1,4 +1,4 @@
-"""Which runs wait or run in Slurm, as far as it can be known: a help for the eye, on which nothing relies."""
+"""Lists the runs that are queued or running in Slurm. This is for display and for not submitting a run twice."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from dassl.utils import write_json
 from ..reading.files import DAMAGE, read_json
 from ..suites.suite import Run, Suite
 
-FOLDER = "slurm"  # below the suite's bookkeeping; submitit's too
-PATIENCE = 10  # seconds for squeue
+FOLDER = "slurm"  # in the suite's folder .bench; submitit writes its files there too
+PATIENCE = 10  # seconds to wait for squeue
 
 
 @dataclass(frozen=True)
 class Queued:
-    """task: as squeue names it, such as 12_3. state: PENDING, RUNNING, ..., "" for one that is over. log: its file."""
+    """A task of Slurm. task: its name in squeue, such as 12_3. state: PENDING, RUNNING, ..., or "" if it has ended."""
 
     task: str
     state: str
@@ -29,13 +29,13 @@ class Queued:
 
 
 def note(suite: Suite, jobs: Sequence[str], tasks: Sequence[Sequence[Run]]) -> None:
-    """Remembers which runs each job of an array was given."""
+    """Write down which runs each job of an array was given."""
     ids = {job: [run.id for run in task] for job, task in zip(jobs, tasks, strict=True)}
     write_json({"name": suite.name, "tasks": ids}, suite.home / FOLDER / f"runs-{jobs[0].partition('_')[0]}.json")
 
 
 def queue(suite: Suite) -> dict[str, Queued] | None:
-    """{id of a run: the last task that it was given to}; {} if none was. None where squeue does not answer."""
+    """{id of a run: the last task that it was given to}; {} if none was submitted. None if squeue does not answer."""
     folder = suite.home / FOLDER
     files = sorted(folder.glob("runs-*.json"), key=lambda file: int(file.stem.partition("-")[2]))
     if not files:
@@ -55,7 +55,7 @@ def queue(suite: Suite) -> dict[str, Queued] | None:
 
 
 def _squeue(name: str) -> dict[str, str] | None:
-    """{task: state} of this user's jobs of this name."""
+    """{task: state} of this user's jobs with this name; None if squeue does not answer."""
     if not shutil.which("squeue"):
         return None
     command = ["squeue", "--noheader", "--array", "--user", getpass.getuser(), "--format=%i %T %j"]

@@ -1,8 +1,8 @@
-"""What a task of a Slurm array executes: `python -m bench work`, and then whether it has to come back.
+"""Executes a task of a Slurm array: runs `python -m bench work`, and requeues the task if it did not finish.
 
-The task is the process that srun starts, so that signals for the job reach it without a shell in between; `work` and
-training answer them (dassl/engine/preemption.py). Nothing of submitit's own requeueing is used: it would put a task
-back that its owner has cancelled, or that another process finishes meanwhile.
+srun starts this process directly, so that signals for the job reach it without a shell in between; `work` and training
+handle them (dassl/engine/preemption.py). submitit's own requeueing is not used: it would also requeue a task that its
+owner has cancelled, or whose runs another process has finished.
 """
 
 from __future__ import annotations
@@ -15,15 +15,15 @@ import subprocess
 import sys
 
 logger = logging.getLogger(__name__)
-MOST = 50  # times that a task puts itself back; a limit that is too short for any progress has to end some time
+MOST = 50  # largest number of times that a task requeues itself, in case its time limit is too short for any progress
 
 
 def task(arguments: list[str]) -> None:
-    """arguments: of `python -m bench`. Raises SystemExit with its exit code where that is not 0."""
+    """Run `python -m bench` with these arguments. Raises SystemExit with its exit code if that is not 0."""
     if cpus := os.environ.get("SLURM_CPUS_PER_TASK"):
-        os.environ.setdefault("OMP_NUM_THREADS", cpus)  # before torch: it would take every core of the node
-    logging.getLogger("submitit").propagate = False  # it prints for itself
-    signal.signal(signal.SIGCONT, signal.SIG_DFL)  # comes before each SIGTERM; submitit would warn of it
+        os.environ.setdefault("OMP_NUM_THREADS", cpus)  # before torch is imported, which would use every core
+    logging.getLogger("submitit").propagate = False  # it prints its messages itself
+    signal.signal(signal.SIGCONT, signal.SIG_DFL)  # Slurm sends it before SIGTERM; submitit would log a warning
     code = _bench(arguments)
     if code == 130:
         come_back()
@@ -42,17 +42,17 @@ def _bench(arguments: list[str]) -> int:
 
 
 def come_back() -> None:
-    """Puts this job back into the queue if Slurm still takes it for running.
+    """Requeue this job if Slurm's state for it is still RUNNING.
 
-    That is so at the end of its time, and while a preempted job has its grace. When it was cancelled, or requeued
-    already, Slurm has decided, and the job is `COMPLETING` by now.
+    That is the case at the time limit, and in the grace time of a preempted job. A job that was cancelled, or that
+    Slurm has requeued itself, is in the state COMPLETING.
     """
     job = os.environ.get("SLURM_JOB_ID", "")
     if array := os.environ.get("SLURM_ARRAY_JOB_ID"):
-        job = f"{array}_{os.environ['SLURM_ARRAY_TASK_ID']}"  # one task's job id is the array's, and means all of it
+        job = f"{array}_{os.environ['SLURM_ARRAY_TASK_ID']}"  # the job id alone may be the array's and mean all tasks
     try:
         state = _ask("squeue", "--noheader", "--jobs", job, "--format=%T")
-        if state not in ("RUNNING", "SIGNALING"):  # the second: the warning is still on its way
+        if state not in ("RUNNING", "SIGNALING"):  # SIGNALING: Slurm is still sending the warning signal
             logger.info("Job %s is %s: it is left at that.", job, state or "gone")
         elif int(os.environ.get("SLURM_RESTART_COUNT", 0)) >= MOST:
             logger.info("Job %s was put back %d times, which is enough; give it more --time.", job, MOST)
