@@ -1,1 +1,1 @@
-"""What one comparison asks for and shows: its runs, its tables, its figures."""
+"""The studies: each has a command, a suite of runs, and tables and figures of its results."""

@@ -1,4 +1,4 @@
-"""Base-to-new of a few settings side by side: a row each, averaged over the datasets of its suite."""
+"""Tables of base-to-new ablations: a row for each setting, averaged over the datasets of the suite."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from ..suites.suite import Suite
 from . import door
 from .rows import told_apart
 
-Setting = tuple[tuple[str, ...], str, str]  # (cells that name a row, block, method)
+Setting = tuple[tuple[str, ...], str, str]  # (first cells of a row, block, method)
 
 
 def options(parser: argparse.ArgumentParser) -> None:
@@ -43,7 +43,7 @@ def section(frame: DataFrame, suite: Suite, settings: Sequence[Setting], headers
 
 
 def _numbers(frame: DataFrame, count: int) -> list[str]:
-    """Base, New, HM, and the number of seeds that have both halves of so many datasets."""
+    """Base, New, HM, and the number of seeds that have both halves of all `count` datasets."""
     parts = (frame[frame["part"] == part] for part in ("base", "new"))
     halves = (part.groupby("seed")["accuracy"].agg(["mean", "size"]) for part in parts)
     base, new = (half[half["size"] == count]["mean"].to_dict() for half in halves)
@@ -54,6 +54,6 @@ def _numbers(frame: DataFrame, count: int) -> list[str]:
 
 
 def study(doc: str, template: str, settings: Sequence[Setting], headers: Sequence[str], title: str) -> door.Study:
-    """Of one table with these rows."""
+    """The study of an ablation, which has one table with these rows."""
     show: Callable = lambda frame, suite, args: door.Page([section(frame, suite, settings, headers, title)])  # noqa: E731
     return door.Study(doc, template, options, fill, show)

@@ -1,12 +1,12 @@
-"""Methods under attack: clean accuracy beside transfer, white-box and adaptive attacks, over eps and steps.
+"""Evaluates methods under transfer, white-box and adaptive attacks over eps and steps, beside clean accuracy.
 
 python -m bench.adversarial --methods ZeroshotCLIP CoOp ANPrompt TPT RTPT --datasets digits --eps 1 4 8 \\
     --attacks pgd aa --modes T W A --subset 200 --seeds 1 2 3 --output output/adversarial \\
     --markdown table.md --plots plots
 
-Trains what has to be trained (few-shot protocol), makes the adversarial sets, evaluates as scripts/adv/eval.sh does.
-What is not named is as configs/suites/attacks.yaml has it. A method has one evaluation for each attack: white-box where
-it is trained, adaptive where it adapts to images; both bring the transfer figures along.
+Trains the methods (few-shot protocol), makes the adversarial sets, and evaluates as scripts/adv/eval.sh does. Options
+that are not given are as in configs/suites/attacks.yaml. A method has one evaluation for each attack: white-box for a
+trained method, adaptive for a test-time method; both also measure accuracy under the transfer attack.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from ..suites.suite import Suite
 from . import adversarial_plots, door
 from .adversarial_tables import NOTE, read, sections
 
-OWN_STEPS = {"aa": 100}  # of AutoAttack, whatever --steps says
+OWN_STEPS = {"aa": 100}  # steps of attacks that --steps does not change
 
 
 def options(parser: argparse.ArgumentParser) -> None:
@@ -33,14 +33,16 @@ def options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--attacks", nargs="+", help="pgd, aa, ... (default: pgd)")
     parser.add_argument("--modes", nargs="+", help="T transfer, W white-box, A adaptive (default: all)")
     parser.add_argument("--eps", nargs="+", type=float, help="in 1/255 (default: 1 4 8)")
-    parser.add_argument("--steps", nargs="+", type=int, help="the most for eps, all of them at one eps (default: 100)")
-    parser.add_argument("--subset", type=int, default=0, help="so many images, drawn class by class (default: all)")
+    parser.add_argument("--steps", nargs="+", type=int, help="fewer than the most run at one eps only (default: 100)")
+    parser.add_argument("--subset", type=int, default=0, help="number of images, drawn class by class (default: all)")
     parser.add_argument("--plots", type=Path, metavar="FOLDER", help="accuracy_eps and accuracy_steps, PNG and PDF")
 
 
 def fill(tree: dict, args: argparse.Namespace) -> None:
-    """Two curves for each attack: eps at the most steps, and steps at the eps nearest to 4. Raises InputError for a
-    pair of the attack that options say."""
+    """Put the options into the suite: for each attack all eps at the most steps, and all steps at the eps nearest to 4.
+
+    Raises InputError for a config pair that an option sets.
+    """
     if wrong := [key for key in args.opts[::2] if key in ("ATTACK.EPS", "ATTACK.STEPS", "ATTACK.NAME", "ATTACK.MODE")]:
         raise InputError(
             f"{wrong[0]} in the command line is this sweep's own; give --eps, --steps, --attacks, --modes."

@@ -1,4 +1,4 @@
-"""Accuracy against eps and against steps: a panel a dataset and attack, a colour a method, a line style a mode."""
+"""Plots accuracy over eps and over steps: panels are datasets and attacks, colours methods, line styles modes."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ LINES = {"transfer": "--", "white-box": "-", "adaptive": "-"}
 
 
 def plot(found: Found, folder: Path) -> list[Path]:
-    """Lines are means, bands one sample standard deviation over seeds, where there are several. Returns the files."""
+    """Draw the plots and return their files. Lines are means, bands one sample standard deviation over seeds."""
     made = []
     for index, name, axis in ((0, "eps", "eps, in 1/255"), (1, "steps", "steps of the attack")):
         panels = {}
@@ -30,7 +30,7 @@ def plot(found: Found, folder: Path) -> list[Path]:
 
 
 def _lines(found: Found, dataset: str, attack: str, index: int) -> dict[tuple[str, str], dict]:
-    """{(method, mode's name): {x: accuracies}} of at least two points each."""
+    """{(method, name of the mode): {x: accuracies}} of the lines with at least two points."""
     every = {
         (method, kind): curves(found, method, dataset, attack, kind)[index]
         for method in found.methods
@@ -54,7 +54,7 @@ def _draw(found: Found, panels: dict, axis: str, folder: Path, name: str) -> lis
             spreads = [deviation(points[x]) for x in xs]
             style = {**look[method], **own.get(method, {}), "linestyle": LINES[kind]}
             style["marker"] = style["marker"] or ".x+12348"[grey.index(method) % 8]
-            size = 3.5 + 4.0 * (1 - number / len(lines))  # the first ones larger, so that equal lines are all seen
+            size = 3.5 + 4.0 * (1 - number / len(lines))  # first lines have larger marks, so that equal lines all show
             (line,) = ax.plot(xs, means, markersize=size, **style)
             low, high = ([m + sign * s for m, s in zip(means, spreads, strict=True)] for sign in (-1, 1))
             ax.fill_between(xs, low, high, color=style["color"], alpha=0.12, linewidth=0)

@@ -1,4 +1,4 @@
-"""Tables of methods under attack: clean accuracy beside accuracy under each attack, per mode, never mixed."""
+"""Tables of methods under attack: clean accuracy beside accuracy under each attack, each mode in rows of its own."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ ATTACK = re.compile(r"(?P<name>.+)-eps(?P<eps>[\d.]+)-(?P<steps>\d+)(-n\d+)?")  
 
 @dataclass(frozen=True)
 class Point:
-    """One attack on one dataset: a place on the curves."""
+    """One attack on one dataset, which is a point of a curve."""
 
     dataset: str
     attack: str  # pgd, aa, ...
@@ -41,8 +41,8 @@ class Point:
 
 @dataclass
 class Found:
-    """values[method, point, kind]: {seed: accuracy}, kind being clean, a mode's name, or worst. kinds: the modes that
-    are shown."""
+    """The results of the study. values[method, point, kind]: {seed: accuracy}, where kind is clean, the name of a mode,
+    or worst. kinds: the modes that are shown."""
 
     kinds: Sequence[str]
     values: dict[tuple[str, Point, str], dict[int, float]] = field(default_factory=dict)
@@ -66,14 +66,14 @@ class Found:
         return list(dict.fromkeys(point.attack for _, point, _ in self.values))
 
     def points(self, dataset: str, attack: str) -> list[Point]:
-        """By eps at the most steps, then those of fewer steps."""
+        """The points of a dataset and attack: first those with the most steps by eps, then those with fewer steps."""
         found = {p for _, p, _ in self.values if (p.dataset, p.attack) == (dataset, attack)}
         most = max((p.steps for p in found), default=0)
         return sorted(found, key=lambda p: (p.steps != most, p.eps, p.steps))
 
 
 def read(frame: DataFrame, output: Path, modes: Sequence[str] = tuple(MODES)) -> Found:
-    """Of `rows_of`'s rows. Raises InputError, naming a file without what an evaluation under attack says."""
+    """The results from the rows of `rows_of`. Raises InputError for a file that is no evaluation under attack."""
     found = Found([MODES[mode] for mode in modes])
     for row in frame[frame["protocol"] == "robust"].to_dict("records"):
         attack = ATTACK.fullmatch(row["attack"])
@@ -91,7 +91,7 @@ def read(frame: DataFrame, output: Path, modes: Sequence[str] = tuple(MODES)) ->
 
 
 def _take_facts(found: Found, method: str, row: dict, file: Path) -> None:
-    """What the evaluation says beside its accuracies: kind of method, number of images, failed checks."""
+    """Add what an evaluation records beside its accuracies: kind of method, number of images, failed checks."""
     where = f"{method}, {row['dataset']}, {row['mode']} {row['attack']}, seed {row['seed']}"
     try:
         record = read_record(file)
@@ -104,7 +104,7 @@ def _take_facts(found: Found, method: str, row: dict, file: Path) -> None:
 
 
 def _rising(found: Found) -> list[str]:
-    """S3 over a sweep: accuracy that rises with eps or steps, per method, attack and mode; lines for what does."""
+    """Check S3 over the sweep: a line for each method, attack and mode whose accuracy rises with eps or steps."""
     lines = []
     for dataset in found.datasets:
         for method in found.methods:
@@ -127,7 +127,7 @@ def curves(found: Found, method: str, dataset: str, attack: str, kind: str) -> t
     by_steps: dict[int, list[float]] = {}
     points = found.points(dataset, attack)
     most = max((p.steps for p in points), default=0)
-    middle = {p.eps for p in points if p.steps != most}  # where steps vary
+    middle = {p.eps for p in points if p.steps != most}  # the eps at which the steps vary
     for p in points:
         values = list(found.seeds(method, p, kind).values())
         if not values:
@@ -141,14 +141,14 @@ def curves(found: Found, method: str, dataset: str, attack: str, kind: str) -> t
 
 
 def sections(found: Found) -> list[Section]:
-    """A table a dataset and attack, and one over all datasets where there are several."""
+    """A table for each dataset and attack, and one over all datasets if there are several."""
     groups = [[d] for d in found.datasets] + ([found.datasets] if len(found.datasets) > 1 else [])
     made = [_section(found, datasets, attack) for datasets in groups for attack in found.attacks]
     return [section for section in made if section.rows]
 
 
 def _section(found: Found, datasets: Sequence[str], attack: str) -> Section:
-    """Rows are methods by attackers, columns the attack's eps and steps."""
+    """One table: a row for each method and mode, a column for each eps and number of steps."""
     places = list(dict.fromkeys((p.eps, p.steps) for d in datasets for p in found.points(d, attack)))
     most = places[0][1] if places else 0
     headers = ["method", "kind", "clean", "drop", "attacker"]
@@ -168,7 +168,7 @@ def _section(found: Found, datasets: Sequence[str], attack: str) -> Section:
 
 
 def _mean(found: Found, method: str, datasets: Sequence[str], attack: str, place: tuple) -> list[float]:
-    """A value a seed: the mean over datasets, of the seeds that have them all."""
+    """The means over datasets, one for each seed that has results on all of them."""
     eps, steps, kind = place
     each = [found.seeds(method, Point(d, attack, eps, steps), kind) for d in datasets]
     common = set.intersection(*(set(values) for values in each))

@@ -2,8 +2,8 @@
 
 python -m bench.anprompt_ablation --datasets digits textures --seeds 1 2 3
 
-Prints base, new and HM of each row as measured, averaged over the datasets, with the sample standard deviation over
-seeds of that average. The rows are blocks of configs/suites/anprompt_ablation.yaml.
+Prints base, new and HM of each row, averaged over the datasets, with the sample standard deviation over seeds of that
+average. The rows are blocks of configs/suites/anprompt_ablation.yaml.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
-"""Base-to-new for several methods, datasets and seeds in one command, and the table at the end.
+"""Runs base-to-new for several methods, datasets and seeds, and prints the table.
 
 python -m bench.base2new --methods ZeroshotCLIP CoOp --datasets digits shapes --seeds 1 2 3 --jobs 2
 
-Runs land where scripts/METHOD/base2new_*.sh would put them; finished ones are not repeated. The table is of all runs in
-the output folder. What is not named is as configs/suites/demo.yaml has it.
+Runs have the same folders as those of scripts/METHOD/base2new_*.sh; finished ones are not repeated. The table has all
+runs in the output folder. Options that are not given are as in configs/suites/demo.yaml.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""A study as one command: its suite with the command line's options in it is planned, run, and shown as tables.
+"""The command of a study, `python -m bench.NAME`: puts options into its suite, plans and runs it, prints the tables.
 
-Every study has a suite in configs/suites. Its command `python -m bench.NAME` puts the options into that suite, keeps
-the outcome in the output folder, so that `python -m bench status|retry|run OUTPUT/suite.yaml` take it as any other,
-says what it will do, runs it with the same runner as `python -m bench run`, and prints the study's tables.
+Every study has a suite in configs/suites. The command writes the suite with its options to the output folder, so that
+`python -m bench status|retry|run OUTPUT/suite.yaml` work as for any other suite. It prints what it will do, runs the
+suite with the same runner as `python -m bench run`, and prints the study's tables.
 """
 
 from __future__ import annotations
@@ -42,13 +42,13 @@ from .rows import rows_of
 
 logger = logging.getLogger(__name__)
 SUITES = ROOT / "configs" / "suites"
-MOST = 50  # runs that begin without being asked for
+MOST = 50  # largest number of runs that are started without `run` or --yes
 
 
 @dataclass
 class Page:
-    """What a study shows. said: sentences beside the tables, each of which makes the exit code 1. end: what stands
-    below them. draw: its figures, into a folder."""
+    """The output of a study. said: sentences on problems, which make the exit code 1. end: the text below the tables.
+    draw: draws its figures into a folder."""
 
     sections: Sequence[Section] = ()
     said: list[str] = field(default_factory=list)
@@ -61,10 +61,10 @@ class Page:
 
 @dataclass(frozen=True)
 class Study:
-    """doc: of the command. template: its suite's name in configs/suites.
+    """A study. doc: help of its command. template: the name of its suite in configs/suites.
 
-    options: adds those of its own. fill: puts them into the suite's tree; raises InputError for what cannot be. page:
-    of the suite's results, one row each (`rows_of`). file: the suite's name in the output folder.
+    options: adds its options to a parser. fill: puts their values into the suite's tree; raises InputError for wrong
+    ones. page: makes its output from the suite's results (`rows_of`). file: the suite's name in the output folder.
     """
 
     doc: str
@@ -76,7 +76,10 @@ class Study:
 
 
 def main(study: Study, argv: Sequence[str] | None = None) -> int:
-    """Exit codes: 0 well, 1 something failed, is missing or was not begun. Raises InputError for bad input."""
+    """Run a study. Returns the exit code: 0 without problems, 1 if a run failed, is missing or was not started.
+
+    Raises InputError for bad input.
+    """
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     started, code = time.time(), 0
     args = parse(study, argv)
@@ -102,16 +105,16 @@ def main(study: Study, argv: Sequence[str] | None = None) -> int:
 
 
 def parse(study: Study, argv: Sequence[str] | None) -> argparse.Namespace:
-    """The study's own options and those that all share; the word `run` is --yes."""
+    """Parse the study's own options and those of all studies. The word `run` means --yes."""
     parser = argparse.ArgumentParser(description=study.doc, formatter_class=argparse.RawDescriptionHelpFormatter)
     study.options(parser)
     parser.add_argument("--seeds", nargs="+", type=int, help="default: 1 2 3")
     parser.add_argument("--jobs", type=int, help="runs at a time (default: one a GPU; without GPUs 2)")
     parser.add_argument("--root", default=os.environ.get("DATA", "data"), help="folder of the datasets")
     parser.add_argument("--output", help="folder of the runs (default: the suite's, or output/NAME)")
-    parser.add_argument("--markdown", type=Path, metavar="FILE", help="also write the tables here")
-    parser.add_argument("--tables-only", action="store_true", help="run nothing, show what is there")
-    parser.add_argument("--yes", action="store_true", help=f"begin, also with more than {MOST} runs; as the word `run`")
+    parser.add_argument("--markdown", type=Path, metavar="FILE", help="also write the tables to this file")
+    parser.add_argument("--tables-only", action="store_true", help="run nothing, show the results that exist")
+    parser.add_argument("--yes", action="store_true", help=f"start also more than {MOST} runs; as the word `run`")
     parser.add_argument("opts", nargs="*", default=[], help="run, and config pairs for every run: KEY VALUE ...")
     args = parser.parse_intermixed_args(argv)
     if args.opts[:1] == ["run"]:
@@ -120,7 +123,7 @@ def parse(study: Study, argv: Sequence[str] | None) -> argparse.Namespace:
 
 
 def suite_from(study: Study, args: argparse.Namespace) -> tuple[Suite, dict]:
-    """(the study's suite with the options in it, its tree). Raises InputError for whatever cannot be."""
+    """(the study's suite with the options put into it, its tree). Raises InputError for wrong options."""
     tree = copy.deepcopy(load(SUITES / f"{study.template}.yaml"))
     args.output = args.output or tree.get("output", f"output/{tree['name']}")
     settings = _checked(args)
@@ -142,9 +145,9 @@ def suite_from(study: Study, args: argparse.Namespace) -> tuple[Suite, dict]:
 
 
 def begin(suite: Suite, tree: dict, args: argparse.Namespace) -> int | None:
-    """Tells what there is to do and does it: the runner's exit code, None where it is more than begins by itself.
+    """Log the plan and run it. Returns the exit code, or None if there are more than `MOST` runs and --yes is missing.
 
-    Raises InputError where nothing can be written.
+    Raises InputError if nothing can be written.
     """
     found = survey(suite.runs)
     left = sum(each.state == "pending" for each in found.values())
@@ -162,7 +165,7 @@ def begin(suite: Suite, tree: dict, args: argparse.Namespace) -> int | None:
 
 
 def _checked(args: argparse.Namespace) -> Settings:
-    """What options and environment say. Raises InputError for what cannot be: numbers, folders, files to be written."""
+    """The settings from options and environment. Raises InputError for wrong numbers, folders and files to write."""
     if args.jobs is not None and args.jobs < 1:
         raise InputError(f"--jobs is {args.jobs}, but must be at least 1.")
     if wrong := [seed for seed in args.seeds or () if not 0 <= seed <= LARGEST_SEED]:
@@ -188,6 +191,6 @@ def _text(tree: dict) -> str:
 
 
 def _free(file: Path, text: str) -> Path:
-    """The file, or where another suite's stands there, on which tasks may wait, NAME-2.yaml and so on."""
+    """The file, or NAME-2.yaml and so on if it exists with another suite, which queued tasks may still need."""
     names = itertools.chain([file], (file.with_stem(f"{file.stem}-{i}") for i in itertools.count(2)))
     return next(each for each in names if not each.is_file() or each.read_text(encoding="utf-8") == text)

@@ -1,10 +1,10 @@
-"""DP-SEP's ablation (Table 4 of the paper): its terms on and off, with both readings of what the paper leaves open.
+"""DP-SEP's ablation (Table 4 of the paper): its terms on and off, with both readings of the paper.
 
 python -m bench.dpsep_ablation --datasets digits textures --seeds 1 2 3
 
-Rows: cross-entropy alone; DP, the three alignment terms; SEP with and without perturbation; all of it. The entropy term
-as printed (+ lambda H) and as the paper's words have it (- lambda H); the alignment terms as a mean or a sum over the
-batch, a sum being heavier by the batch size. What is not named is as configs/suites/dpsep_ablation.yaml has it.
+Rows: cross-entropy alone; DP, the three alignment terms; SEP with and without perturbation; DP and SEP. The entropy
+term has the sign of the paper's equation (+ lambda H) or of its text (- lambda H). The alignment terms are a mean or a
+sum over the batch. Options that are not given are as in configs/suites/dpsep_ablation.yaml.
 """
 
 from __future__ import annotations

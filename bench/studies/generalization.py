@@ -1,11 +1,11 @@
-"""All methods in all protocols, and one table: base-to-new, cross-dataset, domain generalisation, few-shot.
+"""Runs all methods in four protocols: base-to-new, cross-dataset, domain generalisation, few-shot.
 
 python -m bench.generalization --methods all --datasets embedded --source shapes --seeds 1 2 3 --jobs 2 \\
     --output output/generalization --markdown table.md --plots plots
 
-What is not named is as configs/suites/generalization.yaml has it. Runs land where scripts/METHOD/*.sh would put them;
-finished ones are not repeated. A method is trained on the source once a seed, then tested on every target and variant.
-With --tables-only, lists of datasets that are not named stay open: whatever is found.
+Options that are not given are as in configs/suites/generalization.yaml. Runs have the same folders as those of
+scripts/METHOD/*.sh; finished ones are not repeated. A method is trained on the source once for each seed, then tested
+on every target and variant. With --tables-only and no datasets named, the tables have all datasets with results.
 """
 
 from __future__ import annotations
@@ -38,12 +38,12 @@ def options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--source", help="training set of the other two protocols (default: shapes)")
     parser.add_argument("--targets", nargs="+", help="cross-dataset (default: the source's known ones)")
     parser.add_argument("--shifts", nargs="+", help="domain generalisation (default: the source's known variants)")
-    parser.add_argument("--shots", nargs="+", type=int, help="of few-shot (default: 1 2 4 8 16)")
-    parser.add_argument("--plots", type=Path, metavar="FOLDER", help="also draw base_new.png and few_shot.png here")
+    parser.add_argument("--shots", nargs="+", type=int, help="shots of the few-shot protocol (default: 1 2 4 8 16)")
+    parser.add_argument("--plots", type=Path, metavar="FOLDER", help="folder for base_new.png and few_shot.png")
 
 
 def fill(tree: dict, args: argparse.Namespace) -> None:
-    """Raises InputError for a source whose targets are not known."""
+    """Put the options into the suite's tree. Raises InputError for a source without known targets."""
     if min(args.shots or (1,)) < 1:
         raise InputError("--shots must be at least 1.")
     blocks = {block["protocol"]: block for block in tree["blocks"]}
@@ -70,7 +70,7 @@ def once(values: str | list) -> str | list:
 
 
 def _away(args: argparse.Namespace, protocol: str, source: str) -> list[str]:
-    """Where the source's models are tested."""
+    """The datasets on which the source's models are tested. Raises InputError if none are known."""
     named, known, option = {
         "cross_dataset": (args.targets, TARGETS, "--targets"),
         "domain_generalization": (args.shifts, SHIFTS, "--shifts"),
@@ -82,7 +82,7 @@ def _away(args: argparse.Namespace, protocol: str, source: str) -> list[str]:
 
 
 def page(frame: DataFrame, suite: Suite, args: argparse.Namespace) -> door.Page:
-    """Of everything in the output folder that the methods have."""
+    """The tables of all results of the methods in the output folder."""
     methods = check_methods(args.methods)
     results = [r for r in read(Path(args.output)) if r.method.partition(" (")[0] in methods]
     scope = scope_of(suite, args)
@@ -90,7 +90,7 @@ def page(frame: DataFrame, suite: Suite, args: argparse.Namespace) -> door.Page:
 
 
 def scope_of(suite: Suite, args: argparse.Namespace) -> Scope:
-    """What the averages are over: the suite's datasets; with --tables-only, of base-to-new and few-shot those named."""
+    """The datasets of the averages: the suite's, or with --tables-only those named for base-to-new and few-shot."""
     steps = [step for run in suite.runs for step in run.job]
     found = {
         name: [s for s in steps if s.protocol == name] for name in ("base2new_train", "few_shot", "xd_test", "dg_test")

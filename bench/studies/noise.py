@@ -1,12 +1,13 @@
-"""Methods under label noise: every method, dataset, type and rate, the tables, and plots of accuracy against rate.
+"""Runs methods under label noise of several types and rates, with tables and plots of accuracy over the rate.
 
 python -m bench.noise --methods CoOp PTNL PTNL-GCE DPSEP ZeroshotCLIP --datasets digits textures \\
     --types sym_other:0,0.125,0.25,0.5,0.65,0.8 idn:0.2,0.4,0.6,0.8 --seeds 1 2 3 --jobs 2 \\
     --output output/noise --markdown table.md --plots plots
 
-What is not named is as configs/suites/noise.yaml has it. Runs land where scripts/METHOD/noise_train.sh would put them;
-finished ones are not repeated. A method may be any with configs, a named variant (PTNL-GCE, CoOp-SCE), or settings of
-one (PTNL:TRAINER.PTNL.LOSS=gce). Rate 0 is one clean run for all types; a method without training runs once.
+Options that are not given are as in configs/suites/noise.yaml. Runs have the same folders as those of
+scripts/METHOD/noise_train.sh; finished ones are not repeated. A method may be any with configs, a named variant
+(PTNL-GCE, CoOp-SCE), or a method with settings (PTNL:TRAINER.PTNL.LOSS=gce). Rate 0 is one clean run, shared by all
+types; a method without training runs once.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ def options(parser: argparse.ArgumentParser) -> None:
 def noise_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--datasets", nargs="+", help="names, all or embedded")
     parser.add_argument("--types", nargs="+", metavar="TYPE:RATES", help="such as idn:0.2,0.4")
-    parser.add_argument("--plots", type=Path, metavar="FOLDER", help="also draw noise.png and noise.pdf here")
+    parser.add_argument("--plots", type=Path, metavar="FOLDER", help="folder for noise.png and noise.pdf")
 
 
 def fill(tree: dict, args: argparse.Namespace) -> None:
@@ -44,7 +45,7 @@ def fill(tree: dict, args: argparse.Namespace) -> None:
 
 
 def take_noise(tree: dict, args: argparse.Namespace) -> None:
-    """Datasets, types and rates for every block."""
+    """Put datasets, types and rates of the options into every block of the suite."""
     for block in tree["blocks"]:
         block |= {"datasets": list(dict.fromkeys(args.datasets))} if args.datasets else {}
         block |= {"types": read_types(args.types)} if args.types else {}
@@ -66,7 +67,7 @@ def method_blocks(block: dict, names: Sequence[str]) -> list[dict]:
 
 
 def read_types(texts: Sequence[str]) -> dict[str, list[float]]:
-    """{type: rates, ascending} from `TYPE:RATE,RATE`. Raises InputError for what are no numbers."""
+    """{type: ascending rates} from `TYPE:RATE,RATE`. Raises InputError for rates that are no numbers."""
     found: dict[str, set[float]] = {}
     for text in texts:
         kind, _, rates = text.partition(":")
@@ -78,7 +79,7 @@ def read_types(texts: Sequence[str]) -> dict[str, list[float]]:
 
 
 def name_of(block: str, variant: str, method: str) -> tuple[str, ...]:
-    """Of a row: the name of settings, or the method."""
+    """The name of a row: the block's if it is named after settings, else the variant's or the method's."""
     return (block,) if "(" in block else (variant or method,)
 
 

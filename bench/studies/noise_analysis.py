@@ -1,11 +1,11 @@
-"""Why a method does well or badly on wrong labels: figures for a paper, and a table, from finished runs.
+"""Draws figures, and prints a table, on how methods deal with label noise, from finished runs.
 
 python -m bench.noise_analysis RUN_FOLDER [RUN_FOLDER ...] --output analysis
 
 Training loss, memorisation of wrong labels, confusion matrices of the test set, maps of the learned text features, and
 how well losses and the method's own score tell wrong training labels from right ones (ROC, AUC, precision, recall).
-Runs of one method, dataset and noise that differ in the seed alone are averaged. What a run does not tell is said in
-one sentence, and the other figures are drawn. Each is a PNG and a PDF; the table is auc.md.
+Runs of one method, dataset and noise that differ in the seed alone are averaged. If a run lacks the data of a figure,
+one sentence says so, and the other figures are drawn. Each is a PNG and a PDF; the table is auc.md.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ FIGURES = ("loss", "memorisation", "confusion", "text_map", "roc")
 
 
 def by_setting(found: Sequence[Evidence], read: Callable[[Evidence], object]) -> dict[str, dict[str, list]]:
-    """{setting: {method: what `read` finds in its runs}}, without runs in which it finds nothing."""
+    """{setting: {method: [result of `read` for each run]}}, without runs for which `read` gives None."""
     nested: dict[str, dict[str, list]] = {}
     for (setting, method), runs in grouped(e for e in found if read(e) is not None).items():
         nested.setdefault(setting, {})[method] = [read(run) for run in runs]
@@ -41,7 +41,7 @@ def by_setting(found: Sequence[Evidence], read: Callable[[Evidence], object]) ->
 
 
 def draw(found: Sequence[Evidence], folder: Path, wanted: Sequence[str], seed: int = 0) -> list[Path]:
-    """The figures that the runs have something for. Returns the files."""
+    """Draw those of the wanted figures for which the runs have data. Returns the files."""
     files: list[Path] = []
     curves, judgements = by_setting(found, lambda e: e.curves), by_setting(found, lambda e: e.judgement)
     if "loss" in wanted and curves:
@@ -82,8 +82,8 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("folders", nargs="+", metavar="RUN_FOLDER", help="--output-dir of finished runs")
     parser.add_argument("--output", type=Path, default=Path("analysis"), metavar="FOLDER", help="default: analysis")
     parser.add_argument("--figures", nargs="+", choices=FIGURES, default=list(FIGURES), help="default: all")
-    parser.add_argument("--root", default="", help="folder of the datasets, where they have moved since the runs")
-    parser.add_argument("--map-seed", type=int, default=0, help="of the maps of text features")
+    parser.add_argument("--root", default="", help="folder of the datasets, if they have moved since the runs")
+    parser.add_argument("--map-seed", type=int, default=0, help="seed of the maps of text features")
     parser.add_argument("--plugin", action="append", default=[], metavar="FILE", help="a trainer file from outside")
     args = parser.parse_args(argv)
     check_output(args.output, "--output", folder=True)

@@ -1,4 +1,4 @@
-"""What a run under label noise left behind, and what its trained prompts say of its training list and its test set."""
+"""Reads the curves of a run under label noise, and applies its trained prompts to its training list and test set."""
 
 from __future__ import annotations
 
@@ -35,9 +35,12 @@ HANDLED = (InputError, BackboneInputError, CheckError, OSError)
 
 @dataclass
 class Judgement:
-    """Training items of known true label. wrong: [N] bool, the label is wrong. loss: [N], -log p of the observed label
-    under the trained prompts. score: [N], the method's own, higher = more likely right; flagged: [N] bool, taken for
-    wrong by the method in its last epoch; None where it decides nothing."""
+    """Losses and scores of the N training items whose true label is known.
+
+    wrong: [N] bool, whether the label is wrong. loss: [N], -log p of the observed label under the trained prompts.
+    score: [N], the method's own, higher for labels that are more likely right. flagged: [N] bool, taken for wrong by
+    the method in its last epoch. score and flagged are None for a method that does not judge labels.
+    """
 
     wrong: Tensor
     loss: Tensor
@@ -47,14 +50,14 @@ class Judgement:
 
 @dataclass
 class Evidence:
-    """Of one run; what is None could not be had, and `notes` say why, a sentence each."""
+    """The data of one run. A field is None if it could not be read; `notes` has a sentence with the reason for each."""
 
     folder: Path
     method: str
     seed: int
-    setting: str  # dataset and noise: what is compared in one panel
+    setting: str  # dataset and noise; runs with the same setting are in one panel
     classnames: list[str]
-    settings: dict = field(default_factory=dict)  # what identifies the run, see runs/folder.py
+    settings: dict = field(default_factory=dict)  # settings that identify the run, see runs/folder.py
     curves: Curves | None = None
     confusion: Tensor | None = None  # [C, C] counts on the test set, a row a true class
     text: dict[str, Tensor] = field(default_factory=dict)  # {polarity or "": [C, d]}
@@ -63,9 +66,9 @@ class Evidence:
 
 
 def read_evidence(folder: str | Path, root: str = "") -> Evidence:
-    """Everything of a finished run's folder; root: of its dataset, where that is not where it was.
+    """Read a finished run's folder. root: folder of the datasets, if they have moved.
 
-    Raises InputError where the folder is no finished run's, or its model cannot be loaded.
+    Raises InputError if the folder is no finished run's, or its model cannot be loaded.
     """
     folder = Path(folder)
     run = read_run(folder)
@@ -119,7 +122,10 @@ def read_evidence(folder: str | Path, root: str = "") -> Evidence:
 
 @torch.no_grad()
 def text_features(trainer: Trainer) -> dict[str, Tensor]:
-    """{"": [C, d]}, or {"positive": [C, d], "negative": [C, d]}. Raises InputError where a class has no one feature."""
+    """Learned text features: {"": [C, d]}, or {"positive": [C, d], "negative": [C, d]} of a method with both.
+
+    Raises InputError for a method without one feature for each class (they depend on the image).
+    """
     if hasattr(trainer, "encode_both"):
         return dict(zip(("positive", "negative"), (z.float().cpu() for z in trainer.encode_both()), strict=True))
     try:
@@ -132,7 +138,7 @@ def text_features(trainer: Trainer) -> dict[str, Tensor]:
 
 @torch.no_grad()
 def test_logits(trainer: Trainer, items: Sequence) -> Tensor:
-    """[N, C] of the items under the test transform, in order; image features of a frozen tower come from the bank."""
+    """Logits [N, C] of the items under the test transform; image features of a frozen tower come from the bank."""
     cfg = trainer.cfg
     batch_size = cfg.DATALOADER.TEST.BATCH_SIZE
     transform = build_transform(cfg, is_train=False)
@@ -145,7 +151,7 @@ def test_logits(trainer: Trainer, items: Sequence) -> Tensor:
 
 
 def saved_confusion(folder: Path, classes: int) -> Tensor | None:
-    """[C, C] counts from confusion.json, which the run's own test left; None where it left none."""
+    """Counts [C, C] from confusion.json, which the run's test wrote; None without that file."""
     file = folder / "confusion.json"
     if not os.path.isfile(file):
         return None
@@ -166,7 +172,8 @@ def confusion_matrix(logits: Tensor, items: Sequence) -> Tensor:
 
 
 def read_judgement(folder: Path, noise: dict | None, data: DatasetBase, trainer: Trainer) -> Judgement:
-    """Raises InputError where no label is known to be wrong, or the training list is not the run's."""
+    """Losses and scores of a run's training items. Raises InputError if no label is known to be wrong, or the training
+    list is not the run's."""
     items = data.train_x
     true = torch.tensor([getattr(item, "gttarget", -1) for item in items])
     observed = torch.tensor([item.label for item in items])
@@ -182,7 +189,7 @@ def read_judgement(folder: Path, noise: dict | None, data: DatasetBase, trainer:
 
 
 def read_decisions(file: Path, count: int) -> tuple[Tensor | None, Tensor | None]:
-    """The method's own score and which items it took for wrong, [N] each; None where it keeps no decisions."""
+    """The method's own score, and which items it took for wrong, [N] each; None without a file of decisions."""
     if not os.path.isfile(file):
         return None, None
     try:
@@ -196,7 +203,7 @@ def read_decisions(file: Path, count: int) -> tuple[Tensor | None, Tensor | None
 
 
 def tell_apart(found: Iterable[Evidence]) -> None:
-    """Runs of one method in one setting that differ in more than the seed get their settings into the name."""
+    """Add the differing settings to the names of runs of one method and setting that differ in more than the seed."""
     rivals: dict[tuple[str, str], list[Evidence]] = defaultdict(list)
     for each in found:
         rivals[each.method, each.setting].append(each)
@@ -210,7 +217,7 @@ def tell_apart(found: Iterable[Evidence]) -> None:
 
 
 def grouped(found: Iterable[Evidence], by_method: bool = True) -> dict[tuple[str, ...], list[Evidence]]:
-    """{(setting, method): its runs, a seed each}, or {(setting,): ...}, in the order of the command line."""
+    """{(setting, method): its runs, one for each seed}, or {(setting,): ...}, in the order of the command line."""
     groups: dict[tuple[str, ...], list[Evidence]] = defaultdict(list)
     for each in found:
         groups[(each.setting, each.method) if by_method else (each.setting,)].append(each)

@@ -1,4 +1,4 @@
-"""Accuracy against the rate of wrong labels: a panel a dataset and noise type, a line a method."""
+"""Plots accuracy over the rate of wrong labels: a panel for each dataset and noise type, a line for each method."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from .noise_tables import Table
 
 
 def plot(tables: Sequence[Table], folder: Path, name: str = "noise") -> list[Path]:
-    """Lines are means, bands one sample standard deviation over seeds, where there are several. Returns the files."""
+    """Draw the plot and return its files. Lines are means, bands one sample standard deviation over seeds."""
     labels = {row: " ".join(filter(None, row)) for table in tables for row in table.values}
     flat = frozenset().union(*(table.untrained for table in tables))
     look = styles([*(labels[r] for r in labels if r not in flat), *(labels[r] for r in labels if r in flat)])
@@ -30,7 +30,7 @@ def plot(tables: Sequence[Table], folder: Path, name: str = "noise") -> list[Pat
             means = [statistics.fmean(v) for v in values]
             spreads = [deviation(v) for v in values]
             style = look[labels[row]]
-            # the first ones larger, so that equal lines are all seen
+            # first lines have larger marks, so that equal lines all show
             size = 3.5 + 3.0 * (1 - position[labels[row]])
             (line,) = ax.plot(xs, means, markersize=size, **style)
             bands = ([m + sign * s for m, s in zip(means, spreads, strict=True)] for sign in (-1, 1))
@@ -39,7 +39,7 @@ def plot(tables: Sequence[Table], folder: Path, name: str = "noise") -> list[Pat
         ax.set(title=f"{table.name}, {table.kind}", xlabel="wrong labels, %")
         ax.set_xticks([100 * rate for rate in table.rates], [f"{100 * rate:g}" for rate in table.rates])
         low, high = ax.get_ylim()
-        ax.set_ylim(max(low, 0), min(high, 100))  # a band may leave the scale, an accuracy cannot
+        ax.set_ylim(max(low, 0), min(high, 100))  # bands may exceed 0 to 100
         ax.grid(axis="y", alpha=0.3)
     for ax in axes[:: len(kinds) if len(kinds) > 1 else 4]:
         ax.set_ylabel("accuracy, %")

@@ -1,4 +1,4 @@
-"""Accuracy under label noise as tables: a row a method, a column a rate; one table a dataset and noise type."""
+"""Tables of accuracy under label noise, one for each dataset and noise type: rows are methods, columns rates."""
 
 from __future__ import annotations
 
@@ -16,13 +16,16 @@ from ..reading.layout import names_of_configs
 from .rows import told_apart
 
 NOTE = f"Accuracy in % on the clean test set after the last epoch; ± is {words()}."
-Row = tuple[str, ...]  # the cells that name a row
-Cells = Callable[[str, str, str], Row]  # of a result's block, variant and method
+Row = tuple[str, ...]  # the first cells of a row, which name it
+Cells = Callable[[str, str, str], Row]  # function of a result's block, variant and method
 
 
 @dataclass(frozen=True)
 class Table:
-    """values: {row: {rate: {seed: accuracy}}}; untrained: rows of methods without training, the same at each rate."""
+    """The table of one dataset and noise type.
+
+    values: {row: {rate: {seed: accuracy}}}; untrained: rows of methods without training, equal at each rate.
+    """
 
     kind: str
     name: str
@@ -41,7 +44,7 @@ class Table:
 
 
 def sections(tables: Sequence[Table], headers: Sequence[str], note: str) -> list[Section]:
-    """headers: of the columns that name a row. note: below the last one, for all of them."""
+    """The tables as text. headers: of the columns that name a row. note: text below the last table."""
     found = [
         Section(f"{t.name}, {t.kind}", "", [*headers, *(f"{100 * rate:g}%" for rate in t.rates), "seeds"], t.rows())
         for t in tables
@@ -50,7 +53,7 @@ def sections(tables: Sequence[Table], headers: Sequence[str], note: str) -> list
 
 
 def tables(frame: DataFrame, cells: Cells) -> tuple[list[Table], list[str]]:
-    """Of `rows_of`'s rows; and a sentence for each row that is left out because it trained on other labels."""
+    """The tables of the rows of `rows_of`, and a sentence for each row left out since it trained on other labels."""
     found, said = [], []
     frame = named(frame[frame["protocol"] == "noise"], cells)
     for dataset in dict.fromkeys(frame["dataset"]):
@@ -68,7 +71,7 @@ def tables(frame: DataFrame, cells: Cells) -> tuple[list[Table], list[str]]:
 
 
 def named(frame: DataFrame, cells: Cells) -> DataFrame:
-    """The rows with `row`, the cells that name each: with what tells it apart, its backbone where several ran."""
+    """The rows with a column `row`, the cells that name each, with settings that differ, and backbones if several."""
     several = frame["backbone"].nunique() > 1
     rows = []
     for block, variant, method, settings, backbone in zip(
@@ -81,7 +84,7 @@ def named(frame: DataFrame, cells: Cells) -> DataFrame:
 
 
 def other_labels(frame: DataFrame, where: str) -> dict[Row, str]:
-    """{row: sentence} of those that trained on other labels than most did at some rate and seed."""
+    """{row: sentence} of rows that, at some rate and seed, trained on other labels than most rows."""
     at: dict[tuple[float, int], dict[Row, str]] = defaultdict(dict)
     trained = frame[~frame["untrained"]]
     for row, rate, seed, labels in zip(*(trained[k] for k in ("row", "noise_rate", "seed", "noise_hash")), strict=True):

@@ -1,11 +1,12 @@
-"""Label noise across datasets: trained on one with wrong labels, then tested on others.
+"""Runs label noise across datasets: training on one dataset with wrong labels, tests on others.
 
 python -m bench.noise_xd --methods ZeroshotCLIP CoOp PTNL DPSEP --source shapes --type sym_other --rates 0.5 \\
     --seeds 1 2 3 --jobs 2 --output output/noise_xd --markdown table.md
 
---source imagenet is Table 3 of DP-SEP: 16 images a class, tested on OxfordPets, Food101, DTD and UCF101. What is not
-named is as configs/suites/noise_xd.yaml has it. Runs land where scripts/METHOD/noise_xd_train.sh and noise_xd_test.sh
-would put them; finished ones are not repeated. Methods are named as for bench.noise.
+--source imagenet is Table 3 of DP-SEP: 16 images a class, tested on OxfordPets, Food101, DTD and UCF101. Options that
+are not given are as in configs/suites/noise_xd.yaml. Runs have the same folders as those of
+scripts/METHOD/noise_xd_train.sh and noise_xd_test.sh; finished ones are not repeated. Methods are named as for
+bench.noise.
 """
 
 from __future__ import annotations
@@ -37,12 +38,12 @@ def options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--methods", nargs="+")
     parser.add_argument("--source", help="training set (default: shapes)")
     parser.add_argument("--targets", nargs="+", help="default: the source's known ones")
-    parser.add_argument("--type", default="sym_other", help="of the noise (default: sym_other)")
+    parser.add_argument("--type", default="sym_other", help="type of the noise (default: sym_other)")
     parser.add_argument("--rates", nargs="+", type=float, default=[0.5])
 
 
 def fill(tree: dict, args: argparse.Namespace) -> None:
-    """Raises InputError for a source without known targets, and one that is a target of its own."""
+    """Put the options into the suite's tree. Raises InputError for a source without known targets, or among them."""
     (block,) = tree["blocks"]
     source = block["source"] = args.source or block["source"]
     dataset_config(source)
@@ -56,7 +57,7 @@ def fill(tree: dict, args: argparse.Namespace) -> None:
 
 
 def sections(frame: DataFrame) -> tuple[list[Section], list[str]]:
-    """A table for each source, type and rate; and a sentence for each row that is left out, having met other labels."""
+    """A table for each source, type and rate, and a sentence for each row left out since it trained on other labels."""
     frame = named(frame[frame["protocol"] == "noise_xd"], name_of)
     trained = frame[~frame["untrained"]]
     found, said = [], []
@@ -78,7 +79,7 @@ def sections(frame: DataFrame) -> tuple[list[Section], list[str]]:
 
 
 def _row(row: Row, frame: DataFrame, source: str, targets: list[str]) -> list[str]:
-    """Cells of a method: each dataset, and the mean over targets of the seeds that have them all."""
+    """The cells of a row: each dataset, the mean over targets of the seeds that have all of them, number of seeds."""
     cells = {
         name: frame[frame["dataset"] == name].set_index("seed")["accuracy"].to_dict() for name in (source, *targets)
     }

@@ -1,4 +1,4 @@
-"""How well a score tells wrong training labels from right ones: ROC curves, areas, precision and recall."""
+"""Measures how well a score separates wrong from right training labels: ROC curves, areas, precision and recall."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ NOTE = (
 
 
 def suspicion(judgement: Judgement, own: bool) -> np.ndarray:
-    """[N], the higher the more likely wrong: the method's own score, turned round, or the loss."""
+    """[N], higher for labels that are more likely wrong: the loss, or the method's own score with its sign changed."""
     return (-judgement.score if own else judgement.loss).double().numpy()
 
 
 def row(setting: str, method: str, runs: Sequence[Judgement]) -> list[str]:
-    """A line of the table, over seeds."""
+    """A row of the table, with means over seeds."""
     columns: list[list[float]] = [[], [], [], []]
     for run in runs:
         wrong = run.wrong.numpy()
@@ -37,13 +37,13 @@ def row(setting: str, method: str, runs: Sequence[Judgement]) -> list[str]:
         if run.score is not None:
             hits = (run.flagged & run.wrong).sum().item()
             columns[1].append(roc_auc_score(wrong, suspicion(run, own=True)))
-            columns[2] += [hits / run.flagged.sum().item()] if run.flagged.any() else []  # no flag, no precision
+            columns[2] += [hits / run.flagged.sum().item()] if run.flagged.any() else []  # undefined without a flag
             columns[3].append(hits / run.wrong.sum().item())
     return [setting, method, *(shown([100 * x for x in column]) for column in columns), str(len(runs))]
 
 
 def mean_curve(runs: Sequence[Judgement], own: bool) -> tuple[np.ndarray, np.ndarray, float]:
-    """(false alarm rates, rates of wrong labels found, mean AUC): of one run its corners, of several the mean curve."""
+    """(false positive rates, true positive rates, mean AUC) of one run's curve, or of several runs' mean curve."""
     curves = [roc_curve(run.wrong.numpy(), suspicion(run, own))[:2] for run in runs]
     area = statistics.fmean(roc_auc_score(run.wrong.numpy(), suspicion(run, own)) for run in runs)
     if len(curves) == 1:
@@ -54,9 +54,9 @@ def mean_curve(runs: Sequence[Judgement], own: bool) -> tuple[np.ndarray, np.nda
 
 
 def plot(settings: dict[str, dict[str, list[Judgement]]], folder: Path) -> list[Path]:
-    """{setting: {method: its runs}} -> roc.png and .pdf: solid lines by the loss, dashed ones by the own score.
+    """Draw {setting: {method: its runs}} as roc.png and .pdf, and return the files.
 
-    The legend of each panel gives the areas.
+    Solid lines are for the loss, dashed ones for the method's own score. The legend of each panel has the areas.
     """
     look = styles(list(dict.fromkeys(method for methods in settings.values() for method in methods)))
     curves = max(len(runs) + sum(r[0].score is not None for r in runs.values()) for runs in settings.values())
@@ -72,7 +72,7 @@ def plot(settings: dict[str, dict[str, list[Judgement]]], folder: Path) -> list[
                 label = f"{method}, {kind}: {100 * area:.1f}"
                 ax.plot(x, y, color=look[method]["color"], linestyle="--" if own else "-", label=label)
         ax.set(title=setting, xlabel="right labels suspected", xlim=(0, 1), ylim=(0, 1.005), aspect="equal")
-        below = {"loc": "upper left", "bbox_to_anchor": (0, -0.2)}  # inside it would hide a curve
+        below = {"loc": "upper left", "bbox_to_anchor": (0, -0.2)}  # inside the panel it would hide a curve
         ax.legend(title="area, %", alignment="left", fontsize=6.5, title_fontsize=6.5, handlelength=1.8, **below)
     axes[0].set_ylabel("wrong labels found")
     return figures.save(figure, folder, "roc")

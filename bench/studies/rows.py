@@ -1,4 +1,4 @@
-"""The results of a suite as rows: those of `collect` that its runs left, in the suite's order."""
+"""The results of a suite's runs as rows of `collect`, in the suite's order."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from ..suites.suite import Run, Suite
 
 
 def rows_of(suite: Suite, said: list[str], checked: bool = True) -> DataFrame:
-    """Rows as of `collect`, with `block`: the name of the suite's block that asks for it, and `untrained`.
+    """Rows of `collect` with two more columns: `block`, the name of the run's block in the suite, and `untrained`.
 
-    checked: results of other settings than the suite's are left out, and said; without it, what lies in the folders of
-    its runs counts, as runs of earlier versions do. A test counts only beside its training. Raises InputError where
-    there is no output folder.
+    checked: leave out results with other settings than the suite's, with a sentence in `said`; if False, every result
+    in the folders of the suite's runs is used, also those of earlier versions. A test is used only if the results of
+    its training exist. Raises InputError if there is no output folder.
     """
     frame = collect(suite.output, said)
     there = set(frame["folder"])
@@ -30,7 +30,7 @@ def rows_of(suite: Suite, said: list[str], checked: bool = True) -> DataFrame:
             continue
         runs |= {folder: (place, run) for i, folder in enumerate(folders) if i not in wrong}
     frame = frame[frame["folder"].isin(list(runs))]
-    attacked = frame["accuracy"].isna()  # of evaluations under attack the clean accuracy is there
+    attacked = frame["accuracy"].isna()  # evaluations under attack have a clean accuracy
     about = zip(frame[attacked]["folder"], frame[attacked]["settings"], strict=True)
     said += [f"{suite.output / folder} has no clean accuracy ({told}): it is left out." for folder, told in about]
     frame = frame[~attacked]
@@ -43,5 +43,5 @@ def rows_of(suite: Suite, said: list[str], checked: bool = True) -> DataFrame:
 
 
 def told_apart(name: str, settings: str) -> str:
-    """A row's name, with what tells its runs from others of that name."""
+    """The name of a row, with the settings in which its runs differ from others of that name."""
     return f"{name} ({settings})" if settings else name

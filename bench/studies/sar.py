@@ -2,12 +2,12 @@
 
 hosts       each host with and without SAR (Table 3)
 ablation    CoOp; + L_SAR with one prompt and all classes; + prompt ensembling; + random sampling (Table 1)
-number      0, 50 (16 of them a row) and 200 novel classes
+number      0, 50 (a row of the similarity matrix is compared over 16) and 200 novel classes
 lambda      the weight of L_SAR
-words       where the novel names come from: our lists, WordNet, the dataset's own new classes (oracle)
+words       source of the novel names: this project's lists, WordNet, the dataset's own new classes (oracle)
 four_shot   hosts with and without SAR, 4 images a class
 
-The rows are blocks of configs/suites/sar.yaml; what several tables have in common runs once. Domain generalisation is
+The rows are blocks of configs/suites/sar.yaml; a row of several tables runs once. For domain generalisation use
 python -m bench.generalization --methods CoOp CoOpSAR ... --protocols domain_generalization
 """
 
@@ -24,7 +24,7 @@ from . import ablation, door
 from .ablation import Setting
 
 HOSTS = ("CoOp", "KgCoOp", "TCP", "MaPLe", "CoPrompt")
-PLAIN = ("hosts", "CoOpSAR")  # SAR as published, a row of most tables
+PLAIN = ("hosts", "CoOpSAR")  # block and method of SAR as published, which is a row of most tables
 WEIGHTS = ("0.01", "0.05", "0.1", "0.5", "1.0", "2.0")
 
 
@@ -34,7 +34,7 @@ def _hosts(block: str) -> list[Setting]:
 
 
 def _steps(*rows: tuple[str, str]) -> list[Setting]:
-    """(label, block) of CoOp with SAR; without a block: as published."""
+    """The settings of CoOp with SAR from pairs (label, block); an empty block means SAR as published."""
     return [((label,), block or PLAIN[0], PLAIN[1]) for label, block in rows]
 
 
@@ -55,7 +55,7 @@ def options(parser: argparse.ArgumentParser) -> None:
 
 
 def fill(tree: dict, args: argparse.Namespace) -> None:
-    """Of the suite what the table shows."""
+    """Keep only the blocks and methods of the suite that the table shows."""
     _, settings = TABLES[args.table]
     wanted = {(block, method) for _, block, method in settings}
     kept = []

@@ -1,10 +1,10 @@
-"""Do learned prompts keep the relations among classes? Similarity distributions as heat maps, and their divergence.
+"""Compares the relations among classes under learned and hand-written prompts: heat maps and their divergence.
 
 python -m bench.semantics RUN_FOLDER [RUN_FOLDER ...] --plot semantics.png
 
-For each trained run: the similarity distribution over all classes of the dataset (SAR paper, Eq. 3: row i is the
-softmax over the other classes of their cosine similarity to class i, at CLIP's temperature) of the hand-written prompts
-and of the learned ones, as in the paper's Fig. 1, and the mean KL divergence of their rows, of base and of new classes.
+For each trained run it computes the similarity distributions of the hand-written and the learned prompts over all
+classes of the dataset, as in Fig. 1 of the SAR paper (Eq. 3: row i is the softmax over the other classes of their
+cosine similarity to class i, at CLIP's temperature), and the mean KL divergence of rows, for base and new classes.
 """
 
 from __future__ import annotations
@@ -37,7 +37,11 @@ HEADERS = ["run", "mean KL", "of base classes", "of new classes"]
 
 @dataclass
 class Semantics:
-    """names: base classes first; n_base of them. hand, learned: [C, C] similarity distributions (Eq. 3)."""
+    """The similarity distributions of one run.
+
+    names: of the classes, of which the first n_base are base classes. hand, learned: [C, C], of the hand-written and
+    learned prompts (Eq. 3).
+    """
 
     label: str
     names: list[str]
@@ -59,10 +63,10 @@ class Semantics:
 
 @torch.no_grad()
 def read_semantics(folder: str | Path, new_names: list[str] | None = None, ensemble: bool = False) -> Semantics:
-    """Of a trained run. new_names: unseen classes; default: those of its dataset, which then must be there.
+    """The similarity distributions of a trained run. new_names: unseen classes; default: those of its dataset.
 
-    ensemble: the hand-written side is the mean over 8 prompts and not the dataset's own alone. Raises InputError for a
-    folder without a trained run, and a method without text features of its own (CoCoOp: they depend on the image).
+    ensemble: the hand-written prompts are the mean over 8 templates instead of the dataset's own. Raises InputError for
+    a folder without a trained run, and for a method whose text features depend on the image (CoCoOp).
     """
     run = read_run(folder)
     base = run.classnames().names
@@ -96,7 +100,10 @@ def _all_names(cfg: CfgNode) -> list[str]:
 
 
 def plot(found: list[Semantics], file: Path) -> None:
-    """One heat map for the hand-written prompts of the first run, then one a run; lines part base from new classes."""
+    """Draw a heat map of the first run's hand-written prompts and one of each run's learned prompts.
+
+    Lines separate base from new classes.
+    """
     import matplotlib
 
     matplotlib.use("Agg")
@@ -135,8 +142,8 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument(
         "--new-classes", default="", metavar="FILE", help="unseen names, one a line; else the dataset's"
     )
-    parser.add_argument("--ensemble", action="store_true", help="hand-written side: the mean over 8 prompts")
-    parser.add_argument("--plot", type=Path, metavar="FILE", help="draw heat maps here (PNG, PDF or SVG)")
+    parser.add_argument("--ensemble", action="store_true", help="hand-written prompts: the mean over 8 templates")
+    parser.add_argument("--plot", type=Path, metavar="FILE", help="file for the heat maps (PNG, PDF or SVG)")
     parser.add_argument("--plugin", action="append", default=[], metavar="FILE", help="a trainer file from outside")
     args = parser.parse_args(argv)
     check_output(args.plot, "--plot", picture=True)

@@ -1,1 +1,1 @@
-"""From a suite's YAML file to its runs, each known by its resolved config."""
+"""Reads a suite's YAML file into its runs, each identified by its resolved config."""

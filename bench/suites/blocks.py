@@ -1,4 +1,4 @@
-"""The protocols that a suite's block may have: which keys it takes, and the jobs of one method and seed.
+"""The protocols that a block of a suite may have: their keys, and their jobs for one method and seed.
 
 A protocol is one function from `(block, method, seed, settings)` to jobs, and one entry of `PROTOCOLS`; the runs
 themselves are in runs/ (docs/add_a_protocol.md).
@@ -18,7 +18,7 @@ from runs.targets import expand
 from .robust_step import RobustStep, mode_of, without_attack
 from .step import Job, Step
 
-CLEAN = ("sym_other", 0.0)  # no label is wrong: the clean run, for all types that change labels
+CLEAN = ("sym_other", 0.0)  # the clean run, which all types that change labels share
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class Block:
     types: {noise type: rates}. sweep: config pairs of each point. eps () and steps (): no attack.
     """
 
-    place: str  # the file and the block, for errors
+    place: str  # file and block, for error messages
     name: str
     protocol: str
     methods: tuple[tuple[str, str, tuple[str, ...]], ...]
@@ -41,7 +41,7 @@ class Block:
     overrides: dict[str, str] = field(default_factory=dict)
     sweep: tuple[dict[str, str], ...] = ({},)
     types: dict[str, tuple[float, ...]] = field(default_factory=dict)
-    swaps: tuple[str, ...] = ()  # noise types whose rate 0 is another sample than the clean one
+    swaps: tuple[str, ...] = ()  # noise types that swap images, whose sample at rate 0 differs from the clean one
     attacks: tuple[str, ...] = ()
     eps: tuple[float, ...] = ()
     steps: tuple[int, ...] = ()
@@ -49,7 +49,7 @@ class Block:
     subset: int = 0
 
     def noise(self, method: str) -> Iterable[tuple[str, float]]:
-        """(type, rate) of each run; the clean run is one for all types, and a method without training has it alone."""
+        """(type, rate) of each run. All types share one clean run; a method without training has only that."""
         points = [(kind, rate) for kind, rates in self.types.items() for rate in rates]
         if method in UNTRAINED:
             return [CLEAN]
@@ -58,8 +58,8 @@ class Block:
 
 @dataclass(frozen=True)
 class Protocol:
-    """keys: what its blocks may have beside the keys of all blocks. script: the protocol of runs/ whose names of
-    datasets it takes. default: datasets where none are named."""
+    """A protocol. keys: keys of its blocks beside those of all blocks; needs: required keys. script: the protocol of
+    runs/ that says which names of datasets are valid. default: datasets of a block that names none."""
 
     jobs: Callable[[Block, str, int, Settings], Iterator[Job]]
     script: str
@@ -69,13 +69,13 @@ class Protocol:
 
 
 def datasets_of(protocol: Protocol, names: str, source: str, plugins: Sequence[str] = ()) -> list[str]:
-    """From names with commas, groups among them. Raises InputError for unknown ones."""
+    """The datasets of a text of names and groups with commas between. Raises InputError for unknown ones."""
     find = noise_protocols.datasets_of if protocol.script in noise_protocols.PROTOCOLS else expand
     return find(protocol.script, names, source, plugins)
 
 
 def _base2new(block: Block, method: str, seed: int, settings: Settings) -> Iterator[Job]:
-    """Training on the base classes, then the test on the new ones."""
+    """Jobs: training on the base classes, then the test on the new ones."""
     for dataset in block.datasets:
         yield tuple(Step(part, method, dataset, seed, settings) for part in ("base2new_train", "base2new_test"))
 
@@ -85,7 +85,7 @@ def _few_shot(block: Block, method: str, seed: int, settings: Settings) -> Itera
 
 
 def _away(test: str) -> Callable:
-    """Trained on the source once, then tested on each dataset."""
+    """A function that gives the job of training on the source once, then testing on each dataset."""
 
     def jobs(block: Block, method: str, seed: int, settings: Settings) -> Iterator[Job]:
         tests = (Step(test, method, dataset, seed, settings) for dataset in block.datasets)
@@ -109,7 +109,7 @@ def _noise_xd(block: Block, method: str, seed: int, settings: Settings) -> Itera
 
 
 def _real_noise(block: Block, method: str, seed: int, settings: Settings) -> Iterator[Job]:
-    """WebVision's weights are tested on ILSVRC12 too."""
+    """Jobs: training on each dataset; WebVision's model is also tested on ILSVRC12."""
     for dataset in block.datasets:
         parts = ("real_noise_train", "real_noise_test")[: 2 if dataset == "webvision" else 1]
         yield tuple(Step(part, method, dataset, seed, settings) for part in parts)
@@ -127,7 +127,7 @@ def _test_time(block: Block, method: str, seed: int, settings: Settings) -> Iter
 
 
 def _adversarial(block: Block, method: str, seed: int, settings: Settings) -> Iterator[Job]:
-    """The few-shot training where there is one, then its evaluations."""
+    """Jobs: the few-shot training, if the method is trained, then its evaluations under attack."""
     subset = ("ATTACK.SUBSET", str(block.subset)) if block.subset else ()
     points = [(a, e, s) for a in block.attacks for e in block.eps for s in block.steps]
     for dataset in block.datasets:

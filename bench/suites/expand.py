@@ -1,4 +1,4 @@
-"""From the blocks of a suite to its runs: the product of what they list, and one run for one training."""
+"""Expands the blocks of a suite into runs: the product of what they list, with trainings that are shared run once."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from .step import Step
 
 @dataclass
 class Draft:
-    """A run before it is known which others share its training."""
+    """A run before `merge`, which joins runs that share their training."""
 
     block: Block
     label: str
@@ -38,8 +38,10 @@ def expand(
     plugins: Sequence[str],
     cfgs: Sequence[str],
 ) -> Iterator[Draft]:
-    """Seed by seed, so that a first table is there early. suite: its name. variants: the folder of
-    the variants' folders. plugins, cfgs: files that every run loads."""
+    """The runs of all blocks, seed by seed, so that a first table is complete early.
+
+    suite: its name. variants: the folder that holds the variants' folders. plugins, cfgs: files that every run loads.
+    """
     for seed in dict.fromkeys(seed for block in blocks for seed in block.seeds):
         for block in blocks:
             for name, method, pairs in block.methods:
@@ -82,7 +84,7 @@ def _block_drafts(
 
 
 def _resolve(step: Step, draft: Draft, resolver: Resolver) -> None:
-    """Adds the step's folder and settings to the draft. What is tested is the first step's training."""
+    """Add the step's folder and settings to the draft. A test evaluates the model that the first step trains."""
     check_pairs(step.protocol, step.settings.pairs, step.settings.output, "the config pairs")
     first = draft.resolved[0] if draft.resolved else None
     arguments, _, folder = Arguments.of(step.planned(first.epochs if first else 0))
@@ -94,7 +96,7 @@ def _resolve(step: Step, draft: Draft, resolver: Resolver) -> None:
 
 
 def merge(drafts: Iterable[Draft]) -> list[Draft]:
-    """Runs that begin with the same training become one. Raises InputError where a folder would hold two runs."""
+    """Join runs that begin with the same training. Raises InputError if two runs have the same folder."""
     found: list[Draft] = []
     owners: dict[str, tuple[Draft, int]] = {}
     for draft in drafts:
@@ -128,7 +130,7 @@ def _clash(draft: Draft, i: int, other: Draft) -> str:
 
 
 def _label(variant: str, method: str, point: dict[str, str]) -> str:
-    """Folder of settings that are not the block's plain ones; "" for these. A variant may name a folder in a folder."""
+    """The name of the folder for a variant, a method's variant or a point of a sweep; "" for none of these."""
     last = [key.rpartition(".")[2] for key in point]
     words = [
         f"{key if last.count(short) > 1 else short}={value}"

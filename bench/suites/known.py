@@ -1,7 +1,7 @@
-"""What train.py knows of config keys and methods, as plain data in the cache: a plan needs no torch.
+"""Config keys, defaults and methods as plain data in the cache, so that suites can be planned without torch.
 
-Importing the methods takes seconds. What a plan has to know of them (keys, defaults, a method's own settings for a
-dataset) changes with the code alone, so it is kept in $ROBUSTPROMPT_CACHE under a hash of that code.
+Importing the methods takes seconds. The data that a plan needs (keys, defaults, a method's own settings for a dataset)
+depend on the code alone, so they are cached in $ROBUSTPROMPT_CACHE under a hash of that code.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from interop.plugins.entry_points import stamp
 from interop.plugins.names import take_label
 
 ROOT = Path(__file__).resolve().parents[2]
-# What the data comes from; anything else of the code may change without it.
+# The files that the data depend on.
 SOURCES = (
     "runs/defaults.py", "runs/settings.py", "runs/config_domains.py", "bench/suites/known.py",
     "bench/suites/methods.py", "attacks/settings.py", "language/features.py",
@@ -29,7 +29,7 @@ SOURCES = (
 
 
 class View:
-    """A config as `dataset_overrides(cfg)` looks at it; `_reads` holds what was looked at, {dotted key: value}."""
+    """Stands for the config in a call of `dataset_overrides(cfg)`. `_reads`: {dotted key: value} of the values read."""
 
     def __init__(
         self, values: Mapping[str, object], nodes: frozenset[str], prefix: str = "", reads: dict | None = None
@@ -56,15 +56,16 @@ class View:
 
 
 class Known:
-    """defaults: {dotted key: default}. own: {method: the keys that it declares; None: a plain Dassl trainer}.
+    """The data on config keys and methods.
 
+    defaults: {dotted key: default}. own: {method: the keys that it declares; None for a plain Dassl trainer}.
     architecture: {method: keys that a test takes from the checkpoint}. variants: {name: [method, config pairs]}, such
     as PTNL-GCE. datasets, noise_types, swaps, attacks: names. noise_aliases: {the field's name of a noise type: ours}.
 
-    plugins: files. from_plugins: methods of theirs, and of installed packages. foreign: {method: keys of plugins that
-    say nothing about its runs}. dataset_keys: {dataset of a plugin: the keys that it declares}. plugin_values: config
-    values of --plugin-cfg, by method of a plugin; scripts: its train.py. doubles: names of ours that plugins have too.
-    broken: [sentence, classes that it should have brought].
+    plugins: files. from_plugins: methods of these and of installed packages. foreign: {method: keys of plugins that do
+    not concern its runs}. dataset_keys: {dataset of a plugin: the keys that it declares}. plugin_values: {method of a
+    plugin: config values of --plugin-cfg}; scripts: {method of a plugin: its train.py}. doubles: names of this project
+    that plugins have too. broken: [sentence, classes that the broken plugin should define].
     """
 
     def __init__(self, data: dict, file: Path) -> None:
@@ -89,15 +90,17 @@ class Known:
         self.broken: list[tuple[str, list[str]]] = data["broken"]
         self.nodes = frozenset(
             key[:i] for key in self.defaults for i, letter in enumerate(key) if letter == "."
-        )  # of A.B.C: A and A.B
+        )  # for A.B.C these are A and A.B
 
     def domains(self, method: str) -> dict[str, Domain]:
-        """{dotted key: what it may hold} in a run of the method; "": in those of ours."""
+        """{dotted key: its valid values} in a run of the method; "" stands for all methods of this project."""
         return self._domains.get(method, self._domains[""])
 
     def overrides(self, method: str, values: Mapping[str, object]) -> dict[str, object]:
-        """The method's own settings under these values. The method itself is asked once for each case that differs in
-        what it looks at; from then on the answer is on disk."""
+        """The method's own settings for a config with these values.
+
+        `dataset_overrides` of the method is called once for each set of values that it reads; answers are cached.
+        """
         if method not in self.own or self.own[method] is None:
             return {}
         cases = self._data["overrides"].setdefault(method, [])
@@ -107,7 +110,7 @@ class Known:
         view = View(values, self.nodes)
         answer = json.loads(json.dumps(_trainer(method, self.plugins).dataset_overrides(view)))
         reads = view._reads
-        if not reads.get("DATASET.NOISE.MANIFEST"):  # else the answer may depend on what is in that file
+        if not reads.get("DATASET.NOISE.MANIFEST"):  # with one, the answer may depend on that file's content
             keys = list(reads)
             if not (fitting := next((answers for known, answers in cases if known == keys), None)):
                 cases.append([keys, fitting := {}])
@@ -116,7 +119,7 @@ class Known:
         return answer
 
     def save(self) -> None:
-        """Keeps what was asked anew; without a writable cache it is asked again next time."""
+        """Write new answers to the cache, if it can be written."""
         if self._new:
             with suppress(OSError):
                 write_json(self._data, self._file)
@@ -133,7 +136,7 @@ def _trainer(method: str, plugins: Sequence[str]):
 
 
 def source_hash(plugins: Sequence[str] = (), plugin_cfg: Sequence[str] = ()) -> str:
-    """16 hex digits over the code that the data comes from: ours, that of plugins, and which packages are installed."""
+    """A hash (16 hex digits) of the code that the data depend on: this project's, plugins', installed packages."""
     found = hashlib.sha256()
     for pattern in SOURCES:
         for file in sorted(ROOT.glob(pattern)):
@@ -147,9 +150,9 @@ def source_hash(plugins: Sequence[str] = (), plugin_cfg: Sequence[str] = ()) -> 
 
 
 def known(plugins: Sequence[str] = (), plugin_cfg: Sequence[str] = ()) -> Known:
-    """From the cache, or made anew (which imports torch). plugins, plugin_cfg: files, as train.py takes them.
+    """The data from the cache, or else collected (which imports torch). plugins, plugin_cfg: files, as for train.py.
 
-    Raises InputError for files that do not exist or, of plugin_cfg, cannot be used.
+    Raises InputError for files that do not exist, and for files of plugin_cfg that cannot be used.
     """
     folder = Path(os.environ.get("ROBUSTPROMPT_CACHE") or "~/.cache/robustprompt").expanduser()
     file = folder / "config_keys" / f"{source_hash(plugins, plugin_cfg)}.json"
@@ -161,7 +164,7 @@ def _known(file: Path, plugins: tuple[str, ...], plugin_cfg: tuple[str, ...]) ->
     with suppress(OSError, ValueError, KeyError, TypeError):
         return Known(json.loads(file.read_text(encoding="utf-8-sig")), file)
     found = Known(_ask(plugins, plugin_cfg), file)
-    if not found.broken:  # what is missing may be there next time
+    if not found.broken:  # with broken plugins the data are not complete
         found._new = True
         found.save()
     return found

@@ -1,4 +1,4 @@
-"""A suite's YAML file as a tree; mistakes of YAML are named with their line."""
+"""Reads a suite's YAML file as a tree; errors in the YAML are reported with their line."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from .values import kind
 
 
 class _Loader(LOADER):
-    """Refuses a key that a mapping has twice, of which YAML would silently keep the last."""
+    """Refuses a mapping with the same key twice, of which YAML would silently keep the last."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict:
         seen = set()
@@ -34,9 +34,9 @@ _Loader.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, _mapping
 
 
 def plugins_of(tree: dict, file: Path) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """(`plugins`, `plugin_cfg`) of a suite, absolute: their paths begin at the suite's own folder.
+    """(`plugins`, `plugin_cfg`) of a suite as absolute paths; the suite's are relative to its own folder.
 
-    Raises InputError for what is no list of texts.
+    Raises InputError for a value that is no list of texts.
     """
     found = []
     for key in ("plugins", "plugin_cfg"):
@@ -49,7 +49,7 @@ def plugins_of(tree: dict, file: Path) -> tuple[tuple[str, ...], tuple[str, ...]
 
 
 def load(file: Path) -> dict:
-    """The file's tree. Raises InputError for a missing one and for what is not YAML."""
+    """The content of the file. Raises InputError for a missing file, and for one that is not YAML."""
     if not os.path.isfile(file):
         there = sorted(str(p) for p in file.parent.glob("*.yaml")) if os.path.isdir(file.parent) else []
         raise InputError(f"There is no suite {file}{'; there are ' + ', '.join(there) if there else ''}.")

@@ -1,4 +1,4 @@
-"""Methods by name: those that have configs, and settings of a method under a name of their own."""
+"""Names of methods in suites: methods with configs, and named variants of a method's settings."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from dassl.utils import InputError
 from runs.config_names import CONFIG_FOLDER, METHODS, PUBLISHED
 from runs.targets import ROOT
 
-LOSS_HOSTS = ("CoOp", "KgCoOp", "TCP")  # methods whose loss may be a robust one: CoOp-GCE
+LOSS_HOSTS = ("CoOp", "KgCoOp", "TCP")  # methods that have variants with a robust loss, such as CoOp-GCE
 
 
 def check_methods(names: Sequence[str]) -> list[str]:
-    """`all` becomes every method without SAR on top. Raises InputError for a name that has no configs."""
+    """The methods of these names; `all` stands for every method without SAR. Raises InputError for unknown names."""
     known = list(PUBLISHED)
     names = [n for name in names for n in (METHODS if name == "all" else [name])]
     for name in names:
@@ -25,8 +25,8 @@ def check_methods(names: Sequence[str]) -> list[str]:
 
 
 def named_variants() -> dict[str, tuple[str, tuple[str, ...]]]:
-    """{name: (method, config pairs)} of settings that suites may list as if they were methods. Brings torch in."""
-    from trainers.label_noise.robust_losses import LOSSES  # imported here: a plan needs no torch
+    """{name: (method, config pairs)} of settings that suites may list like methods. Imports torch."""
+    from trainers.label_noise.robust_losses import LOSSES  # imported here, since it imports torch
 
     return {
         "PTNL-GCE": ("PTNL", ("TRAINER.PTNL.LOSS", "gce")),

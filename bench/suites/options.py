@@ -1,4 +1,4 @@
-"""The options that all commands on a suite share, and the suite that they mean."""
+"""The command-line options of all commands on a suite, and the suite that they describe."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ from .suite import Run, Suite, read_suite
 
 
 def add_suite_options(parser: argparse.ArgumentParser, ids: str = "") -> None:
-    """ids: help of --ids, where the command takes that."""
+    """Add the options of a suite to a parser. ids: the help of --ids; "" if the command has no such option."""
     parser.add_argument("suite", metavar="SUITE.yaml", help="such as configs/suites/embedded.yaml")
     parser.add_argument("--output", help="folder of the runs (default: the suite's, or output/NAME)")
     parser.add_argument("--root", default=os.environ.get("DATA", "data"), help="folder of the datasets (default: data)")
-    parser.add_argument("--seeds", nargs="+", default=[], help="in place of the suite's")
+    parser.add_argument("--seeds", nargs="+", default=[], help="seeds in place of the suite's")
     if ids:
         parser.add_argument("--ids", default="", metavar="A,B,...", help=ids)
     parser.add_argument("opts", nargs="*", default=[], metavar="KEY VALUE", help="config pairs for every run")
 
 
 def open_suite(args: argparse.Namespace) -> Suite:
-    """Raises InputError for whatever is wrong in the file or the options."""
+    """Read the suite that the options describe. Raises InputError for errors in the file or the options."""
     if args.output is not None:
         check_folder(args.output, "--output")
-    words = list(args.seeds)  # config pairs that follow --seeds are among them
+    words = list(args.seeds)  # argparse puts config pairs that follow --seeds here
     seeds = [seed_of(words.pop(0)) for _ in args.seeds if words and is_whole(words[0])]
     if args.seeds and not seeds:
         raise InputError(f"--seeds must be whole numbers such as 1 2 3, not {args.seeds[0]!r}.")
@@ -34,5 +34,5 @@ def open_suite(args: argparse.Namespace) -> Suite:
 
 
 def chosen_runs(suite: Suite, args: argparse.Namespace) -> list[Run]:
-    """Those of --ids, or all."""
+    """The runs of --ids, or all."""
     return suite.chosen([name for name in args.ids.split(",") if name])

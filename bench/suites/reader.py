@@ -1,4 +1,4 @@
-"""Reading a suite's YAML file. Every mistake is one sentence that names the file and the place in it."""
+"""Checks the content of a suite's YAML file. Every error is one sentence with the file and the place in it."""
 
 from __future__ import annotations
 
@@ -42,17 +42,17 @@ DEFAULT_ATTACK = {"attacks": ["pgd"], "modes": list(MODES)}
 
 @dataclass(frozen=True)
 class Spec:
-    """What the file says."""
+    """The checked content of a suite's file."""
 
     name: str
     output: str
-    variants: str  # folder below it that holds those of the variants
+    variants: str  # folder in `output` that holds the folders of variants
     blocks: tuple[Block, ...]
     slurm: dict[str, object]
 
 
 def read(file: Path, tree: dict, known: Known, resolver: Resolver, seeds: Sequence[int], pairs: dict[str, str]) -> Spec:
-    """tree: what the file holds. seeds, pairs: of the command line; they win."""
+    """Check the content `tree` of a suite's file. seeds, pairs: of the command line, which override the file's."""
     place = str(file)
     check_keys(tree, TOP, place)
     name = tree.get("name", file.stem)
@@ -180,7 +180,7 @@ class _Reader:
         return source
 
     def _shots(self, tree: dict, protocol: str, place: str) -> tuple[int, ...]:
-        """-1: every image, where the noise is the real world's."""
+        """The numbers of shots. -1 means every image, and is valid for real label noise only."""
         least = -1 if protocol == "real_noise" else 1
         found = whole_numbers(tree.get("shots", 16), place, least)
         if 0 in found:
@@ -188,7 +188,7 @@ class _Reader:
         return found
 
     def _sweep(self, tree: object, place: str) -> tuple[dict[str, str], ...]:
-        """Each point of the product."""
+        """The points of a sweep: the product of the values of its keys."""
         check_type(tree, dict, place)
         axes = []
         for key, values in tree.items():
@@ -247,7 +247,7 @@ class _Reader:
         return found
 
     def _check_given(self, block: Block) -> None:
-        """A pair of the command line, or an override, must not hide behind a swept or a variant's own key."""
+        """Raises InputError for a key of the command line or overrides that a sweep or a method's variant sets too."""
         fixed = [dict(zip(pairs[::2], pairs[1::2], strict=True)) for _, _, pairs in block.methods]
         for key in {key for point in (*block.sweep, *fixed) for key in point}:
             if key in self.given or key in block.overrides:

@@ -1,6 +1,6 @@
-"""The settings of a run of train.py from its arguments, as `runs.settings` finds them, without torch.
+"""Computes the settings of a run of train.py from its arguments without torch, equal to those of `runs.settings`.
 
-`runs.resolve` resolves them, as it does for train.py; what it has to know of the methods is in the cache of `known`.
+`runs.resolve` resolves the config, as for train.py; the data on methods that it needs come from the cache of `known`.
 """
 
 from __future__ import annotations
@@ -30,13 +30,13 @@ from runs.silent_keys import identifying
 
 from .known import ROOT, Known
 
-SEED, MODEL = "\x01seed\x01", "\x01model\x01"  # stand for what differs between runs of one kind
+SEED, MODEL = "\x01seed\x01", "\x01model\x01"  # placeholders for the seed and the model of a run
 _SEED, _MODEL = json.dumps(SEED), json.dumps(MODEL)
 
 
 @dataclass(frozen=True)
 class Arguments:
-    """train.py's, as `runs.arguments` writes them, without what says where a run lies."""
+    """The arguments of train.py, as written by `runs.arguments`, without folders and seed."""
 
     trainer: str
     dataset_file: str
@@ -47,7 +47,7 @@ class Arguments:
 
     @classmethod
     def of(cls, argv: Sequence[str]) -> tuple[Arguments, int, str]:
-        """(arguments, seed, output folder)."""
+        """(arguments, seed, output folder) from a list of train.py's arguments."""
         found: dict[str, str] = {}
         i = 0
         while i < len(argv) and argv[i].startswith("--"):
@@ -67,9 +67,10 @@ class Arguments:
 
 @dataclass(frozen=True, eq=False)
 class Resolved:
-    """Settings of the runs that differ in seed and folders alone. `text`: they as JSON, sorted, seed and model open.
+    """The settings of runs that differ in seed and folders alone.
 
-    architecture: those of them that travel in the checkpoint. epochs: OPTIM.MAX_EPOCH.
+    text: the settings as sorted JSON, with placeholders for seed and model. architecture: those that are stored in the
+    checkpoint. epochs: OPTIM.MAX_EPOCH.
     """
 
     text: str
@@ -77,13 +78,13 @@ class Resolved:
     epochs: int
 
     def hash(self, seed: int, model: str = MODEL) -> str:
-        """`settings_hash` of the run. model: FOLDER@EPOCH that it tests; without it: over everything else."""
+        """The `settings_hash` of the run. model: the tested FOLDER@EPOCH; by default the placeholder is hashed."""
         text = self.text.replace(_SEED, str(seed)).replace(_MODEL, json.dumps(model))
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 class Resolver:
-    """Resolves arguments; what it has resolved once it remembers."""
+    """Computes the settings of arguments, and caches them."""
 
     def __init__(self, known: Known) -> None:
         self.known = known
@@ -99,20 +100,23 @@ class Resolver:
     def resolve(
         self, arguments: Arguments, trained: Resolved | None = None, evaluation: str = "", where: str = "the run"
     ) -> Resolved:
-        """trained: the training run whose weights are tested; they bring their architecture along. evaluation: the
-        mode of an evaluation under attack. Raises InputError, naming `where`, for keys and values that cannot be."""
-        key = (arguments, id(trained), evaluation)  # `trained` lives as long as this resolver
+        """The settings of a run.
+
+        trained: the training run whose weights are tested, from which the architecture is taken. evaluation: the mode
+        of an evaluation under attack. where: the place for errors. Raises InputError for wrong keys and values.
+        """
+        key = (arguments, id(trained), evaluation)  # the id is unique, since `trained` lives as long as this resolver
         if key not in self._resolved:
             self._resolved[key] = self._resolve(arguments, trained, evaluation, where)
         return self._resolved[key]
 
     def value(self, key: str, value: object, where: str) -> object:
-        """As the key's type has it. Raises InputError for unknown keys and other types."""
+        """The value converted to the type of the key. Raises InputError for unknown keys and wrong types."""
         check_known(self.known.defaults, key, where)
         return read_value(key, value, self.known.defaults[key], where, self._domains.get(key))
 
     def file(self, path: str) -> list[tuple[str, object]]:
-        """The leaves of a YAML file, seen from the project's folder; read once."""
+        """[(dotted key, value)] of a YAML file, read once; its path is relative to the project's folder."""
         if path not in self._files:
             self._files[path] = read_leaves(ROOT / path)
         return self._files[path]
@@ -141,12 +145,12 @@ class Resolver:
 
     @functools.cache  # noqa: B019  a resolver lives as long as the plan that it makes
     def _foreign(self, method: str, dataset: str) -> frozenset[str]:
-        """The keys that say nothing about a run of the method on a dataset (its registered name)."""
+        """The keys that do not concern a run of the method on a dataset (its registered name)."""
         return frozenset(self.known.foreign.get(method, ())) - {*self.known.dataset_keys.get(dataset, ())}
 
 
 class PlanFacts:
-    """`runs.rules.facts.Facts` from the cache, for a run of a method (its registered name).
+    """`runs.rules.facts.Facts` for a run of a method (its registered name), from the cache.
 
     trained: the training run whose weights are tested.
     """
@@ -192,7 +196,7 @@ class PlanFacts:
         return self._trained.architecture if self._trained else {}
 
     def check(self, config: Mapping[str, object], args: Namespace) -> None:
-        """The options of a plan's runs are its own."""
+        """Checks nothing, since a plan makes the options of its runs itself."""
 
 
 def _tree(config: Mapping[str, object]) -> CfgNode:

@@ -1,4 +1,4 @@
-"""One evaluation under attack as a step of a job."""
+"""A step of a job that is an evaluation under attack."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from runs.robust_protocol import MODES, default_mode, robust
 
 from .step import Step
 
-DRAWN = ("pgd", "fgsm", "noise", "square")  # attacks that know of a method's draws
+DRAWN = ("pgd", "fgsm", "noise", "square")  # attacks that work on randomised methods
 
 
 class RobustStep(Step):
-    """Its settings' pairs begin with eps, steps and mode."""
+    """An evaluation under attack. The pairs of its settings begin with eps, steps and mode."""
 
     def arguments(self) -> list[str]:
         return robust(self.method, self.dataset, self.seed, self.settings)
@@ -34,14 +34,14 @@ class RobustStep(Step):
 
     @property
     def mode(self) -> str:
-        """transfer, white-box or adaptive."""
+        """The mode: transfer, white-box or adaptive."""
         return MODES[self.settings.pairs[2]]
 
 
 def mode_of(method: str, attack: str, modes: Sequence[str]) -> str | None:
-    """Of the one evaluation of a method under an attack: its own, which brings the transfer figures along, or T.
+    """The mode of a method's one evaluation under an attack: W or A, which measure transfer too, or T; None for none.
 
-    AutoAttack's attacks take the model to be deterministic: a method that draws has them as transfer only.
+    AutoAttack's attacks assume a deterministic model, so for a randomised method they are transfer attacks only.
     """
     own = default_mode(method)
     if own in modes and not (own == "A" and attack not in DRAWN):
@@ -50,11 +50,11 @@ def mode_of(method: str, attack: str, modes: Sequence[str]) -> str | None:
 
 
 def seeds_of(method: str, seeds: Sequence[int]) -> Sequence[int]:
-    """Zero-shot CLIP neither learns nor draws: it has one."""
+    """The seeds of a method: only the first for zero-shot CLIP, whose results do not depend on the seed."""
     return seeds[:1] if method in UNTRAINED and method not in TEST_TIME else seeds
 
 
 def without_attack(pairs: Sequence[str]) -> tuple[str, ...]:
-    """Config pairs for a training run, which knows no attack."""
+    """The config pairs without those of the attack, for a training run."""
     kept = [(k, v) for k, v in zip(pairs[::2], pairs[1::2], strict=True) if not k.startswith("ATTACK.")]
     return tuple(x for pair in kept for x in pair)

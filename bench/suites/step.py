@@ -1,4 +1,4 @@
-"""A run that is planned: what train.py is called with. A job is several, one after another."""
+"""A step is one planned run of train.py; a job is several steps, one after another."""
 
 from __future__ import annotations
 
@@ -19,23 +19,23 @@ class Step:
     settings: Settings
 
     def arguments(self) -> list[str]:
-        """train.py's. Raises InputError where it tests what is not trained."""
+        """The arguments of train.py. Raises InputError for a test whose model is not trained."""
         settings = replace(self.settings, script=self.protocol)
         return PROTOCOLS[self.protocol](self.method, self.dataset, self.seed, settings)
 
     def run(self) -> int:
-        """The exit code."""
+        """Run the step and return its exit code."""
         from runs.one_run import run
 
         return run(self.arguments())
 
     def planned(self, epoch: int) -> list[str]:
-        """The arguments that it will have once what it tests is trained for so many epochs."""
+        """The arguments that the step will have when its model is trained for `epoch` epochs."""
         epochs = self.settings.load_epoch or str(epoch)
         return replace(self, settings=replace(self.settings, load_epoch=epochs)).arguments()
 
     def command(self, epoch: int) -> str:
-        """What to type in the project's folder to run it alone."""
+        """The command that runs this step alone, in the project's folder."""
         return f"python train.py {shlex.join(self.planned(epoch))}"
 
     def __str__(self) -> str:
@@ -43,4 +43,4 @@ class Step:
         return f"{self.protocol} {self.method} {self.dataset}{shots} seed {self.seed}"
 
 
-Job = tuple[Step, ...]  # runs one after another in one process: the first trains what the others test
+Job = tuple[Step, ...]  # runs one after another in one process: the first trains the model that the others test

@@ -1,7 +1,7 @@
-"""A suite: the runs that a YAML file asks for, each known by its resolved config.
+"""A suite: the runs that a YAML file describes, each identified by its resolved config.
 
-`read_suite(file)` reads configs/suites/NAME.yaml into a `Suite`. A run trains once and tests what it trained, on one
-dataset or on many: one `Run`, with a folder and a results.json for each step.
+`read_suite(file)` reads configs/suites/NAME.yaml into a `Suite`. A `Run` trains one model and tests it on one or more
+datasets; each of these steps has a folder with a results.json.
 """
 
 from __future__ import annotations
@@ -23,15 +23,15 @@ from .load import load, plugins_of
 from .resolved import Resolved, Resolver
 from .step import Job
 
-KEPT = ".bench"  # the suite's own bookkeeping, below its output folder
+KEPT = ".bench"  # folder of locks and notes, in the suite's output folder
 
 
 @dataclass(frozen=True)
 class Run:
-    """`id`: 12 hex digits over the resolved configs of its steps, not over where outputs and data lie.
+    """A run. id: 12 hex digits, a hash of the resolved configs of its steps, without folders of outputs and data.
 
-    dataset: the one that is trained on. variant: label of settings that have a subfolder of their own. folders: one a
-    step, where its results.json lands. home: the suite's bookkeeping. resolved: each step's settings.
+    dataset: of the training. variant: the label of settings with a subfolder of their own. folders: the folder of each
+    step's results.json. home: the suite's folder .bench. resolved: the settings of each step.
     """
 
     id: str
@@ -47,11 +47,11 @@ class Run:
 
     @property
     def epochs(self) -> int:
-        """Of the training, which is the first step."""
+        """The number of epochs of the training, which is the first step."""
         return self.resolved[0].epochs
 
     def command(self, step: int = 0) -> str:
-        """What repeats one step, in the project's folder."""
+        """The command that runs one step alone, in the project's folder."""
         return self.job[step].command(self.epochs)
 
     def __str__(self) -> str:
@@ -65,7 +65,7 @@ class Run:
 
 @dataclass(frozen=True)
 class Suite:
-    """options: what a command line needs beside the file to mean the same suite."""
+    """A suite. options: the command-line options that, with the file, describe the same suite."""
 
     name: str
     output: Path
@@ -79,7 +79,7 @@ class Suite:
         return self.output / KEPT
 
     def chosen(self, ids: Sequence[str]) -> list[Run]:
-        """The runs of these ids; without ids, all. Raises InputError for ids that are none of its own."""
+        """The runs with these ids; without ids, all. Raises InputError for unknown ids."""
         if not ids:
             return self.runs
         by_id = {run.id: run for run in self.runs}
@@ -93,9 +93,9 @@ class Suite:
 def read_suite(
     file: str | Path, output: str = "", root: str = "data", seeds: Sequence[int] = (), pairs: Sequence[str] = ()
 ) -> Suite:
-    """output, seeds, pairs: of the command line, in place of the file's. root: folder of the datasets.
+    """Read a suite's file. output, seeds, pairs: of the command line, which override the file's. root: of the datasets.
 
-    Raises InputError, in one sentence with the place, for whatever is wrong in the file or the pairs.
+    Raises InputError, one sentence with the place, for errors in the file or the pairs.
     """
     return suite_of(load(Path(file)), Path(file), output, root, seeds, pairs)
 
@@ -103,7 +103,7 @@ def read_suite(
 def suite_of(
     tree: dict, file: Path, output: str = "", root: str = "data", seeds: Sequence[int] = (), pairs: Sequence[str] = ()
 ) -> Suite:
-    """As `read_suite`, of a tree that stands, or is to stand, in `file`."""
+    """The suite of a tree that is, or will be, the content of `file`; the rest as for `read_suite`."""
     plugins, plugin_cfg = plugins_of(tree, file)
     known = get_known(plugins, plugin_cfg)
     resolver = Resolver(known)
@@ -122,13 +122,13 @@ def suite_of(
     options = ["--output", str(where), "--root", root]
     options += ["--seeds", *map(str, seeds)] if seeds else []
     runs = _unique([_run(draft, where / KEPT) for draft in drafts], drafts)
-    return Suite(spec.name, where, runs, spec.slurm, file, (*pairs, *options))  # --seeds would swallow pairs after it
+    return Suite(spec.name, where, runs, spec.slurm, file, (*pairs, *options))  # --seeds would take pairs after it
 
 
 def _run(draft: Draft, home: Path) -> Run:
     first = draft.steps[0]
     parts = [resolved.hash(first.seed) for resolved in draft.resolved]
-    text = " ".join([parts[0], *sorted(parts[1:])])  # in whatever order the tests are listed
+    text = " ".join([parts[0], *sorted(parts[1:])])  # sorted, so that the order of the tests has no effect
     identity = hashlib.sha256(text.encode()).hexdigest()[:12]
     return Run(
         identity, tuple(draft.steps), draft.block.name, first.method, first.dataset, first.seed, draft.label,

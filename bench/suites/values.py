@@ -1,4 +1,4 @@
-"""The values of a suite's file, checked. Errors name the place that they are given."""
+"""Checks the values of a suite's file. Errors name the place, which the caller gives."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ NAMES = {dict: "KEY: VALUE lines", list: "a list", str: "a text", type(None): "m
 
 
 def pairs_of(tree: object, place: str, resolver: Resolver) -> dict[str, str]:
-    """{KEY: VALUE} as texts, checked."""
+    """{KEY: VALUE} as texts. Raises InputError for unknown keys and wrong values."""
     check_type(tree, dict, place)
     check_config_keys(map(str, tree), place)
     for key, value in tree.items():
@@ -25,12 +25,12 @@ def pairs_of(tree: object, place: str, resolver: Resolver) -> dict[str, str]:
 
 
 def text_of(value: object) -> str:
-    """As one would type it after a config key."""
+    """A value as it is typed after a config key."""
     return value if isinstance(value, str) else str(value)
 
 
 def listed(tree: dict, key: str, place: str) -> list:
-    """A list, or one name for a list of one."""
+    """The list at a key, where a single name stands for a list of one."""
     values = tree[key]
     values = [values] if isinstance(values, str) else values
     check_type(values, list, f"{place}, {key}")
@@ -40,7 +40,7 @@ def listed(tree: dict, key: str, place: str) -> list:
 
 
 def numbers(values: object, place: str, least: float, whole: bool = False) -> tuple:
-    """One or several, in order, each once."""
+    """A number or a list of numbers as a tuple. Raises InputError for wrong or repeated numbers."""
     values = values if isinstance(values, list) else [values]
     if not values:
         raise InputError(f"{place}: is empty; name at least one.")
@@ -58,7 +58,7 @@ def whole_numbers(values: object, place: str, least: int) -> tuple[int, ...]:
 
 
 def rate_list(values: object, place: str) -> tuple[float, ...]:
-    """Shares of wrong labels."""
+    """Rates of label noise, which are shares of the labels below 1."""
     found = tuple(float(rate) for rate in numbers(values, place, 0))
     if wrong := [rate for rate in found if rate >= 1]:
         raise InputError(f"{place}: {wrong[0]:g} must be below 1; a rate is a share of the labels.")
@@ -80,7 +80,7 @@ def check_keys(tree: dict, known: Sequence[str], place: str) -> None:
 
 
 def check_name(value: object, place: str) -> str:
-    """A text that can be a folder's name, no way to another folder."""
+    """Raises InputError unless the value can be the name of a folder, without a path."""
     check_type(value, str, place)
     if not re.fullmatch(r"[^/\\\x00-\x1f]{1,100}", value) or value.strip(". ") == "":
         raise InputError(f"{place}: {value[:60]!r} names a folder, so it must be 1 to 100 characters without / or \\.")
