@@ -19,10 +19,13 @@ def main(argv: list[str]) -> int:
         return 2
     protocol, trainer, datasets, seed, *pairs = argv
 
+    from .flags import SHOW
     from .protocols import plan
     from .words import seed_of
 
-    runs = plan(protocol, trainer, datasets, seed_of(seed), os.environ, pairs)
+    runs = plan(protocol, trainer, datasets, seed_of(seed), os.environ, [word for word in pairs if word != SHOW])
+    if SHOW in pairs:
+        runs = [[SHOW, *each] for each in runs]
 
     from .one_run import run  # it takes seconds, which a mistake above need not
 

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from dassl.config.domains import SEED, check_value
 from dassl.utils import InputError
 
+SHOW = "--show-config"
 # {option, as argparse calls it: the config key that it sets}
 NAMED = {
     "root": "DATASET.ROOT",

@@ -20,7 +20,7 @@ from interop.plugins.loading import load_plugins, require
 from .defaults import default_cfg
 from .folder import RunFolder
 from .no_effect import without_effect
-from .options import build_parser
+from .options import parse
 from .record import environment, write_record
 from .same_data import finished_already
 from .setup import resolved
@@ -86,4 +86,4 @@ def main(args: argparse.Namespace) -> None:
 def run(argv: list[str] | None = None) -> None:
     """The command line; returns the exit code."""
     with stopping_in_good_order():
-        main(build_parser().parse_args(argv))
+        main(parse(argv))

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 
 import clipkit
 
 from .about import read_option
+from .flags import SHOW
 
 USAGE = """One run: training and testing one method on one dataset with one seed. The flags are CoOp's.
 
@@ -44,9 +46,18 @@ def build_parser() -> argparse.ArgumentParser:
         help="what results.json says of the protocol; the scripts and suites write it",
     )  # fmt: skip
     parser.add_argument(
-        "--show-config", action="store_true", help="the config of this run, each value with its source; nothing is run"
+        SHOW, action="store_true", help="the config of this run, each value with its source; nothing is run"
     )
     parser.add_argument("--list", action="store_true", help="all trainers and datasets, and where they come from")
     parser.add_argument("--version", action="version", version=f"RobustPrompt {clipkit.__version__}")
     parser.add_argument("opts", nargs=argparse.REMAINDER, help="config pairs: KEY VALUE KEY VALUE ...")
     return parser
+
+
+def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
+    """The options of a command line. `--show-config` may stand at its end, too, after the config pairs."""
+    args = build_parser().parse_args(argv)
+    if SHOW in args.opts:
+        args.opts = [word for word in args.opts if word != SHOW]
+        args.show_config = True
+    return args

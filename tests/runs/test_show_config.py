@@ -10,6 +10,7 @@ import yaml
 
 import train
 from dassl.engine import TRAINER_REGISTRY
+from runs.__main__ import main as script
 from runs.defaults import default_cfg
 from runs.shown_config import shown_config
 
@@ -90,6 +91,16 @@ def test_nothing_is_written(capsys, tmp_path, monkeypatch):
     monkeypatch.setattr("runs.one_run.build_trainer", lambda cfg: pytest.fail("a trainer is built"))
     shown(capsys, "CoOp", "--root", str(tmp_path / "data"), "--output-dir", str(tmp_path / "run"))
     assert not list(tmp_path.iterdir())
+
+
+def test_it_may_come_last(capsys, tmp_path, monkeypatch):
+    words = ["--trainer", "CoOp", *DIGITS, "OPTIM.LR", "0.1"]
+    assert train.run(["--show-config", *words]) == train.run([*words, "--show-config"]) == 0
+    first, _, rest = capsys.readouterr().out.partition("\n")
+    assert rest.count(first) == 1
+    monkeypatch.setenv("OUTPUT", str(tmp_path))
+    assert script(["base2new_train", "CoOp", "digits", "1", "OPTIM.LR", "0.1", "--show-config"]) == 0
+    assert "OPTIM.LR: 0.1" in capsys.readouterr().out and not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize(
