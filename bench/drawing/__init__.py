@@ -1,1 +1,1 @@
-"""Tables as text, plots for papers, and the HTML report."""
+"""Formats results as text tables, plots for papers, and the HTML report."""

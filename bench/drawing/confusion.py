@@ -1,4 +1,4 @@
-"""Confusion matrices of the test set (Fig. 3 of the DP-SEP paper)."""
+"""Plots confusion matrices of the test set (Fig. 3 of the DP-SEP paper)."""
 
 from __future__ import annotations
 
@@ -8,11 +8,14 @@ from torch import Tensor
 
 from . import figures
 
-NAMED, NUMBERED = 40, 10  # up to so many classes have their names, and their shares in the cells
+NAMED, NUMBERED = 40, 10  # largest numbers of classes for names on the axes, and for numbers in the cells
 
 
 def plot(panels: dict[tuple[str, str], tuple[Tensor, list[str]]], folder: Path) -> list[Path]:
-    """{(setting, method): ([C, C] counts, class names)} -> confusion.png and .pdf: rows (true classes) sum to 1."""
+    """Draw {(setting, method): ([C, C] counts, class names)} as confusion.png and .pdf, and return the files.
+
+    Rows are true classes; a cell is the share of its row in percent.
+    """
     most = max(len(names) for _, names in panels.values())
     side = max(2.6, min(6.0, (0.26 if most <= NUMBERED else 0.13) * most + 0.9))
     figure, axes = figures.grid(len(panels), most=max(1, min(4, int(12 / side))), width=side, height=side)
@@ -36,7 +39,7 @@ def plot(panels: dict[tuple[str, str], tuple[Tensor, list[str]]], folder: Path) 
 
 
 def _numbers(ax, share: Tensor) -> None:
-    """Percent in each cell that does not round to 0."""
+    """Write the percentage into each cell, except where it rounds to 0."""
     for i, row in enumerate(share.tolist()):
         for j, value in enumerate(row):
             if round(value):

@@ -1,4 +1,4 @@
-"""Figures for papers: one look, and each saved as PNG and as PDF with its text as text."""
+"""Shared style, layout and saving of figures for papers; each is a PNG and a PDF whose text is selectable."""
 
 from __future__ import annotations
 
@@ -31,19 +31,19 @@ LOOK = {
 
 
 def pyplot() -> ModuleType:
-    """matplotlib.pyplot with that look, without a display."""
+    """matplotlib.pyplot with the style `LOOK`, without a display."""
     import matplotlib
 
     matplotlib.use("Agg")
     from matplotlib import pyplot as plt
 
     plt.rcParams.update(LOOK)
-    logging.getLogger("fontTools").setLevel(logging.WARNING)  # it tells of every glyph that a PDF takes
+    logging.getLogger("fontTools").setLevel(logging.WARNING)  # it logs every glyph of a PDF
     return plt
 
 
 def grid(count: int, most: int = 4, width: float = 2.3, height: float = 2.1, **kwargs: object) -> tuple:
-    """(figure, `count` axes), at most `most` beside each other, in rows of nearly equal length; inches a panel."""
+    """(figure, `count` axes) in rows of at most `most` and nearly equal length. width, height: of a panel in inches."""
     rows = -(-count // most)
     columns = -(-count // rows)
     size = (max(3.4, width * columns), height * rows)
@@ -54,7 +54,7 @@ def grid(count: int, most: int = 4, width: float = 2.3, height: float = 2.1, **k
 
 
 def titles(figure: Figure, axes: Sequence, panels: Sequence[tuple[str, str]], about: str = "") -> None:
-    """The title of each panel, (setting, what is special of it); a setting that all share is said once, above them."""
+    """Set the titles of panels (setting, own title). If all have the same setting, it is the title of the figure."""
     shared = len({setting for setting, _ in panels}) == 1
     for ax, (setting, own) in zip(axes, panels, strict=True):
         ax.set_title(own if shared else f"{own}\n{setting}")
@@ -64,7 +64,7 @@ def titles(figure: Figure, axes: Sequence, panels: Sequence[tuple[str, str]], ab
 
 
 def legend(figure: Figure, lines: Sequence, labels: Sequence[str]) -> None:
-    """Below all panels, in as many columns as there is room for; the figure grows by as much."""
+    """Add a legend below all panels, in as many columns as fit, and increase the figure's height by the legend's."""
     for columns in range(min(6, len(labels)), 0, -1):
         made = figure.legend(lines, labels, loc="outside lower center", ncols=columns, handlelength=2.6)
         extent = made.get_window_extent(figure.canvas.get_renderer())
@@ -75,7 +75,7 @@ def legend(figure: Figure, lines: Sequence, labels: Sequence[str]) -> None:
 
 
 def save(figure: Figure, folder: Path, name: str) -> list[Path]:
-    """Writes `name`.png and `name`.pdf, atomically and without a date, and closes the figure. Returns the files."""
+    """Write `name`.png and `name`.pdf, atomically and without a date, and close the figure. Returns the files."""
     folder.mkdir(parents=True, exist_ok=True)
     files = [folder / f"{name}.png", folder / f"{name}.pdf"]
     for file in files:

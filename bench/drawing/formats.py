@@ -1,4 +1,4 @@
-"""Tables as text for the terminal, as Markdown, and as LaTeX (booktabs); best in bold, second underlined."""
+"""Formats tables for the terminal, as Markdown, and as LaTeX (booktabs); best in bold, second underlined."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _MARKDOWN = re.compile(r"([\\`*_{}\[\]<>|])")
 
 @dataclass(frozen=True)
 class Cell:
-    """`suffix` is a mark that stands outside what is set in bold or underlined."""
+    """One cell of a table. suffix: a mark after the text, which is not set in bold or underlined."""
 
     text: str
     style: str = ""  # BEST, SECOND or none
@@ -33,7 +33,7 @@ class Cell:
 
 @dataclass(frozen=True)
 class TextTable:
-    """rules: rows before which a line is drawn; numbers: columns that are aligned to the right; label: for LaTeX."""
+    """One table. rules: rows before which a line is drawn; numbers: columns aligned to the right; label: for LaTeX."""
 
     title: str
     headers: Sequence[str]
@@ -45,24 +45,27 @@ class TextTable:
 
 
 def render(tables: Sequence[TextTable], form: str) -> str:
-    """All tables one below another. `form` is one of `TEXT_FORMATS`."""
+    """All tables, one below another, as text. form: one of `TEXT_FORMATS`."""
     one = {"terminal": _terminal, "markdown": _markdown, "latex": _latex}[form]
     first = "% Needs \\usepackage{booktabs} and \\usepackage[T1]{fontenc}.\n\n" if form == "latex" else ""
     return first + "\n\n".join(map(one, tables)) + "\n"
 
 
 def escape_latex(text: str) -> str:
-    """Text as LaTeX prints it."""
+    """The text with LaTeX's special characters escaped."""
     return "".join(_LATEX.get(c, c) for c in text)
 
 
 def escape_markdown(text: str) -> str:
-    """Text as Markdown shows it."""
+    """The text with Markdown's special characters escaped."""
     return _MARKDOWN.sub(r"\\\1", text)
 
 
 def ranks(values: Sequence[float | None]) -> list[str]:
-    """BEST for the highest of two or more values as printed (two decimals), SECOND for the next of three or more."""
+    """The style of each value: BEST for the highest of at least two, SECOND for the next of at least three, else "".
+
+    Values are compared as printed, with two decimals.
+    """
     printed = [None if v is None or v != v else round(v, 2) for v in values]
     there = [v for v in printed if v is not None]
     order = sorted(set(there), reverse=True)

@@ -1,4 +1,4 @@
-"""Names beside the points of a scatter plot, none over another."""
+"""Places names beside the points of a scatter plot without overlaps."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ DISTANCES = (5, 9, 14, 20, 28, 38)  # points
 
 
 def place_labels(ax: Axes, points: np.ndarray, names: Sequence[str], size: float = 6) -> None:
-    """Writes each name near its point [N, 2], at the nearest place that covers no other name and no point.
+    """Write each name near its point ([N, 2]), at the nearest place that covers no other name and no point.
 
-    A thin line leads to a name that had to move away. A name without any free place stands beside its point.
-    The axes must have their final limits and place.
+    A thin line connects a point with a name that is not beside it. A name without a free place is put beside its point.
+    The axes must have their final limits and position.
     """
     renderer = ax.figure.canvas.get_renderer()
     pixels = ax.transData.transform(points)

@@ -1,4 +1,4 @@
-"""Plots of a summary: few-shot curves, and base, new and harmonic mean of each method."""
+"""Plots a summary: few-shot curves, and base, new and harmonic mean of each method."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ..reading.results import method_order
 from .summary import Summary
 from .table import harmonic_mean
 
-# Okabe and Ito's colours, told apart with any colour vision; a second round takes other lines and marks.
+# Okabe and Ito's colours, which can be distinguished with any colour vision; they repeat with other lines and marks.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 ROUNDS = (("-", "osD^vP*"), ("--", "Xhp<>dH"))
 
@@ -33,7 +33,7 @@ def styles(methods: Sequence[str]) -> dict[str, dict]:
 
 
 def plot_few_shot(summary: Summary, file: Path) -> None:
-    """A line a method: mean over datasets against shots, the band is one sample standard deviation over seeds."""
+    """Draw a line for each method: mean over datasets against shots, with a band of one sample deviation over seeds."""
     plt = _pyplot()
     shots = list(summary.few_shot)
     methods = sorted({m for column in summary.few_shot.values() for m in column}, key=method_order)
@@ -64,8 +64,8 @@ def plot_few_shot(summary: Summary, file: Path) -> None:
 
 
 def plot_base_new(summary: Summary, file: Path) -> None:
-    """A row a method, best harmonic mean on top: base, new, and HM with its number; bars are ± one sample standard
-    deviation over seeds."""
+    """Draw a row for each method, the best harmonic mean on top: base, new, and HM with its number. Bars are ± one
+    sample standard deviation over seeds."""
     plt = _pyplot()
     methods = sorted(summary.hm, key=lambda m: _hm(summary, m))
     figure, axes = plt.subplots(figsize=(7.0, 1.3 + 0.32 * len(methods)), layout="constrained")
@@ -90,7 +90,7 @@ def plot_base_new(summary: Summary, file: Path) -> None:
 
 
 def plot_all(summary: Summary, folder: Path) -> list[Path]:
-    """Draws what there are results for. Returns the files."""
+    """Draw the plots for which there are results, and return their files."""
     folder.mkdir(parents=True, exist_ok=True)
     files = []
     if summary.hm:

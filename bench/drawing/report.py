@@ -1,4 +1,4 @@
-"""The tables of a comparison as text: for the terminal, or as Markdown."""
+"""Formats the tables of a study as text: for the terminal, or as Markdown."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Section:
 
 
 def sections(results: Sequence[Result], scope: Scope) -> list[Section]:
-    """The one table, then a table of each protocol with its datasets one by one; empty ones are left out."""
+    """One table of all protocols, then tables of each protocol with its single datasets; empty ones are left out."""
     summary = summarize(results, scope)
     found = [Section("All protocols", _note(summary, scope), *main_table(summary))]
     base_new = table.by_seed(results)
@@ -42,7 +42,7 @@ def sections(results: Sequence[Result], scope: Scope) -> list[Section]:
 
 
 def render(found: Sequence[Section], form: str) -> str:
-    """`form` is one of tabulate's: "simple" for the terminal, "github" for Markdown."""
+    """The sections as text. form: one of tabulate's, "simple" for the terminal or "github" for Markdown."""
     heading = "## {}" if form == "github" else "{}"
     parts = []
     for s in found:
@@ -54,7 +54,7 @@ def render(found: Sequence[Section], form: str) -> str:
 
 
 def _note(summary: Summary, scope: Scope) -> str:
-    """What the numbers are averages of."""
+    """The note that says which datasets the numbers are averaged over."""
     over = [f"{name}: {', '.join(sets)}" for name, sets in summary.datasets.items()]
     note = f"Accuracy in %, mean over {'; '.join(over)}. XD and DG: trained on {scope.source}. ± is {words()}"
     note += " of that mean; HM is the harmonic mean of the means of base and new."

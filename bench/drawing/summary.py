@@ -1,8 +1,8 @@
-"""One table for the four protocols: methods as rows, each number an average over datasets with its spread over seeds.
+"""The table of the four protocols: rows are methods, numbers are averages over datasets with deviations over seeds.
 
-A seed counts for a column when the method has finished it on every dataset of that column. The number is the mean over
-seeds of the average over datasets, ± the sample standard deviation over seeds of that average.
-HM is the harmonic mean of the two means.
+A seed is used for a column if the method has results on every dataset of that column. A number is the mean over seeds
+of the average over datasets, ± the sample standard deviation over seeds of that average. HM is the harmonic mean of the
+two means.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ Averages = dict[str, dict[int, float]]  # {method: {seed: average over datasets}
 
 @dataclass(frozen=True)
 class Scope:
-    """What a table is about; an empty list of datasets or shots: all that were found."""
+    """The source, datasets and shots of a table; an empty list means all that have results."""
 
     source: str = "imagenet"
     datasets: Sequence[str] = ()  # base-to-new
@@ -35,7 +35,7 @@ class Scope:
 
 @dataclass(frozen=True)
 class Summary:
-    """The averages of each column, and what they are averages over."""
+    """The averages of each column, and the datasets that they are averages over."""
 
     base: Averages
     new: Averages
@@ -49,7 +49,7 @@ class Summary:
 
 
 def summarize(results: Sequence[Result], scope: Scope) -> Summary:
-    """Averages of everything that is finished."""
+    """Average the results over datasets for each method and seed."""
     base, base_sets = _averages([r for r in results if r.kind == "base"], scope.datasets)
     new, _ = _averages([r for r in results if r.kind == "new"], scope.datasets or base_sets)
     common = {m: [s for s in base[m] if s in new[m]] for m in base if m in new}
@@ -59,7 +59,7 @@ def summarize(results: Sequence[Result], scope: Scope) -> Summary:
         for s in sorted({*base[m], *new[m]} - {*seeds})
         if seeds
     ]
-    for m, seeds in common.items():  # the three columns of a row are over the same seeds
+    for m, seeds in common.items():  # base, new and HM of a method use the same seeds
         base[m], new[m] = ({s: part[m][s] for s in seeds} for part in (base, new)) if seeds else (base[m], new[m])
     hm = {m: {s: harmonic_mean(base[m][s], new[m][s]) for s in seeds} for m, seeds in common.items() if seeds}
     away = [r for r in results if r.kind == "target" and r.source == scope.source]
@@ -77,7 +77,7 @@ def summarize(results: Sequence[Result], scope: Scope) -> Summary:
 
 
 def _averages(results: Sequence[Result], datasets: Sequence[str]) -> tuple[Averages, list[str]]:
-    """Mean over datasets of each (method, seed) that has all of them, and the datasets."""
+    """(mean over datasets for each method and seed with results on all of them, the datasets)."""
     datasets = list(datasets) or sorted({r.dataset for r in results})
     found: dict[tuple[str, int], dict[str, float]] = defaultdict(dict)
     for r in results:
@@ -91,7 +91,7 @@ def _averages(results: Sequence[Result], datasets: Sequence[str]) -> tuple[Avera
 
 
 def main_table(summary: Summary) -> tuple[list[str], list[list[str]]]:
-    """(headers, rows): method, Base, New, HM, XD, DG, few-shot at each count of shots, seeds."""
+    """(headers, rows) of the table: method, Base, New, HM, XD, DG, few-shot at each number of shots, seeds."""
     few = shot_headers(summary.few_shot)
     headers = ["method", "Base", "New", "HM", "XD", "DG", *few, "seeds"]
     rows = []
@@ -109,7 +109,7 @@ def main_table(summary: Summary) -> tuple[list[str], list[list[str]]]:
 
 
 def hm_of_means(base: dict[int, float], new: dict[int, float]) -> str:
-    """HM of the two means, ± the deviation of the seeds' own HM."""
+    """The harmonic mean of the two means, ± the deviation of the harmonic means of single seeds, as text."""
     seeds = [s for s in base if s in new]
     hm = harmonic_mean(statistics.fmean(base[s] for s in seeds), statistics.fmean(new[s] for s in seeds))
     return plus_minus(hm, deviation([harmonic_mean(base[s], new[s]) for s in seeds]))
@@ -118,7 +118,7 @@ def hm_of_means(base: dict[int, float], new: dict[int, float]) -> str:
 def target_table(
     results: Sequence[Result], scope: Scope, summary: Summary, shifted: bool
 ) -> tuple[list[str], list[list[str]]]:
-    """(headers, rows) of cross-dataset, or, `shifted`, of domain generalisation: source, each target, their mean."""
+    """(headers, rows) of cross-dataset, or of domain generalisation if `shifted`: source, each target, their mean."""
     targets = summary.datasets.get("shifted" if shifted else "cross-dataset", [])
     averages = summary.shifted if shifted else summary.cross_dataset
     here = [r for r in results if r.protocol == "cross_dataset" and r.source == scope.source]
@@ -133,7 +133,7 @@ def target_table(
 
 
 def few_shot_table(results: Sequence[Result], dataset: str, shots: Sequence[int]) -> tuple[list[str], list[list[str]]]:
-    """(headers, rows) of one dataset: a method's accuracy at each count of shots."""
+    """(headers, rows) of one dataset: the accuracy of each method at each number of shots."""
     here = [r for r in results if r.kind == "few_shot" and r.dataset == dataset]
     rows = []
     for method in sorted({r.method for r in here}, key=method_order):
@@ -143,7 +143,7 @@ def few_shot_table(results: Sequence[Result], dataset: str, shots: Sequence[int]
 
 
 def uneven(results: Sequence[Result]) -> str:
-    """A sentence on rows whose numbers are over different seeds; "" where there are none."""
+    """A sentence on rows whose numbers are over different seeds; "" without such rows."""
     seeds: dict[str, dict[tuple, set[int]]] = defaultdict(lambda: defaultdict(set))
     for r in results:
         seeds[r.method][r.kind, r.dataset, r.shots if r.kind == "few_shot" else 0].add(r.seed)

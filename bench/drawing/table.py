@@ -1,10 +1,10 @@
-"""Base / New / HM from the results.json files under a folder: on the terminal, as Markdown, and as a plot.
+"""Makes the table Base / New / HM from the results under a folder: on the terminal, as Markdown, and as a plot.
 
 python -m bench.table output/demo --markdown table.md --plot table.png
 
-HM is the harmonic mean of the two means over seeds, as the field reports it; ± is the sample standard deviation over
-seeds, with --interval half the width of the mean's 95 % interval. All three are over the seeds that have both halves.
-Runs that differ in more than the seed have rows of their own, which say in what.
+HM is the harmonic mean of the two means over seeds, as usual in papers; ± is the sample standard deviation over seeds,
+or with --interval half the width of the mean's 95 % interval. All three use the seeds that have base and new. Runs that
+differ in more than the seed have rows of their own, named after the differing settings.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ Accuracies = dict[tuple[str, str], dict[str, list[float]]]  # (dataset, method) 
 
 
 def harmonic_mean(base: float, new: float) -> float:
-    """2BN / (B + N); 0 where both are 0."""
+    """The harmonic mean 2BN / (B + N); 0 if both are 0."""
     return 2 * base * new / (base + new) if base + new else 0.0
 
 
@@ -40,7 +40,7 @@ BySeed = dict[tuple[str, str, int, str], float]  # {(dataset, method, seed, "bas
 
 
 def read_by_seed(folder: Path, sentences: list[str] | None = None) -> BySeed:
-    """Of all finished base-to-new runs under `folder`. sentences: gets what is to be said of them."""
+    """The accuracies of all finished base-to-new runs under `folder`. Remarks on them are appended to `sentences`."""
     return by_seed(read_results(folder, sentences))
 
 
@@ -49,7 +49,7 @@ def by_seed(results: Iterable[Result]) -> BySeed:
 
 
 def read(folder: Path, sentences: list[str] | None = None) -> Accuracies:
-    """The same, gathered over seeds (in ascending order)."""
+    """The accuracies of all finished base-to-new runs under `folder`, in lists over ascending seeds (see `gather`)."""
     found = read_by_seed(folder, sentences)
     if sentences is not None:
         sentences += unpaired(found)
@@ -57,7 +57,7 @@ def read(folder: Path, sentences: list[str] | None = None) -> Accuracies:
 
 
 def gather(found: BySeed) -> Accuracies:
-    """Over the seeds that have base and new; of what has one half alone, over its seeds."""
+    """Lists of accuracies over the seeds that have base and new; if only one half has results, over its seeds."""
     gathered: Accuracies = {}
     for key, parts in _halves(found).items():
         seeds = [seed for seed in parts["base"] if seed in parts["new"]]
@@ -67,7 +67,7 @@ def gather(found: BySeed) -> Accuracies:
 
 
 def unpaired(found: BySeed) -> list[str]:
-    """A sentence for each dataset and method with seeds that have one half alone."""
+    """A sentence for each dataset and method with seeds that have only base or only new."""
     said = []
     for (dataset, method), parts in _halves(found).items():
         for part, other in (("base", "new"), ("new", "base")):
@@ -86,8 +86,10 @@ def _halves(found: BySeed) -> dict[tuple[str, str], dict[str, dict[int, float]]]
 
 
 def rows(found: Accuracies, interval: bool = False) -> list[list[str]]:
-    """One row a dataset and method, then each method's mean over datasets where it ran on more than one. interval: ± is
-    half the width of the 95 % interval, in place of the deviation."""
+    """A row for each dataset and method, then each method's mean over datasets if it has several.
+
+    interval: ± is half the width of the 95 % interval instead of the deviation.
+    """
     lines, means = [], defaultdict(list)
     for (dataset, method), parts in found.items():
         if not (parts["base"] and parts["new"]):
@@ -114,7 +116,7 @@ def caption(interval: bool = False) -> str:
 
 
 def print_tables(folder: Path, interval: bool = False) -> Accuracies:
-    """The table on the terminal, and what is to be said of it; says so when there is nothing to show."""
+    """Print the table, or a sentence if there are no results, and the remarks to stderr. Returns the accuracies."""
     sentences: list[str] = []
     found = read(folder, sentences)
     lines = rows(found, interval)
@@ -127,7 +129,7 @@ def print_tables(folder: Path, interval: bool = False) -> Accuracies:
 
 
 def plot(found: Accuracies, file: Path) -> None:
-    """Bars of HM with base and new as marks, one group a dataset."""
+    """Draw bars of HM with marks for base and new, in a group for each dataset."""
     import matplotlib
 
     matplotlib.use("Agg")
@@ -165,9 +167,9 @@ def plot(found: Accuracies, file: Path) -> None:
 def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path, help="the OUTPUT folder of the runs")
-    parser.add_argument("--markdown", type=Path, help="also write the table here")
-    parser.add_argument("--plot", type=Path, help="also draw it here (PNG, PDF or SVG)")
-    parser.add_argument("--interval", action="store_true", help="after ± half the mean's 95 %% interval (Student's t)")
+    parser.add_argument("--markdown", type=Path, help="also write the table to this file")
+    parser.add_argument("--plot", type=Path, help="also draw a plot to this file (PNG, PDF or SVG)")
+    parser.add_argument("--interval", action="store_true", help="± is half the mean's 95 %% interval (Student's t)")
     args = parser.parse_args(argv)
     if not os.path.isdir(args.folder):
         raise InputError(f"there is no folder {args.folder}; give the OUTPUT folder of the runs.")

@@ -1,4 +1,4 @@
-"""Maps of learned text features in the plane (Fig. 4 of the DP-SEP paper): UMAP where it is installed, else t-SNE."""
+"""Plots learned text features in two dimensions (Fig. 4 of the DP-SEP paper), by UMAP if installed, else by t-SNE."""
 
 from __future__ import annotations
 
@@ -13,12 +13,15 @@ from .labels import place_labels
 from .plots import COLOURS
 
 MARKS = (("o", COLOURS[0]), ("X", COLOURS[1]))  # positive (or only) polarity, negative one
-NAMED = 40  # up to so many classes have their names
+NAMED = 40  # largest number of classes whose names are written
 
 
 def project(features: np.ndarray, seed: int = 0) -> np.ndarray:
-    """[N, d] normalised -> [N, 2]; the same for the same seed. Cosine distances; two or three points: by PCA."""
-    seed %= 2**32  # what both packages take
+    """Project normalised features [N, d] to [N, 2] by cosine distances; the result depends on the seed alone.
+
+    Fewer than four points are projected by PCA.
+    """
+    seed %= 2**32  # the range of seeds of both packages
     if len(features) < 4:
         from sklearn.decomposition import PCA
 
@@ -32,7 +35,7 @@ def project(features: np.ndarray, seed: int = 0) -> np.ndarray:
         return made.fit_transform(features)
     from sklearn.manifold import TSNE
 
-    # Few points: a perplexity well below their number, else all of them are each other's neighbours.
+    # The perplexity must be well below the number of points; otherwise each point is a neighbour of all others.
     perplexity = min(30.0, max(2.0, (len(features) - 1) / 3))
     made = TSNE(perplexity=perplexity, metric="cosine", init="pca", learning_rate="auto", random_state=seed)
     return made.fit_transform(features)
@@ -43,7 +46,7 @@ def method_name() -> str:
 
 
 def spread(features: Tensor) -> float:
-    """Mean cosine distance between two classes: how far apart the features lie before they are projected."""
+    """The mean cosine distance between two classes, before the projection."""
     cosines = features @ features.t()
     count = len(features)
     return 1 - ((cosines.sum() - cosines.trace()) / (count * (count - 1))).item()
@@ -52,9 +55,9 @@ def spread(features: Tensor) -> float:
 def plot(
     panels: dict[tuple[str, str, int], tuple[dict[str, Tensor], list[str]]], folder: Path, seed: int = 0
 ) -> list[Path]:
-    """{(setting, method, run's seed): ({polarity: [C, d]}, class names)} -> text_map.png and .pdf. Returns the files.
+    """Draw {(setting, method, run's seed): ({polarity: [C, d]}, class names)} as text_map.png and .pdf.
 
-    A panel a run; with two polarities both are in one projection.
+    Each run has a panel; two polarities share one projection. Returns the files.
     """
     most = max(len(names) for _, names in panels.values())
     side = 2.6 if most <= 12 else 3.6

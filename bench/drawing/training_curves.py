@@ -1,4 +1,4 @@
-"""Curves over the epochs of training: the loss, and how well right and wrong labels are fitted (memorisation)."""
+"""Plots curves over the epochs of training: the loss, and how well right and wrong labels are fitted (memorisation)."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from ..reading.files import DAMAGE, read_json
 from . import figures
 from .plots import COLOURS, styles
 
-# Memorisation: (key of curves.json, what it is called, colour, line). Of rightly labelled items noisy and true agree.
+# Memorisation: (key of curves.json, label, colour, line). For rightly labelled items, noisy and true labels are equal.
 LINES = (
     ("noisy_kept", "right labels: fitted", COLOURS[0], "-"),
     ("noisy_flipped", "wrong labels: fitted", COLOURS[1], "--"),
@@ -27,7 +27,8 @@ LINES = (
 
 @dataclass(frozen=True)
 class Curves:
-    """epochs: from 1. loss: of training, a value an epoch. accuracy: {key of LINES: percent a epoch}; may be empty."""
+    """The curves of a run. epochs: from 1. loss: training loss of each epoch. accuracy: {key of LINES: percent of each
+    epoch}; may be empty."""
 
     epochs: list[int]
     loss: list[float]
@@ -35,7 +36,7 @@ class Curves:
 
 
 def read_curves(folder: Path, epochs: int) -> Curves:
-    """From curves.json, or the loss alone from the run's tensorboard files. Raises InputError where neither tells."""
+    """Read curves.json, or the loss alone from the run's tensorboard files. Raises InputError if neither is usable."""
     file = folder / "curves.json"
     if not file.is_file():
         loss = _tensorboard_loss(folder / "tensorboard", epochs)
@@ -54,7 +55,7 @@ def read_curves(folder: Path, epochs: int) -> Curves:
 
 
 def _tensorboard_loss(folder: Path, epochs: int) -> list[float]:
-    """The mean loss of each epoch: the last value of its steps, which is the mean so far."""
+    """The mean loss of each epoch, which is the value at its last step, since values are means so far."""
     if not any(folder.glob("events.*")):
         raise InputError("it has neither curves.json nor tensorboard files")
     try:
@@ -67,7 +68,7 @@ def _tensorboard_loss(folder: Path, epochs: int) -> list[float]:
     events.Reload()
     if "train/loss" not in events.Tags()["scalars"]:
         raise InputError("its tensorboard files hold no train/loss")
-    at = {event.step: event.value for event in events.Scalars("train/loss")}  # of a repeated step the last one
+    at = {event.step: event.value for event in events.Scalars("train/loss")}  # the last value of a repeated step
     steps, odd = divmod(len(at), epochs)
     if odd or sorted(at) != list(range(len(at))):
         raise InputError("its tensorboard files do not hold the same steps for each epoch, and it has no curves.json")
@@ -75,8 +76,8 @@ def _tensorboard_loss(folder: Path, epochs: int) -> list[float]:
 
 
 def over_seeds(runs: Sequence[Curves], key: str = "") -> tuple[list[int], np.ndarray, np.ndarray]:
-    """(epochs, mean, sample standard deviation) of the loss, or of one of the accuracies, at epochs that all have;
-    the deviations of one run are NaN."""
+    """(epochs, mean, sample standard deviation) over runs of the loss, or of the accuracy `key`, at the epochs that all
+    runs have. The deviations of a single run are NaN."""
     common = sorted(set.intersection(*(set(c.epochs) for c in runs)))
     rows = [dict(zip(c.epochs, c.accuracy[key] if key else c.loss, strict=True)) for c in runs]
     values = np.array([[row[e] for e in common] for row in rows])
@@ -84,7 +85,7 @@ def over_seeds(runs: Sequence[Curves], key: str = "") -> tuple[list[int], np.nda
 
 
 def plot_loss(settings: dict[str, dict[str, list[Curves]]], folder: Path) -> list[Path]:
-    """{setting: {method: its runs}} -> loss.png and loss.pdf (Fig. 2 of the DP-SEP paper): a panel a setting."""
+    """Draw {setting: {method: its runs}} as loss.png and .pdf (Fig. 2 of the DP-SEP paper), a panel a setting."""
     look = styles(list(dict.fromkeys(method for methods in settings.values() for method in methods)))
     figure, axes = figures.grid(len(settings), width=2.5)
     lines = {}
@@ -103,7 +104,7 @@ def plot_loss(settings: dict[str, dict[str, list[Curves]]], folder: Path) -> lis
 
 
 def plot_memorisation(panels: dict[tuple[str, str], list[Curves]], folder: Path) -> list[Path]:
-    """{(setting, method): its runs} -> memorisation.png and .pdf: a panel a setting and method, all on one scale."""
+    """Draw {(setting, method): its runs} as memorisation.png and .pdf, a panel for each, all with the same scale."""
     figure, axes = figures.grid(len(panels), sharey=True)
     lines = {}
     last = max(epoch for runs in panels.values() for c in runs for epoch in c.epochs)
@@ -111,7 +112,7 @@ def plot_memorisation(panels: dict[tuple[str, str], list[Curves]], folder: Path)
         for key, label, colour, dashes in LINES:
             if all(np.isfinite(c.accuracy.get(key, [math.nan])).any() for c in runs):
                 epochs, mean, spread = over_seeds(runs, key)
-                few = "o" if len(epochs) < 3 else None  # a line of one point is not seen
+                few = "o" if len(epochs) < 3 else None  # a line of one point is invisible without a mark
                 (line,) = ax.plot(epochs, mean, color=colour, linestyle=dashes, marker=few, markersize=4)
                 ax.fill_between(epochs, mean - spread, mean + spread, color=colour, alpha=0.15, linewidth=0)
                 lines.setdefault(label, line)

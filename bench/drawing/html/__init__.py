@@ -1,1 +1,1 @@
-"""The report: results as one HTML page that needs nothing else."""
+"""The report: results as one HTML page that needs no other files."""

@@ -1,4 +1,4 @@
-"""Confusion matrices for the page, from what runs left in confusion.json, summed over seeds."""
+"""Confusion matrices for the page, from the runs' files confusion.json, summed over seeds."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from dassl.utils import InputError
 
 from .naming import title as title_of
 
-MOST_CLASSES = 60  # above, the most frequent confusions are listed in place of a matrix
-LISTED = 30
-MOST_CHARACTERS = 500_000  # of all matrices in one page
+MOST_CLASSES = 60  # with more classes, the most frequent confusions are listed in place of a matrix
+LISTED = 30  # number of confusions that are listed
+MOST_CHARACTERS = 500_000  # largest size of all matrices in one page
 
 Counts = list[list[int]]
 
@@ -23,11 +23,11 @@ Counts = list[list[int]]
 def matrices(
     frame: DataFrame, folder: Path, methods: dict[str, int], broken: list[str]
 ) -> tuple[list[dict], list[list[str]], int]:
-    """(settings, lists of class names, how many settings are left out for the page's size).
+    """(settings, lists of class names, number of settings that are left out to keep the page small).
 
-    A setting: {title, dataset, protocol, methods: [method, {about, names, rows or top}]}; names: which list of class
-    names. rows: of each true class [column, count, ...] without zeros; top: [true, predicted, count, of how many].
-    broken: gets a sentence for each damaged file.
+    A setting: {title, dataset, protocol, methods: [method, {about, names, rows or top}]}; names: index of a list of
+    class names. rows: for each true class [column, count, ...] without zeros; top: [true, predicted, count, images of
+    the true class]. A sentence for each damaged file is appended to `broken`.
     """
     found: dict[tuple[str, ...], dict[str, list[tuple[tuple[str, ...], Counts]]]] = defaultdict(
         lambda: defaultdict(list)
@@ -54,8 +54,8 @@ def matrices(
 
 
 def read(file: Path) -> tuple[tuple[str, ...], Counts] | None:
-    """(class names, counts: a row a true class); None where there is no such file. Raises InputError where it holds no
-    matrix."""
+    """(class names, counts with a row for each true class), or None without a file. Raises InputError if the file holds
+    no matrix."""
     if not file.is_file():
         return None
     try:
@@ -73,7 +73,7 @@ def read(file: Path) -> tuple[tuple[str, ...], Counts] | None:
 
 def _matrix(runs: list[tuple[tuple[str, ...], Counts]], known: dict[tuple[str, ...], int]) -> dict:
     names = runs[0][0]
-    same = [counts for own, counts in runs if own == names]  # seeds have the same classes; others are not added up
+    same = [counts for own, counts in runs if own == names]  # only matrices of the same classes are added
     summed = [[sum(cells) for cells in zip(*rows, strict=True)] for rows in zip(*same, strict=True)]
     right, total = sum(summed[i][i] for i in range(len(names))), sum(map(sum, summed))
     runs_text = "1 run" if len(same) == 1 else f"{len(same)} runs"

@@ -1,4 +1,4 @@
-"""Accuracy against shots, share of wrong labels, strength of an attack: charts as plain data for the page's script."""
+"""Charts of accuracy over shots, rate of wrong labels and strength of an attack, as data for the page's script."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ Points = dict[float, Number]
 
 
 def charts(protocol: str, found: Sequence[Entry], methods: dict[str, int]) -> list[dict]:
-    """Of a protocol, [] where it has no curves: {title, about, dataset, x, y, series: [method, x, y, std, flat]}."""
+    """The charts of a protocol: [{title, about, dataset, x, y, series: [method, x, y, std, flat]}], or []."""
     maker = {"few_shot": _few_shot, "noise": _noise, "noise_xd": _noise_xd, "robust": _attacks, "test_time": _attacks}
     return [_plain(chart, methods) for chart in maker[protocol](found)] if protocol in maker else []
 
 
 class _Chart:
-    """lines: {label: its points}. flat: labels of methods with one number for the whole axis."""
+    """One chart. lines: {label: its points}. flat: labels of methods with one number for the whole axis."""
 
     def __init__(self, title: str, about: str, dataset: str, x: dict) -> None:
         self.title, self.about, self.dataset, self.x = title, about, dataset, x
@@ -50,7 +50,7 @@ def _plain(chart: _Chart, methods: dict[str, int]) -> dict:
 
 
 def _drawn(made: Iterable[_Chart]) -> list[_Chart]:
-    """Those that have a line of two points at least; averages first."""
+    """The charts that have a line of at least two points, averages first."""
     drawn = [c for c in made if any(len(points) > 1 for label, points in c.lines.items() if label not in c.flat)]
     return sorted(drawn, key=lambda c: not c.dataset.startswith(AVERAGE))
 
@@ -91,9 +91,9 @@ def _add(chart: _Chart, entry: Entry, x: float, flat: bool) -> None:
 
 
 def _attacks(found: Sequence[Entry]) -> list[_Chart]:
-    """Accuracy against eps, at the most steps, and against steps, at the eps that has the most counts of them.
+    """Charts over eps, at the most steps, and over steps, at the eps that was attacked with the most numbers of steps.
 
-    An attacker who knows the method (white-box; adaptive where it adapts) and one who does not are never in one chart.
+    Attackers that know the method (white-box or adaptive) and transfer attacks are in separate charts.
     """
     panels: dict[tuple, list[tuple[Entry, float, int]]] = defaultdict(list)
     clean: dict[tuple[str, str], Number] = {}  # of test-time runs; under attack, each entry has its own

@@ -1,4 +1,4 @@
-"""What a run's folder says beyond the frame of results: its environment, its files, failed checks."""
+"""Reads a run's environment, files and failed checks from its folder; its numbers come from `collect`."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ FILES = {"log": "log.txt", "config": "config.yaml", "results": "results.json"}
 
 @dataclass(frozen=True)
 class Environment:
-    """Where numbers were made. versions: (package, version) pairs."""
+    """The environment of a run. versions: (package, version) pairs."""
 
     device: str
     precision: str
@@ -23,7 +23,7 @@ class Environment:
 
 @dataclass(frozen=True)
 class Facts:
-    """files: {what: name} of those that are there. failed: codes of the checks that an evaluation failed."""
+    """Facts on a run. files: {kind: name} of existing files. failed: codes of the checks that an evaluation failed."""
 
     environment: Environment
     files: dict[str, str]
@@ -31,9 +31,9 @@ class Facts:
 
 
 def read_facts(folder: Path, backbone: str) -> Facts:
-    """Of a finished run; backbone: its name, which evaluations under attack do not record.
+    """Read the facts on a finished run. backbone: its name, which evaluations under attack do not record.
 
-    What is missing stays empty: the frame holds the numbers, this only tells about them.
+    Facts that are not recorded are empty.
     """
     try:
         record = read_json(folder / "results.json")

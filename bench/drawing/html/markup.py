@@ -1,4 +1,4 @@
-"""Tables as HTML. Everything that comes from results is escaped here."""
+"""Formats tables as HTML, and escapes all text that comes from results."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ DOUBT = ' <sup title="failed a check">†</sup>'
 
 
 def table(made: Table, number: int, doubtful: frozenset[int]) -> str:
-    """number: counts the tables of the page. doubtful: runs whose rows are marked, and never the best."""
+    """One table as HTML. number: of the table in the page. doubtful: runs whose rows are marked, and never the best."""
     best = _best(made, doubtful) if made.compared else {}
     spread = [any(row.cells[i] and row.cells[i].std is not None for row in made.rows) for i in range(len(made.columns))]
     heads = [head(title) for title in made.heads]
@@ -33,7 +33,7 @@ def table(made: Table, number: int, doubtful: frozenset[int]) -> str:
 
 
 def framed(caption: str, heads: list[str], body: list[str], name: str, look: str = "", frame: str = "") -> str:
-    """A table in a frame that scrolls sideways, with the keyboard too. All parts are markup already."""
+    """A table in a frame that scrolls sideways, also by keyboard. All arguments are HTML already."""
     return (
         f'<div class="scroll {frame}" tabindex="0" role="region" aria-labelledby="{name}">'
         f'<table class="{look}"><caption><span id="{name}">{caption}</span></caption>\n'
@@ -42,7 +42,7 @@ def framed(caption: str, heads: list[str], body: list[str], name: str, look: str
 
 
 def head(title: str, numeric: bool = False, dataset: str = "", key: str = "") -> str:
-    """A column's head, which sorts by it."""
+    """The heading of a column, with a button that sorts the table by it."""
     look = ' class="n"' if numeric else ""
     about = (f' data-d="{escape(dataset)}"' if dataset else "") + (f' data-k="{key}"' if key else "")
     return f'<th scope="col" aria-sort="none"{look}{about}><button type="button">{escape(title)}</button></th>'
@@ -53,7 +53,7 @@ def _doubted(row: Row, doubtful: frozenset[int]) -> bool:
 
 
 def _best(made: Table, doubtful: frozenset[int]) -> dict[tuple, float]:
-    """{(group, column): the best number as printed}, where there is something to compare."""
+    """{(group, column): the best number as printed} of columns with at least two numbers in a group."""
     values: dict[tuple, list[float]] = defaultdict(list)
     for row in made.rows:
         if _doubted(row, doubtful):

@@ -1,4 +1,4 @@
-"""What runs are called: their protocol, their setting, and the method's name with what tells its rows apart."""
+"""Names of runs in the page: protocol, setting, and the method with the settings in which its runs differ."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ KNOWN = [*PROTOCOLS][:-1]
 
 
 def title(protocol: str) -> str:
-    """A protocol's in words; one that was added goes by its own name."""
+    """The title of a protocol; one that is not in `PROTOCOLS` has its own name."""
     return PROTOCOLS.get(protocol, protocol.replace("_", " ").capitalize())
 
 
 def ordered(protocols: Iterable[str]) -> list[str]:
-    """Each once, in the order of `PROTOCOLS`; those that were added stand before "other", by name."""
+    """The protocols without repetition in the order of `PROTOCOLS`; unknown ones come before "other", by name."""
     there = set(protocols)
     added = sorted(there - {*PROTOCOLS})
     return [name for name in (*KNOWN, *added, "other") if name in there]
@@ -38,16 +38,16 @@ def ordered(protocols: Iterable[str]) -> list[str]:
 PARTS = ("source", "base", "new", "target", "all")
 ATTACK = re.compile(r"(?P<name>.+)-eps(?P<eps>\d+(?:\.\d+)?)-(?P<steps>\d+)(?P<rest>.*)")
 
-# Runs that agree in these stand in the same cell of a table; few-shot tables have a column a count of shots.
+# Runs that agree in these columns are in one cell of a table; few-shot tables also have a column for each shot count.
 CELL = ["variant", "settings", "part", "dataset", "source", "noise_type", "noise_rate", "attack", "mode"]
 
 
 def named(frame: DataFrame) -> DataFrame:
-    """The frame in the tables' order, its index counting the runs, with columns `label` (the method in tables) and
-    `setting` (in words).
+    """The frame in the order of the tables, with a new index and two more columns: `label`, the method's name in
+    tables, and `setting`, in words.
 
-    A swept variant is always named, and so are settings that tell runs apart. Config and shots are named where a method
-    has several of them in one cell; the backbone, where methods of one protocol ran on several.
+    A variant and differing settings are always part of the label; config and shots if a method has several in one cell;
+    the backbone if the methods of a protocol have several.
     """
     frame = frame.copy()
     protocols = ordered(frame["protocol"])
@@ -72,7 +72,7 @@ def _label(row: dict, telling: list[str]) -> str:
 
 
 def setting(row: dict) -> str:
-    """What a run is about, but for dataset, method and seed."""
+    """The setting of a run in words, without dataset, method and seed."""
     protocol, found = row["protocol"], []
     if protocol == "base2new":
         found.append(f"{row['part']} classes")
@@ -90,23 +90,23 @@ def setting(row: dict) -> str:
 
 
 def rate_text(rate: float) -> str:
-    """A share as percent."""
+    """A share as text in percent."""
     return f"{100 * rate:g} %"
 
 
 def shots_text(shots: int) -> str:
-    """A count of training images a class; -1: all that there are."""
+    """A number of training images a class as text; -1 means all images."""
     return {-1: "all images", 0: "no training", 1: "1 shot"}.get(shots, f"{shots} shots")
 
 
 def attacker(mode: str) -> str:
-    """Who is compared with whom: those who know the method, or those who do not. A method that adapts has no
-    white-box attacker, another no adaptive one."""
+    """The group of a mode in comparisons: white-box and adaptive attackers, which both know the method, are one group,
+    since a method has only one of them."""
     return "white-box or adaptive" if mode in ("white-box", "adaptive") else mode
 
 
 def attack_order(attack: str) -> tuple:
-    """Sorting key: clean, then by name, then from weak to strong."""
+    """The key by which attacks are sorted: clean first, then by name, then from weak to strong."""
     found = ATTACK.fullmatch(attack)
     return (found["name"], found["rest"], float(found["eps"]), int(found["steps"])) if found else (attack, "", 0.0, 0)
 

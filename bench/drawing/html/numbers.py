@@ -1,4 +1,4 @@
-"""One number for each cell of a table: mean and spread over seeds, with the runs behind it; averages over datasets."""
+"""Computes the numbers in cells of tables: mean and deviation over seeds with their runs, averages over datasets."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ MEASURED = ("accuracy", "adv_accuracy", "transfer_accuracy", "worst_accuracy")
 
 @dataclass(frozen=True)
 class Number:
-    """Percent. std: what stands after ±, None of one seed. runs: rows of the named frame."""
+    """A number in percent. std: the value after ±, None for one seed. runs: its rows in the frame of `naming.named`."""
 
     mean: float
     std: float | None
@@ -30,9 +30,9 @@ class Number:
 
 @dataclass(frozen=True)
 class Key:
-    """What a number is about. part: the frame's; `shifted`, a target that is a variant of the source; or `hm`.
+    """The cell of a number. part: as in the frame, or `shifted` for a target that is a variant of the source, or `hm`.
 
-    source: of tests on other datasets. shots: of few-shot, -1 elsewhere. noise_rate: -1 is none.
+    source: of tests on other datasets. shots: of few-shot, else -1. noise_rate: -1 without noise.
     """
 
     protocol: str
@@ -50,7 +50,7 @@ class Key:
 
 @dataclass(frozen=True)
 class Entry:
-    """numbers: {a column of MEASURED: its number}; what no run measured is left out."""
+    """The numbers of one cell. numbers: {column of MEASURED: its number}, without columns that no run measured."""
 
     key: Key
     numbers: dict[str, Number]
@@ -61,13 +61,13 @@ class Entry:
 
 
 def entries(frame: DataFrame, interval: bool = False) -> list[Entry]:
-    """Of a frame that `naming.named` made, in its order; averages over datasets at the end.
+    """The entries of a frame from `naming.named`, in its order, with averages over datasets at the end.
 
-    interval: ± is half the width of the 95 % interval, in place of the deviation.
+    interval: ± is half the width of the 95 % interval instead of the deviation.
     """
     after = "ci95" if interval else "std"
     methods = dict(zip(frame["label"], frame["method"], strict=True))
-    # a label says what of variant and config tells rows apart, so that it stands for the method here
+    # a label includes the variant and config, so it replaces the method here
     frame = frame.assign(method=frame["label"], cfg="")
     keys = [_key(row, methods) for row in frame.to_dict("records")]
     runs: dict[Key, list[int]] = defaultdict(list)
@@ -86,7 +86,7 @@ def entries(frame: DataFrame, interval: bool = False) -> list[Entry]:
 def _averages(
     frame: DataFrame, keys: list[Key], methods: dict[str, str], after: str
 ) -> Iterator[tuple[Key, str, Number]]:
-    """Over the datasets of one table, of what has them all."""
+    """The averages over the datasets of each table, of methods with results on all of them."""
     scopes: dict[Key, list[int]] = defaultdict(list)
     runs: dict[Key, list[int]] = defaultdict(list)
     for run, key in enumerate(keys):
@@ -111,7 +111,7 @@ def _part(scope: Key, row: dict) -> str:
 
 
 def _scope(key: Key) -> Key:
-    """What it has in common with what it is averaged with. Base and new are one table's."""
+    """A key that is equal for cells of one table, over which averages are taken. Base and new are one table."""
     part = "" if key.protocol == "base2new" else key.part
     return replace(key, part=part, dataset="", label="", method="", shots=-1, noise_rate=-1.0, mode="")
 

@@ -1,4 +1,4 @@
-"""The report as one page: style, script and data are in it, and nothing is fetched."""
+"""Makes the report as one HTML page, which contains its style, scripts and data and loads nothing."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ EXPLAINED = {
 
 @dataclass(frozen=True)
 class Section:
-    """body: markup. protocol: of a section that is about one."""
+    """A section of the page. body: HTML. protocol: its protocol, "" if it is not about one."""
 
     name: str
     title: str
@@ -52,11 +52,10 @@ class Section:
 def page(
     frame: DataFrame, folder: Path, file: Path, title: str, broken: list[str] | None = None, interval: bool = False
 ) -> str:
-    """The HTML for `file`, from what `collect(folder)` gave and what the runs' folders hold.
+    """The HTML for `file`, from the results of `collect(folder)` and the files in the runs' folders.
 
-    broken: sentences about files that could not be read; those of curves and matrices are added.
-    interval: ± is half the width of the 95 % interval, in place of the deviation.
-    Equal results give equal pages.
+    broken: sentences on files that could not be read; those on curves and matrices are appended. interval: ± is half
+    the width of the 95 % interval instead of the deviation. Equal results give equal pages.
     """
     frame, broken = named(frame), [] if broken is None else broken
     facts = [read_facts(folder / row["folder"], row["backbone"]) for row in frame.to_dict("records")]
@@ -96,7 +95,7 @@ def _footer(interval: bool) -> str:
 
 
 def as_json(value: object) -> str:
-    """JSON that may stand inside <script>: none of its characters begins markup or ends a line."""
+    """JSON that is safe inside <script>: characters that begin markup or end a line are escaped."""
     text = json.dumps(value, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
     for character in "<>&\u2028\u2029":
         text = text.replace(character, f"\\u{ord(character):04x}")
@@ -111,7 +110,7 @@ def _protocols(
     data: dict,
     methods: dict[str, int],
 ) -> list[Section]:
-    """Tables, then charts, of each protocol; the charts' data go into `data`."""
+    """A section with tables and charts for each protocol; the data of the charts are added to `data`."""
     made, count = [], 0
     for protocol in ordered(entry.key.protocol for entry in found):
         own = [entry for entry in found if entry.key.protocol == protocol]
@@ -128,7 +127,7 @@ def _protocols(
 
 
 def _origin(frame: DataFrame, facts: Sequence[Facts], environments: dict[Environment, int], runs: Sequence[int]) -> str:
-    """Where the numbers of a section come from, and what speaks against them."""
+    """Notes on the runs of a section: number, environments, revisions, and reasons not to trust or compare numbers."""
     numbers = sorted({environments[facts[i].environment] for i in runs})
     links = ", ".join(f'<a href="#e{n}">E{n}</a>' for n in numbers)
     revisions = ", ".join(map(revision, dict.fromkeys(frame["git"].iloc[list(runs)])))
@@ -150,7 +149,10 @@ def _origin(frame: DataFrame, facts: Sequence[Facts], environments: dict[Environ
 
 
 def _evidence(frame: DataFrame, folder: Path, data: dict, methods: dict[str, int], broken: list[str]) -> list[Section]:
-    """Training curves and confusion matrices; their data go into `data`, sentences on damaged files into `broken`."""
+    """The sections on training curves and confusion matrices.
+
+    Their data are added to `data`, and sentences on damaged files to `broken`.
+    """
     data["training"] = training.curves(frame, folder, methods, broken)
     data["matrices"], data["names"], left_out = confusions.matrices(frame, folder, methods, broken)
     made = []
@@ -168,9 +170,10 @@ def _evidence(frame: DataFrame, folder: Path, data: dict, methods: dict[str, int
 
 
 def _looks(labels: Sequence[str], frame: DataFrame) -> list[list]:
-    """[label, number of its colour, line and mark]; -1, grey, for zero-shot CLIP.
+    """[label, number of its colour, line and mark] for each label; -1, grey, for zero-shot CLIP.
 
-    The same on the whole page. Methods of one protocol never share a number, nor a colour if there are enough.
+    A label has the same number on the whole page. Methods of one protocol have different numbers, and different colours
+    if there are enough.
     """
     grey = [name for name in UNTRAINED if name not in TEST_TIME]
     protocols = dict(frame.groupby("label")["protocol"].agg(set))
@@ -210,5 +213,5 @@ def _options(values: Iterable[tuple[str, str]]) -> str:
 
 
 def _hash(text: str) -> str:
-    """For the content policy: no other script or style runs in the page."""
+    """The hash of a script or style for the page's content security policy, which allows no others."""
     return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"

@@ -1,4 +1,4 @@
-"""The tables of single runs: every result with its files, and the environments that results were made in."""
+"""The tables of all results with their files, and of the environments in which they were made."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from .facts import Environment, Facts
 from .markup import framed, head
 from .naming import shots_text, title
 
-Cell = tuple[str, str]  # markup, and the value that it sorts by where that is not its text
+Cell = tuple[str, str]  # HTML, and the value to sort by, "" for the text itself
 
 
 def link_prefix(folder: Path, page: Path) -> str:
-    """How a browser gets from the page's place to `folder`: "" or a relative address that ends in a slash."""
+    """The relative address of `folder` in the page: "" or an address that ends in a slash."""
     try:
         way = os.path.relpath(folder.absolute(), page.absolute().parent)
     except ValueError:  # another drive
@@ -28,7 +28,7 @@ def link_prefix(folder: Path, page: Path) -> str:
 
 
 def all_results(frame: DataFrame, facts: Sequence[Facts], environments: dict[Environment, int], prefix: str) -> str:
-    """A row a result, r0, r1, ... as its frame counts them; columns that say nothing are left out."""
+    """The table of all results, with rows r0, r1, ... in the order of the frame; empty columns are left out."""
     rows = frame.to_dict("records")
     columns = _columns(facts, environments, prefix)
     cells = [[make(i, row) for _, _, _, make in columns] for i, row in enumerate(rows)]
@@ -49,7 +49,7 @@ def _td(cell: Cell, column: tuple) -> str:
 
 
 def _columns(facts: Sequence[Facts], environments: dict[Environment, int], prefix: str) -> list[tuple]:
-    """(title, numeric, key, (run, row) -> cell)."""
+    """The columns: (title, whether numeric, key, function of a run's number and row that gives its cell)."""
 
     def word(key: str) -> Callable:
         return lambda i, row: (escape(str(row[key])), "")
@@ -100,7 +100,7 @@ def _memory(i: int, row: dict) -> Cell:
 
 
 def revision(git: str) -> str:
-    """The first digits; "+" where tracked files differed from the commit."""
+    """The first digits of a commit as HTML, with "+" if tracked files differed from it."""
     commit, _, changed = git.partition("+")
     if not commit:
         return "-"
@@ -109,7 +109,7 @@ def revision(git: str) -> str:
 
 
 def environments_table(environments: dict[Environment, int], facts: Sequence[Facts], frame: DataFrame) -> str:
-    """A row an environment: device, backbone, versions, the revisions of the code, how many results."""
+    """The table of environments: device, backbone, versions, revisions of the code, number of results."""
     packages = list(dict.fromkeys(name for e in environments for name, _ in e.versions))
     titles = ["Environment", "Results", "Revisions", "Device", "Precision", "Backbone", "Weights", *packages]
     made: dict[Environment, list[int]] = {e: [] for e in environments}

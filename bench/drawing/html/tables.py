@@ -1,4 +1,4 @@
-"""The tables of each protocol, as the field prints them: rows, cells, what is best among what."""
+"""The tables of each protocol in the layout of papers: rows, cells, and groups of rows that are compared."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from .numbers import AVERAGE, MEASURED, Entry, Number
 
 @dataclass(frozen=True)
 class Column:
-    """dataset: of a column that is about one."""
+    """One column. dataset: the one that the column is about, or ""."""
 
     title: str
     dataset: str = ""
@@ -22,7 +22,8 @@ class Column:
 
 @dataclass(frozen=True)
 class Row:
-    """heads: its words, before the numbers. dataset: of a row that is about one. group: what it is compared with."""
+    """One row. heads: the texts before the numbers. dataset: the one that the row is about, or "". group: equal for
+    rows that are compared."""
 
     heads: tuple[str, ...]
     cells: tuple[Number | None, ...]
@@ -33,7 +34,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Table:
-    """heads: titles of the words' columns. compared: whether the best of each group is marked."""
+    """One table. heads: titles of the columns of text. compared: whether the best of each group is marked."""
 
     title: str
     note: str
@@ -44,13 +45,13 @@ class Table:
 
 
 def protocol_tables(protocol: str, found: Sequence[Entry]) -> list[Table]:
-    """Of a protocol's entries; those without a row are left out."""
+    """The tables of a protocol's entries, without empty ones."""
     made = MAKERS.get(protocol, added)(found)
     return [replace(table, note=f"{table.note}{_uneven(table)}".strip()) for table in made if table.rows]
 
 
 def _uneven(table: Table) -> str:
-    """Which rows have numbers over different seeds; not of methods that have one number for a whole row."""
+    """A note on rows whose numbers have different numbers of seeds; "" without such rows."""
     told = []
     for row in table.rows:
         counts = sorted({number.count for number in row.cells if number})
@@ -73,7 +74,7 @@ def _gather(found: Iterable[Entry], row: Callable, column: Callable) -> dict[tup
 
 
 def base2new(found: Sequence[Entry]) -> list[Table]:
-    """Base, new and their harmonic mean: a row a dataset and method."""
+    """One table of base, new and their harmonic mean, with a row for each dataset and method."""
     gathered = _gather(found, lambda k: (k.dataset, k.label), lambda k: k.part)
     rows = []
     for (dataset, label), parts in gathered.items():
@@ -85,7 +86,7 @@ def base2new(found: Sequence[Entry]) -> list[Table]:
 
 
 def cross_dataset(found: Sequence[Entry]) -> list[Table]:
-    """A table a source and kind of target: methods as rows, the source, each target and their average as columns."""
+    """A table for each source and kind of target: rows are methods; columns the source, each target, their average."""
     made = []
     for source in dict.fromkeys(e.key.source for e in found):
         for part, title in (("target", "Other datasets"), ("shifted", "Shifted variants")):
@@ -106,7 +107,10 @@ def _targets(found: Sequence[Entry], title: str, source: str, row: Callable, hea
 
 
 def few_shot(found: Sequence[Entry]) -> list[Table]:
-    """A row a dataset and method, a column a count of training images; what is not trained has one number."""
+    """One table with a row for each dataset and method, and a column for each number of shots.
+
+    A method without training has the same number in every column.
+    """
     counts = sorted({e.key.shots for e in found} - {0}) or [0]
     gathered = _gather(found, lambda k: (k.dataset, k.label), lambda k: k.shots)
     rows = [
@@ -119,7 +123,7 @@ def few_shot(found: Sequence[Entry]) -> list[Table]:
 
 
 def clean_everywhere(found: Sequence[Entry]) -> list[Entry]:
-    """Runs on right labels belong to every type of noise: the entries with those of rate 0 under each type."""
+    """The entries, with those of rate 0 copied to every type of noise, since all types share the clean runs."""
     types = list(dict.fromkeys(e.key.noise_type for e in found))
     known = {e.key for e in found}
     copies = [
@@ -133,7 +137,7 @@ def clean_everywhere(found: Sequence[Entry]) -> list[Entry]:
 
 
 def noise(found: Sequence[Entry]) -> list[Table]:
-    """A table a type of noise: a row a dataset and method, a column a rate."""
+    """A table for each type of noise: rows are datasets and methods, columns are rates."""
     made = []
     every = clean_everywhere(found)
     for kind in dict.fromkeys(e.key.noise_type for e in found):
@@ -152,7 +156,7 @@ def noise(found: Sequence[Entry]) -> list[Table]:
 
 
 def noise_xd(found: Sequence[Entry]) -> list[Table]:
-    """A table a source and type of noise: a row a rate and method, a column a tested dataset."""
+    """A table for each source and type of noise: rows are rates and methods, columns are tested datasets."""
     made = []
     for source, kind in dict.fromkeys((e.key.source, e.key.noise_type) for e in found):
         own = [e for e in found if (e.key.source, e.key.noise_type) == (source, kind)]
@@ -163,7 +167,7 @@ def noise_xd(found: Sequence[Entry]) -> list[Table]:
 
 
 def real_noise(found: Sequence[Entry]) -> list[Table]:
-    """A row a test set and method."""
+    """One table with a row for each test set and method."""
     keys = [(e.key, e.accuracy) for e in found]
     rows = [Row((k.dataset, k.label), (accuracy,), k.label, k.dataset, (k.dataset,)) for k, accuracy in keys]
     title, note = "Accuracy after training on web labels", "A second name in a dataset's is that of the test set."
@@ -171,7 +175,7 @@ def real_noise(found: Sequence[Entry]) -> list[Table]:
 
 
 def test_time(found: Sequence[Entry]) -> list[Table]:
-    """A row a dataset and method, a column an attack; clean first."""
+    """One table with a row for each dataset and method, and a column for each attack, clean first."""
     attacks = sorted({e.key.attack for e in found}, key=attack_order)
     gathered: dict[tuple[str, str], dict[str, Number]] = defaultdict(dict)
     for e in _averages_first(found):
@@ -187,7 +191,7 @@ def test_time(found: Sequence[Entry]) -> list[Table]:
 
 
 def robust(found: Sequence[Entry]) -> list[Table]:
-    """A row a dataset, attack and method: clean, transfer, the method's own attacker, and the worst case."""
+    """One table with a row for each dataset, attack and method: clean, attacked, transfer and worst-case accuracy."""
     titles = dict(zip(MEASURED, ("Clean", "Attacked", "Transfer", "Worst"), strict=True))
     used = {key: title for key, title in titles.items() if any(key in e.numbers for e in found)}
     rows = []
@@ -208,14 +212,14 @@ def robust(found: Sequence[Entry]) -> list[Table]:
 
 
 def added(found: Sequence[Entry]) -> list[Table]:
-    """Of a protocol without a table of its own: a row a dataset, part of the classes and method."""
+    """The table of a protocol that has none of its own: a row for each dataset, part of the classes and method."""
     keys = [(e.key, e.accuracy) for e in found]
     rows = [Row((k.dataset, k.part, k.label), (number,), k.label, k.dataset, (k.dataset, k.part)) for k, number in keys]
     return [Table("Accuracy", "", ("Dataset", "Classes", "Method"), (Column("Accuracy"),), tuple(rows))]
 
 
 def other(found: Sequence[Entry]) -> list[Table]:
-    """Runs of no protocol."""
+    """The table of runs of no protocol, which are not compared."""
     rows = [Row((e.key.dataset, e.key.part, e.key.label), (e.accuracy,), e.key.label, e.key.dataset, ()) for e in found]
     note = "They are of no protocol, so that they are not compared."
     heads = ("Dataset", "Classes", "Method")

@@ -1,4 +1,4 @@
-"""Training curves for the page: the loss, and where a run kept them the memorisation curves, mean over seeds."""
+"""Training curves for the page: the loss, and memorisation curves of runs that recorded them; means over seeds."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from dassl.utils import InputError
 
 from .naming import title as title_of
 
-FEWEST_POINTS, MOST_POINTS, ALL_POINTS = 12, 40, 30_000  # of a curve, and of the page, so that it stays small
-TESTS = {"new", "target"}  # parts that are tested only
+FEWEST_POINTS, MOST_POINTS, ALL_POINTS = 12, 40, 30_000  # fewest and most points of a curve, most of the page
+TESTS = {"new", "target"}  # parts that are tested and not trained on
 UNTRAINED = {"test_time", "robust"}  # protocols that train nothing
 LINE = re.compile(r"^epoch \[(\d+)/\d+\] batch \[\d+/\d+\].*? loss \S+ \((\S+?)\)", re.MULTILINE)
 
 
 def curves(frame: DataFrame, folder: Path, methods: dict[str, int], broken: list[str]) -> list[dict]:
-    """A setting each: {title, dataset, protocol, methods: [method, {epochs, loss, lines: {name: ...}}]}.
+    """The curves of each setting: [{title, dataset, protocol, methods: [method, {epochs, loss, lines: {name: ...}}]}].
 
-    loss and each of the lines (those of bench.drawing.training_curves): [means, standard deviations or None].
-    broken: gets a sentence for each damaged file.
+    loss and each of the lines (those of bench.drawing.training_curves): [means, standard deviations or None]. A
+    sentence for each damaged file is appended to `broken`.
     """
     found: dict[tuple[str, ...], dict[str, list[Curves]]] = defaultdict(lambda: defaultdict(list))
     for row in frame.to_dict("records"):
@@ -48,21 +48,21 @@ def curves(frame: DataFrame, folder: Path, methods: dict[str, int], broken: list
 
 
 def read(folder: Path, broken: list[str]) -> Curves | None:
-    """A run's curves from curves.json, or the loss alone from its log; None where neither has two epochs.
+    """A run's curves from curves.json, or the loss alone from its log; None if neither has at least two epochs.
 
-    broken: gets a sentence where curves.json is damaged, or a log cannot be read.
+    A sentence is appended to `broken` if curves.json is damaged or a log cannot be read.
     """
     if (folder / "curves.json").is_file():
         try:
             found = read_curves(folder, 0)
-            if len(found.epochs) > 1:  # else only the last epoch was watched
+            if len(found.epochs) > 1:  # one epoch means that only the last was recorded
                 return found
         except InputError as error:  # the log still has the loss
             broken.append(f"{error}; the loss alone is taken from its log.")
     loss: dict[int, float] = {}
     for log in sorted(
         folder.glob("log.txt*"), key=lambda file: (file.name == "log.txt", file.name)
-    ):  # the last is last
+    ):  # in order of time: log.txt is the newest
         try:
             text = log.read_text(encoding="utf-8", errors="replace")
         except OSError as error:
@@ -70,7 +70,7 @@ def read(folder: Path, broken: list[str]) -> Curves | None:
             continue
         for epoch, mean in LINE.findall(text):
             with suppress(ValueError):  # a damaged line
-                loss[int(epoch)] = float(mean)  # of an epoch the last line: the mean over its steps so far
+                loss[int(epoch)] = float(mean)  # the last line of an epoch has the mean over all its steps
     epochs = sorted(e for e in loss if math.isfinite(loss[e]))
     return Curves(epochs, [loss[e] for e in epochs], {}) if len(epochs) > 1 else None
 
@@ -91,7 +91,7 @@ def _line(runs: Sequence[Curves], points: int) -> dict | None:
 
 
 def _thin(mean, std, keep: list[int], digits: int) -> list[list | None]:
-    """[mean, std] at the kept places; std None where there is no spread."""
+    """[mean, std] at the kept points; std is None if it is 0 or unknown at all of them."""
     means, spreads = ([_plain(values[i], digits) for i in keep] for values in (mean, std))
     return [means, spreads if any(spreads) else None]
 
