@@ -1,1 +1,1 @@
-"""What surrounds one run: its resolved config, its folder, and the record that it leaves."""
+"""One run: its resolved config, its folder, its results.json; and the protocols that make a run's arguments."""

@@ -1,4 +1,4 @@
-"""python -m runs PROTOCOL TRAINER DATASET SEED [KEY VALUE ...]: what scripts/run.sh calls."""
+"""python -m runs PROTOCOL TRAINER DATASET SEED [KEY VALUE ...]: runs a protocol; scripts/run.sh calls it."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ def main(argv: list[str]) -> int:
     if SHOW in pairs:
         runs = [[SHOW, *each] for each in runs]
 
-    from .one_run import run  # it takes seconds, which a mistake above need not
+    from .one_run import run  # imported last, since it takes seconds, so that errors above are fast
 
     return run(runs[0]) if len(runs) == 1 else _one_after_another(runs, run)
 
 
 def _one_after_another(runs: list[list[str]], run) -> int:
-    """All runs in this process. One that fails does not stop the others; they are listed at the end."""
+    """Run all in this process. A run that fails does not stop the others; failed ones are listed at the end."""
     failed = {}
     for number, arguments in enumerate(runs, start=1):
         folder = arguments[arguments.index("--output-dir") + 1]

@@ -1,7 +1,7 @@
-"""What a command knows of its run, for results.json: the protocol, the suite, and the cell of a table that it fills.
+"""Information on a run for results.json: the protocol, the suite, and its cell in a table.
 
-The functions of the protocols write it as one option of train.py, --about, as JSON. It changes no number and is no part
-of what identifies a run. A plain `python train.py` does without it, and records what its other options say.
+The functions of the protocols pass it to train.py as one option, --about, in JSON. It changes no number and does not
+identify a run. A plain `python train.py` has no such option and records what follows from its other options.
 """
 
 from __future__ import annotations
@@ -12,24 +12,24 @@ import os
 from pathlib import Path
 
 FIELDS = ("protocol", "suite", "variant", "cfg", "source")
-# Of "cell": config name of what is tested on; training images a class of what is tested (-1: every image, 0: nothing is
-# trained); noise of its labels and attack, as the protocol was asked for; the run's folder, below that of its set.
+# Keys of "cell": config name of the test dataset; training images a class (-1: every image, 0: no training); type and
+# rate of label noise, attack and mode, as given to the protocol; the run's folder, relative to that of its set of runs.
 CELL = ("target", "shots", "noise_type", "noise_rate", "attack", "mode", "folder")
-VARIANTS = "variants"  # a folder below it has a name of its own in all tables
+VARIANTS = "variants"  # folder of variants: the name of a folder in it is shown in all tables
 
 _CROSS_DATASET = ("xd_train", "xd_test", "dg_test")
 
 
 def protocol_of(script: str) -> str:
-    """The protocol that a script is one half of: base2new of base2new_train and base2new_test."""
+    """The protocol that a script belongs to: base2new for base2new_train and base2new_test."""
     if script in _CROSS_DATASET:
         return "cross_dataset"
     return script.removesuffix("_train").removesuffix("_test")
 
 
 def option(script: str, suite: str, cfg: str, output: str, top: str, folder: Path, **more: object) -> list[str]:
-    """--about and its value. output: the folder that the protocol's own folders begin in; top: that of the whole set of
-    runs, "" for what stands above a folder `variants`. more: `source` and fields of `CELL`."""
+    """The option --about and its value. output: the folder that holds the protocol's folders; top: the folder of the
+    whole set of runs, or "" for the one above a folder `variants`. more: `source` and fields of `CELL`."""
     parts = Path(output).parts
     top = top or str(Path(*parts[: parts.index(VARIANTS)] if VARIANTS in parts else parts))
     below = Path(os.path.relpath(output, top)).parts
@@ -45,7 +45,7 @@ def option(script: str, suite: str, cfg: str, output: str, top: str, folder: Pat
 
 
 def read_option(text: str) -> dict[str, object]:
-    """The value of --about. Raises ArgumentTypeError for what `option` does not write."""
+    """Parse the value of --about. Raises ArgumentTypeError for a value that `option` cannot have written."""
     try:
         found = json.loads(text)
     except ValueError:
@@ -56,7 +56,7 @@ def read_option(text: str) -> dict[str, object]:
 
 
 def about_run(args: argparse.Namespace) -> dict[str, object]:
-    """`FIELDS` and "cell", for results.json; None is what nobody said."""
+    """`FIELDS` and "cell" for results.json; None for values that are not known."""
     told: dict[str, object] = getattr(args, "about", None) or {}
     dataset = Path(args.dataset_config_file).stem or None
     if not told:

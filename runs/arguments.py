@@ -1,4 +1,4 @@
-"""What all protocols share: settings from the environment, and train.py's arguments."""
+"""Shared by all protocols: settings from the environment, and the making of train.py's arguments."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from .words import check_folder, is_whole
 
 @dataclass(frozen=True)
 class Settings:
-    """What the environment says, see `runs/protocols.py`."""
+    """The settings of a protocol from the environment (see `runs/protocols.py`) and the command line."""
 
     data: str = "data"
     cfg: str = ""
@@ -30,16 +30,18 @@ class Settings:
     source: str = ""
     plugins: tuple[str, ...] = ()  # files of trainers and datasets from outside
     plugin_cfg: tuple[str, ...] = ()  # files that add their config keys
-    doubles: tuple[str, ...] = ()  # registered names that plugins have too, and that mean ours in this plan
-    # Only for results.json, see `runs/about.py`: the script or step, the suite, and the folder of all its runs.
+    doubles: tuple[str, ...] = ()  # names of this project that plugins have too, and that mean this project's here
+    # For results.json alone, see `runs/about.py`: the script or step, the suite, and the folder of all its runs.
     script: str = ""
     suite: str = ""
     top: str = ""
 
     @classmethod
     def from_environment(cls, env: Mapping[str, str], pairs: list[str], whole: bool = False) -> Settings:
-        """whole: SHOTS may be -1, every image. Raises InputError for any other SHOTS that is no count, a LOADEP that is
-        no epoch, and a DATA or OUTPUT that cannot be a folder."""
+        """Read the settings from `env`. whole: SHOTS may be -1, every image.
+
+        Raises InputError for wrong SHOTS or LOADEP, and for DATA or OUTPUT that cannot be a folder.
+        """
         shots, epoch = env.get("SHOTS", "16"), env.get("LOADEP", "")
         if not (is_whole(shots, 1) or whole and shots == "-1"):
             more = ", or -1 for every image" if whole else ""
@@ -62,22 +64,22 @@ class Settings:
         )
 
     def config(self, trainer: str, dataset: str, task: str = "B2N") -> str:
-        """CFG (of a file, its name), or the config that the method takes for this."""
+        """The name of the method's config: CFG, the name of the file that CFG gives, or the published one."""
         return Path(self.cfg).stem if is_file(self.cfg) else self.cfg or config_name(trainer, dataset, task, self.shots)
 
 
 def files(text: str) -> tuple[str, ...]:
-    """Paths with ":" between them, as in PATH."""
+    """Split paths that have ":" between them, as in PATH."""
     return tuple(path for path in text.split(os.pathsep) if path)
 
 
 def is_file(cfg: str) -> bool:
-    """Does CFG give a YAML file, in place of the name of one?"""
+    """Whether CFG is the path of a YAML file, and not the name of a config."""
     return cfg.endswith((".yaml", ".yml"))
 
 
 def last_epoch(folder: Path, script: str = "base2new_train.sh with the same arguments") -> str:
-    """Epoch of the newest checkpoint in a finished run's folder. Raises InputError, naming the script to run."""
+    """The epoch of the newest checkpoint in a finished run's folder. Raises InputError that names the script to run."""
     files = sorted(folder.glob("*/checkpoint"))
     if not files:
         raise InputError(f"{folder} holds no trained model; run {script} first.")
@@ -90,7 +92,7 @@ def last_epoch(folder: Path, script: str = "base2new_train.sh with the same argu
 
 
 def train_mode(trainer: str) -> list[str]:
-    """Options of a training run; a method without training is tested at once."""
+    """The options of a training run; a method without training is only tested."""
     return ["--eval-only"] if trainer in UNTRAINED else []
 
 
@@ -105,8 +107,8 @@ def arguments(
     trainer: str, dataset: str, seed: int, settings: Settings, cfg: str, folder: Path, mode: list[str],
     pairs: list[str], about: Mapping[str, object] | None = None,
 ) -> list[str]:  # fmt: skip
-    """train.py's. about: what results.json says of the run where it is not the usual: `source`, the config name of what
-    was trained on (None: nothing was), where that is not `dataset`; fields of `runs.about.CELL`."""
+    """The arguments of train.py. about: values for results.json that differ from the usual: `source`, the config name
+    of the training dataset (None without training) if it is not `dataset`; fields of `runs.about.CELL`."""
     if is_file(settings.cfg):
         config = Path(settings.cfg)
     else:
@@ -128,12 +130,12 @@ def arguments(
 
 
 def spelled(name: str, settings: Settings) -> str:
-    """A trainer's or a dataset's registered name as train.py takes it without a doubt."""
+    """A registered name, with the label of this project if plugins have the same name."""
     return f"{name}@{OURS}" if name in settings.doubles else name
 
 
 def _whose(dataset: str, file: Path, settings: Settings) -> list[str]:
-    """The pair that says whose dataset is meant, where its config names one that several have."""
+    """The config pair with the dataset's labelled name, if plugins have a dataset of the same name; else none."""
     if "@" not in dataset and not settings.doubles:
         return []
     named = name_in(PROJECT / file)

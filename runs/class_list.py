@@ -1,4 +1,4 @@
-"""A list of class names in the place of a dataset, so that a trained model runs where the dataset is not."""
+"""A list of class names in place of a dataset, so that a trained model can be used without its dataset."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 
 class ClassList:
-    """What trainers read of a `DataManager` and its dataset, without images: names, labels, and no loaders."""
+    """Stands for a `DataManager` and its dataset: it has class names and labels, but no images and no loaders."""
 
     train_loader_x = train_loader_u = val_loader = test_loader = None
     num_source_domains = 0

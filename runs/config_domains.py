@@ -1,4 +1,4 @@
-"""What the config keys of a run may hold: the engine's, the datasets', the wrappers', the methods'."""
+"""The valid values of a run's config keys: those of the engine, the datasets, the wrappers and the methods."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from dassl.utils import Registry
 from datasets.noise.config import CONFIG_DOMAINS as NOISE
 from interop.plugins.origin import is_plugin
 
-# Of the keys that `train.extend_cfg` adds.
+# Domains of the keys that `train.extend_cfg` adds.
 OWN = {
     "DATASET.STAND_IN": OPTIONAL,
     "TASK": choice("B2N", "CD", "FS"),
@@ -28,12 +28,12 @@ OWN = {
 def domains_of(trainer: str) -> dict[str, Domain]:
     """{dotted key: Domain} for a run of this method.
 
-    A plugin's trainer may read our methods' keys in its own way, and know more names than the engine does: of those it
-    has the domains that it declares. A name that is not known yet counts as a plugin's.
+    A plugin's trainer may give keys of this project's methods other meanings, and may know more names than the engine,
+    so for these keys only the domains that it declares are used. An unknown name counts as a plugin's.
     """
     found = ENGINE | OWN | NOISE | ATTACK | declared(DATASET_REGISTRY)
     if any(is_plugin(DATASET_REGISTRY.get(name)) for name in DATASET_REGISTRY.registered_names()):
-        found.pop("DATASET.SUBSAMPLE_CLASSES")  # a plugin's dataset may know further parts
+        found.pop("DATASET.SUBSAMPLE_CLASSES")  # a plugin's dataset may have other parts
     method = TRAINER_REGISTRY.get(trainer) if trainer in TRAINER_REGISTRY else None
     if method is not None and not is_plugin(method):
         return found | declared(TRAINER_REGISTRY)
@@ -42,7 +42,7 @@ def domains_of(trainer: str) -> dict[str, Domain]:
 
 
 def declared(registry: Registry) -> dict[str, Domain]:
-    """What the registered classes declare in `config_domains`; of two that declare a key, the first."""
+    """{key: Domain} of all `config_domains` of the registered classes; if two have the same key, that of the first."""
     found: dict[str, Domain] = {}
     for name in registry.registered_names():
         found = {**getattr(registry.get(name), "config_domains", {}), **found}

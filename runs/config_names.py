@@ -1,7 +1,6 @@
-"""Which config a method takes for which protocol, dataset and number of shots, as its authors' scripts do.
+"""The names of methods' configs for each protocol, dataset and number of shots, as in their authors' scripts.
 
-Where a method's authors published no few-shot or cross-dataset script, its base-to-new config is taken, with all
-classes.
+If a method's authors published no few-shot or cross-dataset script, its base-to-new config is used, with all classes.
 """
 
 from __future__ import annotations
@@ -18,21 +17,21 @@ class Methods(tuple):
         return super().__contains__(plain(name) if isinstance(name, str) else name)
 
 
-TEST_TIME = ("TPT", "RTPT", "CTPT", "MTA", "TTC")  # adapt to each test image, and are not trained either
+TEST_TIME = ("TPT", "RTPT", "CTPT", "MTA", "TTC")  # methods that adapt to each test image, and are not trained
 UNTRAINED = Methods(("ZeroshotCLIP", "ZeroshotCLIP2", *TEST_TIME))
-CONFIG_FOLDER = {"ZeroshotCLIP2": "ZeroshotCLIP"}  # methods that share another's configs
+CONFIG_FOLDER = {"ZeroshotCLIP2": "ZeroshotCLIP"}  # {method: the method whose configs it uses}
 EMBEDDED = ("digits", "shapes", "shapes_sketch", "shapes_clutter", "shapes_inverted", "textures", "letters", "objects")
 
 
 @dataclass(frozen=True)
 class Names:
-    """A method's config names; an empty one is `base2new`."""
+    """The names of a method's configs; an empty one means that of `base2new`."""
 
     base2new: str = "vit_b16"
     imagenet: str = ""  # base-to-new on ImageNet
     cross_dataset: str = ""  # training on a source dataset, for other datasets and for shifted variants
-    few_shot: dict[int, str] = field(default_factory=dict)  # {up to so many shots: name}; the last one for any more
-    few_shot_imagenet: str = ""  # empty: as for other datasets
+    few_shot: dict[int, str] = field(default_factory=dict)  # {largest number of shots: name}; the last one for more
+    few_shot_imagenet: str = ""  # empty: the one for other datasets
 
 
 _BY_SHOTS = {1: "vit_b16_ep50", 4: "vit_b16_ep100", 16: "vit_b16"}
@@ -60,7 +59,7 @@ PUBLISHED = {
 }
 
 
-# SAR on a host takes the host's configs; on CoOp it trains for 100 epochs, as its authors do.
+# SAR on a host uses the host's configs; on CoOp it trains for 100 epochs, as its authors do.
 SAR_HOSTS = ("CoOp", "KgCoOp", "TCP", "MaPLe", "CoPrompt", "PromptSRC", "ANPrompt")
 METHODS = tuple(PUBLISHED)
 PUBLISHED |= {f"{host}SAR": PUBLISHED[host] for host in SAR_HOSTS}
@@ -77,14 +76,14 @@ PUBLISHED |= {name: Names() for name in TEST_TIME}
 
 
 def method_name(name: str) -> str:
-    """A method's registered name from any way to write its letters ("coopsar"); unknown ones stay as they are."""
+    """A method's registered name from a name in upper or lower case ("coopsar"); unknown names are not changed."""
     return next((known for known in PUBLISHED if known.casefold() == name.casefold()), name)
 
 
 def config_name(trainer: str, dataset: str, task: str = "B2N", shots: int = 16) -> str:
-    """The config that a method takes when none is named.
+    """The name of the config that a method uses by default.
 
-    `dataset` is the one that is trained on; `task` is B2N (base-to-new), CD (for other datasets) or FS (few-shot).
+    dataset: of the training; task: B2N (base-to-new), CD (for other datasets) or FS (few-shot).
     """
     dataset = plain(dataset)
     if dataset in EMBEDDED:

@@ -1,4 +1,4 @@
-"""Every config key with its default: the engine's, ours, and those of all registered datasets and methods."""
+"""All config keys with their defaults: of the engine, of this project, and of all registered datasets and methods."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from trainers.shared.discovery import add_dataset_defaults, add_trainer_defaults
 
 
 def extend_cfg(cfg: CfgNode) -> None:
-    """Adds the keys that are ours and those of every registered dataset and trainer."""
+    """Add the keys of this project and of every registered dataset and trainer."""
     cfg.DATASET.SUBSAMPLE_CLASSES = "all"  # all | base | new
-    cfg.DATASET.STAND_IN = ""  # the dataset whose templates and settings a method takes, in place of this one's
+    cfg.DATASET.STAND_IN = ""  # a dataset whose templates and settings a method uses in place of this one's
     cfg.TASK = "B2N"  # B2N base-to-new | CD cross-dataset and domain generalisation | FS few-shot
     cfg.TRAINER.FP16_LOSS = False  # with PREC fp16: logits and loss in fp16, for comparison with the published code
     cfg.MODEL.BACKBONE.PATH = ""  # a local CLIP file, in place of a download
-    cfg.MODEL.BACKBONE.SPEC = ""  # of PATH: "openai" (its user vouches for the structure), or an open_clip config
+    cfg.MODEL.BACKBONE.SPEC = ""  # structure of the file PATH: "openai" (not checked), or an open_clip config
     cfg.MODEL.BACKBONE.VISUAL_WEIGHTS = ""  # a file with another image tower (adversarially fine-tuned ones)
-    cfg.MODEL.BACKBONE.VISUAL_WEIGHTS_KEY = ""  # where in the file it is; empty: the usual places
+    cfg.MODEL.BACKBONE.VISUAL_WEIGHTS_KEY = ""  # key of the tower in that file; empty: the usual keys are tried
     cfg.TEST.FEATURE_BANK = True  # keep test image features of frozen towers on disk
     add_noise_defaults(cfg)
     add_adversarial_defaults(cfg)
@@ -30,7 +30,7 @@ def extend_cfg(cfg: CfgNode) -> None:
 
 
 def default_cfg() -> CfgNode:
-    """All keys with their defaults, but those of --plugin-cfg."""
+    """All keys with their defaults, except those of --plugin-cfg."""
     cfg = get_cfg_default()
     extend_cfg(cfg)
     return cfg

@@ -1,4 +1,4 @@
-"""What train.py's options must say, beyond what the config's keys may hold."""
+"""Checks of train.py's options, beyond those of the values of config keys."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from dassl.config.domains import SEED, check_value
 from dassl.utils import InputError
 
 SHOW = "--show-config"
-# {option, as argparse calls it: the config key that it sets}
+# {name of an option in argparse: the config key that it sets}
 NAMED = {
     "root": "DATASET.ROOT",
     "output_dir": "OUTPUT_DIR",
@@ -21,7 +21,7 @@ NAMED = {
     "backbone": "MODEL.BACKBONE.NAME",
     "head": "MODEL.HEAD.NAME",
 }
-SEVERAL = ("source_domains", "target_domains", "transforms")  # options that take all words up to the next option
+SEVERAL = ("source_domains", "target_domains", "transforms")  # options that take all words until the next option
 
 
 def flag(name: str) -> str:
@@ -44,7 +44,7 @@ def named_trainer(args: Namespace, otherwise: str) -> str:
 
 
 def check_flags(config: Mapping[str, object], args: Namespace) -> None:
-    """Raises InputError for a seed that is none, and for config pairs that an option before them has swallowed."""
+    """Raises InputError for an invalid seed, and for config pairs that were read as values of an option before them."""
     check_value("--seed", args.seed, SEED)
     for name in SEVERAL:
         for word in getattr(args, name, None) or ():
@@ -66,9 +66,9 @@ def check_training(config: Mapping[str, object], args: Namespace) -> None:
 
 
 def check_trained(found: Mapping[str, object], config: Mapping[str, object], args: Namespace) -> None:
-    """Raises InputError where a KEY VALUE pair sets another architecture than the checkpoint's.
+    """Raises InputError if a KEY VALUE pair sets another architecture than the checkpoint's.
 
-    found: {key: value} of the checkpoint in --model-dir. config: with the pairs in it.
+    found: {key: value} of the checkpoint in --model-dir. config: the run's config with the pairs merged.
     """
     for key in args.opts[::2]:
         if key in found and config[key] != found[key]:

@@ -1,4 +1,4 @@
-"""The folder of one run: is it finished, does it belong to another config, and cleaning up after an error."""
+"""The folder of one run: locks it, checks whether it holds a finished run or another config, cleans up after errors."""
 
 from __future__ import annotations
 
@@ -25,14 +25,13 @@ ANOTHER = "another --output-dir"
 
 
 class RunFolder:
-    """Context manager around a run's folder; holds a lock on it.
+    """Context manager that locks a run's folder.
 
-    Entering raises InputError when the folder cannot be written, holds a run with other settings, or another process is
-    at work there. A run is what has a results.json or a checkpoint: what came to its end before, by an error or by
-    force, does not stand in the way of other settings.
-    Leaving with an error takes away what this run had just created, and puts back what it had replaced, so that nothing
-    half-written stays; of an error that is no bad input the log stays, and so do trained epochs.
-    `notes`: sentences for the log.
+    Entering raises InputError if the folder cannot be written, holds a run with other settings, or another process is
+    working in it. Only a results.json or a checkpoint makes a run, so the remains of a run that failed or was killed
+    before do not block other settings. If the block raises an error, files that this run created are removed and those
+    that it replaced are restored; trained epochs are kept, and the log too unless the error is bad input. `notes`:
+    sentences for the log.
     """
 
     def __init__(self, cfg: CfgNode, args: Namespace) -> None:
@@ -43,7 +42,7 @@ class RunFolder:
         self.settings = settings(cfg, args)
         self.finished = False
         self.notes: list[str] = []
-        self._before: dict[Path, bytes] = {}  # files of others that are written anew
+        self._before: dict[Path, bytes] = {}  # old contents of files that this run replaces
         self._lock = FileLock(self.path / ".lock")
 
     def __enter__(self) -> RunFolder:
@@ -60,7 +59,7 @@ class RunFolder:
         return self
 
     def _open(self) -> None:
-        """Makes the folder and locks it."""
+        """Make the folder and lock it."""
         self.missing, self.had, self.had_checkpoint = [], set(), False
         try:
             self.missing = [p for p in (self.path, *self.path.parents) if not p.exists()]  # deepest first
@@ -80,7 +79,7 @@ class RunFolder:
             ) from None
 
     def __exit__(self, kind: object, error: object, traceback: object) -> None:
-        failed = kind is not None and issubclass(kind, Exception)  # a run that was stopped from outside is no failure
+        failed = kind is not None and issubclass(kind, Exception)  # an interrupted run is no failure
         bad_input = failed and issubclass(kind, (InputError, BackboneInputError)) and kind is not PluginFailed
         if failed and not self._worth_keeping(error):
             self._undo(keep=set() if bad_input else {self.path / "log.txt"})
@@ -89,7 +88,7 @@ class RunFolder:
             self._remove_folders()
 
     def _worth_keeping(self, error: Exception) -> bool:
-        """Trained epochs are; not the only checkpoint of a training that has diverged."""
+        """Whether to keep the files: if there are checkpoints, except the only one of a training that diverged."""
         models = set(self.path.glob("*/model*.tar*"))
         diverged = isinstance(error, DivergedError) and len(models) == len({file.parent for file in models})
         return self._checkpoints() and not (diverged and not self.had_checkpoint)
@@ -110,8 +109,7 @@ class RunFolder:
                 folder.rmdir()
 
     def check_free(self, folders: Iterable[str] = ()) -> None:
-        """Raises InputError where a folder lies in the way of a file that the run writes, or a file in that of one of
-        `folders` (by their names below the run's)."""
+        """Raises InputError if a file that the run writes exists as a folder, or one of its `folders` as a file."""
         for path in (self.config, self.path / "log.txt"):
             if path.is_dir():
                 raise InputError(f"{path} is a folder, where this run writes a file; remove it, or give {ANOTHER}.")
@@ -120,7 +118,7 @@ class RunFolder:
                 raise InputError(f"{path} is no folder, where this run makes one; remove it, or give {ANOTHER}.")
 
     def put_old_log_aside(self) -> None:
-        """An interrupted run's log.txt becomes log.txt-<its date>, so that log.txt is where the run ends."""
+        """Rename the log.txt of an interrupted run to log.txt-<its date>, so that log.txt is the newest log."""
         log = self.path / "log.txt"
         if log.is_file():
             self._before[log] = log.read_bytes()
@@ -130,7 +128,7 @@ class RunFolder:
             log.rename(old)
 
     def write_config(self) -> None:
-        """The resolved config; the settings that identify the run are in its first line."""
+        """Write the resolved config as config.yaml, with the settings that identify the run in the first line."""
         if self.config.is_file():
             self._before[self.config] = self.config.read_bytes()
         head = f"# settings: {json.dumps(self.settings, sort_keys=True)}\n"
@@ -143,7 +141,7 @@ class RunFolder:
         return None
 
     def _record(self) -> dict | None:
-        """results.json; None where there is none. A damaged one counts as none, and is told of."""
+        """The content of results.json; None without one. A damaged file counts as none, and a note is added."""
         if not os.path.lexists(self.results):
             return None
         if not self.results.is_file():

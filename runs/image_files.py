@@ -1,4 +1,4 @@
-"""From what a command line names (files, folders, glob patterns) to a list of image files."""
+"""Finds the image files that a command line names: files, folders and glob patterns."""
 
 from __future__ import annotations
 
@@ -14,12 +14,11 @@ logger = logging.getLogger(__name__)
 
 
 def find_images(arguments: Sequence[str]) -> list[str]:
-    """Paths in the order of the arguments, each file once.
+    """Paths of images in the order of the arguments, each file once.
 
-    A file is taken whatever its ending; a folder gives the images in it and below, sorted, by their endings and without
-    hidden ones, and a warning says how many others there are; a pattern ("photos/*.png", "photos/**/*.png") what it
-    matches, sorted.
-    Raises InputError naming the argument that gives no image.
+    A file is used whatever its ending. A folder gives the images in it and below, sorted, known by their endings and
+    without hidden ones; a warning gives the number of other files. A pattern ("photos/*.png", "photos/**/*.png") gives
+    its matches, sorted. Raises InputError for an argument that gives no image.
     """
     found: dict[str, None] = {}
     others: list[str] = []
@@ -46,7 +45,7 @@ def find_images(arguments: Sequence[str]) -> list[str]:
 
 
 def _below(folder: str, others: list[str]) -> list[str]:
-    """The images in a folder and below it; what is neither that nor hidden is added to `others`."""
+    """The images in a folder and below it; other files that are not hidden are added to `others`."""
     files = []
     for where, folders, names in os.walk(folder):
         folders[:] = sorted(name for name in folders if not name.startswith("."))

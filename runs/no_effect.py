@@ -1,5 +1,4 @@
-"""Options and config keys that a run does not read, though its command line gives them: each is told in a line, or is
-refused where the command must have been meant in another way."""
+"""Warns of options and config keys of the command line that a run does not read, and refuses some of them."""
 
 from __future__ import annotations
 
@@ -16,7 +15,7 @@ from interop.plugins.hosting import files_of, is_hosted, plugins_of
 
 from .settings import foreign_keys, mode_of, value_at
 
-# {option or key: {mode: why it does nothing there}}; the modes are those of `settings.mode_of`.
+# {option or key: {mode: why it has no effect in it}}; the modes are those of `settings.mode_of`.
 NOTHING_TRAINED = "nothing is trained"
 UNREAD: Mapping[str, Mapping[str, str]] = {
     "--load-epoch": {
@@ -34,20 +33,20 @@ UNREAD: Mapping[str, Mapping[str, str]] = {
     },
     "TEST.NO_TEST": {"test": "--eval-only tests in any case", "build": "nothing is tested"},
 }
-# Read by upstream's classifiers, semi-supervised methods and datasets; no method or dataset of ours has such a thing.
+# Keys of upstream's classifiers, semi-supervised methods and datasets, which nothing in this project reads.
 UPSTREAMS = (
     "MODEL.HEAD.", "MODEL.BACKBONE.PRETRAINED", "DATALOADER.TRAIN_U.", "TRAIN.COUNT_ITER", "INPUT.CIFAR_C_",
     "INPUT.ALL_AS_UNLABELED", "DATASET.NUM_LABELED", "DATASET.VAL_PERCENT", "DATASET.STL10_FOLD", "DATASET.CIFAR_C_",
     "DATASET.ALL_AS_UNLABELED",
 )  # fmt: skip
-# Methods in which the words of CTX_INIT say how many context tokens there are.
+# Methods in which CTX_INIT, if given, determines the number of context tokens.
 COUNT_WORDS = ("CoOp", "CoCoOp", "KgCoOp", "TCP", "DPSEP", "NLPrompt", "PTNL", "JoAPR", "VisPrompt")
 
 
 def check_meant(config: Mapping[str, object], args: Namespace, hosted: bool) -> None:
-    """Raises InputError for a trained model that a training would pass over, and for a head that does not exist.
+    """Raises InputError for a --model-dir that a training would ignore, and for a head that does not exist.
 
-    hosted: the method is a plugin's.
+    hosted: whether the method is a plugin's.
     """
     if args.model_dir and mode_of(args) == "train":
         raise InputError(
@@ -88,7 +87,7 @@ def _options(args: Namespace) -> dict[str, None]:
 
 
 def _other_datasets(cfg: CfgNode) -> set[str]:
-    """Keys that other datasets declare, and this one does not."""
+    """The keys that other datasets declare and this one does not."""
     kinds = {name: DATASET_REGISTRY.get(name) for name in DATASET_REGISTRY.registered_names()}
     own = getattr(kinds.get(cfg.DATASET.NAME), "config_defaults", {})
     return {key for kind in kinds.values() for key in getattr(kind, "config_defaults", {})} - set(own)

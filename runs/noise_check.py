@@ -1,4 +1,4 @@
-"""Do the settings of DATASET.NOISE say together which labels become wrong? Without torch: a plan asks too."""
+"""Checks that the settings of DATASET.NOISE fit together. It does not import torch, since plans use it too."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ N = "DATASET.NOISE."
 def check_noise(config: Mapping[str, object], given: Collection[str]) -> None:
     """Raises InputError for a rate without a type, a type without a rate, and a manifest beside either.
 
-    config: older keys taken over. given: dotted keys that a file or the command line set: a rate of 0 that somebody
-    asked for is a point of a sweep, one that nobody asked for was forgotten.
+    config: with the older keys replaced. given: keys that a file or the command line sets. A rate of 0 is valid if it
+    is given, as in a sweep; otherwise it was forgotten.
     """
     kind, rate = config[N + "TYPE"], config[N + "RATE"]
     if config[N + "MANIFEST"]:

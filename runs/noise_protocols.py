@@ -1,4 +1,4 @@
-"""Protocols of label noise: made noise, noise in a source that other datasets are tested from, noise of the real world.
+"""Protocols of label noise: synthetic noise, the same in a source dataset with tests on others, real-world noise.
 
 Every run also saves the confusion matrix of its test (confusion.json). See `runs/protocols.py`.
 """
@@ -16,7 +16,7 @@ from .config_names import UNTRAINED
 from .targets import TARGETS, default_source, expand, parts_of
 from .words import number
 
-# {source: what it is tested on}; of ImageNet the four of DP-SEP's Table 3
+# {source: test datasets}; for ImageNet the four of DP-SEP's Table 3
 NOISE_TARGETS = {"imagenet": ("oxford_pets", "food101", "dtd", "ucf101"), "shapes": TARGETS["shapes"]}
 # {dataset with noise of its own: (config key of its test sets, the one of the training run, the other one)}
 REAL_NOISE = {
@@ -29,9 +29,10 @@ CONFUSION = ["TEST.COMPUTE_CMAT", "True"]
 
 
 def take_noise(trainer: str, settings: Settings, script: str) -> tuple[str, list[str], Settings]:
-    """`settings.pairs` begin with the noise's type and rate: ("sym_other_r0500", config pairs, settings without them).
+    """Take the noise's type and rate from the beginning of `settings.pairs`.
 
-    A method without training has no noise in its pairs. Raises InputError where the two are missing.
+    Returns ("sym_other_r0500", config pairs, settings without the two). A method without training gets no noise in its
+    pairs. Raises InputError if the two are missing or wrong.
     """
     if len(settings.pairs) < 2:
         raise InputError(f"TYPE and RATE of the noise are needed, for example: {script} 1 sym_other 0.5")
@@ -45,7 +46,7 @@ def take_noise(trainer: str, settings: Settings, script: str) -> tuple[str, list
 
 
 def _asked(noise: str) -> dict[str, object]:
-    """For results.json, from "sym_other_r0500"."""
+    """The noise for results.json, from "sym_other_r0500"."""
     kind, _, thousandths = noise.rpartition("_r")
     return {"noise_type": kind, "noise_rate": int(thousandths) / 1000}
 
@@ -63,7 +64,7 @@ def noise_train(trainer: str, dataset: str, seed: int, settings: Settings) -> li
 
 
 def noise_xd_folder(trainer: str, source: str, tested: str, noise: str, seed: int, settings: Settings) -> Path:
-    """Where the test on `tested` lands; the training run is the one that is tested on its source."""
+    """The folder of the test on `tested`; the training run is the one with `tested` equal to its source."""
     cfg = settings.config(trainer, source, "CD")
     where = Path(settings.output) / "noise_xd" / source / noise / tested
     return where / trainer / f"{cfg}_{settings.shots}shots" / f"seed{seed}"
@@ -90,11 +91,11 @@ def noise_xd_test(trainer: str, target: str, seed: int, settings: Settings) -> l
     return arguments(trainer, target, seed, own, cfg, folder, mode, pairs, {"source": source, **_asked(noise)})
 
 
-# ---------------------------------------------------------------------- the real world's
+# ---------------------------------------------------------------------- real-world noise
 
 
 def real_noise_folder(trainer: str, dataset: str, seed: int, settings: Settings, tested: str = "") -> Path:
-    """The training run's folder, or that of a test of its weights on the test set `tested`."""
+    """The folder of the training run, or of the test of its weights on the test set `tested`."""
     shots = "all" if settings.shots < 1 else settings.shots
     where = Path(settings.output) / "real_noise" / (f"{dataset}_{tested}" if tested else dataset) / f"shots_{shots}"
     return where / trainer / _real_config(trainer, dataset, settings) / f"seed{seed}"
@@ -107,7 +108,7 @@ def real_noise_train(trainer: str, dataset: str, seed: int, settings: Settings) 
 
 
 def real_noise_test(trainer: str, dataset: str, seed: int, settings: Settings) -> list[str]:
-    """train.py's arguments: test the same weights on the dataset's other test set, or on the one that a pair names."""
+    """train.py's arguments: test the trained weights on the dataset's other test set, or the one that a pair names."""
     key, _, other = REAL_NOISE[dataset]
     given = dict(zip(settings.pairs[::2], settings.pairs[1::2], strict=False))
     trained = real_noise_folder(trainer, dataset, seed, settings)
@@ -120,11 +121,11 @@ def real_noise_test(trainer: str, dataset: str, seed: int, settings: Settings) -
 def second_test(
     protocol: str, trainer: str, dataset: str, seed: int, settings: Settings, first: list[str]
 ) -> list[list[str]]:
-    """The run that follows `first` in the same call: WebVision's weights are tested on ILSVRC12 too."""
+    """The run after `first` in the same call, if any: WebVision's weights are also tested on ILSVRC12."""
     if protocol != "real_noise_train" or dataset != "webvision":
         return []
     if trainer not in UNTRAINED and not settings.load_epoch:
-        from .options import build_parser  # imported here: they bring torch in
+        from .options import build_parser  # imported here, since they import torch
         from .setup import setup_cfg
 
         last = setup_cfg(build_parser().parse_args(first)).OPTIM.MAX_EPOCH  # `first` has not run yet
@@ -143,7 +144,7 @@ def _real_noise(
 
 
 def _real_config(trainer: str, dataset: str, settings: Settings) -> str:
-    """All images are many shots: the config for the most."""
+    """The name of the config; training on all images uses the config for the largest number of shots."""
     many = settings.shots if settings.shots > 0 else 10**6
     return replace(settings, shots=many).config(trainer, dataset, "FS")
 
@@ -152,7 +153,7 @@ def _real_config(trainer: str, dataset: str, settings: Settings) -> str:
 
 
 def datasets_of(protocol: str, where: str, source: str = "", plugins: Iterable[str] = ()) -> list[str]:
-    """Dataset names from a script's DATASET argument, as `targets.expand`; what `all` is depends on the protocol."""
+    """Dataset names from a script's DATASET argument, as `targets.expand`; `all` depends on the protocol."""
     if protocol == "noise_train":
         return expand(protocol, where, "", plugins)
     parts = parts_of(where)

@@ -1,4 +1,4 @@
-"""One run of train.py, from its arguments to results.json."""
+"""Runs train.py once, from its arguments to results.json."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ LOGGERS = ("train", "trainers", "datasets", "clipkit", "language", "plugins", "r
 
 
 def main(args: argparse.Namespace) -> None:
-    """One run, from arguments to results.json. A finished run with the same config is left as it is."""
+    """Run once and write results.json. A finished run with the same config is not run again."""
     started = time.time()
     broken = load_plugins(args.plugin, args.trainer)
     if args.list:
@@ -84,6 +84,6 @@ def main(args: argparse.Namespace) -> None:
 
 @one_sentence("interrupted: the same command goes on from the last checkpoint")
 def run(argv: list[str] | None = None) -> None:
-    """The command line; returns the exit code."""
+    """Parse the command line and run. The decorator makes it return the exit code."""
     with stopping_in_good_order():
         main(parse(argv))

@@ -1,4 +1,4 @@
-"""The command line of train.py: CoOp's flags, and those on plugins."""
+"""The command line of train.py: CoOp's options, options on plugins, and a few more."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ python train.py --root data --seed 1 --trainer CoOp --dataset-config-file config
 
 
 def build_parser() -> argparse.ArgumentParser:
-    """CoOp's options, and those on plugins."""
+    """The parser of train.py's command line."""
     parser = argparse.ArgumentParser(description=USAGE, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--root", default="", help="folder of the datasets")
-    parser.add_argument("--output-dir", default="", help="where this run writes")
-    parser.add_argument("--resume", default="", help="folder of an interrupted run to go on from")
+    parser.add_argument("--output-dir", default="", help="folder that this run writes to")
+    parser.add_argument("--resume", default="", help="folder of an interrupted run to continue")
     parser.add_argument("--seed", type=int, default=-1, help="0 or more: a fixed seed")
     parser.add_argument("--source-domains", nargs="+")
     parser.add_argument("--target-domains", nargs="+")
@@ -34,7 +34,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--head", default="")
     parser.add_argument("--eval-only", action="store_true", help="test only")
     parser.add_argument("--model-dir", default="", help="with --eval-only: folder of the trained run")
-    parser.add_argument("--load-epoch", type=int, help="with --eval-only: which checkpoint")
+    parser.add_argument("--load-epoch", type=int, help="with --eval-only: epoch of the checkpoint to test")
     parser.add_argument("--no-train", action="store_true", help="build everything, train nothing")
     parser.add_argument("--plugin", action="append", default=[], metavar="FILE", help="a trainer or dataset file")
     parser.add_argument(

@@ -1,4 +1,4 @@
-"""Predictions as text: a table for people, CSV and JSON for programs."""
+"""Formats predictions as a table, CSV or JSON."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Prediction(NamedTuple):
 
 
 def _json(value: dict, encoding: str) -> str:
-    """Names as they are; as escapes, which are JSON too, where `encoding` cannot write one of them."""
+    """The value as JSON, with non-ASCII characters escaped only if `encoding` cannot represent one of them."""
     text = json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False)
     try:
         text.encode(encoding)
@@ -30,9 +30,9 @@ def _json(value: dict, encoding: str) -> str:
 
 
 def render(found: list[Prediction], facts: dict, form: str, encoding: str = "utf-8") -> str:
-    """`form` is one of FORMATS. `facts` (which model) go into JSON and above the table.
+    """The predictions as text. form: one of FORMATS. facts: on the model, for JSON and for the line above the table.
 
-    encoding: what the text will be written in.
+    encoding: the encoding that the text will be written in.
     """
     if form == "json":
         images = [

@@ -47,10 +47,10 @@ def load_predictor(
     backbone_path: str = "",
     backbone_spec: str = "",
 ) -> Predictor:
-    """The trained model of a run's folder (the --output-dir of a train.py run); its dataset need not be there.
+    """Load the trained model of a run's folder (the --output-dir of a train.py run). The dataset is not needed.
 
     classes: the names to choose from, or a text file with one a line; default: the classes of the run.
-    load_epoch: which checkpoint; default: the one that the run itself was tested with.
+    load_epoch: epoch of the checkpoint; default: the one that the run itself was tested with.
     backbone_path: a CLIP file in place of the one that the run's config names. backbone_spec: its MODEL.BACKBONE.SPEC.
 
     Raises InputError when the folder, a name or the checkpoint cannot be used.
@@ -68,7 +68,7 @@ def load_predictor(
     _say_doubts(found, names, model_dir)
     cfg = run.cfg
     if not set(map(clean, names)) <= set(map(clean, own or names)):
-        # Methods test base and new classes in different ways; names that the run has not seen are new.
+        # Some methods treat new classes differently; names that the run was not trained on are new.
         cfg.TASK, cfg.DATASET.SUBSAMPLE_CLASSES = "B2N", "new"
     if backbone_path:
         cfg.MODEL.BACKBONE.PATH = str(backbone_path)
@@ -88,7 +88,7 @@ def load_predictor(
 
 
 def _say_doubts(found: ClassNames, names: Sequence[str], model_dir: str | Path) -> None:
-    """Warnings on what the names are taken from, and on names that stand for the same prompt."""
+    """Log warnings on the origin of the class names, and on names that give the same prompt."""
     for text in filter(None, (found.remark, found.contradiction)):
         logger.warning("Warning: %s", text)
     if not found.names:
@@ -103,7 +103,7 @@ def _say_doubts(found: ClassNames, names: Sequence[str], model_dir: str | Path) 
 
 
 def _build(run: TrainedRun, names: list[str]):
-    """The run's trainer on a list of class names."""
+    """Build the run's trainer with a list of class names in place of its dataset."""
     kind = TRAINER_REGISTRY.get(run.cfg.TRAINER.NAME)
 
     class OnClassNames(kind):
@@ -112,17 +112,17 @@ def _build(run: TrainedRun, names: list[str]):
             self.train_loader_x = self.train_loader_u = self.val_loader = self.test_loader = None
             self.num_classes, self.lab2cname, self.num_source_domains = dm.num_classes, dm.lab2cname, 0
 
-    OnClassNames.__name__ = kind.__name__  # messages name it
+    OnClassNames.__name__ = kind.__name__  # it is shown in messages
     if "LANGUAGE" in run.cfg:
         run.cfg.LANGUAGE.MISSING = "stand_in"
     return OnClassNames(for_method(run.cfg))
 
 
 class Predictor:
-    """Classifies images as the run's own test does: same transform, same batches, same logits.
+    """Classifies images as the run's own test does, with the same transform, batch size and logits.
 
     classnames: C names, the columns of `probabilities`. trainer: the built trainer. epoch: of the loaded checkpoint;
-    None for a method without training, or the best on the validation split.
+    None for a method without training, or for the best checkpoint on the validation split.
     """
 
     def __init__(self, trainer: Trainer, classnames: list[str], epoch: int | None) -> None:
@@ -135,7 +135,7 @@ class Predictor:
     ) -> list[tuple[str, float]] | list[list[tuple[str, float]]]:
         """The `top` most likely classes with their probabilities, best first; for a list of images a list of these.
 
-        An image is a path or a PIL image. Raises InputError naming the image that cannot be read.
+        An image is a path or a PIL image. Raises InputError for an image that cannot be read.
         """
         one = isinstance(images, (str, Path, Image))
         ranked = [best for _, probabilities in self.batches([images] if one else images)
@@ -158,9 +158,9 @@ class Predictor:
 
     @torch.no_grad()
     def batches(self, images: Sequence[ImageLike], skip_bad: bool = False) -> Iterator[tuple[list[int], Tensor]]:
-        """(indices of a batch's images, their probabilities [B, C]), batch by batch.
+        """Yield (indices of a batch's images, their probabilities [B, C]) for each batch.
 
-        skip_bad: an image that cannot be read is left out with a warning; else it is an InputError.
+        skip_bad: leave out an image that cannot be read, with a warning; if False, raise InputError.
         """
         loader = self._loader(images)
         for batch in progress(loader, desc="predict"):
@@ -169,7 +169,7 @@ class Predictor:
                     raise InputError(f"{sentence.rstrip('.')}; --skip-bad goes on without such images.")
                 logger.warning("Warning: %s; skipped", sentence)
             if batch["index"]:
-                # Whatever inference draws depends on the run's seed, not on what was drawn before.
+                # Random draws of inference depend on the run's seed, not on earlier draws.
                 with hosted(self.cfg, quiet=True), self.trainer.test_draws():
                     image, _ = self.trainer.parse_batch_test(batch)
                     logits = self.trainer.model_inference(image)
@@ -189,7 +189,7 @@ class Predictor:
             batch_size=part.TEST.BATCH_SIZE,
             num_workers=usable_workers(part.NUM_WORKERS) if len(images) > part.TEST.BATCH_SIZE else 0,
             collate_fn=_collate,
-            generator=torch.Generator(),  # its own, so that the global one is not drawn from
+            generator=torch.Generator(),  # of its own, so that the global generator does not change
         )
 
 
@@ -198,7 +198,7 @@ def _name(image: ImageLike) -> str:
 
 
 class _Images(Dataset):
-    """(index, image tensor), or (index, what is wrong with the image)."""
+    """A data set of (index, image tensor), or (index, error text) for an image that cannot be read."""
 
     def __init__(self, images: Sequence[ImageLike], transform: Callable[[Image], Tensor]) -> None:
         self.images, self.transform = images, transform
@@ -219,6 +219,6 @@ def _collate(items: list[tuple[int, Tensor | str]]) -> dict:
     return {
         "index": [index for index, _ in good],
         "img": torch.stack([image for _, image in good]) if good else torch.empty(0),
-        "label": torch.zeros(len(good), dtype=torch.long),  # not known; trainers expect one
+        "label": torch.zeros(len(good), dtype=torch.long),  # unknown, but trainers expect labels
         "bad": [sentence for _, sentence in items if isinstance(sentence, str)],
     }

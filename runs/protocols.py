@@ -1,6 +1,6 @@
-"""From "method, dataset, seed" to the arguments of train.py: configs, folders and checkpoints of each protocol.
+"""The protocols: each is a function from method, dataset and seed to train.py's arguments (config, folder, checkpoint).
 
-Settings come from the environment, under the names that CoOp's scripts use:
+Settings come from the environment, with the names in CoOp's scripts:
     DATA    folder of the datasets                 (default: data)
     CFG     config name of the method              (default: the published one; for embedded datasets: embedded)
     SHOTS   training images a class                (default: 16; few_shot takes several: "1 2 4", or all;
@@ -36,7 +36,7 @@ ALL_SHOTS = ("1", "2", "4", "8", "16")
 def plan(
     protocol: str, trainer: str, where: str, seed: int, env: Mapping[str, str], pairs: list[str]
 ) -> list[list[str]]:
-    """What a script runs, one after another: train.py's arguments, a run each. `where`: see `targets.expand`."""
+    """The runs of a script in order, as train.py's arguments. where: the datasets, see `targets.expand`."""
     if protocol not in PROTOCOLS:
         raise InputError(f"There is no protocol {protocol!r}; there are {', '.join(PROTOCOLS)}.")
     trainer = method_name(trainer)
@@ -59,16 +59,16 @@ def plan(
             first = PROTOCOLS[protocol](trainer, dataset, seed, settings)
             check_config(settings.cfg, first)
             runs += [first, *noise.second_test(protocol, trainer, dataset, seed, settings, first)]
-    return [list(run) for run in dict.fromkeys(map(tuple, runs))]  # without training, one count of shots
+    return [list(run) for run in dict.fromkeys(map(tuple, runs))]  # untrained methods have one run for all shots
 
 
 def _check_names(protocol: str, trainer: str, settings: Settings) -> None:
-    """Method, source and noise type: what would otherwise be missed as a folder that is not there."""
+    """Raises InputError for an unknown method, source or noise type, else reported as a missing folder later."""
     check_method(trainer, settings.plugins)
     if settings.source:
         dataset_config(settings.source, settings.plugins)
     if protocol in noise.MADE and settings.pairs:
-        from datasets.noise.config import TYPES  # imported here: the package brings torch in
+        from datasets.noise.config import TYPES  # imported here, since the package imports torch
 
         if (kind := settings.pairs[0]) not in TYPES:
             raise InputError(f"TYPE of the noise is {kind!r}, but must be one of {', '.join(TYPES)}.")
@@ -78,7 +78,7 @@ def _check_names(protocol: str, trainer: str, settings: Settings) -> None:
 
 
 def base2new_folder(part: str, trainer: str, dataset: str, seed: int, settings: Settings) -> Path:
-    """`part` is train_base or test_new; the layout is CoOp's."""
+    """The folder of a base-to-new run, in CoOp's layout. part: train_base or test_new."""
     where = Path(settings.output) / "base2new" / part / dataset / f"shots_{settings.shots}"
     return where / trainer / settings.config(trainer, dataset) / f"seed{seed}"
 
@@ -92,7 +92,7 @@ def base2new_train(trainer: str, dataset: str, seed: int, settings: Settings) ->
 
 
 def base2new_test(trainer: str, dataset: str, seed: int, settings: Settings) -> list[str]:
-    """train.py's arguments: test the trained model on the new classes. Raises InputError when it is not trained."""
+    """train.py's arguments: test the trained model on the new classes. Raises InputError if it is not trained."""
     trained = base2new_folder("train_base", trainer, dataset, seed, settings)
     folder = base2new_folder("test_new", trainer, dataset, seed, settings)
     cfg = settings.config(trainer, dataset)
@@ -105,13 +105,13 @@ def base2new_test(trainer: str, dataset: str, seed: int, settings: Settings) -> 
 
 
 def source_folder(trainer: str, source: str, seed: int, settings: Settings) -> Path:
-    """Where a method is trained for other datasets; the layout is CoOp's."""
+    """The folder of the training on a source for tests on other datasets, in CoOp's layout."""
     cfg = settings.config(trainer, source, "CD")
     return Path(settings.output) / source / trainer / f"{cfg}_{settings.shots}shots" / f"seed{seed}"
 
 
 def target_folder(trainer: str, source: str, target: str, seed: int, settings: Settings) -> Path:
-    """Where its test on a target lands: CoOp's layout for ImageNet, `evaluation_<source>` for any other source."""
+    """The folder of the test on a target: CoOp's layout for ImageNet, `evaluation_<source>` for any other source."""
     cfg = settings.config(trainer, source, "CD")
     where = Path(settings.output) / ("evaluation" if source == "imagenet" else f"evaluation_{source}")
     return where / trainer / f"{cfg}_{settings.shots}shots" / target / f"seed{seed}"
@@ -139,7 +139,7 @@ def xd_test(trainer: str, target: str, seed: int, settings: Settings) -> list[st
 
 
 def few_shot_folder(trainer: str, dataset: str, seed: int, settings: Settings) -> Path:
-    """A method without training has 0 shots, whatever SHOTS says."""
+    """The folder of a few-shot run; a method without training has 0 shots, whatever SHOTS is."""
     cfg = settings.config(trainer, dataset, "FS")
     shots = 0 if trainer in UNTRAINED else settings.shots
     return Path(settings.output) / "few_shot" / dataset / f"shots_{shots}" / trainer / cfg / f"seed{seed}"
@@ -159,7 +159,7 @@ PROTOCOLS = {
     "base2new_test": base2new_test,
     "xd_train": xd_train,
     "xd_test": xd_test,
-    "dg_test": xd_test,  # they differ in what `all` stands for
+    "dg_test": xd_test,  # only the meaning of `all` differs
     "few_shot": few_shot,
     **noise.PROTOCOLS,
     **TEST_TIME_PROTOCOLS,

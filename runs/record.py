@@ -1,4 +1,4 @@
-"""results.json: everything that one run found out, readable by machines, written last and all at once."""
+"""Makes results.json, the results and circumstances of one run, which is written last and atomically."""
 
 from __future__ import annotations
 
@@ -39,9 +39,9 @@ PACKAGES = ("torch", "torchvision", "clip-anytorch", "numpy", "pillow", "scikit-
 def write_record(
     path: Path, cfg: CfgNode, args: Namespace, trainer: Trainer, seconds: float, tested: Mapping | None = None
 ) -> None:
-    """Writes results.json atomically. `results` is None when the run tested nothing (TEST.NO_TEST).
+    """Write results.json atomically. `results` is None if the run tested nothing (TEST.NO_TEST).
 
-    tested: {"accuracy"} that a plugin's `test()` gave; it counts where the evaluator found another one, or none.
+    tested: {"accuracy"} returned by a plugin's `test()`, which is recorded if the evaluator has another value or none.
     """
     found = settings(cfg, args)
     data = trainer.dm.dataset
@@ -90,7 +90,7 @@ def _results(trainer: Trainer, tested: Mapping) -> dict | None:
 
 
 def _plugins(cfg: CfgNode, taken_over: Iterable = ()) -> dict | None:
-    """Where trainer and dataset come from, if not from here, and what the checkout's train.py sets for this run."""
+    """The origin of trainer and dataset if they are plugins', and what the checkout's train.py sets for this run."""
     kinds = {"trainer": TRAINER_REGISTRY.get(cfg.TRAINER.NAME), "dataset": DATASET_REGISTRY.get(cfg.DATASET.NAME)}
     found = {what: about for what, kind in kinds.items() if (about := provenance(kind))}
     if found and taken_over:
@@ -99,20 +99,20 @@ def _plugins(cfg: CfgNode, taken_over: Iterable = ()) -> dict | None:
 
 
 def backbone(trainer: Trainer) -> dict:
-    """Its name, file and hash."""
+    """Name, file and hash of the trainer's backbone."""
     node = trainer.cfg.MODEL.BACKBONE
     return {"name": node.NAME, "path": node.PATH, "sha256": _identity(trainer).get("backbone")}
 
 
 def hardware(trainer: Trainer) -> dict:
-    """What the numbers were computed on, and in which precision."""
+    """The device and the precision of the computation."""
     cuda = trainer.device.type == "cuda"
     name = torch.cuda.get_device_name() if cuda else platform.processor() or "cpu"
     return {"device": name, "precision": getattr(trainer, "precision", None)}
 
 
 def environment() -> str:
-    """One line a fact: versions, device, git revision."""
+    """Versions, device and git revision as text, one in each line."""
     device = torch.cuda.get_device_name() if torch.cuda.is_available() else f"CPU, {torch.get_num_threads()} threads"
     facts = {"python": platform.python_version(), **versions(), "device": device, "git": git_revision()}
     return "\n".join(f"{k}: {v}" for k, v in facts.items())
@@ -120,7 +120,7 @@ def environment() -> str:
 
 @functools.cache
 def versions() -> dict[str, str]:
-    """Versions of this project and of the packages that numbers depend on."""
+    """The versions of this project and of the packages on which results depend."""
     found = {"robustprompt": clipkit.__version__}
     for name in PACKAGES:
         try:
@@ -132,7 +132,7 @@ def versions() -> dict[str, str]:
 
 @functools.cache
 def git_revision() -> str | None:
-    """Commit of the tree, with "+changes" when tracked files differ from it; None outside git."""
+    """The current commit, with "+changes" if tracked files differ from it; None outside git."""
     here = Path(__file__).parent
     try:
         run = functools.partial(subprocess.run, cwd=here, capture_output=True, text=True, check=True, timeout=10)
@@ -144,7 +144,7 @@ def git_revision() -> str | None:
 
 
 def peak_memory(device: torch.device) -> int:
-    """Bytes: the GPU's peak allocation, or the process's peak resident set on a CPU."""
+    """The peak memory in bytes: allocated on the GPU, or the resident set of the process on a CPU."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

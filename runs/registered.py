@@ -1,4 +1,4 @@
-"""What a resolution has to know, from the registries of this process."""
+"""The facts that the resolution of a config needs, from the registries of this process."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ from .no_effect import check_meant
 
 
 class Registered:
-    """`runs.rules.facts.Facts` for the command with these options, once its plugins are loaded.
+    """`runs.rules.facts.Facts` for a command with these options, whose plugins must be loaded already.
 
-    base: the config before YAML files and options. Raises InputError where the method's name may mean two, and for a
-    file of --plugin-cfg that cannot be used.
+    base: the config before YAML files and options. Raises InputError if the method's name may mean two classes, and for
+    a file of --plugin-cfg that cannot be used.
     """
 
     noise_aliases, noise_swaps = ALIASES, SWAPS
@@ -44,7 +44,7 @@ class Registered:
         for key, name in self.names(leaves(cfg)).items():
             put(cfg, key, name)
         self.defaults = leaves(cfg)
-        self._own = files_of(cfg, args)  # of --plugin-cfg, those about the run's method
+        self._own = files_of(cfg, args)  # the files of --plugin-cfg for the run's method
         add_plugin_keys(cfg, args.plugin_cfg, self._own)
         self.base, self._leaves = cfg, leaves(cfg)
         files = [*self._own, *(file for file in args.plugin_cfg if file not in self._own)]
@@ -91,7 +91,7 @@ class Registered:
         check_meant(config, args, self.is_hosted(str(config["TRAINER.NAME"])))
 
     def tree(self, config: Mapping[str, object]) -> CfgNode:
-        """The config as Dassl's code reads it: groups of keys in groups."""
+        """The config as nested CfgNodes, which Dassl's code reads."""
         cfg = self.base.clone()
         for key, value in config.items():
             if key not in self._leaves:
@@ -104,7 +104,7 @@ class Registered:
 
 
 def _remove(cfg: CfgNode, path: list[str]) -> None:
-    """Takes a key out, and the groups that it leaves empty."""
+    """Remove a key, and the groups that become empty."""
     if path[1:]:
         _remove(cfg[path[0]], path[1:])
     if not (path[1:] and cfg[path[0]]):

@@ -1,8 +1,8 @@
-"""The one way from the sources of a config to the config of a run, each value with where it comes from.
+"""Resolves the config of a run from all its sources, and notes the origin of each value.
 
-Of two sources that set a key the later one wins. Their order is that of the lines of `resolve`; only the method's
-settings for its dataset yield to the KEY VALUE pairs before them, which say which method and dataset it is. Without
-torch, so that a plan resolves its runs by the same lines.
+If two sources set a key, the later one wins. The order is that of the lines of `resolve`, with one exception: the
+method's settings for its dataset do not override the KEY VALUE pairs, which are merged before since they may name
+method and dataset. This module does not import torch, so that plans use it too.
 """
 
 from __future__ import annotations
@@ -24,15 +24,15 @@ DEFAULT = "default"
 
 
 class Config(dict[str, object]):
-    """{dotted key: value}. `origin`: {key: where its value comes from}; keys that are not in it have their defaults."""
+    """{dotted key: value} of a run. `origin`: {key: source of its value}; a key that is not in it has its default."""
 
     def __init__(self, defaults: Mapping[str, object]) -> None:
         super().__init__(defaults)
         self.origin: dict[str, str] = {}
-        self.taken: Sequence[Taken] = ()  # what the train.py of a plugin's checkout sets, and what it would
+        self.taken: Sequence[Taken] = ()  # values that the train.py of a plugin's checkout sets
 
     def take(self, changes: Mapping[str, object], origin: str) -> None:
-        """Sets these values, or takes the keys out that are REMOVED."""
+        """Set these values with this origin; a key whose value is REMOVED is removed."""
         for key, value in changes.items():
             if value is REMOVED:
                 self.pop(key, None)
@@ -44,9 +44,10 @@ class Config(dict[str, object]):
         self, pairs: Iterable[tuple[str, object]], where: str, domains: Mapping[str, Domain] = NO_DOMAINS,
         origin: str = "", keep: Collection[str] = (),
     ) -> None:  # fmt: skip
-        """Takes values as a person or a file gives them. keep: keys that stay as they are, though theirs are checked.
+        """Set values of a file or a command line, converted to the types of their keys.
 
-        Raises InputError, naming `where`, for an unknown key, another type, and what a key's domain does not have.
+        where: the source, for errors. keep: keys whose values are checked but not set. Raises InputError for an unknown
+        key, a wrong type, and a value outside the key's domain.
         """
         for key, given in pairs:
             check_known(self, key, where)
@@ -55,7 +56,7 @@ class Config(dict[str, object]):
                 self.take({key: value}, origin or where)
 
     def apply(self, rules: Iterable[Rule], facts: Facts) -> None:
-        """Each rule sees what those before it made. What it leaves as it was keeps its origin."""
+        """Apply the rules one after another. Values that a rule does not change keep their origin."""
         for rule in rules:
             found = rule.changes(self, facts)
             new = {key: value for key, value in found.items() if value is REMOVED or self.get(key) != value}
@@ -63,9 +64,9 @@ class Config(dict[str, object]):
 
 
 def resolve(args: Namespace, facts: Facts, where: str = COMMAND_LINE) -> Config:
-    """The config of the run that train.py's options `args` ask for.
+    """The config of the run that train.py's options `args` describe.
 
-    where: named in errors about the KEY VALUE pairs. Raises InputError, in one sentence, for whatever is wrong.
+    where: the source of the KEY VALUE pairs, for errors. Raises InputError, one sentence, for wrong options or files.
     """
     config = Config(facts.defaults)
     for key, (value, file) in facts.brought.items():
@@ -98,13 +99,13 @@ def resolve(args: Namespace, facts: Facts, where: str = COMMAND_LINE) -> Config:
 
 
 def _take_table(config: Config, facts: Facts, keep: Collection[str]) -> None:
-    """The method's settings for its dataset. Tables know DATASET.NOISE.* alone, not the older keys."""
+    """Merge the method's settings for its dataset. They depend on DATASET.NOISE.*, so older keys are replaced."""
     table = facts.table({**config, **older_keys(config, facts)})
     config.merge(table.items(), f"{config['TRAINER.NAME']}'s dataset settings", keep=keep)
 
 
 def _check_values(config: Config, domains: Mapping[str, Domain]) -> None:
-    """Raises InputError for a value that its key may not hold, whoever set it. Defaults are looked at by a test."""
+    """Raises InputError for a value outside its key's domain, whatever its source. A test checks the defaults."""
     for key in config.origin:
         if key in config and key in domains:
             check_value(key, config[key], domains[key])

@@ -1,4 +1,4 @@
-"""A method under attack: from "method, dataset, seed, [eps, steps], [mode]" to the run that `robustness` evaluates."""
+"""The protocol of a method under attack: the arguments of the run that `robustness` evaluates."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from .config_names import TEST_TIME, UNTRAINED
 from .protocols import few_shot_folder
 from .words import number, take_eps
 
-# What the folder's name is made of, and how it is written.
+# {key that is part of the folder's name: pattern of its value}
 NAMED = {"ATTACK.NAME": r"[a-z0-9, -]+", "ATTACK.SUBSET": r"\d+", "ATTACK.STEPS": r"\d+", "ATTACK.EPS": r"[\d.e+-]+"}
 MODES = {"T": "transfer", "W": "white-box", "A": "adaptive"}
 
 
 def default_mode(trainer: str) -> str:
-    """The strongest that there is: adaptive for methods that adapt to images, else white-box."""
+    """The strongest mode for a method: adaptive if it adapts to test images, else white-box."""
     return "A" if trainer in TEST_TIME else "W"
 
 
 def check_mode(trainer: str, mode: str) -> None:
-    """Raises InputError for a mode that there is not, or not for this method."""
+    """Raises InputError for an unknown mode, and for one that the method cannot be attacked in."""
     if mode not in MODES:
         raise InputError(f"MODE is {mode!r}, but must be one of {', '.join(MODES)} (docs/adversarial.md).")
     if mode == "W" and trainer in TEST_TIME:
@@ -34,8 +34,11 @@ def check_mode(trainer: str, mode: str) -> None:
 
 
 def take_attack(trainer: str, settings: Settings) -> tuple[str, list[str], Settings]:
-    """`settings.pairs` may begin with EPS (in 1/255) and STEPS, then MODE: (the folder's name, config pairs, settings
-    without them). Raises InputError for EPS without STEPS, and for modes that do not fit."""
+    """Take EPS (in 1/255), STEPS and MODE from the beginning of `settings.pairs`; they may be missing.
+
+    Returns (name of the folder, config pairs, settings without them). Raises InputError for EPS without STEPS, and for
+    a mode that does not fit the method.
+    """
     numbers, rest = take_eps(settings.pairs)
     own = [x for pair in zip(("ATTACK.EPS", "ATTACK.STEPS"), numbers, strict=False) for x in pair]
     mode = rest.pop(0) if len(rest) % 2 else default_mode(trainer)
@@ -56,7 +59,7 @@ def take_attack(trainer: str, settings: Settings) -> tuple[str, list[str], Setti
 
 
 def robust_folder(trainer: str, dataset: str, seed: int, settings: Settings) -> Path:
-    """Where the evaluation lands. Raises InputError as `take_attack` does."""
+    """The folder of the evaluation. Raises InputError as `take_attack`."""
     attack, _, own = take_attack(trainer, settings)
     untrained = trainer in UNTRAINED
     shots = f"shots_{0 if untrained else own.shots}"
@@ -65,8 +68,8 @@ def robust_folder(trainer: str, dataset: str, seed: int, settings: Settings) -> 
 
 
 def robust(trainer: str, dataset: str, seed: int, settings: Settings) -> list[str]:
-    """train.py's arguments for the test of a few-shot run (or of a method without training), and ATTACK.* for the
-    attack on it. Raises InputError when it is not trained."""
+    """train.py's arguments for the test of a few-shot run (or of a method without training), with ATTACK.* for the
+    attack on it. Raises InputError if it is not trained."""
     title, pairs, own = take_attack(trainer, settings)
     own = replace(own, script="robust")
     folder = robust_folder(trainer, dataset, seed, settings)

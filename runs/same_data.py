@@ -1,4 +1,4 @@
-"""Has a finished run met what this command means: the same lists, class names, pictures and trained weights?"""
+"""Checks that a finished run used the same image lists, class names, images, weights and plugins as this command."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ from .tested_model import weights_hash
 if TYPE_CHECKING:
     from dassl.protocols import Trainer
 
-MOST = 60_000  # images of a list that are looked at one by one; of longer ones the sample in `data_facts` is
+MOST = 60_000  # longest list whose images are all compared; of longer lists the sample in `data_facts` is compared
 
 
 def finished_already(folder: RunFolder, cfg: CfgNode, args: Namespace) -> str:
-    """What to say of a finished run. Raises InputError where it is one on other data than `cfg` means, of a plugin that
-    was changed since, or a test of other weights than those that are in --model-dir now."""
+    """The message for a run that is finished already. Raises InputError if it used other data, another version of a
+    plugin, or other weights than --model-dir has now."""
     check_same_weights(folder.results, args)
     check_same_plugins(folder.results, cfg)
     unknown = check_same_data(folder.results, cfg)
@@ -39,7 +39,7 @@ def finished_already(folder: RunFolder, cfg: CfgNode, args: Namespace) -> str:
 
 
 def check_same_weights(results: Path, args: Namespace) -> None:
-    """Raises InputError where the model was trained anew since its test. Weights that are gone are not compared."""
+    """Raises InputError if the tested model was trained again since. Weights that are missing now are not compared."""
     then, now = read_json(results).get("model_sha256"), weights_hash(args.model_dir, args.load_epoch)
     if args.eval_only and then and now and then != now:
         raise InputError(
@@ -49,7 +49,7 @@ def check_same_weights(results: Path, args: Namespace) -> None:
 
 
 def check_same_plugins(results: Path, cfg: CfgNode) -> None:
-    """Raises InputError where the file of the run's trainer or dataset, a plugin's, was edited since."""
+    """Raises InputError if the plugin file of the run's trainer or dataset was edited since."""
     then = read_json(results).get("plugins") or {}
     kinds = {"trainer": TRAINER_REGISTRY.get(cfg.TRAINER.NAME), "dataset": DATASET_REGISTRY.get(cfg.DATASET.NAME)}
     for what, kind in kinds.items():
@@ -62,7 +62,7 @@ def check_same_plugins(results: Path, cfg: CfgNode) -> None:
 
 
 def data_record(trainer: Trainer) -> dict:
-    """What results.json says of the data that a trainer has met: the facts, and "contents" over all pictures."""
+    """The entry of results.json on a trainer's data: facts on the lists, and "contents", hashes of all images."""
     if hasattr(trainer, "data_met"):
         return {**trainer.data_met(), "contents": contents(trainer.lists_met)}
     data = trainer.dm.dataset
@@ -70,24 +70,25 @@ def data_record(trainer: Trainer) -> dict:
 
 
 def contents(lists: Mapping[str, Sequence[str]]) -> dict[str, str]:
-    """{part: hash over the content of its images}. Costs one `stat` a file that was read before for such a hash, as the
-    feature bank does too. A list that is empty, very long, or not of files has none."""
+    """{part: hash of the contents of its images}, without lists that are empty, very long, or not of files.
+
+    A file that was hashed before, here or by the feature bank, costs only a `stat`.
+    """
     found = {}
     for part, paths in lists.items():
         if 0 < len(paths) <= MOST and os.path.isfile(paths[0]):
             try:
                 found[part] = image_list_key(paths)
             except BackboneInputError:
-                continue  # pictures that come from elsewhere
+                continue  # images that are not read from files
     return found
 
 
 def check_same_data(results: Path, cfg: CfgNode) -> str:
-    """Raises InputError where the lists of images, the class names or the pictures under DATASET.ROOT are others than
-    those of the finished run whose results.json this is: another root, or a folder that was changed since. Returns what
-    is to be said where nothing can be compared, else "".
+    """Raises InputError if image lists, class names or images under DATASET.ROOT differ from those of the finished run.
 
-    Data that was moved is the same data. Costs what reading the lists costs, and one `stat` an image.
+    results: the run's results.json. Returns "", or a sentence if the data cannot be compared. Data that was only moved
+    is the same. The cost is that of reading the lists, and a `stat` for each image.
     """
     record, cfg = read_json(results), cfg.clone()
     if not os.path.isdir(os.path.expanduser(str(cfg.DATASET.ROOT)) or "."):
@@ -95,10 +96,10 @@ def check_same_data(results: Path, cfg: CfgNode) -> str:
     cfg.defrost()
     cfg.VERBOSE = False
     then = record.get("data") or record.get("items") or {}
-    if cfg.TEST.get("ADV_SET", ""):  # its pictures and rows are those of the set, which the settings name
+    if cfg.TEST.get("ADV_SET", ""):  # the test images are those of the set, which the settings identify
         cfg.TEST.ADV_SET = ""
         then = _only(then, ("train", "val", "classes"))
-    if cfg.SEED < 0 or is_hosted(cfg):  # few shots drawn anew at each start; a plugin may have made its own lists
+    if cfg.SEED < 0 or is_hosted(cfg):  # shots are drawn again at each start, or a plugin may make its own lists
         then = _only(then, ("test", "classes"))
     if cfg.SEED >= 0:
         set_random_seed(cfg.SEED)
@@ -118,6 +119,6 @@ def check_same_data(results: Path, cfg: CfgNode) -> str:
 
 
 def _only(facts: Mapping, parts: Collection[str]) -> dict:
-    """The facts on some of the lists, or the class names."""
+    """The facts restricted to these parts (lists, or "classes")."""
     kept = {part: facts[part] for part in parts if part in facts}
     return kept | {"contents": {part: x for part, x in (facts.get("contents") or {}).items() if part in parts}}

@@ -1,4 +1,4 @@
-"""What identifies a run: its resolved config without what says nothing about it."""
+"""The settings that identify a run: its resolved config without keys that do not concern its numbers."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ from .silent_keys import identifying
 
 
 def settings(cfg: CfgNode, args: Namespace) -> dict[str, object]:
-    """What identifies a run: the resolved config without keys that change no number, and what is done with it.
+    """The settings that identify a run, as plain JSON values: mode, tested model, and the resolved config.
 
-    Plain JSON values. Settings of other methods are left out.
+    Keys that change no number, and keys of other methods, are left out.
     """
     foreign = foreign_keys(cfg, files_of(cfg, args) if getattr(args, "plugin_cfg", ()) else ())
     found = {"mode": mode_of(args)}
@@ -33,12 +33,12 @@ def settings(cfg: CfgNode, args: Namespace) -> dict[str, object]:
 
 
 def mode_of(args: Namespace) -> str:
-    """What is done with the config: "train" (and test after it), "test", or "build", which does neither."""
+    """The mode of a run: "train" (and test after it), "test", or "build", which does neither."""
     return "test" if args.eval_only else "build" if args.no_train else "train"
 
 
 def settings_hash(found: dict[str, object]) -> str:
-    """16 hex digits over `settings`."""
+    """A hash of `settings`, 16 hex digits."""
     return hashlib.sha256(json.dumps(found, sort_keys=True).encode()).hexdigest()[:16]
 
 
@@ -50,10 +50,10 @@ def value_at(cfg: CfgNode, key: str) -> object:
 
 
 def foreign_keys(cfg: CfgNode, plugin_cfg: Iterable[str] = ()) -> set[str]:
-    """Keys that say nothing about a run: those that only other methods declare, or plugins that it does not use.
+    """The keys that do not concern a run: those that only other methods, or plugins that it does not use, declare.
 
-    plugin_cfg: those files of --plugin-cfg that are about the run's trainer, a plugin; they declare its keys. Of a
-    trainer without any declared keys all are its own, but those of other plugins.
+    plugin_cfg: the files of --plugin-cfg for the run's trainer, a plugin, which declare its keys. For a trainer that
+    declares no keys, only keys of other plugins are foreign.
     """
     if cfg.TRAINER.NAME not in TRAINER_REGISTRY:
         return set()
@@ -67,7 +67,7 @@ def foreign_keys(cfg: CfgNode, plugin_cfg: Iterable[str] = ()) -> set[str]:
     others = _declared(strangers) - _declared(kind for kind in (*trainers, *datasets) if kind not in strangers)
     own = getattr(method, "config_defaults", None)
     theirs = plugin_keys(plugin_cfg) if is_plugin(method) else {}
-    if theirs:  # and what their train.py makes for this run in the same nodes
+    if theirs:  # also keys in the same nodes, which their train.py may add for this run
         nodes = {key.rpartition(".")[0] for key in theirs} - {"", "TRAINER"}
         own = {*(own or ()), *theirs, *(key for key in all_keys(cfg) if key.rpartition(".")[0] in nodes)}
     others |= ADDED - {*(own or ())}

@@ -1,7 +1,7 @@
-"""Config keys that a protocol sets itself: from the words of its command, from the environment, or by what it is.
+"""Refuses config pairs for keys that a protocol sets itself, from its arguments, the environment, or its definition.
 
-A run's folder, and with it every table, says what these words say. A config pair of the same key would win over them
-and make another run in that folder, so it is refused.
+The run's folder, and so every table, has these values in its name. A config pair of the same key would override them,
+and the folder would hold a different run than its name says.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from dassl.utils import InputError
 from .about import VARIANTS
 from .words import take_eps
 
-# Each table: {key: what to give in its place}. First those of every protocol.
+# Each table is {key: what to give in its place}. The first is for every protocol.
 EVERYWHERE = {
     "SEED": "SEED, or --seeds",
     "OUTPUT_DIR": "OUTPUT, or --output",
@@ -41,7 +41,7 @@ SETTLED = {
     "real_noise_test": _REAL,
 }
 
-# Keys that the words after SEED set, where they are there: EPS and STEPS, and MODE.
+# Keys that are set by the arguments EPS, STEPS and MODE after SEED, if these are given.
 _PGD = "EPS and STEPS after SEED, or eps and steps in a suite"
 WORDS = {
     "test_time": {
@@ -53,9 +53,9 @@ WORDS = {
     "robust": {"ATTACK.EPS": _PGD, "ATTACK.STEPS": _PGD},
 }
 MODE = {"ATTACK.MODE": "MODE after EPS and STEPS, or modes in a suite"}
-ATTACKS = {"ATTACK.NAME": "attacks in a suite, or --attacks"}  # where a suite, or a sweep, names the attack itself
+ATTACKS = {"ATTACK.NAME": "attacks in a suite, or --attacks"}  # for a suite or study that sets the attack itself
 
-# What is tested: free only where the folder has a name of its own. Each table: {key: what else may be given}.
+# Keys on the test data, which are valid only if the folder is a named variant. Each table: {key: an alternative}.
 UNNAMED = {"TEST.SPLIT": ""}
 _OTHER_SET = "it to real_noise_test.sh, which has a folder for each set, or "
 UNNAMED_BY_PROTOCOL = {
@@ -65,16 +65,16 @@ UNNAMED_BY_PROTOCOL = {
 
 
 def check_keys(keys: Iterable[str], where: str, settled: dict[str, str] = EVERYWHERE) -> None:
-    """Raises InputError for config keys that would make a run other than its folder says."""
+    """Raises InputError for config keys that would contradict the name of the run's folder."""
     for key in keys:
         if key in settled:
             raise InputError(f"{key} in {where} contradicts the folder that the run gets; give {settled[key]}.")
 
 
 def check_pairs(protocol: str, words: Sequence[str], output: str, where: str = "the command line") -> None:
-    """Raises InputError for config pairs that contradict what the protocol says by its words or its folder.
+    """Raises InputError for config pairs that contradict the protocol's arguments or folder.
 
-    words: all that follows SEED. output: the folder that runs go under.
+    words: all arguments after SEED. output: the folder of all runs.
     """
     said, keys = _split(protocol, words)
     if options := [key for key in keys if key.startswith("-")]:
@@ -91,7 +91,7 @@ def check_pairs(protocol: str, words: Sequence[str], output: str, where: str = "
 
 
 def _split(protocol: str, words: Sequence[str]) -> tuple[dict[str, str], list[str]]:
-    """(what the words before the config pairs settle, the keys of the pairs)."""
+    """({key that arguments before the config pairs set: alternative}, keys of the config pairs)."""
     if protocol in ("noise_train", "noise_xd_train", "noise_xd_test"):
         return {}, [*words[2::2]]
     if protocol not in WORDS:

@@ -1,4 +1,4 @@
-"""The config of a run of train.py, as Dassl's code reads it."""
+"""Makes the config of a run of train.py as a CfgNode."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ logger = logging.getLogger(__name__)
 
 
 class Resolved(NamedTuple):
-    """The config of a run, frozen; the same as {dotted key: value} with where each comes from."""
+    """The config of a run: cfg, a frozen CfgNode; config, the same as {dotted key: value} with the origin of each."""
 
     cfg: CfgNode
     config: Config
 
 
 def resolved(args: Namespace) -> Resolved:
-    """Raises InputError, in one sentence, for whatever is wrong in train.py's options, their files and pairs."""
+    """The config of the run that train.py's options describe. Raises InputError for wrong options, files and pairs."""
     facts = Registered(args)
     config = resolve(args, facts)
     if config.origin.get("DATASET.NOISE.TYPE") == NOISE.origin:
@@ -40,12 +40,13 @@ def resolved(args: Namespace) -> Resolved:
 
 
 def setup_cfg(args: Namespace) -> CfgNode:
-    """The config alone; see `runs.resolve` for the order of its sources. `args.taken_over`: see `Config.taken`."""
+    """The config as a frozen CfgNode; see `runs.resolve` for the order of its sources. Sets `args.taken_over`, which is
+    `Config.taken`."""
     cfg, config = resolved(args)
     args.taken_over = config.taken
     return cfg
 
 
 def reset_cfg(cfg: CfgNode, args: Namespace, domains: Mapping[str, Domain] = NO_DOMAINS) -> None:
-    """Named options win over the YAML files."""
+    """Merge the named options into `cfg`; they override the YAML files."""
     merge_pairs(cfg, [x for _, *pair in named_options(args) for x in pair], COMMAND_LINE, domains)

@@ -1,4 +1,4 @@
-"""What the log and --show-config say of the config: config.yaml has all of it."""
+"""Text on the config for the log and --show-config; config.yaml has the whole config."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ def shown_config(cfg: CfgNode, default: CfgNode, plugin_cfg: list[str]) -> str:
 
 
 def shown_keys(cfg: CfgNode, default: CfgNode, plugin_cfg: list[str]) -> list[str]:
-    """Each key that the method or the dataset declares, and each that concerns this run and is not as in `default`.
+    """The keys that the method or the dataset declares, and those that concern this run and differ from `default`.
 
-    plugin_cfg: the files of --plugin-cfg that are about the run's method.
+    plugin_cfg: the files of --plugin-cfg for the run's method.
     """
     own = set()
     for name, registry in ((cfg.TRAINER.NAME, TRAINER_REGISTRY), (cfg.DATASET.NAME, DATASET_REGISTRY)):
@@ -40,9 +40,9 @@ def shown_keys(cfg: CfgNode, default: CfgNode, plugin_cfg: list[str]) -> list[st
 
 
 def config_with_origins(cfg: CfgNode, config: Config, default: CfgNode, plugin_cfg: list[str]) -> str:
-    """A YAML line "KEY: value  # where it comes from" for each of `shown_keys`, and a comment on the others.
+    """A YAML line "KEY: value  # origin" for each of `shown_keys`, and a comment on the others.
 
-    Raises InputError for a method or a dataset that there is not.
+    Raises InputError for an unknown method or dataset.
     """
     check_availability(cfg.TRAINER.NAME, TRAINER_REGISTRY.registered_names(), "trainer")
     check_availability(cfg.DATASET.NAME, DATASET_REGISTRY.registered_names(), "dataset")
@@ -56,12 +56,12 @@ def config_with_origins(cfg: CfgNode, config: Config, default: CfgNode, plugin_c
 def _in_yaml(value: object) -> str:
     try:
         return yaml.safe_dump(value, default_flow_style=True, width=math.inf, allow_unicode=True).partition("\n")[0]
-    except yaml.YAMLError:  # a plugin's, of a kind that YAML does not know
+    except yaml.YAMLError:  # a plugin's value of a type that YAML does not support
         return repr(value)
 
 
 def shown_arguments(args: Namespace) -> str:
-    """One line for each option that was given."""
+    """A line "option: value" for each option that was given."""
     return "\n".join(
         f"{key}: {value}"
         for key, value in sorted(vars(args).items())

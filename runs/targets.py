@@ -1,4 +1,4 @@
-"""Groups of datasets under one name: what `all` and `embedded` stand for, and which datasets a source is tested on."""
+"""Groups of datasets: the meaning of `all` and `embedded`, and the datasets on which a source's models are tested."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ ELEVEN = (
     "imagenet", "caltech101", "oxford_pets", "stanford_cars", "oxford_flowers", "food101",
     "fgvc_aircraft", "sun397", "dtd", "eurosat", "ucf101",
 )  # fmt: skip
-EMBEDDED_SETS = ("digits", "shapes", "textures", "letters", "objects")  # those with training images
+EMBEDDED_SETS = ("digits", "shapes", "textures", "letters", "objects")  # embedded datasets with training images
 
 # {source: datasets with other classes}, {source: its shifted variants}
 TARGETS = {"imagenet": ELEVEN[1:], "shapes": ("digits", "textures", "letters", "objects")}
@@ -31,9 +31,9 @@ SHIFTS = {
 
 
 def dataset_config(name: str, plugins: Iterable[str] = ()) -> Path:
-    """A dataset's config file, seen from the project's folder; also one in the checkout of a plugin.
+    """The config file of a dataset, relative to the project's folder, or in the checkout of a plugin.
 
-    Raises InputError for an unknown one.
+    Raises InputError for an unknown dataset.
     """
     file = config_of("datasets", f"{plain(name)}.yaml", plugins, label_of(name))
     if not os.path.isfile(ROOT / file):
@@ -46,18 +46,18 @@ def dataset_config(name: str, plugins: Iterable[str] = ()) -> Path:
 
 
 def name_in(file: Path) -> str:
-    """The registered name in a dataset's config file; "" where it has none."""
+    """The registered name in a dataset's config file; "" if it has none."""
     match = re.search(r"^\s*NAME:\s*[\"']?([\w@.+-]+)", file.read_text(encoding="utf-8"), re.MULTILINE)
     return plain(match[1]) if match else ""
 
 
 def default_source(target: str) -> str:
-    """The dataset that a method is trained on before it is tested on `target`."""
+    """The dataset on which a method is trained by default before a test on `target`."""
     return "shapes" if plain(target) in EMBEDDED else "imagenet"
 
 
 def parts_of(where: str) -> list[str]:
-    """The names between the commas. Raises InputError where one is empty."""
+    """The names between the commas. Raises InputError if one is empty."""
     if not where.strip():
         raise InputError("DATASET is empty; give a dataset, several with commas, or `all`.")
     parts = where.split(",")

@@ -1,4 +1,4 @@
-"""The model of a test (--eval-only): is one given, and does it mean what the test says it means?"""
+"""Checks of the model of a test (--eval-only): that one is given, and that its weights fit; and its hash."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ logger = logging.getLogger("train")
 
 
 def check_model_given(trainer: Trainer, args: Namespace) -> None:
-    """Raises InputError where a method that learns would be tested as it starts, or with weights of which a part alone
-    fits: without --model-dir, MODEL.INIT_WEIGHTS is the model that is tested."""
+    """Raises InputError if a method that is trained would be tested with its initial weights, or with weights that fit
+    only in part. Without --model-dir, MODEL.INIT_WEIGHTS is the tested model."""
     weights = trainer.cfg.MODEL.INIT_WEIGHTS
     if weights and not args.model_dir and hasattr(trainer, "take_weights"):
         trainer.take_weights(weights)
@@ -41,8 +41,8 @@ def check_model_given(trainer: Trainer, args: Namespace) -> None:
 
 
 def weights_hash(directory: str, epoch: int | None) -> str | None:
-    """16 hex digits over the checkpoint files of a trained run's folder that a test of this epoch loads; None without
-    any."""
+    """A hash (16 hex digits) of the checkpoint files that a test of this epoch loads from a trained run's folder; None
+    without any."""
     name = BEST_NAME if epoch is None else f"model.pth.tar-{epoch}"
     files = sorted(Path(directory).glob(f"*/{name}")) if directory else []
     digest = hashlib.sha256()
@@ -52,9 +52,9 @@ def weights_hash(directory: str, epoch: int | None) -> str | None:
 
 
 def check_loaded(trainer: Trainer, directory: str, epoch: int | None) -> None:
-    """Raises InputError for weights of NaN, and for something a class of other classes (one context each, CSC).
+    """Raises InputError for weights with NaN, and for class-specific contexts (CSC) of other classes.
 
-    Our own methods look at their files themselves; this is for a plugin's, which loads in its own way.
+    Only weights of plugins are checked here; this project's methods check theirs when they load them.
     """
     if not directory or not is_hosted(trainer.cfg):
         return

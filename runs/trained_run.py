@@ -1,4 +1,4 @@
-"""What the folder of a finished run says: its resolved config, its class names, and where its weights lie."""
+"""Reads the folder of a finished run: its resolved config, its class names, and the place of its weights."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ from language import clean
 from .config_domains import domains_of
 from .defaults import default_cfg
 
-READ = ("INPUT.", "MODEL.")  # of a config that may be of an older version, what a trained run is used by
+READ = ("INPUT.", "MODEL.")  # keys that are checked; others may have values of an older version and are not used
 
 
 class ClassNames(NamedTuple):
-    """Class names in label order; a remark on where they are from, or a contradiction between the run's files."""
+    """Class names in label order, with a remark on their origin, or a contradiction between the run's files."""
 
     names: list[str]
     remark: str = ""
@@ -44,16 +44,16 @@ def _are_names(found: object) -> bool:
 
 @dataclass
 class TrainedRun:
-    """`folder` is the --output-dir of a train.py run: one that trained, or one that tested another's weights."""
+    """A finished run. folder: the --output-dir of a train.py run, which trained, or tested the weights of another."""
 
     folder: Path
     cfg: CfgNode  # as the run resolved it, not frozen
     settings: dict = field(default_factory=dict)  # the first line of config.yaml, see runs/folder.py
 
     def classnames(self) -> ClassNames:
-        """The classes of the run in label order, from results.json or else a checkpoint; no names if neither says.
+        """The classes of the run in label order, from results.json or else a checkpoint; no names if neither has them.
 
-        A run that trained here has both; if they differ, the checkpoint's are given, with the contradiction.
+        A run that trained has both; if they differ, the checkpoint's names are returned with the contradiction.
         """
         recorded, why = self._recorded()
         saved, file = self._saved()
@@ -65,7 +65,7 @@ class TrainedRun:
         return ClassNames(saved, remark=f"{why}: its classes are taken from the checkpoint {file}")
 
     def _recorded(self) -> tuple[list[str], str]:
-        """The names in results.json, or why there are none."""
+        """(names in results.json, why there are none)."""
         file = self.folder / "results.json"
         try:
             found = json.loads(file.read_text(encoding="utf-8-sig"))
@@ -77,7 +77,7 @@ class TrainedRun:
         return (names, "") if _are_names(names) else ([], f"{file} holds no class names")
 
     def _saved(self) -> tuple[list[str], Path | None]:
-        """The names in the first checkpoint here that has some, and that file."""
+        """(names in the first checkpoint of the folder that has them, that file)."""
         for file in sorted(self.folder.glob("*/model*.tar*")):
             checkpoint = load_checkpoint(str(file))
             for names in (checkpoint.get("classnames"), entry(checkpoint, "run").get("classnames")):
@@ -88,9 +88,8 @@ class TrainedRun:
     def weights(self, models: list[str], epoch: int | None) -> tuple[str, int | None]:
         """(folder, epoch) for `load_model`; epoch None stands for the best on the validation split.
 
-        `models`: the folders that the trainer saves to. Without an `epoch`: the one that the run itself was tested
-        with, or, if it was interrupted, the last that it saved.
-        Raises InputError when the run has no checkpoint.
+        models: the folders that the trainer saves to. epoch: by default the one that the run itself was tested with,
+        or, if it was interrupted, the last that it saved. Raises InputError if the run has no checkpoint.
         """
         if not any(self.folder.glob("*/model*.tar*")) and self.settings.get("model"):
             folder, _, tested = str(self.settings["model"]).rpartition("@")
@@ -111,7 +110,7 @@ class TrainedRun:
 
 
 def read_run(folder: str | Path) -> TrainedRun:
-    """Raises InputError when `folder` is no run's, or its method is not known here (`--plugin`)."""
+    """Read a run's folder. Raises InputError if it is no run's, or its method is not known (`--plugin`)."""
     file = Path(folder) / "config.yaml"
     if not os.path.isfile(file):
         what = "has no config.yaml" if os.path.isdir(file.parent) else "does not exist"
@@ -128,8 +127,8 @@ def read_run(folder: str | Path) -> TrainedRun:
     cfg = default_cfg()
     values = leaves(tree)
     if is_plugin(TRAINER_REGISTRY.get(name)):
-        add_keys(cfg, values)  # whatever its checkout's train.py added
-    # The run may have known plugins that this process does not: their keys say nothing about it.
+        add_keys(cfg, values)  # also keys that its checkout's train.py added
+    # The run may have loaded plugins that this process has not; their keys are skipped, since they do not concern it.
     known = {key: value for key, value in values.items() if not _of_stranger(key, cfg)}
     merge_pairs(cfg, [x for pair in known.items() for x in pair], str(file))
     read = {key: domain for key, domain in domains_of(name).items() if key.startswith(READ)}

@@ -1,4 +1,4 @@
-"""Methods that adapt to each test image: a test on clean images, or on attacked ones. See `runs/protocols.py`."""
+"""The protocol of test-time methods: a test on clean or attacked images. See `runs/protocols.py`."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from .words import take_eps
 
 
 def take_attack(settings: Settings) -> tuple[str, list[str], Settings]:
-    """`settings.pairs` may begin with EPS (in 1/255) and STEPS of PGD: (what the folder is called, config pairs,
-    settings without them). With an attack, the run makes the adversarial set first, if it is not there.
+    """Take EPS (in 1/255) and STEPS of PGD from the beginning of `settings.pairs`; they may be missing.
 
-    Raises InputError as `take_eps` does.
+    Returns (name of the folder, config pairs, settings without them). With an attack, the run first makes the
+    adversarial set if it does not exist. Raises InputError as `take_eps`.
     """
     own, rest = take_eps(settings.pairs)
     if not own or float(own[0]) == 0:

@@ -1,4 +1,4 @@
-"""What the words of a command line and of the environment must be; each is refused in one sentence."""
+"""Checks of arguments and environment variables; each wrong value is refused in one sentence."""
 
 from __future__ import annotations
 
@@ -21,19 +21,19 @@ CONFIG_KEY = re.compile(r"[A-Z]\w*(\.\w+)*")
 
 
 def is_whole(text: str, least: int = 0) -> bool:
-    """Digits alone, none of the other characters that count as digits in some script."""
+    """Whether the text is a whole number of at least `least`, in ASCII digits alone."""
     return re.fullmatch(r"[0-9]+", text) is not None and int(text) >= least
 
 
 def seed_of(text: str) -> int:
-    """Raises InputError for what is no seed."""
+    """The seed as a number. Raises InputError if the text is no valid seed."""
     if not is_whole(text) or int(text) > LARGEST_SEED:
         raise InputError(f"SEED is {text!r}, but must be one whole number such as 1, below 2**63.")
     return int(text)
 
 
 def number(text: str) -> float | None:
-    """None for what is none; nan and inf are numbers here, which no range holds."""
+    """The text as a number (nan and inf too, which callers must exclude), or None if it is no number."""
     try:
         return float(text)
     except ValueError:
@@ -41,8 +41,8 @@ def number(text: str) -> float | None:
 
 
 def take_eps(words: Sequence[str]) -> tuple[list[str], list[str]]:
-    """([EPS, STEPS] or [], what follows). EPS is in 1/255. Raises InputError for what begins like neither these two nor
-    a config key."""
+    """([EPS, STEPS] or [], the words after them). EPS is in 1/255. Raises InputError for words that begin with neither
+    these two nor a config key."""
     if not words or (number(words[0]) is None and CONFIG_KEY.fullmatch(words[0])):
         return [], list(words)
     eps = number(words[0])
@@ -55,7 +55,7 @@ def take_eps(words: Sequence[str]) -> tuple[list[str], list[str]]:
 
 
 def check_method(trainer: str, plugins: Sequence[str] = ()) -> None:
-    """Raises InputError for a method that has no configs. Whether a plugin brings it, train.py knows."""
+    """Raises InputError for a method without configs, unless there are plugins, which may define it."""
     folder = PROJECT / "configs" / "trainers" / CONFIG_FOLDER.get(trainer, trainer)
     if trainer in PUBLISHED or trainer and os.path.isdir(folder) or plugins or installed_plugins():
         return
@@ -66,7 +66,7 @@ def check_method(trainer: str, plugins: Sequence[str] = ()) -> None:
 
 
 def check_config(cfg: str, run: Sequence[str]) -> None:
-    """Raises InputError where CFG names no config of the method. run: train.py's arguments."""
+    """Raises InputError if CFG names no config of the method. run: train.py's arguments."""
     file = PROJECT / run[run.index("--config-file") + 1]
     if not cfg or file.is_file():
         return
@@ -77,7 +77,7 @@ def check_config(cfg: str, run: Sequence[str]) -> None:
 
 
 def check_folder(text: str, name: str) -> None:
-    """Raises InputError where no folder can be at this path: it is empty, too long, or a file is in the way."""
+    """Raises InputError if the path cannot be a folder: it is empty, too long, or a part of it is a file."""
     if not text.strip():
         raise InputError(f"{name} is empty; give a folder, or leave it out.")
     path = Path(text)

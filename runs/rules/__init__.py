@@ -1,7 +1,7 @@
-"""Rules: what a method or a wrapper makes of a config that has been read. Each has a file here, named after its owner.
+"""Rules: changes that a method or a wrapper makes to a merged config. Each is in a file named after its owner.
 
-A rule is a pure function of {dotted key: value}, without torch, so that a plan of many runs can apply it too.
-`runs/resolve.py` applies each once: first those of WHICH_RUN, last those of LEFT_OUT, each in the order given here.
+A rule is a pure function of {dotted key: value} that does not import torch, so that plans of many runs use it too.
+`runs/resolve.py` applies each rule once: WHICH_RUN first, LEFT_OUT last, the rules of each in the order given here.
 """
 
 from __future__ import annotations
@@ -11,9 +11,9 @@ from .rule import REMOVED, Rule
 
 __all__ = ["LEFT_OUT", "NOISE", "REMOVED", "WHICH_RUN", "Rule"]
 
-# Which method and dataset it is; the method's settings for the dataset are looked up by these.
+# Rules that settle the names of method and dataset, by which the method's settings for the dataset are found.
 WHICH_RUN = (names.RULE, sar.RULE)
-# After a checkout's train.py, which may set the older keys.
+# Applied after a checkout's train.py, which may set the older keys.
 NOISE = (noise.RULE,)
-# Keys of what the run does not have: without them it is the run that it was before there were such keys.
+# Rules that remove the keys of unused features, so that a run is the same as before these keys existed.
 LEFT_OUT = (attack.RULE, tower.RULE, stand_in.RULE)

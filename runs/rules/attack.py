@@ -1,4 +1,4 @@
-"""A clean run's config is without ATTACK.* and TEST.ADV_SET, so that they do not change which run it is."""
+"""Removes ATTACK.* and TEST.ADV_SET from the config of a run without attack, so that they do not identify it."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ if TYPE_CHECKING:
     from .facts import Facts
 
 SET = "TEST.ADV_SET"
-MAKE = "make"  # its value that makes and takes the set that ATTACK.* describes
+MAKE = "make"  # the value by which the set that ATTACK.* describes is made and used
 
 
 def left_out(config: Mapping[str, object], facts: Facts) -> dict[str, object]:
-    """Raises InputError for keys of ATTACK.* that are set but have no effect."""
+    """The keys to remove. Raises InputError for keys of ATTACK.* that are set but have no effect."""
     keys = [key for key in config if key.startswith("ATTACK.")]
     changed = {key for key in keys if key in facts.defaults and config[key] != facts.defaults[key]}
     spec = config[SET]

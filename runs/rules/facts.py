@@ -1,6 +1,6 @@
-"""What a resolution has to know of the methods, datasets and plugins. Without torch: see the two that know it.
+"""The facts on methods, datasets and plugins that the resolution of a config needs, as a Protocol without torch.
 
-`runs/registered.py` asks the registries of this process; `bench/suites/resolved.py` has the same answers as plain data
+`runs/registered.py` takes them from the registries of this process. `bench/suites/resolved.py` has them as plain data
 in a cache, so that thousands of runs are resolved without torch.
 """
 
@@ -15,7 +15,7 @@ from dassl.config.domains import Domain
 
 
 class Taken(Protocol):
-    """What a checkout's train.py sets for this run; see `interop.plugins.checkout_settings`."""
+    """The values that a checkout's train.py sets for this run; see `interop.plugins.checkout_settings`."""
 
     @property
     def file(self) -> Path: ...
@@ -25,8 +25,8 @@ class Taken(Protocol):
 
 
 class Facts(Protocol):
-    """defaults: of every key. brought: {key: (default, file)} of --plugin-cfg, which go before `defaults`. datasets:
-    registered names. noise_aliases, noise_swaps: see `datasets.noise.config`."""
+    """The facts. defaults: {key: default} of every key. brought: {key: (default, file)} of --plugin-cfg, which override
+    `defaults`. datasets: registered names. noise_aliases, noise_swaps: see `datasets.noise.config`."""
 
     defaults: Mapping[str, object]
     brought: Mapping[str, tuple[object, str]]
@@ -35,33 +35,34 @@ class Facts(Protocol):
     noise_swaps: Sequence[str]
 
     def leaves(self, file: str) -> list[tuple[str, object]]:
-        """Of a YAML file, as `dassl.config.yaml_file.read_leaves`. Raises InputError for one that cannot be read."""
+        """[(dotted key, value)] of a YAML file, as `dassl.config.yaml_file.read_leaves`. Raises InputError if it cannot
+        be read."""
 
     def names(self, config: Mapping[str, object]) -> Mapping[str, str]:
-        """{key: registered name} for the keys that name a class. Raises InputError where one may mean two."""
+        """{key: registered name} for the keys that name a class. Raises InputError if a name may mean two classes."""
 
     def domains(self, method: str) -> Mapping[str, Domain]:
-        """{key: what it may hold} in a run of the method."""
+        """{key: its valid values} in a run of the method."""
 
     def is_hosted(self, method: str) -> bool:
-        """Is it a plugin's?"""
+        """Whether the method is a plugin's."""
 
     def has_sar(self, method: str) -> bool | None:
-        """Does the method have similarity alignment? None for an unknown one."""
+        """Whether the method has similarity alignment (SAR); None for an unknown method."""
 
     def with_sar(self, method: str) -> str:
-        """The registered name of the method with it. Raises InputError where it cannot be."""
+        """The registered name of the method with SAR. Raises InputError if SAR is not possible on the method."""
 
     def table(self, config: Mapping[str, object]) -> Mapping[str, object]:
         """The method's own settings for the dataset of `config`."""
 
     def checkout(self, config: Mapping[str, object], args: Namespace) -> Sequence[Taken]:
-        """What the train.py of a plugin's checkout makes of this run."""
+        """The values that the train.py of a plugin's checkout sets for this run."""
 
     def checkpoint(self, config: Mapping[str, object], args: Namespace) -> Mapping[str, object]:
-        """The settings that travel in the checkpoint that is tested; none for another run.
+        """The settings stored in the tested checkpoint; none for a training run.
 
-        Raises InputError where the command line contradicts them."""
+        Raises InputError if the command line contradicts them."""
 
     def check(self, config: Mapping[str, object], args: Namespace) -> None:
-        """Raises InputError for options that cannot have been meant."""
+        """Raises InputError for options that must be errors, such as --model-dir in a training run."""

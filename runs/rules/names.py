@@ -1,4 +1,4 @@
-"""Registered names in place of those that are given: `CoOp@RobustPrompt` is CoOp."""
+"""Replaces given names of classes by registered ones: `CoOp@RobustPrompt` becomes CoOp."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def registered(config: Mapping[str, object], facts: Facts) -> Mapping[str, object]:
-    """Raises InputError where a plain name may mean two classes."""
+    """The registered names. Raises InputError if a name without a label may mean two classes."""
     return facts.names(config)
 
 

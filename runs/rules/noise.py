@@ -1,4 +1,4 @@
-"""The field's older keys of label noise (NOISE_TYPE, NOISE_RATE, NOISE_LABEL, NUM_FP) become DATASET.NOISE.*."""
+"""Replaces older keys of label noise (NOISE_TYPE, NOISE_RATE, NOISE_LABEL, NUM_FP) by DATASET.NOISE.*."""
 
 from __future__ import annotations
 
@@ -18,8 +18,10 @@ OLDER = (*UNSET, D + "NOISE_LABEL")
 
 
 def older_keys(config: Mapping[str, object], facts: Facts) -> dict[str, object]:
-    """Raises InputError where noise is given twice, or asked for and forbidden, and for a count of wrong images that is
-    none of the shots."""
+    """The values of DATASET.NOISE.* for older keys, which are reset.
+
+    Raises InputError if noise is given twice, or while NOISE_LABEL is False, and for a NUM_FP not below the shots.
+    """
     kind, rate, count = (config[key] for key in UNSET)
     made = config[N + "TYPE"] or config[N + "RATE"] or config[N + "MANIFEST"]
     if made and not config[D + "NOISE_LABEL"]:

@@ -1,4 +1,4 @@
-"""What a rule is."""
+"""The type of a rule."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ from typing import TYPE_CHECKING, NamedTuple
 if TYPE_CHECKING:
     from .facts import Facts
 
-REMOVED = object()  # in place of a value: the run's config does not have the key
+REMOVED = object()  # the value by which a rule removes a key from the run's config
 
 
 class Rule(NamedTuple):
-    """name: a few words on what it does. changes: (config, facts) -> {key: new value, or REMOVED}; it looks at both
-    and changes neither."""
+    """A rule. name: a few words on what it does. changes: (config, facts) -> {key: new value, or REMOVED}; it must not
+    modify its arguments."""
 
     name: str
     changes: Callable[[Mapping[str, object], Facts], Mapping[str, object]]
 
     @property
     def origin(self) -> str:
-        """Said of the values that it sets."""
+        """The origin that is shown for values set by this rule."""
         return f"rule: {self.name}"

@@ -1,4 +1,4 @@
-"""`TRAINER.SAR.ENABLED True` on a host and `--trainer <Host>SAR` are two spellings of one run."""
+"""Treats `TRAINER.SAR.ENABLED True` on a host as `--trainer <Host>SAR`: both are the same run."""
 
 from __future__ import annotations
 
@@ -14,7 +14,10 @@ ENABLED = "TRAINER.SAR.ENABLED"
 
 
 def spelling(config: Mapping[str, object], facts: Facts) -> dict[str, object]:
-    """Raises InputError for a host that cannot encode arbitrary names. An unknown method is left to its builder."""
+    """The method's name and TRAINER.SAR.ENABLED for the run; nothing for an unknown method, which fails later.
+
+    Raises InputError for a host that cannot encode arbitrary names.
+    """
     name = str(config["TRAINER.NAME"])
     has = facts.has_sar(name)
     if has is None:

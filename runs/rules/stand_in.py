@@ -1,4 +1,4 @@
-"""DATASET.STAND_IN is a dataset, or not a part of the config."""
+"""Checks DATASET.STAND_IN, and removes it from the config if it is empty."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ KEY = "DATASET.STAND_IN"
 
 
 def left_out(config: Mapping[str, object], facts: Facts) -> dict[str, object]:
-    """Raises InputError for one that is no dataset. A plugin's tables may have names of their own."""
+    """The key to remove. Raises InputError for a value that is no dataset; a plugin's tables may have other names."""
     name = str(config[KEY] or "")
     if not name:
         return {KEY: REMOVED}

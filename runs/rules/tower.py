@@ -1,4 +1,4 @@
-"""A run without another image tower leaves its keys out of its config: they do not change which run it is."""
+"""Removes the keys of another image tower from the config of a run without one, so that they do not identify it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ WEIGHTS, KEY = "MODEL.BACKBONE.VISUAL_WEIGHTS", "MODEL.BACKBONE.VISUAL_WEIGHTS_K
 
 
 def left_out(config: Mapping[str, object], facts: Facts) -> dict[str, object]:
-    """Raises InputError for a key without a file that it could be in."""
+    """The keys to remove. Raises InputError for VISUAL_WEIGHTS_KEY without a file."""
     if config[WEIGHTS]:
         return {}
     if config[KEY]:
