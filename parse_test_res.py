@@ -5,8 +5,8 @@ python parse_test_res.py output/base2new/test_new/digits/shots_16/CoOp/embedded 
 
 The spread is CoOp's: the population standard deviation, and with --ci95 1.96 of it divided by the root of the number of
 runs. All tables of `bench` have the sample standard deviation, and Student's interval.
-Logs carry one decimal. Where a run has a results.json beside its log, `--exact` reads the unrounded number there.
-Runs that differ in more than the seed, as far as their results.json or config.yaml tells, have no mean.
+Logs have one decimal. If a run has a results.json beside its log, `--exact` reads the unrounded number from it. No mean
+is computed of runs whose results.json or config.yaml differ in more than the seed.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 
 
 def read_log(file: Path, end_signal: str, keyword: str) -> float | None:
-    """The last `* keyword: number%` after the end signal; None if the run has not come that far.
+    """The number of the last `* keyword: number%` after the end signal; None if the log has none (an unfinished run).
 
-    Raises ValueError for what stands there and is no percentage, and OSError.
+    Raises ValueError if it is no percentage, and OSError.
     """
     pattern = re.compile(rf"\* {re.escape(keyword)}: (\S*)%")
     armed, value = False, None
@@ -39,7 +39,7 @@ def read_log(file: Path, end_signal: str, keyword: str) -> float | None:
 
 
 def percentage(value: object, keyword: str) -> float:
-    """Raises ValueError for what is no number from 0 to 100."""
+    """The value as a float. Raises ValueError unless it is a number from 0 to 100."""
     number = value if isinstance(value, (int, float)) and not isinstance(value, bool) else math.nan
     if not 0 <= number <= 100:
         raise ValueError(f"{keyword} is {str(value)[:40]!r}, not a number from 0 to 100")
@@ -113,8 +113,8 @@ def parse_folder(directory: Path, args: argparse.Namespace, damaged: list[str]) 
 
 
 def difference(folders: list[Path]) -> str:
-    """In what the runs differ beside the seed, in words; "" for nothing."""
-    from bench.reading.accounts import account  # imported here: --help does without
+    """The settings other than the seed in which the runs differ, in words; "" if there are none."""
+    from bench.reading.accounts import account  # imported here, so that --help is fast
     from bench.reading.apart import mixed
     from bench.reading.files import DAMAGE, open_record
 
@@ -122,7 +122,7 @@ def difference(folders: list[Path]) -> str:
     for file in (folder / "results.json" for folder in folders):
         try:
             accounts.append(account(file, *open_record(file)))
-        except DAMAGE:  # none, or a damaged one: what the config says
+        except DAMAGE:  # missing or damaged: only the config is compared
             accounts.append(account(file, {}, b""))
     return mixed(accounts)
 

@@ -1,4 +1,4 @@
-"""Classifies images with a trained model; the dataset that it was trained on need not be there.
+"""Classifies images with a trained model. The dataset that it was trained on is not needed.
 
 python predict.py --model-dir output/base2new/train_base/digits/shots_16/CoOp/embedded/seed1 cat.jpg photos/
 """
@@ -31,25 +31,23 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("images", nargs="+", metavar="IMAGES", help="files, folders (with all below), glob patterns")
     parser.add_argument("--model-dir", required=True, help="the --output-dir of a train.py run")
     parser.add_argument(
-        "--load-epoch", type=int, help="which checkpoint (default: the one that the run was tested with)"
+        "--load-epoch", type=int, help="epoch of the checkpoint (default: the one that the run was tested with)"
     )
     parser.add_argument(
         "--classes", default="", metavar="FILE", help="class names, one a line (default: the run's own)"
     )
-    parser.add_argument("--top", type=int, default=5, help="how many classes an image (default: 5)")
+    parser.add_argument("--top", type=int, default=5, help="number of classes for each image (default: 5)")
     parser.add_argument("--format", choices=FORMATS, help="default: by the ending of --output, else table")
-    parser.add_argument("--output", default="", metavar="FILE", help="write there instead of to the terminal")
-    parser.add_argument(
-        "--skip-bad", action="store_true", help="go on, with a warning, past images that cannot be read"
-    )
+    parser.add_argument("--output", default="", metavar="FILE", help="write to this file instead of the terminal")
+    parser.add_argument("--skip-bad", action="store_true", help="leave out images that cannot be read, with a warning")
     parser.add_argument("--backbone-path", default="", metavar="FILE", help="CLIP file in place of the run's")
-    parser.add_argument("--backbone-spec", default="", metavar="SPEC", help="of that file: openai, or open_clip's JSON")
+    parser.add_argument("--backbone-spec", default="", metavar="SPEC", help="structure: openai, or open_clip's JSON")
     parser.add_argument("--plugin", action="append", default=[], metavar="FILE", help="a trainer file from outside")
     return parser
 
 
 def main(args: argparse.Namespace) -> None:
-    """From arguments to a table, CSV or JSON on stdout or in a file."""
+    """Classify the images and write a table, CSV or JSON to stdout or a file."""
     if args.top < 1:
         raise InputError(f"--top is {args.top}, but must be at least 1.")
     output = Path(args.output) if args.output else None
@@ -91,7 +89,8 @@ def main(args: argparse.Namespace) -> None:
 
 @contextlib.contextmanager
 def warnings_on_stderr() -> Iterator[None]:
-    """Stdout is for the result alone: log lines from level WARNING go to stderr, others nowhere."""
+    """Within the block, log lines of level WARNING or above go to stderr, and others are dropped; stdout has the result
+    alone."""
     handler = logging.StreamHandler()
     handler.setFormatter(logging.Formatter("%(message)s"))
     loggers = [logging.getLogger(name) for name in LOGGERS]
@@ -107,7 +106,7 @@ def warnings_on_stderr() -> Iterator[None]:
 
 @one_sentence("interrupted")
 def run(argv: list[str] | None = None) -> None:
-    """The command line; returns the exit code."""
+    """Parse the command line and run. The decorator makes it return the exit code."""
     args = build_parser().parse_args(argv)
     with warnings_on_stderr():
         main(args)

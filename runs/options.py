@@ -55,7 +55,7 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
-    """The options of a command line. `--show-config` may stand at its end, too, after the config pairs."""
+    """Parse a command line. `--show-config` is also accepted at its end, after the config pairs."""
     args = build_parser().parse_args(argv)
     if SHOW in args.opts:
         args.opts = [word for word in args.opts if word != SHOW]

@@ -128,7 +128,7 @@ def read_run(folder: str | Path) -> TrainedRun:
     values = leaves(tree)
     if is_plugin(TRAINER_REGISTRY.get(name)):
         add_keys(cfg, values)  # also keys that its checkout's train.py added
-    # The run may have loaded plugins that this process has not; their keys are skipped, since they do not concern it.
+    # The run may have loaded plugins that this process has not loaded; their keys do not concern the run.
     known = {key: value for key, value in values.items() if not _of_stranger(key, cfg)}
     merge_pairs(cfg, [x for pair in known.items() for x in pair], str(file))
     read = {key: domain for key, domain in domains_of(name).items() if key.startswith(READ)}

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # usage: bash scripts/links.sh
 # For checkouts without symbolic links (git's core.symlinks=false, a ZIP file unpacked on Windows). There a script that
-# should be a link to run.sh is a text file that holds only the words ../run.sh; each becomes a script of three lines
-# that does the same. Does nothing where links are links. scripts/setup.sh calls this.
+# should be a link to run.sh is a text file with the one line ../run.sh; this replaces each by a script of three lines
+# that does the same. It does nothing in a checkout with symbolic links. scripts/setup.sh calls it.
 # example: bash scripts/links.sh
 set -eu
 case ${1-} in -h | --help) sed -n 's/^# //p' "$0" && exit 0 ;; esac

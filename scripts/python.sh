@@ -1,5 +1,5 @@
-# Sourced by the other scripts: sets PYTHON to the interpreter that runs the project, and checks that it can.
-# PYTHON=... wins, then an activated environment that has torch, then .venv. With setting_up=1 a missing torch is no error.
+# Sourced by the other scripts: sets PYTHON to the interpreter that runs the project, and checks that it has torch.
+# The order is PYTHON=..., then an activated environment that has torch, then .venv. setting_up=1 allows a missing torch.
 can_run() { # 0: yes; 3: too old; 4: no torch; anything else: it does not start
   "$1" -c 'import sys, importlib.util as u; sys.exit(3 if sys.version_info < (3, 10) else 4 * (u.find_spec("torch") is None))' 2>/dev/null
 }

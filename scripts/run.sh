@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Runs one protocol of one method. All scripts/METHOD/PROTOCOL.sh are links to this file: the path that it is called by
-# says which protocol and method, the words after it and the environment say the rest (docs/protocols.md). Called by its
-# own name, it takes both as words: bash scripts/run.sh PROTOCOL TRAINER DATASET SEED [KEY VALUE ...]
+# Runs one protocol of one method. All scripts/METHOD/PROTOCOL.sh are links to this file, which reads method and protocol
+# from the path that it is called by, and the rest from arguments and environment (docs/protocols.md). Called directly,
+# it takes both as arguments: bash scripts/run.sh PROTOCOL TRAINER DATASET SEED [KEY VALUE ...]
 set -eu
 unset CDPATH # with it, `cd` prints
 

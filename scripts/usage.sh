@@ -1,5 +1,5 @@
-# Sourced by run.sh: what the command of a protocol takes. Reads protocol, trainer, host and command; defines `usage`,
-# which prints it, and `check`, which refuses too few words.
+# Sourced by run.sh: the arguments of each protocol. Reads protocol, trainer, host and command; defines `usage`, which
+# prints the usage, and `check`, which refuses too few arguments.
 takes() { words=$1 example=$2 does=$3; }
 more="[KEY VALUE ...]"
 case $protocol in
@@ -32,12 +32,12 @@ about() {
   case $1 in
     PROTOCOL) echo "one of runs/protocols.py, such as those of scripts/coop/, or test_time" ;;
     TRAINER) echo "a method, as \`python -m trainers list\` names it, or one of PLUGIN" ;;
-    HOST) echo "the method that SAR goes on, such as CoOp (docs/sar.md)" ;;
+    HOST) echo "the method to which SAR is added, such as CoOp (docs/sar.md)" ;;
     DATASET) echo "one dataset, several with commas, or a group: all, embedded" ;;
     SOURCE) echo "the dataset to train on: imagenet, or shapes of the embedded suite" ;;
     TARGET) echo "one dataset, several with commas, or all: those that belong to the source" ;;
     SEED) echo "a whole number" ;;
-    TYPE) echo "of the wrong labels, such as sym_other (docs/label_noise.md)" ;;
+    TYPE) echo "the type of label noise, such as sym_other (docs/label_noise.md)" ;;
     RATE) echo "the share of wrong labels, from 0 to below 1" ;;
   esac
 }
@@ -47,7 +47,7 @@ usage() {
   echo "$does"
   echo
   for word in $words; do printf '  %-9s  %s\n' "$word" "$(about "$word")"; done
-  case $more in *STEPS*) printf '  %-9s  %s\n' EPS "how far a pixel may go, in 1/255" STEPS "of the attack" ;; esac
+  case $more in *STEPS*) printf '  %-9s  %s\n' EPS "largest change of a pixel, in 1/255" STEPS "steps of the attack" ;; esac
   printf '  %-9s  %s\n' "KEY VALUE" "config pairs, such as OPTIM.MAX_EPOCH 10"
   echo
   echo "environment: DATA, CFG, SHOTS, OUTPUT, LOADEP, SOURCE, PLUGIN, PLUGIN_CFG, PYTHON (docs/protocols.md)"

@@ -57,7 +57,7 @@ def average(frame: pd.DataFrame, datasets: Sequence[str], value: str = "accuracy
 
 
 def one_config(frame: pd.DataFrame) -> pd.DataFrame:
-    """Of rows that differ only in the name of the config, those of the published one, else of the first by name."""
+    """Keep one config of rows that differ only in its name: the published one, else the first by name."""
     if frame.empty:
         return frame
     usual = [

@@ -58,7 +58,7 @@ class Taken:
 
 
 def take_over(cfg: CfgNode, default: CfgNode, files: Iterable[str], given: Namespace) -> list[Taken]:
-    """What the train.py among `files` sets for this run.
+    """The values that the train.py among `files` sets for this run.
 
     cfg: the run's config with files and options merged. default: the config before that. given: the run's options.
     Raises InputError, with file and line, for an error in that train.py.

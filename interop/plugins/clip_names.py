@@ -27,7 +27,7 @@ from dassl.utils import InputError
 from .scope import STOCK_CLIP
 
 logger = logging.getLogger("plugins")
-SERVED = "run's backbone"  # stands for it in place of a URL
+SERVED = "run's backbone"  # in `_MODELS`, in place of a URL
 _backbone: Mapping | None = None  # MODEL.BACKBONE of the current run
 
 
