@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import traceback
+from collections.abc import Callable
 
 from dassl.utils.console import tolerant_console
 from dassl.utils.ends import one_sentence
@@ -32,7 +33,7 @@ def main(argv: list[str]) -> int:
     return run(runs[0]) if len(runs) == 1 else _one_after_another(runs, run)
 
 
-def _one_after_another(runs: list[list[str]], run) -> int:
+def _one_after_another(runs: list[list[str]], run: Callable[[list[str]], int]) -> int:
     """Run all in this process. A run that fails does not stop the others; failed ones are listed at the end."""
     failed = {}
     for number, arguments in enumerate(runs, start=1):

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from dassl.data.datasets import Datum
 
 
 class ClassList:
@@ -15,5 +19,8 @@ class ClassList:
         self.classnames = self.all_classnames = list(classnames)
         self.num_classes = len(self.classnames)
         self.lab2cname = dict(enumerate(self.classnames))
-        self.train_x, self.train_u, self.val, self.test = [], [], [], []
+        self.train_x: list[Datum] = []
+        self.train_u: list[Datum] = []
+        self.val: list[Datum] = []
+        self.test: list[Datum] = []
         self.dataset = self

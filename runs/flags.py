@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from argparse import Namespace
 from collections.abc import Iterator, Mapping
+from typing import Any
 
 from dassl.config.domains import SEED, check_value
 from dassl.utils import InputError
@@ -55,7 +56,7 @@ def check_flags(config: Mapping[str, object], args: Namespace) -> None:
                 )
 
 
-def check_training(config: Mapping[str, object], args: Namespace) -> None:
+def check_training(config: Mapping[str, Any], args: Namespace) -> None:
     """Raises InputError for a training run without an epoch."""
     epochs = config["OPTIM.MAX_EPOCH"]
     if epochs < 1 and not (args.eval_only or args.no_train):

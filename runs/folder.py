@@ -11,6 +11,7 @@ from argparse import Namespace
 from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
+from types import TracebackType
 
 from filelock import FileLock, Timeout
 from yacs.config import CfgNode
@@ -78,13 +79,15 @@ class RunFolder:
                 "written."
             ) from None
 
-    def __exit__(self, kind: object, error: object, traceback: object) -> None:
-        failed = kind is not None and issubclass(kind, Exception)  # an interrupted run is no failure
-        bad_input = failed and issubclass(kind, (InputError, BackboneInputError)) and kind is not PluginFailed
-        if failed and not self._worth_keeping(error):
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        failure = error if isinstance(error, Exception) else None  # an interrupted run is no failure
+        bad_input = isinstance(failure, (InputError, BackboneInputError)) and kind is not PluginFailed
+        if failure is not None and not self._worth_keeping(failure):
             self._undo(keep=set() if bad_input else {self.path / "log.txt"})
         self._release()
-        if failed:
+        if failure is not None:
             self._remove_folders()
 
     def _worth_keeping(self, error: Exception) -> bool:

@@ -46,7 +46,7 @@ def find_images(arguments: Sequence[str]) -> list[str]:
 
 def _below(folder: str, others: list[str]) -> list[str]:
     """The images in a folder and below it; other files that are not hidden are added to `others`."""
-    files = []
+    files: list[str] = []
     for where, folders, names in os.walk(folder):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         for name in names:

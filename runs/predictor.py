@@ -13,7 +13,7 @@ import logging
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
 import torch
 from PIL.Image import Image
@@ -23,7 +23,7 @@ from torch.utils.data import DataLoader, Dataset
 from dassl.config.shown import for_method, of_run
 from dassl.data.transforms import build_transform
 from dassl.data.workers import usable_workers
-from dassl.engine import TRAINER_REGISTRY
+from dassl.engine import TRAINER_REGISTRY, SimpleTrainer
 from dassl.utils import InputError, read_image, to_rgb
 from dassl.utils.progress import progress
 from interop.plugins.hosting import hosted
@@ -31,9 +31,6 @@ from language import clean, read_classlist
 
 from .class_list import ClassList
 from .trained_run import ClassNames, TrainedRun, read_run
-
-if TYPE_CHECKING:
-    from dassl.protocols import Trainer
 
 logger = logging.getLogger(__name__)
 
@@ -102,33 +99,36 @@ def _say_doubts(found: ClassNames, names: Sequence[str], model_dir: str | Path) 
         )
 
 
-def _build(run: TrainedRun, names: list[str]):
+def _build(run: TrainedRun, names: list[str]) -> SimpleTrainer:
     """Build the run's trainer with a list of class names in place of its dataset."""
     kind = TRAINER_REGISTRY.get(run.cfg.TRAINER.NAME)
 
-    class OnClassNames(kind):
-        def build_data_loader(self) -> None:
-            self.dm = dm = ClassList(names)
-            self.train_loader_x = self.train_loader_u = self.val_loader = self.test_loader = None
-            self.num_classes, self.lab2cname, self.num_source_domains = dm.num_classes, dm.lab2cname, 0
+    def build_data_loader(self: Any) -> None:
+        self.dm = dm = ClassList(names)
+        self.train_loader_x = self.train_loader_u = self.val_loader = self.test_loader = None
+        self.num_classes, self.lab2cname, self.num_source_domains = dm.num_classes, dm.lab2cname, 0
 
-    OnClassNames.__name__ = kind.__name__  # it is shown in messages
+    on_names = type(kind.__name__, (kind,), {"build_data_loader": build_data_loader})  # the name is shown in messages
     if "LANGUAGE" in run.cfg:
         run.cfg.LANGUAGE.MISSING = "stand_in"
-    return OnClassNames(for_method(run.cfg))
+    return on_names(for_method(run.cfg))
 
 
 class Predictor:
     """Classifies images as the run's own test does, with the same transform, batch size and logits.
 
     classnames: C names, the columns of `probabilities`. trainer: the built trainer. epoch: of the loaded checkpoint;
-    None for a method without training, or for the best checkpoint on the validation split.
+    None for a method without training, or for the best checkpoint on the validation split. Raises InputError for a run
+    without a transform (INPUT.NO_TRANSFORM).
     """
 
-    def __init__(self, trainer: Trainer, classnames: list[str], epoch: int | None) -> None:
+    def __init__(self, trainer: SimpleTrainer, classnames: list[str], epoch: int | None) -> None:
         self.trainer, self.classnames, self.epoch = trainer, classnames, epoch
         self.cfg = of_run(trainer.cfg)
-        self.transform = build_transform(self.cfg, is_train=False)
+        transform = build_transform(self.cfg, is_train=False)
+        if transform is None:
+            raise InputError("The run has INPUT.NO_TRANSFORM True, but a model reads tensors, not pictures.")
+        self.transform = transform
 
     def __call__(
         self, images: ImageLike | Sequence[ImageLike], top: int = 5
@@ -137,10 +137,12 @@ class Predictor:
 
         An image is a path or a PIL image. Raises InputError for an image that cannot be read.
         """
-        one = isinstance(images, (str, Path, Image))
-        ranked = [best for _, probabilities in self.batches([images] if one else images)
-                  for best in self.best(probabilities, top)]  # fmt: skip
-        return ranked[0] if one else ranked
+        if isinstance(images, (str, Path, Image)):
+            return self._ranked([images], top)[0]
+        return self._ranked(images, top)
+
+    def _ranked(self, images: Sequence[ImageLike], top: int) -> list[list[tuple[str, float]]]:
+        return [best for _, found in self.batches(images) for best in self.best(found, top)]
 
     def probabilities(self, images: ImageLike | Sequence[ImageLike]) -> Tensor:
         """[N, C] fp32 on the CPU: the softmax of the test logits of N images."""

@@ -14,7 +14,7 @@ Settings come from the environment, with the names in CoOp's scripts:
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -42,7 +42,7 @@ def plan(
     trainer = method_name(trainer)
     if trainer.endswith("SAR") and trainer not in PUBLISHED:
         raise InputError(f"SAR has no scripts for the host {trainer[:-3]!r}; it has them for {', '.join(SAR_HOSTS)}.")
-    counts = [env.get("SHOTS", "16")]
+    counts: Sequence[str] = [env.get("SHOTS", "16")]
     if protocol == "few_shot":
         counts = ALL_SHOTS if counts == ["all"] else counts[0].split() or counts
         if any("," in count for count in counts):

@@ -92,7 +92,7 @@ def _results(trainer: Trainer, tested: Mapping) -> dict | None:
 def _plugins(cfg: CfgNode, taken_over: Iterable = ()) -> dict | None:
     """The origin of trainer and dataset if they are plugins', and what the checkout's train.py sets for this run."""
     kinds = {"trainer": TRAINER_REGISTRY.get(cfg.TRAINER.NAME), "dataset": DATASET_REGISTRY.get(cfg.DATASET.NAME)}
-    found = {what: about for what, kind in kinds.items() if (about := provenance(kind))}
+    found: dict[str, object] = {what: about for what, kind in kinds.items() if (about := provenance(kind))}
     if found and taken_over:
         found["train_py"] = [each.record() for each in taken_over]
     return found or None

@@ -74,7 +74,7 @@ def robust(trainer: str, dataset: str, seed: int, settings: Settings) -> list[st
     own = replace(own, script="robust")
     folder = robust_folder(trainer, dataset, seed, settings)
     name = next(name for name in MODES.values() if title.startswith(f"{name}-"))
-    about = {"attack": title.removeprefix(f"{name}-"), "mode": name}
+    about: dict[str, object] = {"attack": title.removeprefix(f"{name}-"), "mode": name}
     cfg = folder.parent.name
     if trainer in UNTRAINED:
         about |= {"source": None, "shots": 0}

@@ -6,6 +6,7 @@ import hashlib
 import json
 from argparse import Namespace
 from collections.abc import Iterable
+from typing import Any
 
 from yacs.config import CfgNode
 
@@ -25,7 +26,7 @@ def settings(cfg: CfgNode, args: Namespace) -> dict[str, object]:
     Keys that change no number, and keys of other methods, are left out.
     """
     foreign = foreign_keys(cfg, files_of(cfg, args) if getattr(args, "plugin_cfg", ()) else ())
-    found = {"mode": mode_of(args)}
+    found: dict[str, object] = {"mode": mode_of(args)}
     if args.eval_only and args.model_dir:
         found["model"] = f"{args.model_dir}@{args.load_epoch}"
     found |= identifying({key: value_at(cfg, key) for key in all_keys(cfg)}, foreign)
@@ -42,7 +43,7 @@ def settings_hash(found: dict[str, object]) -> str:
     return hashlib.sha256(json.dumps(found, sort_keys=True).encode()).hexdigest()[:16]
 
 
-def value_at(cfg: CfgNode, key: str) -> object:
+def value_at(cfg: CfgNode, key: str) -> Any:
     """The value at a dotted key."""
     for part in key.split("."):
         cfg = cfg[part]

@@ -8,7 +8,7 @@ import re
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeGuard
 
 import yaml
 from yacs.config import CfgNode
@@ -38,7 +38,7 @@ class ClassNames(NamedTuple):
     contradiction: str = ""
 
 
-def _are_names(found: object) -> bool:
+def _are_names(found: object) -> TypeGuard[list[str]]:
     return isinstance(found, list) and bool(found) and all(isinstance(name, str) and name.strip() for name in found)
 
 

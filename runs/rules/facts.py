@@ -23,16 +23,24 @@ class Taken(Protocol):
     @property
     def values(self) -> Mapping[str, object]: ...
 
+    def lines(self) -> list[str]:
+        """The lines for the log."""
+
 
 class Facts(Protocol):
     """The facts. defaults: {key: default} of every key. brought: {key: (default, file)} of --plugin-cfg, which override
     `defaults`. datasets: registered names. noise_aliases, noise_swaps: see `datasets.noise.config`."""
 
-    defaults: Mapping[str, object]
-    brought: Mapping[str, tuple[object, str]]
-    datasets: Collection[str]
-    noise_aliases: Mapping[str, str]
-    noise_swaps: Sequence[str]
+    @property
+    def defaults(self) -> Mapping[str, object]: ...
+    @property
+    def brought(self) -> Mapping[str, tuple[object, str]]: ...
+    @property
+    def datasets(self) -> Collection[str]: ...
+    @property
+    def noise_aliases(self) -> Mapping[str, str]: ...
+    @property
+    def noise_swaps(self) -> Sequence[str]: ...
 
     def leaves(self, file: str) -> list[tuple[str, object]]:
         """[(dotted key, value)] of a YAML file, as `dassl.config.yaml_file.read_leaves`. Raises InputError if it cannot

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from dassl.utils import InputError
 
@@ -17,7 +17,7 @@ UNSET = {D + "NOISE_TYPE": "", D + "NOISE_RATE": 0.0, D + "NUM_FP": 0}
 OLDER = (*UNSET, D + "NOISE_LABEL")
 
 
-def older_keys(config: Mapping[str, object], facts: Facts) -> dict[str, object]:
+def older_keys(config: Mapping[str, Any], facts: Facts) -> dict[str, object]:
     """The values of DATASET.NOISE.* for older keys, which are reset.
 
     Raises InputError if noise is given twice, or while NOISE_LABEL is False, and for a NUM_FP not below the shots.
@@ -40,7 +40,7 @@ def older_keys(config: Mapping[str, object], facts: Facts) -> dict[str, object]:
     return {**UNSET, N + "TYPE": kind, N + "RATE": rate}
 
 
-def _counted(config: Mapping[str, object], facts: Facts) -> tuple[str, float]:
+def _counted(config: Mapping[str, Any], facts: Facts) -> tuple[str, float]:
     """(type, rate) of NUM_FP wrong images among the shots of each class."""
     kind, rate, count = (config[key] for key in UNSET)
     shots = config[D + "NUM_SHOTS"]

@@ -137,7 +137,7 @@ def test_the_fields_own_flags(tiny, tmp_path, older, newer, caplog):
     with caplog.at_level("INFO"):
         dataset = trainer_with(tiny, tmp_path, pairs).dm.dataset
     if newer is None:
-        assert not hasattr(dataset, "noise")
+        assert dataset.noise is None
         return
     assert (dataset.noise["type"], dataset.noise["rate"]) == newer
     assert f"DATASET.NOISE.TYPE {newer[0]}" in caplog.text

@@ -7,6 +7,7 @@ import json
 import re
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -18,9 +19,10 @@ import predict
 from clipkit import InputError as BackboneInputError
 from dassl.evaluation import Classification
 from dassl.utils import InputError
+from runs.defaults import default_cfg
 from runs.image_files import find_images
 from runs.predictions import Prediction, render
-from runs.predictor import load_predictor
+from runs.predictor import Predictor, load_predictor
 from runs.trained_run import read_run
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -311,6 +313,13 @@ def test_bad_input_is_one_sentence(runs, tmp_path, capsys):
         assert shown.err.startswith("error: ") and sentence in shown.err and shown.err.count("\n") == 1, shown.err
         assert shown.out == ""
     assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_a_run_without_a_transform_is_refused():
+    cfg = default_cfg()
+    cfg.INPUT.NO_TRANSFORM = True
+    with pytest.raises(InputError, match="NO_TRANSFORM"):
+        Predictor(SimpleNamespace(cfg=cfg), BASE, None)
 
 
 def test_without_class_names_they_are_asked_for(runs, tmp_path):
