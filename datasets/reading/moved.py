@@ -1,4 +1,4 @@
-"""New places of modules that lay directly in `datasets/` before version 0.2: {old: new}, below `datasets`."""
+"""New places of modules that lay directly in `datasets/` before version 0.1: {old: new}, below `datasets`."""
 
 _READING = "catalog fewshot images listing lists mat paths splits"
 MOVED = {name: f"reading.{name}" for name in _READING.split()} | {

@@ -1,4 +1,4 @@
-"""New places of modules that lay directly in `trainers/` before version 0.2: {old: new}, below `trainers`."""
+"""New places of modules that lay directly in `trainers/` before version 0.1: {old: new}, below `trainers`."""
 
 _ROOMS = {
     "shared": (
