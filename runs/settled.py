@@ -16,7 +16,7 @@ from .words import take_eps
 
 # Each table is {key: what to give in its place}. The first is for every protocol.
 EVERYWHERE = {
-    "SEED": "SEED, or --seeds",
+    "SEED": "the seed as the word after DATASET, with --seeds, or as seeds in a suite",
     "OUTPUT_DIR": "OUTPUT, or --output",
     "DATASET.ROOT": "DATA, or --root",
     "DATASET.NAME": "another DATASET, or datasets in a suite",

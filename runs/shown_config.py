@@ -65,5 +65,5 @@ def shown_arguments(args: Namespace) -> str:
     return "\n".join(
         f"{key}: {value}"
         for key, value in sorted(vars(args).items())
-        if value not in ("", None, False, []) and key != "taken_over"
+        if value not in ("", None, False, []) and key not in ("taken_over", "about")
     )

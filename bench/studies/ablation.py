@@ -56,4 +56,4 @@ def _numbers(frame: DataFrame, count: int) -> list[str]:
 def study(doc: str, template: str, settings: Sequence[Setting], headers: Sequence[str], title: str) -> door.Study:
     """The study of an ablation, which has one table with these rows."""
     show: Callable = lambda frame, suite, args: door.Page([section(frame, suite, settings, headers, title)])  # noqa: E731
-    return door.Study(doc, template, options, fill, show)
+    return door.Study(template, doc, template, options, fill, show)

@@ -67,7 +67,7 @@ def page(frame: DataFrame, suite: Suite, args: argparse.Namespace) -> door.Page:
     return door.Page(sections(found), end=NOTE + failed, draw=lambda folder: adversarial_plots.plot(found, folder))
 
 
-STUDY = door.Study(__doc__, "attacks", options, fill, page)
+STUDY = door.Study("adversarial", __doc__, "attacks", options, fill, page)
 
 
 @one_sentence("interrupted: the same command goes on where it stopped")

@@ -41,7 +41,7 @@ def page(frame: DataFrame, suite: Suite, args: argparse.Namespace) -> door.Page:
     return door.Page([Section("Base-to-new", table.caption(), table.HEADERS, rows)], end="\n".join(said))
 
 
-STUDY = door.Study(__doc__, "demo", options, fill, page)
+STUDY = door.Study("base2new", __doc__, "demo", options, fill, page)
 
 
 @one_sentence("interrupted: the same command goes on where it stopped")

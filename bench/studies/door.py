@@ -61,12 +61,14 @@ class Page:
 
 @dataclass(frozen=True)
 class Study:
-    """A study. doc: help of its command. template: the name of its suite in configs/suites.
+    """A study, started by `python -m bench.NAME`. doc: help of its command. template: the name of its suite in
+    configs/suites.
 
     options: adds its options to a parser. fill: puts their values into the suite's tree; raises InputError for wrong
     ones. page: makes its output from the suite's results (`rows_of`). file: the suite's name in the output folder.
     """
 
+    name: str
     doc: str
     template: str
     options: Callable[[argparse.ArgumentParser], None]
@@ -106,7 +108,11 @@ def main(study: Study, argv: Sequence[str] | None = None) -> int:
 
 def parse(study: Study, argv: Sequence[str] | None) -> argparse.Namespace:
     """Parse the study's own options and those of all studies. The word `run` means --yes."""
-    parser = argparse.ArgumentParser(description=study.doc, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        prog=f"python -m bench.{study.name}",
+        description=study.doc,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )  # fmt: skip
     study.options(parser)
     parser.add_argument("--seeds", nargs="+", type=int, help="default: 1 2 3")
     parser.add_argument("--jobs", type=int, help="runs at a time (default: one a GPU; without GPUs 2)")
@@ -141,7 +147,10 @@ def suite_from(study: Study, args: argparse.Namespace) -> tuple[Suite, dict]:
         if settings.cfg:
             block.setdefault("cfg", os.path.abspath(settings.cfg) if is_file(settings.cfg) else settings.cfg)
     file = _free(Path(args.output) / f"{study.file(args)}.yaml", _text(tree))
-    return suite_of(tree, file, root=args.root), tree
+    try:
+        return suite_of(tree, file, root=args.root), tree
+    except InputError as error:  # the file is not written yet
+        raise InputError(str(error).replace(str(file), "the command line")) from error
 
 
 def begin(suite: Suite, tree: dict, args: argparse.Namespace) -> int | None:
@@ -155,7 +164,7 @@ def begin(suite: Suite, tree: dict, args: argparse.Namespace) -> int | None:
     check_writable(suite.output)
     write_text(suite.file, _text(tree))
     root = "" if args.root == os.environ.get("DATA", "data") else f" --root {shlex.quote(args.root)}"
-    logger.info("This suite: python -m bench status|retry|run %s%s", suite.file, root)
+    logger.info("Also for this suite (status, retry, run, plan): python -m bench status %s%s", suite.file, root)
     if left > MOST and not args.yes:
         text = f"Nothing is started: {left} runs are to be done. Begin them with the word `run`, on a cluster with"
         print(f"{text}\npython -m bench run {suite.file}{root} --launcher slurm", file=sys.stderr)  # noqa: T201

@@ -33,7 +33,7 @@ def page(frame: DataFrame, suite: Suite, args: argparse.Namespace) -> door.Page:
     return noise.page_of(frame, cells_of, ["terms", "SEP sign", "alignment"])
 
 
-STUDY = door.Study(__doc__, "dpsep_ablation", noise.noise_options, noise.take_noise, page)
+STUDY = door.Study("dpsep_ablation", __doc__, "dpsep_ablation", noise.noise_options, noise.take_noise, page)
 
 
 @one_sentence("interrupted: the same command goes on where it stopped")

@@ -107,7 +107,7 @@ def scope_of(suite: Suite, args: argparse.Namespace) -> Scope:
     )
 
 
-STUDY = door.Study(__doc__, "generalization", options, fill, page)
+STUDY = door.Study("generalization", __doc__, "generalization", options, fill, page)
 
 
 @one_sentence("interrupted: the same command goes on where it stopped")

@@ -92,7 +92,7 @@ def page(frame: DataFrame, suite: Suite, args: argparse.Namespace) -> door.Page:
     return page_of(frame, name_of, ["method"])
 
 
-STUDY = door.Study(__doc__, "noise", options, fill, page)
+STUDY = door.Study("noise", __doc__, "noise", options, fill, page)
 
 
 @one_sentence("interrupted: the same command goes on where it stopped")

@@ -78,7 +78,9 @@ def auc_table(judgements: dict[str, dict[str, list]], form: str) -> str:
 
 @one_sentence()
 def main(argv: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        prog="python -m bench.noise_analysis", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("folders", nargs="+", metavar="RUN_FOLDER", help="--output-dir of finished runs")
     parser.add_argument("--output", type=Path, default=Path("analysis"), metavar="FOLDER", help="default: analysis")
     parser.add_argument("--figures", nargs="+", choices=FIGURES, default=list(FIGURES), help="default: all")

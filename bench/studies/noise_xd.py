@@ -93,7 +93,7 @@ def page(frame: DataFrame, suite: Suite, args: argparse.Namespace) -> door.Page:
     return door.Page(found, refused, end=NOTE)
 
 
-STUDY = door.Study(__doc__, "noise_xd", options, fill, page)
+STUDY = door.Study("noise_xd", __doc__, "noise_xd", options, fill, page)
 
 
 @one_sentence("interrupted: the same command goes on where it stopped")

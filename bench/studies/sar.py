@@ -72,7 +72,7 @@ def page(frame: DataFrame, suite: Suite, args: argparse.Namespace) -> door.Page:
     return door.Page([ablation.section(frame, suite, settings, headers, f"SAR, {args.table}")])
 
 
-STUDY = door.Study(__doc__, "sar", options, fill, page, lambda args: args.table)
+STUDY = door.Study("sar", __doc__, "sar", options, fill, page, lambda args: args.table)
 
 
 @one_sentence("interrupted: the same command goes on where it stopped")

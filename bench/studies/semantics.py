@@ -137,7 +137,9 @@ def plot(found: list[Semantics], file: Path) -> None:
 
 @one_sentence()
 def main(argv: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        prog="python -m bench.semantics", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("folders", nargs="+", help="--output-dir of trained runs on one dataset")
     parser.add_argument(
         "--new-classes", default="", metavar="FILE", help="unseen names, one a line; else the dataset's"

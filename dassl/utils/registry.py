@@ -49,7 +49,7 @@ class Registry:
 
 def _by_similarity(name: str, candidates: Iterable[str]) -> list[str]:
     name = name.lower()
-    return sorted(candidates, key=lambda other: -SequenceMatcher(None, name, other.lower()).ratio())
+    return sorted(candidates, key=lambda other: (-SequenceMatcher(None, name, other.lower()).ratio(), other))
 
 
 def get_most_similar_str_to_a_from_b(a: str, b: Iterable[str]) -> str:
@@ -64,6 +64,9 @@ def check_availability(requested: str, available: Iterable[str], what: str = "on
         return
     if not available:
         raise NotAvailableError(f"The requested {what} [{requested}] is not available: none is registered")
+    if not requested:
+        names = ", ".join(sorted(available, key=str.casefold))
+        raise NotAvailableError(f"No {what} is given; it is one of [{names}]")
     nearest = _by_similarity(requested, available)
     names = ", ".join(nearest)
     raise NotAvailableError(

@@ -249,3 +249,8 @@ def test_parameter_helpers():
     assert model[0].bias.abs().sum() == 0
     with pytest.raises(NotImplementedError, match="xavier"):
         utils.init_network_weights(model, "magic")
+
+
+def test_a_name_that_is_not_given_has_no_nearest_one():
+    with pytest.raises(utils.InputError, match=r"^No trainer is given; it is one of \[a, B, c\]$"):
+        utils.check_availability("", ["c", "B", "a"], "trainer")
