@@ -14,7 +14,7 @@ import os
 import statistics
 import sys
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from pathlib import Path
 
 from tabulate import tabulate
@@ -39,18 +39,21 @@ def harmonic_mean(base: float, new: float) -> float:
 BySeed = dict[tuple[str, str, int, str], float]  # {(dataset, method, seed, "base" or "new"): accuracy}
 
 
-def read_by_seed(folder: Path, sentences: list[str] | None = None) -> BySeed:
+def read_by_seed(folder: Path, sentences: list[str] | None = None, without: Collection[str] = ()) -> BySeed:
     """The accuracies of all finished base-to-new runs under `folder`. Remarks on them are appended to `sentences`."""
-    return by_seed(read_results(folder, sentences))
+    return by_seed(read_results(folder, sentences, without))
 
 
 def by_seed(results: Iterable[Result]) -> BySeed:
     return {(r.name, r.method, r.seed, r.kind): r.accuracy for r in results if r.protocol == "base2new"}
 
 
-def read(folder: Path, sentences: list[str] | None = None) -> Accuracies:
-    """The accuracies of all finished base-to-new runs under `folder`, in lists over ascending seeds (see `gather`)."""
-    found = read_by_seed(folder, sentences)
+def read(folder: Path, sentences: list[str] | None = None, without: Collection[str] = ()) -> Accuracies:
+    """The accuracies of all finished base-to-new runs under `folder`, in lists over ascending seeds (see `gather`).
+
+    without: folders below `folder` whose results are left out.
+    """
+    found = read_by_seed(folder, sentences, without)
     if sentences is not None:
         sentences += unpaired(found)
     return gather(found)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -53,20 +53,20 @@ class Result:
         return self.kind, self.method, self.dataset, self.source, shots, self.seed
 
 
-def read(folder: Path, sentences: list[str] | None = None) -> list[Result]:
+def read(folder: Path, sentences: list[str] | None = None, without: Collection[str] = ()) -> list[Result]:
     """Every finished run of base-to-new, cross-dataset and few-shot whose layout starts at `folder`.
 
     The order is untrained methods, then README's order, then names. If a method ran with several configs, shots or
     other settings, so that a cell would have two values or a mean of different settings, its results are named with
     these. Label noise and attacks are always named. Sentences on this are appended to `sentences`, or logged without
-    it. Raises InputError for a file that is no run's.
+    it. without: folders below `folder` whose results are left out. Raises InputError for a file that is no run's.
     """
     if not os.path.isdir(folder):
         return []
     output = os.path.abspath(folder)
     found, files = [], {}
     for below, file in find(folder):
-        if result := _result(Path(file), below, output):
+        if below not in without and (result := _result(Path(file), below, output)):
             found.append(result)
             same = files.setdefault((*result.cell, result.shots, result.cfg), file)
             if same != file:

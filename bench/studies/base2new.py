@@ -20,6 +20,7 @@ from ..drawing import table
 from ..drawing.report import Section
 from ..suites.suite import Suite
 from . import door
+from .rows import left_out
 
 
 def options(parser: argparse.ArgumentParser) -> None:
@@ -37,7 +38,8 @@ def fill(tree: dict, args: argparse.Namespace) -> None:
 
 def page(frame: DataFrame, suite: Suite, args: argparse.Namespace) -> door.Page:
     said: list[str] = []
-    rows = table.rows(table.read(Path(args.output), said))
+    without = () if args.tables_only else left_out(suite, frame)
+    rows = table.rows(table.read(Path(args.output), said, without))
     return door.Page([Section("Base-to-new", table.caption(), table.HEADERS, rows)], end="\n".join(said))
 
 

@@ -26,6 +26,7 @@ from ..reading.results import read
 from ..suites.methods import check_methods
 from ..suites.suite import Suite
 from . import door
+from .rows import left_out
 
 PROTOCOLS = ("base2new", "cross_dataset", "domain_generalization", "few_shot")
 
@@ -84,7 +85,9 @@ def _away(args: argparse.Namespace, protocol: str, source: str) -> list[str]:
 def page(frame: DataFrame, suite: Suite, args: argparse.Namespace) -> door.Page:
     """The tables of all results of the methods in the output folder."""
     methods = check_methods(args.methods)
-    results = [r for r in read(Path(args.output)) if r.method.partition(" (")[0] in methods]
+    results = [
+        r for r in read(Path(args.output), without=left_out(suite, frame)) if r.method.partition(" (")[0] in methods
+    ]
     scope = scope_of(suite, args)
     return door.Page(sections(results, scope), draw=lambda folder: plot_all(summarize(results, scope), folder))
 

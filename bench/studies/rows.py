@@ -42,6 +42,12 @@ def rows_of(suite: Suite, said: list[str], checked: bool = True) -> DataFrame:
     return frame.sort_values("place", kind="stable").drop(columns="place").reset_index(drop=True)
 
 
+def left_out(suite: Suite, frame: DataFrame) -> set[str]:
+    """The folders of the suite's runs that have no row in `frame` (of `rows_of`), below the suite's output folder."""
+    folders = {folder.relative_to(suite.output).as_posix() for run in suite.runs for folder in run.folders}
+    return folders - set(frame["folder"])
+
+
 def told_apart(name: str, settings: str) -> str:
     """The name of a row, with the settings in which its runs differ from others of that name."""
     return f"{name} ({settings})" if settings else name

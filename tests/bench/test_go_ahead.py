@@ -7,6 +7,7 @@ import os
 
 import pytest
 import yaml
+from result_files import folder_of, write_result
 
 from bench.__main__ import main as bench
 from bench.studies import door
@@ -54,6 +55,20 @@ def test_a_short_one_begins(name, started, tmp_path):
     call(name, "--output", str(tmp_path / "out"), "--seeds", "1", "1")
     assert len(started) == 1 and 0 < len(started[0].runs) <= door.MOST
     assert {run.seed for run in started[0].runs} == {1}
+
+
+@pytest.mark.parametrize("name", ["base2new", "generalization"])
+def test_results_of_other_settings_are_in_no_table(name, started, tmp_path, capsys):
+    """A run with the name of one of the study's, but other settings; a method that is not in the study stays."""
+    for method, accuracy in (("CoOp", 61.25), ("MaPLe", 77.75)):
+        for protocol, half in (("base2new_train", "base"), ("base2new_test", "new")):
+            folder = folder_of(tmp_path, protocol, method, "digits", 1)
+            write_result(folder, method, "Digits", 1, accuracy, subsample_classes=half)
+    words = ["--methods", "CoOp", "--datasets", "digits", "--seeds", "1", "--output", str(tmp_path)]
+    call(name, "run", *words, *(["--protocols", "base2new"] if name == "generalization" else []))
+    out, error = capsys.readouterr()
+    assert "61.25" not in out and error.count("holds a run with other settings: it is left out.") == 2
+    assert ("77.75" in out) == (name == "base2new")
 
 
 def test_another_suite_in_the_same_folder_has_a_file_of_its_own(started, tmp_path):
