@@ -86,7 +86,9 @@ def page(frame: DataFrame, suite: Suite, args: argparse.Namespace) -> door.Page:
     """The tables of all results of the methods in the output folder."""
     methods = check_methods(args.methods)
     results = [
-        r for r in read(Path(args.output), without=left_out(suite, frame)) if r.method.partition(" (")[0] in methods
+        r
+        for r in read(Path(args.output), without=() if args.tables_only else left_out(suite, frame))
+        if r.method.partition(" (")[0] in methods
     ]
     scope = scope_of(suite, args)
     return door.Page(sections(results, scope), draw=lambda folder: plot_all(summarize(results, scope), folder))
