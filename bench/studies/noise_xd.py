@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import statistics
+from collections.abc import Mapping, Sequence
 
 from pandas import DataFrame
 
@@ -56,8 +57,11 @@ def fill(tree: dict, args: argparse.Namespace) -> None:
     tree["blocks"] = method_blocks(block, args.methods or block["methods"])
 
 
-def sections(frame: DataFrame) -> tuple[list[Section], list[str]]:
-    """A table for each source, type and rate, and a sentence for each row left out since it trained on other labels."""
+def sections(frame: DataFrame, wanted: Mapping[str, Sequence[str]]) -> tuple[list[Section], list[str]]:
+    """A table for each source, type and rate, and a sentence for each row left out since it trained on other labels.
+
+    wanted: {source: targets} that have a column, and a share in the average, also where they have no result yet.
+    """
     frame = named(frame[frame["protocol"] == "noise_xd"], name_of)
     trained = frame[~frame["untrained"]]
     found, said = [], []
@@ -70,7 +74,7 @@ def sections(frame: DataFrame) -> tuple[list[Section], list[str]]:
         others = other_labels(own[own["part"] == "source"], f"{source}, {kind}")
         said += others.values()
         own = own[~own["row"].isin(list(others))]
-        targets = list(dict.fromkeys(own[own["part"] == "target"]["dataset"]))
+        targets = list(dict.fromkeys([*wanted.get(source, ()), *own[own["part"] == "target"]["dataset"]]))
         headers = ["method", f"{source} (source)", *targets, "average", "seeds"]
         rows = [_row(row, own[own["row"] == row], source, targets) for row in dict.fromkeys(own["row"])]
         if rows:
@@ -84,12 +88,20 @@ def _row(row: Row, frame: DataFrame, source: str, targets: list[str]) -> list[st
         name: frame[frame["dataset"] == name].set_index("seed")["accuracy"].to_dict() for name in (source, *targets)
     }
     complete = [seed for seed in cells[source] if all(seed in cells[target] for target in targets)]
-    average = [statistics.fmean(cells[target][seed] for target in targets) for seed in complete]
+    average = [statistics.fmean(cells[target][seed] for target in targets) for seed in complete if targets]
     return [*row, *(shown(list(each.values())) for each in cells.values()), shown(average), str(len(average))]
 
 
+def targets_of(suite: Suite) -> dict[str, list[str]]:
+    """{source: targets} of the suite's runs."""
+    found: dict[str, dict[str, None]] = {}
+    for step in (step for run in suite.runs for step in run.job if step.protocol == "noise_xd_test"):
+        found.setdefault(step.settings.source, {})[step.dataset] = None
+    return {source: list(targets) for source, targets in found.items()}
+
+
 def page(frame: DataFrame, suite: Suite, args: argparse.Namespace) -> door.Page:
-    found, refused = sections(frame)
+    found, refused = sections(frame, {} if args.tables_only else targets_of(suite))
     return door.Page(found, refused, end=NOTE)
 
 

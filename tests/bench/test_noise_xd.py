@@ -9,7 +9,7 @@ from study_runs import finish, noise_of, run_study, suite_of
 from suite_files import overrides
 
 from bench.__main__ import main as bench
-from bench.studies.noise_xd import NOTE, STUDY, main, sections
+from bench.studies.noise_xd import NOTE, STUDY, main, sections, targets_of
 from bench.studies.rows import rows_of
 
 METHODS = ("ZeroshotCLIP", "CoOp", "PTNL")
@@ -22,8 +22,8 @@ def value(step) -> float:
     return first + 2 * (step.seed - 1) + 10 * (step.method == "CoOp")
 
 
-def shown(suite):
-    return sections(rows_of(suite, [], checked=False))
+def shown(suite, wanted=None):
+    return sections(rows_of(suite, [], checked=False), wanted or {})
 
 
 def test_each_method_is_trained_once_for_all_targets():
@@ -57,6 +57,21 @@ def test_a_seed_counts_in_the_average_when_all_targets_are_there(tmp_path):
     assert shown(suite)[0][1].rows[1] == ["CoOp", "71.00 ± 1.41", "51.00 ± 1.41", "30.00", "40.00", "1"]
     (run.folders[0] / "results.json").unlink()  # not trained to the end: what is there of its tests is older
     assert shown(suite)[0][1].rows[1] == ["CoOp", "70.00", "50.00", "30.00", "40.00", "1"]
+
+
+def test_a_target_without_results_leaves_the_average_open(tmp_path):
+    """After an interruption: an average of fewer targets than were asked for would stand under their name."""
+    suite = suite_of(STUDY, *WORDS, output=tmp_path)
+    finish(suite, value)
+    for run in suite.runs:
+        (run.folders[2] / "results.json").unlink()
+    assert targets_of(suite) == {"shapes": ["digits", "letters"]}
+    (clean, _), _ = shown(suite, targets_of(suite))
+    assert clean.headers[1:5] == ["shapes (source)", "digits", "letters", "average"]
+    assert clean.rows[0] == ["ZeroshotCLIP", "60.00", "40.00", "-", "-", "0"]
+    for run in suite.runs:
+        (run.folders[1] / "results.json").unlink()
+    assert shown(suite)[0][0].rows[0] == ["ZeroshotCLIP", "60.00", "-", "0"]
 
 
 def test_rows_with_other_labels_are_refused(tmp_path):
