@@ -8,7 +8,7 @@ import time
 
 import torch
 
-from dassl.engine import build_trainer
+from dassl.engine import TRAINER_REGISTRY, build_trainer
 from dassl.engine.preemption import stopping_in_good_order
 from dassl.utils import attach_logger, set_random_seed, setup_logger
 from dassl.utils.ends import one_sentence
@@ -16,6 +16,7 @@ from interop.plugins.failures import told_kindly
 from interop.plugins.hosting import files_of, hosted, watch
 from interop.plugins.listing import listing
 from interop.plugins.loading import load_plugins, require
+from trainers.shared.checkpoints import check_there
 
 from .defaults import default_cfg
 from .folder import RunFolder
@@ -43,7 +44,11 @@ def main(args: argparse.Namespace) -> None:
     args.taken_over = config.taken  # for the record
     require(broken, cfg.TRAINER.NAME, cfg.DATASET.NAME)
     if args.show_config:
-        print(config_with_origins(cfg, config, default_cfg(), files_of(cfg, args)))  # noqa: T201
+        shown = config_with_origins(cfg, config, default_cfg(), files_of(cfg, args))
+        method = TRAINER_REGISTRY.get(cfg.TRAINER.NAME)
+        if args.eval_only and args.model_dir and getattr(method, "architecture", ()):  # the checkpoint sets these keys
+            check_there(args.model_dir, method.registered_name, args.load_epoch)
+        print(shown)  # noqa: T201
         return
     with RunFolder(cfg, args) as folder:
         if folder.finished:

@@ -93,6 +93,14 @@ def test_nothing_is_written(capsys, tmp_path, monkeypatch):
     assert not list(tmp_path.iterdir())
 
 
+def test_a_checkpoint_that_is_missing(capsys, tmp_path):
+    """Its settings are part of the config, so there is none to show."""
+    words = ["--show-config", "--trainer", "CoOp", *DIGITS, "--eval-only", "--model-dir", str(tmp_path), "--load-epoch"]
+    assert train.run([*words, "7"]) == 2
+    out, error = capsys.readouterr()
+    assert "There is no checkpoint at" in error and "model.pth.tar-7" in error and not out
+
+
 def test_it_may_come_last(capsys, tmp_path, monkeypatch):
     words = ["--trainer", "CoOp", *DIGITS, "OPTIM.LR", "0.1"]
     assert train.run(["--show-config", *words]) == train.run([*words, "--show-config"]) == 0

@@ -27,14 +27,19 @@ def checkpoint_path(directory: str, name: str, epoch: int | None) -> Path:
     return Path(directory) / name / (f"model.pth.tar-{epoch}" if epoch is not None else "model-best.pth.tar")
 
 
+def check_there(directory: str, name: str, epoch: int | None) -> Path:
+    """`checkpoint_path`. Raises InputError if there is no such file, with the checkpoints that are there."""
+    path = checkpoint_path(directory, name, epoch)
+    if not os.path.isfile(path):
+        raise InputError(f"There is no checkpoint at {path}{_what_is_there(path, directory)}.")
+    return path
+
+
 def load_learner(
     learner: nn.Module, directory: str, name: str, epoch: int | None, run: dict, lab2cname: dict[int, str]
 ) -> None:
     """`load_file` of the epoch's checkpoint of the learner called `name`, or of the best one."""
-    path = checkpoint_path(directory, name, epoch)
-    if not os.path.isfile(path):
-        raise InputError(f"There is no checkpoint at {path}{_what_is_there(path, directory)}.")
-    load_file(learner, path, name, run, lab2cname)
+    load_file(learner, check_there(directory, name, epoch), name, run, lab2cname)
 
 
 def start_learner(learner: nn.Module, path: str, lab2cname: dict[int, str]) -> None:
