@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # usage: bash scripts/test.sh [ARGUMENT ...]
 # Installs what is needed (once), checks style and types, runs the tests. ARGUMENT: what pytest takes.
-# environment: PYTHON; TEST_WORKERS, how many tests run side by side (2); with CI=true the lines that the tests run are
+# environment: PYTHON; TEST_WORKERS, how many tests run side by side (2); with COVERAGE=1 the lines that the tests run are
 # counted, and their share is printed
 # example: bash scripts/test.sh tests/runs -x
 set -eu
@@ -17,7 +17,7 @@ bash scripts/setup.sh
 "$PYTHON" -m mypy
 export OMP_NUM_THREADS=${OMP_NUM_THREADS:-1} # two workers, one thread each
 set -- -n "${TEST_WORKERS:-2}" --dist loadfile "$@"
-if [ "${CI:-}" != true ]; then exec "$PYTHON" -m pytest "$@"; fi
+if [ "${COVERAGE:-}" != 1 ]; then exec "$PYTHON" -m pytest "$@"; fi
 counted=$(mktemp -d)
 trap 'rm -rf "$counted"' EXIT
 export COVERAGE_FILE=$counted/coverage
