@@ -24,7 +24,9 @@ COMMANDS = {
     "collect": "every result as one table",
     "compare": "results beside published numbers",
     "report": "results as one HTML page",
+    "claims": "the papers' claims, tried on runs of their own",
 }
+STUDIES = ("claims",)  # of the commands: those with a suite of their own, each a module bench/studies/NAME.py
 
 
 def build_parser(command: str) -> tuple[argparse.ArgumentParser, argparse.ArgumentParser | None]:
@@ -45,6 +47,8 @@ def build_parser(command: str) -> tuple[argparse.ArgumentParser, argparse.Argume
 def main(argv: list[str] | None = None) -> int:
     """Run a command. Returns the exit code: 0 without failures, 1 with failures, 2 bad input, 130 interrupted."""
     argv = sys.argv[1:] if argv is None else argv
+    if argv and argv[0] in STUDIES:
+        return importlib.import_module(f".studies.{argv[0]}", __package__).main(argv[1:])
     parser, own = build_parser(argv[0] if argv else "")
     if own is None:
         parser.parse_args(argv)  # --help, or an unknown command

@@ -22,7 +22,7 @@ from pathlib import Path
 import yaml
 from pandas import DataFrame
 
-from dassl.utils import InputError
+from dassl.utils import InputError, write_json
 from runs.arguments import is_file
 from runs.protocols import Settings
 from runs.settled import check_keys
@@ -48,12 +48,13 @@ MOST = 50  # largest number of runs that are started without `run` or --yes
 @dataclass
 class Page:
     """The output of a study. said: sentences on problems, which make the exit code 1. end: the text below the tables.
-    draw: draws its figures into a folder."""
+    draw: draws its figures into a folder. data: the numbers behind the tables, for --json of studies that have it."""
 
     sections: Sequence[Section] = ()
     said: list[str] = field(default_factory=list)
     end: str = ""
     draw: Callable[[Path], object] | None = None
+    data: dict | None = None
 
     def text(self, form: str) -> str:
         return "\n\n".join(filter(None, (render(self.sections, form), self.end)))
@@ -87,6 +88,9 @@ def main(study: Study, argv: Sequence[str] | None = None) -> int:
     args = parse(study, argv)
     said: list[str] = []
     suite, tree = suite_from(study, args)
+    if args.plan:
+        print(plan_table(suite, survey(suite.runs)))  # noqa: T201
+        return 0
     if not args.tables_only:
         ended = begin(suite, tree, args)
         if ended is None:
@@ -98,6 +102,8 @@ def main(study: Study, argv: Sequence[str] | None = None) -> int:
     print("\n" + (page.text("simple") if page.sections else f"No finished runs under {suite.output}."))  # noqa: T201
     if page.sections and args.markdown:
         write_text(args.markdown, page.text("github") + "\n")
+    if page.sections and getattr(args, "json", None) and page.data is not None:
+        write_json(page.data, args.json)
     if page.sections and getattr(args, "plots", None) and page.draw:
         page.draw(args.plots)
     print(f"\nLogs and results: {suite.output}   ({time.time() - started:.0f} s)")  # noqa: T201
@@ -107,7 +113,7 @@ def main(study: Study, argv: Sequence[str] | None = None) -> int:
 
 
 def parse(study: Study, argv: Sequence[str] | None) -> argparse.Namespace:
-    """Parse the study's own options and those of all studies. The word `run` means --yes."""
+    """Parse the study's own options and those of all studies. The word `run` means --yes, and `plan` starts nothing."""
     parser = argparse.ArgumentParser(
         prog=f"python -m bench.{study.name}",
         description=study.doc,
@@ -121,10 +127,13 @@ def parse(study: Study, argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--markdown", type=Path, metavar="FILE", help="also write the tables to this file")
     parser.add_argument("--tables-only", action="store_true", help="run nothing, show the results that exist")
     parser.add_argument("--yes", action="store_true", help=f"start also more than {MOST} runs; as the word `run`")
-    parser.add_argument("opts", nargs="*", default=[], help="run, and config pairs for every run: KEY VALUE ...")
+    parser.add_argument(
+        "opts", nargs="*", default=[], help="run or plan, and config pairs for every run: KEY VALUE ..."
+    )
     args = parser.parse_intermixed_args(argv)
-    if args.opts[:1] == ["run"]:
-        args.opts, args.yes = args.opts[1:], True
+    args.plan = args.opts[:1] == ["plan"]
+    args.yes = args.yes or args.opts[:1] == ["run"]
+    args.opts = args.opts[1:] if args.opts[:1] in (["run"], ["plan"]) else args.opts
     return args
 
 
@@ -188,6 +197,7 @@ def _checked(args: argparse.Namespace) -> Settings:
     if args.tables_only and not os.path.isdir(args.output):
         raise InputError(f"There is no folder {args.output}; give the --output of the runs.")
     check_output(args.markdown, "--markdown")
+    check_output(getattr(args, "json", None), "--json")
     check_output(getattr(args, "plots", None), "--plots", folder=True)
     settings = Settings.from_environment({**os.environ, "DATA": args.root, "OUTPUT": args.output}, args.opts)
     if settings.load_epoch:

@@ -9,6 +9,7 @@ from processes import forked
 from torch.nn import functional as F
 
 from bench.studies import noise_analysis
+from bench.studies.new_class_similarity import divergence_of
 from bench.studies.semantics import main, read_semantics
 from runs.targets import ROOT
 
@@ -35,6 +36,10 @@ def test_distributions_and_their_divergence(tiny, tmp_path, run):
     p, q = s.hand[0][s.hand[0] > 0], s.learned[0][s.hand[0] > 0]
     torch.testing.assert_close(s.divergence()[0], (p * (p / q).log()).sum(), atol=1e-5, rtol=1e-4)
     assert s.divergence().min() >= 0 and s.divergence().max() > 0
+
+
+def test_the_claims_take_the_mean_of_new_classes(run):
+    assert divergence_of(run) == pytest.approx(read_semantics(run).divergence()[3:].mean().item())
 
 
 def test_the_picture_and_the_table(tmp_path, run, capsys):

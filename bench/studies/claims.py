@@ -1,0 +1,67 @@
+"""Tries the headline claims of the five papers: each is a comparison with a bootstrap interval and a verdict.
+
+python -m bench claims plan                              # what there is to run
+python -m bench claims run --markdown claims.md --json claims.json
+python -m bench claims --tables-only                     # of the runs that are there
+python -m bench claims run --papers DP-SEP --seeds 1 2 3
+
+The claims are in bench/studies/claims_list.py, the runs in configs/suites/claims.yaml; docs/claims.md says how they are
+judged. Finished runs are not repeated, and no run is made twice for two claims.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from pandas import DataFrame
+
+from dassl.utils.ends import one_sentence
+
+from ..suites.suite import Suite
+from . import door
+from .claim import Claim
+from .claim_results import find
+from .claim_tables import judge, sections, without_verdict
+from .claims_list import CLAIMS, PAPERS
+from .new_class_similarity import divergences
+
+
+def options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--papers", nargs="+", choices=PAPERS, help="the papers whose claims are tried (default: all)")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="also write the numbers behind each verdict")
+
+
+def chosen(args: argparse.Namespace) -> list[Claim]:
+    return [claim for claim in CLAIMS if claim.paper in (args.papers or PAPERS)]
+
+
+def fill(tree: dict, args: argparse.Namespace) -> None:
+    """Keep the blocks and methods that the chosen claims compare. --seeds stands for every block's seeds."""
+    wanted = {(side.block, side.method) for claim in chosen(args) for side in (claim.left, claim.right) if side}
+    kept = []
+    for block in tree["blocks"]:
+        methods = block["methods"] if isinstance(block["methods"], list) else [block["methods"]]
+        methods = [method for method in methods if (block["name"], method) in wanted]
+        kept += [{**block, "methods": methods}] if methods else []
+        if args.seeds and methods:
+            kept[-1].pop("seeds", None)
+    tree["blocks"] = kept
+
+
+def page(frame: DataFrame, suite: Suite, args: argparse.Namespace) -> door.Page:
+    if frame.empty:
+        return door.Page()
+    claims = chosen(args)
+    kl, said = divergences(suite, claims)
+    judged = [judge(claim, found) for found in [find(suite, frame, kl)] for claim in claims]
+    data = {"claims": [each.numbers() for each in judged]}
+    return door.Page(sections(judged), said, without_verdict(judged), data=data)
+
+
+STUDY = door.Study("claims", __doc__, "claims", options, fill, page)
+
+
+@one_sentence("interrupted: the same command goes on where it stopped")
+def main(argv: list[str] | None = None) -> int:
+    return door.main(STUDY, argv)
