@@ -35,8 +35,11 @@ def paired_interval(differences: Mapping[Cell, float], draws: int = DRAWS, seed:
     as it has (Davison and Hinkley, Bootstrap Methods and their Application, 1997, section 3.8). Seeds are drawn anew
     for each drawn set, since the few-shot samples of one seed have nothing to do with each other across sets. A cell's
     two methods are never parted: what is resampled is their difference. The interval ends at the 2.5 % and 97.5 %
-    quantiles of the draws' means. It is rather too wide than too narrow, since the spread over seeds is counted in the
-    sets' spread too; with one seed a set, sets alone are resampled, and with one set its seeds alone.
+    quantiles of the draws' means. With one seed a set, sets alone are
+    resampled, and with one set its seeds alone.
+
+    Few sets make the interval too narrow: with normal effects of sets and seeds of one size it contains the truth in 89
+    of 100 tables of five sets and three seeds, and in 81 of three sets and five seeds; in 95 where sets do not differ.
 
     seed: of the draws, which depend on it and on the cells alone, not on their order. Raises ValueError without cells
     and for values that are not finite.
