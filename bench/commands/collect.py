@@ -28,13 +28,14 @@ def run(args: argparse.Namespace) -> int:
     Raises InputError for bad input, and for broken results with --strict.
     """
     from ..reading.collect import collect
+    from ..reading.files import no_results
 
     broken: list[str] = []
     frame = collect(args.output, broken)
     if args.strict and broken:
         raise InputError(" ".join(broken))
     if frame.empty:
-        raise InputError(" ".join([*broken, f"There are no results under {args.output}; run something first."]))
+        raise no_results(args.output, *broken)
     _write(frame, args)
     print(_summary(frame))  # noqa: T201
     for sentence in broken:

@@ -36,12 +36,13 @@ def run(args: argparse.Namespace) -> int:
     from ..comparing.comparison import compare
     from ..comparing.published import choose
     from ..reading.collect import collect
+    from ..reading.files import no_results
 
     broken: list[str] = []
     chosen = choose(args.paper, args.table)
     frame = collect(args.output, broken)
     if frame.empty:
-        raise InputError("; ".join([*broken, f"There are no results under {args.output}; run something first."]))
+        raise no_results(args.output, *broken)
     found = [(paper, tables, compare(frame, args.output, paper, tables)) for paper, tables in chosen]
     found = _narrow(found, args)
     text = _csv(found) if args.format == "csv" else _text(found, args.format, args.interval)

@@ -32,7 +32,7 @@ def run(args: argparse.Namespace) -> int:
     """
     from ..drawing.html.page import page
     from ..reading.collect import collect  # imported here, since pandas is slow to import
-    from ..reading.files import write_text
+    from ..reading.files import no_results, write_text
 
     file = args.output or args.folder / "report.html"
     if os.path.isdir(file):
@@ -40,7 +40,7 @@ def run(args: argparse.Namespace) -> int:
     broken: list[str] = []
     frame = collect(args.folder, broken)
     if frame.empty:
-        raise InputError(" ".join([*broken, f"There are no finished runs under {args.folder}; run something first."]))
+        raise no_results(args.folder, *broken)
     left_out = len(broken)
     text = page(frame, args.folder, file, args.title or args.folder.absolute().name, broken, args.interval)
     try:

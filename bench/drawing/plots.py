@@ -10,7 +10,7 @@ from dassl.utils import atomic_path
 from dassl.utils.spread import deviation
 from runs.config_names import UNTRAINED
 
-from ..reading.results import method_order
+from ..reading.order import method_order
 from .summary import Summary
 from .table import harmonic_mean
 

@@ -9,8 +9,8 @@ from tabulate import tabulate
 
 from dassl.utils.spread import MISSING, words
 
-from ..reading.results import Result
 from . import table
+from .results import Result
 from .summary import Scope, Summary, few_shot_table, main_table, summarize, target_table, uneven
 
 

@@ -15,7 +15,8 @@ from dataclasses import dataclass, field
 from dassl.utils.spread import deviation, plus_minus, shown
 from runs.targets import SHIFTS
 
-from ..reading.results import Result, method_order
+from ..reading.order import method_order
+from .results import Result
 from .table import harmonic_mean
 
 Averages = dict[str, dict[int, float]]  # {method: {seed: average over datasets}}

@@ -14,19 +14,20 @@ import os
 import statistics
 import sys
 from collections import defaultdict
-from collections.abc import Collection, Iterable
+from collections.abc import Iterable
 from pathlib import Path
 
+from pandas import DataFrame
 from tabulate import tabulate
 
 from dassl.utils import InputError
 from dassl.utils.ends import one_sentence
 from dassl.utils.spread import deviation, shown, words
 
-from ..reading.files import write_text
-from ..reading.results import Result
-from ..reading.results import read as read_results
+from ..reading.collect import collect
+from ..reading.files import no_results, write_text
 from ..running.trouble import check_output
+from .results import Result, results
 
 Accuracies = dict[tuple[str, str], dict[str, list[float]]]  # (dataset, method) -> {"base": [...], "new": [...]}
 
@@ -39,23 +40,17 @@ def harmonic_mean(base: float, new: float) -> float:
 BySeed = dict[tuple[str, str, int, str], float]  # {(dataset, method, seed, "base" or "new"): accuracy}
 
 
-def read_by_seed(folder: Path, sentences: list[str] | None = None, without: Collection[str] = ()) -> BySeed:
-    """The accuracies of all finished base-to-new runs under `folder`. Remarks on them are appended to `sentences`."""
-    return by_seed(read_results(folder, sentences, without))
+def by_seed(found: Iterable[Result]) -> BySeed:
+    return {(r.name, r.method, r.seed, r.kind): r.accuracy for r in found if r.protocol == "base2new"}
 
 
-def by_seed(results: Iterable[Result]) -> BySeed:
-    return {(r.name, r.method, r.seed, r.kind): r.accuracy for r in results if r.protocol == "base2new"}
+def accuracies(frame: DataFrame, remarks: list[str]) -> Accuracies:
+    """The accuracies of base-to-new in the rows of `collect`, in lists over ascending seeds (see `gather`).
 
-
-def read(folder: Path, sentences: list[str] | None = None, without: Collection[str] = ()) -> Accuracies:
-    """The accuracies of all finished base-to-new runs under `folder`, in lists over ascending seeds (see `gather`).
-
-    without: folders below `folder` whose results are left out.
+    A sentence for each seed that is left out is appended to `remarks`.
     """
-    found = read_by_seed(folder, sentences, without)
-    if sentences is not None:
-        sentences += unpaired(found)
+    found = by_seed(results(frame))
+    remarks += unpaired(found)
     return gather(found)
 
 
@@ -118,19 +113,6 @@ def caption(interval: bool = False) -> str:
     return f"Accuracy in %, mean over seeds; ± is {words(interval)}. HM: the harmonic mean of the two means."
 
 
-def print_tables(folder: Path, interval: bool = False) -> Accuracies:
-    """Print the table, or a sentence if there are no results, and the remarks to stderr. Returns the accuracies."""
-    sentences: list[str] = []
-    found = read(folder, sentences)
-    lines = rows(found, interval)
-    text = tabulate(lines, HEADERS, disable_numparse=True) if lines else f"No finished base-to-new runs under {folder}."
-    several = any(len(parts["base"]) > 1 for parts in found.values())
-    print(f"\n{text}" + f"\n\n{caption(interval)}" * (bool(lines) and several))  # noqa: T201
-    for sentence in sentences:
-        print(sentence, file=sys.stderr)  # noqa: T201
-    return found
-
-
 def plot(found: Accuracies, file: Path) -> None:
     """Draw bars of HM with marks for base and new, in a group for each dataset."""
     import matplotlib
@@ -167,7 +149,11 @@ def plot(found: Accuracies, file: Path) -> None:
 
 
 @one_sentence()
-def main(argv: list[str] | None = None) -> None:
+def main(argv: list[str] | None = None) -> int:
+    """Print the table, and remarks to stderr. Returns the exit code: 0, or 1 if broken results were left out.
+
+    Raises InputError for wrong options, and if there is no result.
+    """
     parser = argparse.ArgumentParser(
         prog="python -m bench.table", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -180,9 +166,20 @@ def main(argv: list[str] | None = None) -> None:
         raise InputError(f"there is no folder {args.folder}; give the OUTPUT folder of the runs.")
     check_output(args.markdown, "--markdown")
     check_output(args.plot, "--plot", picture=True)
-    found = print_tables(args.folder, args.interval)
+    broken: list[str] = []
+    remarks: list[str] = []
+    found = accuracies(collect(args.folder, broken, remarks), remarks)
+    lines = rows(found, args.interval)
+    if not lines:
+        raise no_results(args.folder, *broken, *remarks, what="base-to-new runs with both halves")
+    several = any(len(parts["base"]) > 1 for parts in found.values())
+    note = f"\n\n{caption(args.interval)}" if several else ""
+    print(f"\n{tabulate(lines, HEADERS, disable_numparse=True)}{note}")  # noqa: T201
+    for sentence in (*broken, *remarks):
+        print(sentence, file=sys.stderr)  # noqa: T201
     if args.markdown:
-        text = tabulate(rows(found, args.interval), HEADERS, tablefmt="github", disable_numparse=True)
+        text = tabulate(lines, HEADERS, tablefmt="github", disable_numparse=True)
         write_text(args.markdown, f"{text}\n\n{caption(args.interval)}\n")
-    if args.plot and found:
+    if args.plot:
         plot(found, args.plot)
+    return 1 if broken else 0

@@ -7,6 +7,7 @@ import logging
 import math
 import os
 import re
+from collections.abc import Collection
 from pathlib import Path
 
 import pandas as pd
@@ -19,7 +20,7 @@ from .apart import Entry, labels
 from .doubles import part
 from .files import DAMAGE, damaged, find, number, open_record, percent, whole
 from .layout import Place, names_of_configs, place_of, strange
-from .results import method_order
+from .order import method_order
 
 logger = logging.getLogger(__name__)
 
@@ -36,17 +37,22 @@ COLUMNS = {
 KINDS = {"adv_accuracy": "", "transfer_accuracy": "transfer", "worst_accuracy": "worst case"}  # "": the run's own mode
 
 
-def collect(folder: Path, broken: list[str] | None = None) -> pd.DataFrame:
+def collect(
+    folder: Path, broken: list[str] | None = None, remarks: list[str] | None = None, without: Collection[str] = ()
+) -> pd.DataFrame:
     """A table with a row for each results.json, in a fixed order; accuracies in percent, `folder` relative.
 
-    A file that is no run's is left out; sentences on these are appended to `broken`, or logged without such a list. No
-    two rows are of one cell (`doubles`). Runs that tested nothing (--no-train) are left out too. Raises InputError if
-    there is no such folder.
+    A file that is no run's is left out; sentences on these are appended to `broken`, or logged without such a list.
+    remarks: the same for sentences on results of one cell (`doubles`) and on runs that differ in more than the seed
+    (`labels`). without: folders, relative, whose results are left out. Runs that tested nothing (--no-train) are left
+    out too. Raises InputError if there is no such folder.
     """
     if not os.path.isdir(folder):
         raise InputError(f"There is no folder {folder}; give the output folder of the runs.")
     rows, output = [], os.path.abspath(folder)
     for below, file in find(folder):
+        if below in without:
+            continue
         try:
             row = read_row(below, file, output)
         except InputError as error:
@@ -57,12 +63,12 @@ def collect(folder: Path, broken: list[str] | None = None) -> pd.DataFrame:
             continue
         if row:
             rows.append(row)
-    sentences: list[str] = []
+    sentences = [] if remarks is None else remarks
     rows = part(rows, sentences)
     for row, label in zip(rows, labels([_entry(row) for row in rows], sentences), strict=True):
         row["settings"] = label
     rows.sort(key=_order)
-    for sentence in sentences:
+    for sentence in sentences if remarks is None else ():
         logger.warning("%s", sentence)
     return pd.DataFrame(rows, columns=list(COLUMNS)).astype(COLUMNS)
 

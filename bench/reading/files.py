@@ -115,6 +115,11 @@ def short(value: object) -> str:
     return text if len(text) <= 40 else f"{text[:40]}..."
 
 
+def no_results(folder: Path, *told: str, what: str = "results") -> InputError:
+    """The InputError of a command that finds nothing to show. told: sentences on what was left out."""
+    return InputError(" ".join([*told, f"There are no {what} under {folder}; run something first."]))
+
+
 def damaged(file: str | Path, error: Exception) -> InputError:
     """The InputError for a results.json that could not be read, or whose record has a wrong value."""
     why = getattr(error, "strerror", None) or str(error) or type(error).__name__

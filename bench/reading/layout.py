@@ -67,7 +67,7 @@ def strange(where: Place, dataset: str, half: str) -> tuple[str, ...]:
     named = names_of_configs()
     other = dataset in named.values() and named.get(where.dataset, dataset) != dataset
     found = [f"dataset {dataset}"] if other and where.protocol != "other" else []
-    if where.protocol != "other" and half != expected and half in ("base", "new"):
+    if where.protocol != "other" and half != expected and half in ("base", "new", "all"):
         found.append(f"{half} classes")
     return tuple(found)
 

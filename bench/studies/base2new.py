@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 import os
-from pathlib import Path
 
 from pandas import DataFrame
 
@@ -20,7 +19,7 @@ from ..drawing import table
 from ..drawing.report import Section
 from ..suites.suite import Suite
 from . import door
-from .rows import left_out
+from .rows import all_rows
 
 
 def options(parser: argparse.ArgumentParser) -> None:
@@ -37,13 +36,12 @@ def fill(tree: dict, args: argparse.Namespace) -> None:
 
 
 def page(frame: DataFrame, suite: Suite, args: argparse.Namespace) -> door.Page:
-    said: list[str] = []
-    without = () if args.tables_only else left_out(suite, frame)
-    rows = table.rows(table.read(Path(args.output), said, without))
-    return door.Page([Section("Base-to-new", table.caption(), table.HEADERS, rows)], end="\n".join(said))
+    remarks: list[str] = []
+    rows = table.rows(table.accuracies(frame, remarks))
+    return door.Page([Section("Base-to-new", table.caption(), table.HEADERS, rows)], end="\n".join(remarks))
 
 
-STUDY = door.Study("base2new", __doc__, "demo", options, fill, page)
+STUDY = door.Study("base2new", __doc__, "demo", options, fill, page, rows=all_rows)
 
 
 @one_sentence("interrupted: the same command goes on where it stopped")

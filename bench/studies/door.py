@@ -66,7 +66,8 @@ class Study:
     configs/suites.
 
     options: adds its options to a parser. fill: puts their values into the suite's tree; raises InputError for wrong
-    ones. page: makes its output from the suite's results (`rows_of`). file: the suite's name in the output folder.
+    ones. page: makes its output from results. file: the suite's name in the output folder. rows: reads the results,
+    those of the suite's runs (`rows_of`) or all in the output folder (`all_rows`).
     """
 
     name: str
@@ -76,6 +77,7 @@ class Study:
     fill: Callable[[dict, argparse.Namespace], None]
     page: Callable[[DataFrame, Suite, argparse.Namespace], Page]
     file: Callable[[argparse.Namespace], str] = lambda args: "suite"
+    rows: Callable[[Suite, list[str], bool], DataFrame] = rows_of
 
 
 def main(study: Study, argv: Sequence[str] | None = None) -> int:
@@ -96,7 +98,7 @@ def main(study: Study, argv: Sequence[str] | None = None) -> int:
         if ended is None:
             return 1
         code = ended
-    page = study.page(rows_of(suite, said, checked=not args.tables_only), suite, args)
+    page = study.page(study.rows(suite, said, not args.tables_only), suite, args)
     said += page.said
     page.sections = [section for section in page.sections if section.rows]
     print("\n" + (page.text("simple") if page.sections else f"No finished runs under {suite.output}."))  # noqa: T201

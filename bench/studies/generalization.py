@@ -21,12 +21,12 @@ from runs.targets import SHIFTS, TARGETS, dataset_config
 
 from ..drawing.plots import plot_all
 from ..drawing.report import sections
+from ..drawing.results import results
 from ..drawing.summary import Scope, summarize
-from ..reading.results import read
 from ..suites.methods import check_methods
 from ..suites.suite import Suite
 from . import door
-from .rows import left_out
+from .rows import all_rows
 
 PROTOCOLS = ("base2new", "cross_dataset", "domain_generalization", "few_shot")
 
@@ -85,13 +85,9 @@ def _away(args: argparse.Namespace, protocol: str, source: str) -> list[str]:
 def page(frame: DataFrame, suite: Suite, args: argparse.Namespace) -> door.Page:
     """The tables of all results of the methods in the output folder."""
     methods = check_methods(args.methods)
-    results = [
-        r
-        for r in read(Path(args.output), without=() if args.tables_only else left_out(suite, frame))
-        if r.method.partition(" (")[0] in methods
-    ]
+    found = results(frame[frame["method"].isin(methods)])
     scope = scope_of(suite, args)
-    return door.Page(sections(results, scope), draw=lambda folder: plot_all(summarize(results, scope), folder))
+    return door.Page(sections(found, scope), draw=lambda folder: plot_all(summarize(found, scope), folder))
 
 
 def scope_of(suite: Suite, args: argparse.Namespace) -> Scope:
@@ -112,7 +108,7 @@ def scope_of(suite: Suite, args: argparse.Namespace) -> Scope:
     )
 
 
-STUDY = door.Study("generalization", __doc__, "generalization", options, fill, page)
+STUDY = door.Study("generalization", __doc__, "generalization", options, fill, page, rows=all_rows)
 
 
 @one_sentence("interrupted: the same command goes on where it stopped")

@@ -18,17 +18,8 @@ def rows_of(suite: Suite, said: list[str], checked: bool = True) -> DataFrame:
     in the folders of the suite's runs is used, also those of earlier versions. A test is used only if the results of
     its training exist. Raises InputError if there is no output folder.
     """
-    frame = collect(suite.output, said)
-    there = set(frame["folder"])
-    states = survey(suite.runs) if checked else {}
-    runs: dict[str, tuple[int, Run]] = {}
-    for place, run in enumerate(suite.runs):
-        folders = [folder.relative_to(suite.output).as_posix() for folder in run.folders]
-        wrong = strangers(run) if checked and states[run.id].state != "done" else []
-        said += [f"{run.folders[i]} holds a run with other settings: it is left out." for i in wrong]
-        if run.method not in UNTRAINED and (0 in wrong or folders[0] not in there):
-            continue
-        runs |= {folder: (place, run) for i, folder in enumerate(folders) if i not in wrong}
+    frame = _collected(suite, said, checked)
+    runs = _kept(suite, set(frame["folder"]))
     frame = frame[frame["folder"].isin(list(runs))]
     attacked = frame["accuracy"].isna()  # evaluations under attack have a clean accuracy
     about = zip(frame[attacked]["folder"], frame[attacked]["settings"], strict=True)
@@ -42,10 +33,40 @@ def rows_of(suite: Suite, said: list[str], checked: bool = True) -> DataFrame:
     return frame.sort_values("place", kind="stable").drop(columns="place").reset_index(drop=True)
 
 
-def left_out(suite: Suite, frame: DataFrame) -> set[str]:
-    """The folders of the suite's runs that have no row in `frame` (of `rows_of`), below the suite's output folder."""
-    folders = {folder.relative_to(suite.output).as_posix() for run in suite.runs for folder in run.folders}
-    return folders - set(frame["folder"])
+def all_rows(suite: Suite, said: list[str], checked: bool = True) -> DataFrame:
+    """Rows of `collect` of all runs in the suite's output folder, also those that are not the suite's.
+
+    checked: leave out what `rows_of` leaves out of the suite's runs. Raises InputError if there is no output folder.
+    """
+    frame = _collected(suite, said, checked)
+    if not checked:
+        return frame
+    own = {folder for run in suite.runs for folder in _folders(suite, run)}
+    return frame[~frame["folder"].isin(list(own - set(_kept(suite, set(frame["folder"])))))]
+
+
+def _folders(suite: Suite, run: Run) -> list[str]:
+    """The folders of a run, below the suite's output folder."""
+    return [folder.relative_to(suite.output).as_posix() for folder in run.folders]
+
+
+def _collected(suite: Suite, said: list[str], checked: bool) -> DataFrame:
+    """Rows of `collect`; checked: without results of the suite's runs that have other settings, which `said` names."""
+    states = survey(suite.runs) if checked else {}
+    undone = [run for run in suite.runs if checked and states[run.id].state != "done"]
+    wrong = {_folders(suite, run)[i]: None for run in undone for i in strangers(run)}
+    said += [f"{suite.output / folder} holds a run with other settings: it is left out." for folder in wrong]
+    return collect(suite.output, said, without=wrong)
+
+
+def _kept(suite: Suite, there: set[str]) -> dict[str, tuple[int, Run]]:
+    """{folder: (place in the suite, run)} of the suite's results, of which `there` has the folders."""
+    found: dict[str, tuple[int, Run]] = {}
+    for place, run in enumerate(suite.runs):
+        folders = _folders(suite, run)
+        if run.method in UNTRAINED or folders[0] in there:
+            found |= {folder: (place, run) for folder in folders if folder in there}
+    return found
 
 
 def told_apart(name: str, settings: str) -> str:

@@ -80,7 +80,7 @@ def base2new(output: Path, seed: int, base: float, new: float, pairs: dict | Non
 
 def cells(output: Path) -> dict[str, list[str]]:
     """{method: Base, New, HM, seeds} of bench.table."""
-    return {row[1]: row[2:] for row in table.rows(table.read(output, []))}
+    return {row[1]: row[2:] for row in table.rows(table.accuracies(collect(output), []))}
 
 
 @pytest.mark.parametrize("name", DIFFERENCES)

@@ -13,9 +13,10 @@ from study_runs import suite_of
 
 from bench.__main__ import main as bench
 from bench.drawing import report, table
+from bench.drawing.results import results
 from bench.drawing.summary import Scope
 from bench.drawing.training_curves import Curves, over_seeds
-from bench.reading.results import read
+from bench.reading.collect import collect
 from bench.studies import base2new, noise
 from bench.studies.ablation import section
 from bench.studies.noise_tables import tables
@@ -71,7 +72,7 @@ def test_table_compare_and_report_print_the_same(output, tmp_path, capsys, optio
 
 
 def test_summary_studies_and_collected_means_print_the_same(output, tmp_path, capsys):
-    first = report.sections(read(output), Scope("caltech101"))[0]
+    first = report.sections(results(collect(output)), Scope("caltech101"))[0]
     assert first.rows[0][1:3] == list(SHOWN.values()) and DEVIATION in first.note
     words = ["--methods", "CoOp", "--datasets", "caltech101"]
     suite = suite_of(base2new.STUDY, *words, output=output)

@@ -6,9 +6,12 @@ import json
 from pathlib import Path
 
 import pytest
+from result_files import folder_of, write_result
 
 import parse_test_res
-from bench.drawing.table import harmonic_mean, main, plot, read, rows
+from bench.drawing.results import results
+from bench.drawing.table import accuracies, harmonic_mean, main, plot, rows
+from bench.reading.collect import collect
 
 
 def write_run(root: Path, part: str, method: str, dataset: str, seed: int, accuracy: float) -> Path:
@@ -35,25 +38,25 @@ def output(tmp_path) -> Path:
 
 
 def test_harmonic_mean_of_the_means(output):
-    table = {(row[0], row[1]): row[2:] for row in rows(read(output))}
+    table = {(row[0], row[1]): row[2:] for row in rows(accuracies(collect(output), []))}
     base, new = (80.04 + 82 + 84) / 3, 60.0
-    assert table["digits", "CoOp"][0].startswith("82.01 ± ")
-    assert table["digits", "CoOp"][2] == f"{2 * base * new / (base + new):.2f}"
+    assert table["Digits", "CoOp"][0].startswith("82.01 ± ")
+    assert table["Digits", "CoOp"][2] == f"{2 * base * new / (base + new):.2f}"
     assert table["average of 2", "CoOp"][0] == f"{0.75 * base:.2f}"
     assert harmonic_mean(0, 0) == 0
 
 
 def test_unfinished_runs_are_left_out(output):
     (output / "base2new/test_new/digits/shots_16/CoOp/cfg/seed3/results.json").unlink()
-    assert next(row for row in rows(read(output)) if row[0] == "digits")[-1] == "2"
+    assert next(row for row in rows(accuracies(collect(output), [])) if row[0] == "Digits")[-1] == "2"
 
 
 def test_markdown_and_plot(output, tmp_path, capsys):
     assert main([str(output), "--markdown", str(tmp_path / "t.md"), "--plot", str(tmp_path / "t.png")]) == 0
-    assert "digits" in capsys.readouterr().out
-    assert "| digits" in (tmp_path / "t.md").read_text()
+    assert "Digits" in capsys.readouterr().out
+    assert "| Digits" in (tmp_path / "t.md").read_text()
     assert (tmp_path / "t.png").stat().st_size > 5000
-    plot(read(output), tmp_path / "t.pdf")
+    plot(accuracies(collect(output), []), tmp_path / "t.pdf")
     assert main([str(tmp_path / "none")]) == 2
 
 
@@ -77,3 +80,25 @@ def test_parser_knows_test_logs(output, capsys):
     above = folder.parent
     assert parse_test_res.main([str(above), "--test-log", "--multi-exp"]) == 0
     assert "over 1 experiments: 60.00%" in capsys.readouterr().out
+
+
+def test_base_new_tables_are_made_of_collected_rows(tmp_path):
+    """A variant is no row; a run of all classes is none of the halves; several backbones and configs are told apart."""
+    about = {"subsample_classes": "base"}
+    for seed, backbone in ((1, "ViT-B/16"), (2, "RN50")):
+        folder = folder_of(tmp_path, "base2new_train", "CoOp", "digits", seed)
+        write_result(folder, "CoOp", "Digits", seed, 80.0, backbone={"name": backbone}, **about)
+    write_result(folder_of(tmp_path, "base2new_train", "CoOp", "digits", 3), "CoOp", "Digits", 3, 70.0)
+    for cfg in ("one", "two"):
+        folder = folder_of(tmp_path, "base2new_train", "VPT", "letters", 1, cfg=cfg)
+        write_result(folder, "VPT", "Letters", 1, 60.0, **about)
+    folder = folder_of(tmp_path / "variants" / "x", "base2new_train", "KgCoOp", "letters", 1)
+    write_result(folder, "KgCoOp", "Letters", 1, 50.0, **about)
+    found = results(collect(tmp_path))
+    assert [(r.name, r.method, r.accuracy) for r in found] == [
+        ("Digits", "CoOp (RN50)", 80.0),
+        ("Digits", "CoOp (ViT-B/16)", 80.0),
+        ("Digits", "CoOp (ViT-B/16, all classes)", 70.0),
+        ("Letters", "VPT (one, 16 shots)", 60.0),
+        ("Letters", "VPT (two, 16 shots)", 60.0),
+    ]

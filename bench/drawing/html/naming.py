@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 from pandas import DataFrame
 
-from bench.reading.results import method_order
+from bench.reading.order import method_order
 
 PROTOCOLS = {
     "base2new": "Base to new",

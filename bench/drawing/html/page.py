@@ -13,7 +13,7 @@ from string import Template
 
 from pandas import DataFrame
 
-from bench.reading.results import method_order
+from bench.reading.order import method_order
 from dassl.utils.spread import words
 from runs.config_names import TEST_TIME, UNTRAINED
 

@@ -11,8 +11,8 @@ from forks import write as write_file
 from plugin_files import COOP, TRAINERS, cfg_file, record, trainer_file, write_pets
 
 from bench.__main__ import main
+from bench.drawing.results import results
 from bench.reading.collect import collect
-from bench.reading.results import read as read_results
 from bench.running.state import survey
 from bench.running.work import work
 from bench.suites.suite import read_suite
@@ -144,7 +144,7 @@ def test_a_forks_own_names_beside_ours(tiny, folder, tmp_path):
         ("base2new", "base", "CoOp@Fork"), ("base2new", "new", "CoOp@Fork"), ("few_shot", "all", "CoOp@Fork"),
     }  # fmt: skip
     assert set(rows.dataset) == {"oxford_pets@Fork"} and rows.settings_hash.nunique() == 5
-    assert {r.method for r in read_results(folder / "names")} == {"CoOp", "CoOp@Fork"}
+    assert {r.method for r in results(collect(folder / "names"))} == {"CoOp", "CoOp@Fork"}
     assert main(["report", str(folder / "names")]) == main(["compare", str(folder / "names")]) == 0
     assert "CoOp@Fork" in (folder / "names" / "report.html").read_text()
     (run, *_) = [run for run in suite.runs if run.method == "CoOp"]
