@@ -20,6 +20,8 @@ import statistics
 import sys
 from pathlib import Path
 
+from dassl.utils.counted import counted
+
 NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 
 
@@ -107,7 +109,7 @@ def parse_folder(directory: Path, args: argparse.Namespace, damaged: list[str]) 
     if args.ci95:
         spread = 1.96 * spread / math.sqrt(len(values))
     out = len(damaged) - before
-    of = f" (of {len(values)} runs, {out} damaged left out)" if out else ""
+    of = f" (of {counted(len(values), 'run')}, {out} damaged left out)" if out else ""
     print(f"===\nSummary of directory: {directory}\n* {args.keyword}: {mean:.2f}% +- {spread:.2f}%{of}\n===")  # noqa: T201
     return mean
 

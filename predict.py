@@ -16,6 +16,7 @@ from pathlib import Path
 from clipkit.files import check_writable
 from dassl.utils import InputError, atomic_path
 from dassl.utils.console import tolerant_console
+from dassl.utils.counted import counted
 from dassl.utils.ends import one_sentence
 from interop.plugins.loading import load_plugins
 from language import read_classlist
@@ -66,7 +67,7 @@ def main(args: argparse.Namespace) -> None:
         for index, best in zip(indices, predictor.best(probabilities, args.top), strict=True)
     ]
     if not found:
-        raise InputError(f"None of the {len(files)} images can be read.")
+        raise InputError(f"Of {counted(len(files), 'image')} none can be read.")
     facts = {
         "model_dir": args.model_dir,
         "trainer": predictor.cfg.TRAINER.NAME,

@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from dassl.utils.counted import counted
+
 from .cache import Cache
 from .names import class_names, fold, halves
 from .novel import NOVEL_CLASSES, read_names
@@ -62,7 +64,8 @@ def check_cache(cache: Cache, path: Path, stem: str, least: int) -> Report:
     classnames = class_names(stem)
     sentences = [text for by_source in cache.classes.values() for texts in by_source.values() for text in texts]
     longest = max((count_tokens(text) for text in sentences), default=0)
-    summary = f"{len(cache.classes)} classes, {len(sentences)} sentences, at most {longest} tokens"
+    texts = counted(len(sentences), "sentence")
+    summary = f"{len(cache.classes)} classes, {texts}, at most {counted(longest, 'token')}"
     report = Report(path, summary if classnames else f"{summary}, classes of {stem} unknown: not compared")
     line = _Lines(path)
     wanted = {cache._find(name) or name: name for name in classnames or ()}
@@ -95,11 +98,11 @@ def check_novel(path: Path, dataset: str = "") -> Report:
     names, _ = read_names(path)
     stem = cache_stem(dataset or _dataset_of(path))
     classes = class_names(stem)
-    summary = f"{len(names)} novel names"
+    summary = counted(len(names), "novel name")
     report = Report(path, summary if classes else f"{summary}, classes of {stem} unknown: not compared")
     line = _Lines(path)
     if len(names) < NOVEL:
-        report.faults.append((0, f"it holds {len(names)} names, fewer than {NOVEL}"))
+        report.faults.append((0, f"it holds {counted(len(names), 'name')}, fewer than {NOVEL}"))
     base, new = halves(classes or [])
     aliases = load_cache(stem).aliases if classes else {}
     base += [other for other, name in aliases.items() if name in base]

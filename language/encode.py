@@ -9,6 +9,7 @@ from __future__ import annotations
 import torch
 
 from clipkit import FeatureBank, TextEncoder, load_backbone
+from dassl.utils.counted import counted
 
 from .cache import InputError, TemplateCache, clean
 from .features import SentenceFeatures, name_similarities
@@ -30,7 +31,7 @@ def encode(
     if not isinstance(cache, TemplateCache):
         for name in cache.sources:
             table = SentenceFeatures(Source(cache, name), encoder, bank, precision, too_long).table
-            done.append(f"{cache.dataset}: {len(table)} sentences of source {name}")
+            done.append(f"{cache.dataset}: {counted(len(table), 'sentence')} of source {name}")
     if file and not any(texts for by_source in cache.classes.values() for texts in by_source.values()):
         raise InputError(f"{file} holds no sentence, so there is nothing to encode.")
     names = class_names(dataset)
@@ -46,7 +47,8 @@ def encode(
         except InputError:
             break
         gram = name_similarities([*classes, *novel], templates, encoder, bank, precision)
-        done.append(f"{cache_stem(dataset)}: similarities of {len(gram)} names ({which} classes and novel ones)")
+        names = counted(len(gram), "name")
+        done.append(f"{cache_stem(dataset)}: similarities of {names} ({which} classes and novel ones)")
     return done
 
 

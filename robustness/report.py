@@ -18,6 +18,7 @@ from yacs.config import CfgNode
 from attacks import AttackSettings
 from attacks.settings import fraction
 from dassl.utils import atomic_path, write_json
+from dassl.utils.counted import counted
 from runs.about import about_run
 from runs.folder import RunFolder
 from runs.record import git_revision, versions
@@ -171,7 +172,8 @@ def text(e: Evaluation) -> str:
         low, high = figure["interval"]
         error = f"{figure['ece']:.1f}" if "ece" in figure else ""
         rows.append([name, f"{figure['accuracy']:.1f}", f"{low:.1f} .. {high:.1f}", error])
-    head = f"{e.cfg.TRAINER.NAME} on {e.cfg.DATASET.NAME}, {len(e.label)} images, {e.settings.title}, {label(e.flags)}"
+    images = counted(len(e.label), "image")
+    head = f"{e.cfg.TRAINER.NAME} on {e.cfg.DATASET.NAME}, {images}, {e.settings.title}, {label(e.flags)}"
     table = tabulate(rows, ["pictures", "accuracy, %", "95 % interval", "ECE, %"], disable_numparse=True)
     listed = tabulate([[c.code, c.name, c.verdict, c.detail] for c in e.checks], tablefmt="plain")
     flags = f"flags: {', '.join(e.flags) or 'none'}; {e.images_per_second:.1f} images/s, {e.gflop:.2f} GFLOP an image"

@@ -23,6 +23,7 @@ from dassl.data.datasets import DATASET_REGISTRY
 from dassl.data.facts import list_facts
 from dassl.engine import TRAINER_REGISTRY
 from dassl.utils import write_json
+from dassl.utils.counted import counted
 from interop.plugins.origin import provenance
 
 from .about import about_run
@@ -113,7 +114,8 @@ def hardware(trainer: Trainer) -> dict:
 
 def environment() -> str:
     """Versions, device and git revision as text, one in each line."""
-    device = torch.cuda.get_device_name() if torch.cuda.is_available() else f"CPU, {torch.get_num_threads()} threads"
+    threads = counted(torch.get_num_threads(), "thread")
+    device = torch.cuda.get_device_name() if torch.cuda.is_available() else f"CPU, {threads}"
     facts = {"python": platform.python_version(), **versions(), "device": device, "git": git_revision()}
     return "\n".join(f"{k}: {v}" for k, v in facts.items())
 

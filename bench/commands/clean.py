@@ -10,6 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from dassl.utils import InputError
+from dassl.utils.counted import counted
 
 from ..running.state import claim, survey
 from ..suites.options import add_suite_options, chosen_runs, open_suite
@@ -85,6 +86,6 @@ def remove(run: Run, folders: set[Path]) -> bool:
 
 def _agreed(count: int) -> bool:
     try:
-        return input(f"Remove these {count} folders? [y/N] ").strip().lower() in ("y", "yes")
+        return input(f"Remove {counted(count, 'folder')}? [y/N] ").strip().lower() in ("y", "yes")
     except EOFError:
         return False

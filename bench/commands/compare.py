@@ -45,6 +45,9 @@ def run(args: argparse.Namespace) -> int:
         raise no_results(args.output, *broken)
     found = [(paper, tables, compare(frame, args.output, paper, tables)) for paper, tables in chosen]
     found = _narrow(found, args)
+    if args.found and all(rows.empty for *_, rows in found):
+        told = [*broken, "None of these published numbers has one of ours.", _hint(frame, found)]
+        raise InputError(" ".join(filter(None, told)))
     text = _csv(found) if args.format == "csv" else _text(found, args.format, args.interval)
     if args.file:
         _write(args.file, text)

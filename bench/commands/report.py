@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 
 from dassl.utils import InputError
+from dassl.utils.counted import counted
 
 
 def add_parser(subparsers: argparse._SubParsersAction) -> None:
@@ -47,7 +48,7 @@ def run(args: argparse.Namespace) -> int:
         write_text(file, text)
     except OSError as error:
         raise InputError(f"{file} cannot be written ({error.strerror or error}); give another --output.") from error
-    print(f"{file}: {len(frame)} results, {len(text.encode()) / 2**20:.2f} MiB")  # noqa: T201
+    print(f"{file}: {counted(len(frame), 'result')}, {len(text.encode()) / 2**20:.2f} MiB")  # noqa: T201
     for number, sentence in enumerate(broken):  # sentences after `left_out` are about curves and matrices
         print(f"left out: {sentence}" if number < left_out else sentence, file=sys.stderr)  # noqa: T201
     return 1 if left_out else 0

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 
 from dassl.utils import InputError
+from dassl.utils.counted import counted
 
 from ..running.state import forget_failure, survey
 from ..suites.options import add_suite_options, chosen_runs, open_suite
@@ -26,5 +27,9 @@ def run(args: argparse.Namespace) -> int:
             forget_failure(each)
     except OSError as error:
         raise InputError(f"Failures in {suite.home} cannot be forgotten: {error.strerror}; mend that.") from error
-    print(f"{len(failed)} failures forgotten; `python -m bench run {args.suite}` takes these runs again.")  # noqa: T201
+    if failed:
+        count = counted(len(failed), "failure")
+        print(f"{count} forgotten; `python -m bench run {args.suite}` goes on from there.")  # noqa: T201
+    else:
+        print("None of these runs has failed: there is nothing to retry.")  # noqa: T201
     return 0

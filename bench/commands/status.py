@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 from collections import Counter
 
+from dassl.utils.counted import counted
+
 from ..running.state import STATES, Found, survey
 from ..slurm.queue import queue
 from ..suites.options import add_suite_options, open_suite
@@ -22,7 +24,8 @@ def run(args: argparse.Namespace) -> int:
     suite = open_suite(args)
     found = survey(suite.runs)
     states = Counter(each.state for each in found.values())
-    lines = [f"{suite.name}: {len(suite.runs)} runs, {', '.join(f'{states[name]} {name}' for name in STATES)}"]
+    counts = ", ".join(f"{states[name]} {name}" for name in STATES)
+    lines = [f"{suite.name}: {counted(len(suite.runs), 'run')}, {counts}"]
     for each in suite.runs:
         own = found[each.id]
         if args.all or own.state == "running":

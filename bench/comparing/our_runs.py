@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from dassl.utils.counted import counted
 from runs.config_names import UNTRAINED
 from runs.targets import SHIFTS, TARGETS
 
@@ -127,7 +128,7 @@ class OurRuns:
         if len(there) == len(wanted):
             return average(self.rows, wanted, cell.metric), "", ""
         if there:
-            return self.rows.head(0), f"ours has {len(there)} of its {len(wanted)} datasets", ""
+            return self.rows.head(0), f"ours has {len(there)} of its {counted(len(wanted), 'dataset')}", ""
         others = self._other_data(wanted, cell)
         return average(self.rows, others, cell.metric), "", f"ours over {', '.join(others)}"
 

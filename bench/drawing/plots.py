@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from dassl.utils import atomic_path
+from dassl.utils.counted import counted
 from dassl.utils.spread import deviation
 from runs.config_names import UNTRAINED
 
@@ -123,7 +124,7 @@ def _hm(summary: Summary, method: str) -> float:
 
 
 def _count(datasets: Sequence[str]) -> str:
-    return datasets[0] if len(datasets) == 1 else f"{len(datasets)} datasets"
+    return datasets[0] if len(datasets) == 1 else counted(len(datasets), "dataset")
 
 
 def _save(figure, file: Path) -> None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 from pandas import DataFrame
 
+from dassl.utils.counted import counted
 from interop.plugins.names import plain
 
 from ..reading.layout import names_of_configs
@@ -81,7 +82,7 @@ def _named(found: list[Result], told: list[tuple[str, str]]) -> list[Result]:
         if len(backbones[r.protocol, r.method]) > 1:
             words.insert(0, backbone)
         if (r.protocol, r.method) in mixed:
-            words[:0] = [r.cfg] if r.kind == "few_shot" else [r.cfg, f"{r.shots} shots"]
+            words[:0] = [r.cfg] if r.kind == "few_shot" else [r.cfg, counted(r.shots, "shot")]
         text = ", ".join(filter(None, words))
         return replace(r, method=f"{r.method} ({text})") if text else r
 

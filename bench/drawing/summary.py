@@ -12,6 +12,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
+from dassl.utils.counted import counted
 from dassl.utils.spread import deviation, plus_minus, shown
 from runs.targets import SHIFTS
 
@@ -157,4 +158,4 @@ def uneven(results: Sequence[Result]) -> str:
 
 
 def shot_headers(shots: Iterable[int]) -> list[str]:
-    return ["1 shot" if k == 1 else f"{k} shots" for k in shots]
+    return [counted(k, "shot") for k in shots]

@@ -8,6 +8,8 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from tqdm import tqdm
 
+from dassl.utils.counted import counted
+
 from ..suites.suite import Run
 from .state import Found
 
@@ -38,4 +40,4 @@ def time_left(left: Iterable[Run], seconds: Mapping[Kind, Sequence[float]]) -> s
             total, known = total + mean, known + 1
     if not known and unknown:
         return "unknown"
-    return tqdm.format_interval(total) + (f" + {unknown} runs unknown" if unknown else "")
+    return tqdm.format_interval(total) + (f" + {counted(unknown, 'run')} unknown" if unknown else "")

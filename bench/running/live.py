@@ -7,6 +7,8 @@ import sys
 import time
 from collections import Counter, deque
 
+from dassl.utils.counted import counted
+
 from .time_left import TimeLeft
 
 logger = logging.getLogger(__name__)
@@ -39,7 +41,8 @@ class Board:
 
     def summary(self) -> str:
         counts = ", ".join(f"{count} {how}" for how, count in self.ends.items())
-        return f"{sum(self.ends.values())} of {self.total} runs{f' ({counts})' if counts else ''}, {self.left}"
+        total = counted(self.total, "run")
+        return f"{sum(self.ends.values())} of {total}{f' ({counts})' if counts else ''}, {self.left}"
 
 
 class Lines(Board):

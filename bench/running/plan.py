@@ -7,6 +7,8 @@ from collections.abc import Mapping
 
 from tabulate import tabulate
 
+from dassl.utils.counted import counted
+
 from ..suites.suite import Suite
 from .estimate import seconds_of, time_left
 from .state import Found
@@ -26,4 +28,4 @@ def plan_table(suite: Suite, found: Mapping[str, Found]) -> str:
         rows.append([block or "all", *counts, time_left(left, seconds)])
     if len(rows) == 2:
         rows.pop()
-    return f"{suite.name}: {len(suite.runs)} runs into {suite.output}\n\n{tabulate(rows, HEADERS)}"
+    return f"{suite.name}: {counted(len(suite.runs), 'run')} into {suite.output}\n\n{tabulate(rows, HEADERS)}"

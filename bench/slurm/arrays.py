@@ -17,6 +17,7 @@ from pathlib import Path
 from filelock import FileLock
 
 from dassl.utils import InputError
+from dassl.utils.counted import counted
 
 from ..running.estimate import seconds_of
 from ..running.state import survey
@@ -157,7 +158,7 @@ def _wait(suite: Suite) -> int:
             states = [each.state for each in found.values()]
             left = [run.id for run in suite.runs if found[run.id].state in ("pending", "running")]
             inside = [queued[name].state for name in left if queued and name in queued and queued[name].state]
-            line = f"{states.count('done')} of {len(states)} runs done, {states.count('failed')} failed"
+            line = f"{states.count('done')} of {counted(len(states), 'run')} done, {states.count('failed')} failed"
             line += f", {inside.count('RUNNING')} in tasks at work, {len(inside) - inside.count('RUNNING')} queued"
             if line != last:
                 logger.info("%s", line)

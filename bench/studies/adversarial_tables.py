@@ -10,6 +10,7 @@ from pathlib import Path
 
 from pandas import DataFrame
 
+from dassl.utils.counted import counted
 from dassl.utils.spread import MISSING, shown, words
 from robustness.checks import more_is_not_weaker
 from runs.robust_protocol import MODES
@@ -152,7 +153,7 @@ def _section(found: Found, datasets: Sequence[str], attack: str) -> Section:
     places = list(dict.fromkeys((p.eps, p.steps) for d in datasets for p in found.points(d, attack)))
     most = places[0][1] if places else 0
     headers = ["method", "kind", "clean", "drop", "attacker"]
-    headers += [f"eps {eps:g}" + (f", {steps} steps" if steps != most else "") for eps, steps in places]
+    headers += [f"eps {eps:g}" + (f", {counted(steps, 'step')}" if steps != most else "") for eps, steps in places]
     rows = []
     for method in found.methods if places else ():
         clean = _mean(found, method, datasets, attack, (*places[0], "clean"))
@@ -163,8 +164,8 @@ def _section(found: Found, datasets: Sequence[str], attack: str) -> Section:
             if any(values):
                 about = [method, found.labels.get(method, MISSING), shown(clean, 1), drop]
                 rows.append([*about, kind, *(shown(each, 1) for each in values)])
-    names = ", ".join(f"{d} ({found.images.get(d, 0)} images)" for d in datasets)
-    return Section(f"{attack}, {most} steps: {names}", "", headers, rows)
+    names = ", ".join(f"{d} ({counted(found.images.get(d, 0), 'image')})" for d in datasets)
+    return Section(f"{attack}, {counted(most, 'step')}: {names}", "", headers, rows)
 
 
 def _mean(found: Found, method: str, datasets: Sequence[str], attack: str, place: tuple) -> list[float]:

@@ -7,6 +7,8 @@ import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from dassl.utils.counted import counted
+
 from ..drawing.report import Section
 from .bootstrap import DRAWS, SHARE, Cell, Interval, paired_interval
 from .claim import MISSING, Claim, verdict
@@ -93,7 +95,7 @@ def judge(claim: Claim, found: Found) -> Judged:
     missing = ""
     if gaps:
         count = len(planned) - len(values)
-        missing = f"{count} of {len(planned)} pairs are not finished, such as {gaps[0]}"
+        missing = f"{count} of {counted(len(planned), 'pair')} not finished, such as {gaps[0]}"
     elif interval is None or math.isnan(interval.low):
         missing = "one set with one seed has no interval; give more --seeds"
     return Judged(claim, values, interval, published, missing)

@@ -12,84 +12,44 @@ import copy
 import itertools
 import logging
 import os
+import re
 import shlex
 import sys
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
 from pathlib import Path
 
 import yaml
-from pandas import DataFrame
 
 from dassl.utils import InputError, write_json
 from runs.arguments import is_file
-from runs.protocols import Settings
-from runs.settled import check_keys
 from runs.targets import ROOT
-from runs.words import LARGEST_SEED, check_folder
 
-from ..drawing.report import Section, render
-from ..reading.files import write_text
+from ..reading.files import no_results, write_text
 from ..running.gpus import gpus_of
 from ..running.local import default_jobs, run_suite
 from ..running.plan import plan_table
 from ..running.state import survey
-from ..running.trouble import check_output, check_writable
+from ..running.trouble import check_writable
 from ..suites.load import load
 from ..suites.suite import Suite, suite_of
-from .rows import rows_of
+from .door_options import MOST, checked, parse
+from .study import Page, Study
 
 logger = logging.getLogger(__name__)
 SUITES = ROOT / "configs" / "suites"
-MOST = 50  # largest number of runs that are started without `run` or --yes
-
-
-@dataclass
-class Page:
-    """The output of a study. said: sentences on problems, which make the exit code 1. end: the text below the tables.
-    draw: draws its figures into a folder. data: the numbers behind the tables, for --json of studies that have it."""
-
-    sections: Sequence[Section] = ()
-    said: list[str] = field(default_factory=list)
-    end: str = ""
-    draw: Callable[[Path], object] | None = None
-    data: dict | None = None
-
-    def text(self, form: str) -> str:
-        return "\n\n".join(filter(None, (render(self.sections, form), self.end)))
-
-
-@dataclass(frozen=True)
-class Study:
-    """A study, started by `python -m bench.NAME`. doc: help of its command. template: the name of its suite in
-    configs/suites.
-
-    options: adds its options to a parser. fill: puts their values into the suite's tree; raises InputError for wrong
-    ones. page: makes its output from results. file: the suite's name in the output folder. rows: reads the results,
-    those of the suite's runs (`rows_of`) or all in the output folder (`all_rows`).
-    """
-
-    name: str
-    doc: str
-    template: str
-    options: Callable[[argparse.ArgumentParser], None]
-    fill: Callable[[dict, argparse.Namespace], None]
-    page: Callable[[DataFrame, Suite, argparse.Namespace], Page]
-    file: Callable[[argparse.Namespace], str] = lambda args: "suite"
-    rows: Callable[[Suite, list[str], bool], DataFrame] = rows_of
 
 
 def main(study: Study, argv: Sequence[str] | None = None) -> int:
     """Run a study. Returns the exit code: 0 without problems, 1 if a run failed, is missing or was not started.
 
-    Raises InputError for bad input.
+    Raises InputError for bad input, and with --tables-only if there is no result.
     """
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     started, code = time.time(), 0
     args = parse(study, argv)
     said: list[str] = []
-    suite, tree = suite_from(study, args)
+    suite, tree = (suite_from if args.chosen or not args.tables_only else recorded)(study, args)
     if args.plan:
         print(plan_table(suite, survey(suite.runs)))  # noqa: T201
         return 0
@@ -101,49 +61,57 @@ def main(study: Study, argv: Sequence[str] | None = None) -> int:
     page = study.page(study.rows(suite, said, not args.tables_only), suite, args)
     said += page.said
     page.sections = [section for section in page.sections if section.rows]
-    print("\n" + (page.text("simple") if page.sections else f"No finished runs under {suite.output}."))  # noqa: T201
-    if page.sections and args.markdown:
-        write_text(args.markdown, page.text("github") + "\n")
-    if page.sections and getattr(args, "json", None) and page.data is not None:
-        write_json(page.data, args.json)
-    if page.sections and getattr(args, "plots", None) and page.draw:
-        page.draw(args.plots)
+    if page.sections:
+        _show(page, args)
+    elif args.tables_only:
+        raise no_results(suite.output, *dict.fromkeys(said), what=f"finished runs of {suite.file.name}")
     print(f"\nLogs and results: {suite.output}   ({time.time() - started:.0f} s)")  # noqa: T201
     for sentence in dict.fromkeys(said):
         print(sentence, file=sys.stderr)  # noqa: T201
     return code or (1 if said or not page.sections else 0)
 
 
-def parse(study: Study, argv: Sequence[str] | None) -> argparse.Namespace:
-    """Parse the study's own options and those of all studies. The word `run` means --yes, and `plan` starts nothing."""
-    parser = argparse.ArgumentParser(
-        prog=f"python -m bench.{study.name}",
-        description=study.doc,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )  # fmt: skip
-    study.options(parser)
-    parser.add_argument("--seeds", nargs="+", type=int, help="default: 1 2 3")
-    parser.add_argument("--jobs", type=int, help="runs at a time (default: one a GPU; without GPUs 2)")
-    parser.add_argument("--root", default=os.environ.get("DATA", "data"), help="folder of the datasets")
-    parser.add_argument("--output", help="folder of the runs (default: the suite's, or output/NAME)")
-    parser.add_argument("--markdown", type=Path, metavar="FILE", help="also write the tables to this file")
-    parser.add_argument("--tables-only", action="store_true", help="run nothing, show the results that exist")
-    parser.add_argument("--yes", action="store_true", help=f"start also more than {MOST} runs; as the word `run`")
-    parser.add_argument(
-        "opts", nargs="*", default=[], help="run or plan, and config pairs for every run: KEY VALUE ..."
-    )
-    args = parser.parse_intermixed_args(argv)
-    args.plan = args.opts[:1] == ["plan"]
-    args.yes = args.yes or args.opts[:1] == ["run"]
-    args.opts = args.opts[1:] if args.opts[:1] in (["run"], ["plan"]) else args.opts
-    return args
+def _show(page: Page, args: argparse.Namespace) -> None:
+    """Print the tables, and write the files that the options name."""
+    print(f"\n{page.text('simple')}")  # noqa: T201
+    if args.markdown:
+        write_text(args.markdown, page.text("github") + "\n")
+    if getattr(args, "json", None) and page.data is not None:
+        write_json(page.data, args.json)
+    if getattr(args, "plots", None) and page.draw:
+        page.draw(args.plots)
 
 
 def suite_from(study: Study, args: argparse.Namespace) -> tuple[Suite, dict]:
     """(the study's suite with the options put into it, its tree). Raises InputError for wrong options."""
+    tree = _tree(study, args)
+    file = _free(Path(args.output) / f"{study.file(args)}.yaml", _text(tree))
+    try:
+        return suite_of(tree, file, root=args.root), tree
+    except InputError as error:  # the file is not written yet
+        raise InputError(str(error).replace(str(file), "the command line")) from error
+
+
+def recorded(study: Study, args: argparse.Namespace) -> tuple[Suite, dict]:
+    """(the suite that an earlier command of the study left in the output folder, the newest of several; its tree).
+
+    Without such a file: that of the options. Raises InputError for a damaged file.
+    """
+    usual, name = _tree(study, args)["name"], study.file(args)
+    files = sorted(Path(args.output).glob(f"{name}*.yaml"), key=lambda file: file.stat().st_mtime_ns, reverse=True)
+    for file in files:
+        if re.fullmatch(rf"{re.escape(name)}(-\d+)?", file.stem) and (tree := load(file)).get("name") == usual:
+            logger.info("The runs of %s:", file)
+            args.recorded = True
+            return suite_of(tree, file, args.output, args.root), tree
+    return suite_from(study, args)
+
+
+def _tree(study: Study, args: argparse.Namespace) -> dict:
+    """The study's suite with the options put into it. Raises InputError for wrong options."""
     tree = copy.deepcopy(load(SUITES / f"{study.template}.yaml"))
     args.output = args.output or tree.get("output", f"output/{tree['name']}")
-    settings = _checked(args)
+    settings = checked(args)
     study.fill(tree, args)
     tree["output"] = args.output
     if args.seeds:
@@ -157,11 +125,7 @@ def suite_from(study: Study, args: argparse.Namespace) -> tuple[Suite, dict]:
             block.setdefault("shots", settings.shots)
         if settings.cfg:
             block.setdefault("cfg", os.path.abspath(settings.cfg) if is_file(settings.cfg) else settings.cfg)
-    file = _free(Path(args.output) / f"{study.file(args)}.yaml", _text(tree))
-    try:
-        return suite_of(tree, file, root=args.root), tree
-    except InputError as error:  # the file is not written yet
-        raise InputError(str(error).replace(str(file), "the command line")) from error
+    return tree
 
 
 def begin(suite: Suite, tree: dict, args: argparse.Namespace) -> int | None:
@@ -182,29 +146,6 @@ def begin(suite: Suite, tree: dict, args: argparse.Namespace) -> int | None:
         return None
     gpus = gpus_of("all")
     return run_suite(suite, default_jobs(gpus) if args.jobs is None else args.jobs, gpus)
-
-
-def _checked(args: argparse.Namespace) -> Settings:
-    """The settings from options and environment. Raises InputError for wrong numbers, folders and files to write."""
-    if args.jobs is not None and args.jobs < 1:
-        raise InputError(f"--jobs is {args.jobs}, but must be at least 1.")
-    if wrong := [seed for seed in args.seeds or () if not 0 <= seed <= LARGEST_SEED]:
-        raise InputError(f"--seeds has {wrong[0]}, but seeds are whole numbers from 0, below 2**63.")
-    args.seeds = list(dict.fromkeys(args.seeds or ()))
-    if len(args.opts) % 2:
-        raise InputError(f"Config pairs come as KEY VALUE, but {args.opts[-1]!r} has no value after it.")
-    for name, folder in (("--root", args.root), ("--output", args.output)):
-        check_folder(folder, name)
-    check_keys(args.opts[::2], "the command line")
-    if args.tables_only and not os.path.isdir(args.output):
-        raise InputError(f"There is no folder {args.output}; give the --output of the runs.")
-    check_output(args.markdown, "--markdown")
-    check_output(getattr(args, "json", None), "--json")
-    check_output(getattr(args, "plots", None), "--plots", folder=True)
-    settings = Settings.from_environment({**os.environ, "DATA": args.root, "OUTPUT": args.output}, args.opts)
-    if settings.load_epoch:
-        raise InputError("LOADEP is for single runs; a study tests the last epoch: unset it.")
-    return settings
 
 
 def _text(tree: dict) -> str:

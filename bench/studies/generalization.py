@@ -5,7 +5,8 @@ python -m bench.generalization --methods all --datasets embedded --source shapes
 
 Options that are not given are as in configs/suites/generalization.yaml. Runs have the same folders as those of
 scripts/METHOD/*.sh; finished ones are not repeated. A method is trained on the source once for each seed, then tested
-on every target and variant. With --tables-only and no datasets named, the tables have all datasets with results.
+on every target and variant. With --tables-only alone the tables are those of the suite in the folder of --output; with
+options but without --datasets, or without such a suite, averages are over all datasets with results.
 """
 
 from __future__ import annotations
@@ -32,8 +33,8 @@ PROTOCOLS = ("base2new", "cross_dataset", "domain_generalization", "few_shot")
 
 
 def options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--methods", nargs="+", default=["all"], help="registered names, or all")
-    parser.add_argument("--protocols", nargs="+", default=list(PROTOCOLS), choices=PROTOCOLS)
+    parser.add_argument("--methods", nargs="+", help="registered names, or all (default: all)")
+    parser.add_argument("--protocols", nargs="+", choices=PROTOCOLS, help="default: all four")
     parser.add_argument("--datasets", nargs="+", help="base-to-new; names, all or embedded (default: embedded)")
     parser.add_argument("--few-shot-datasets", nargs="+", help="default: those of --datasets; without that, digits")
     parser.add_argument("--source", help="training set of the other two protocols (default: shapes)")
@@ -59,10 +60,10 @@ def fill(tree: dict, args: argparse.Namespace) -> None:
     }
     tree["blocks"] = [
         blocks[name]
-        | {"methods": check_methods(args.methods)}
+        | {"methods": check_methods(args.methods or ["all"])}
         | {key: once(own) for key, own in given[name].items() if own}
         for name in PROTOCOLS
-        if name in args.protocols
+        if name in (args.protocols or PROTOCOLS)
     ]
 
 
@@ -77,15 +78,14 @@ def _away(args: argparse.Namespace, protocol: str, source: str) -> list[str]:
         "domain_generalization": (args.shifts, SHIFTS, "--shifts"),
     }[protocol]
     found = list(named or known.get(source, ()))
-    if not found and protocol in args.protocols:
+    if not found and protocol in (args.protocols or PROTOCOLS):
         raise InputError(f"No datasets are known for the source {source}; name them with {option}.")
     return found
 
 
 def page(frame: DataFrame, suite: Suite, args: argparse.Namespace) -> door.Page:
     """The tables of all results of the methods in the output folder."""
-    methods = check_methods(args.methods)
-    found = results(frame[frame["method"].isin(methods)])
+    found = results(frame[frame["method"].isin([run.method for run in suite.runs])])
     scope = scope_of(suite, args)
     return door.Page(sections(found, scope), draw=lambda folder: plot_all(summarize(found, scope), folder))
 
@@ -97,7 +97,7 @@ def scope_of(suite: Suite, args: argparse.Namespace) -> Scope:
         name: [s for s in steps if s.protocol == name] for name in ("base2new_train", "few_shot", "xd_test", "dg_test")
     }
     datasets = {name: list(dict.fromkeys(step.dataset for step in own)) for name, own in found.items()}
-    fixed = not args.tables_only
+    fixed = args.recorded or not args.tables_only
     return Scope(
         next((step.settings.source for step in steps if step.settings.source), args.source or "shapes"),
         datasets["base2new_train"] if fixed or args.datasets else (),

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from tabulate import tabulate
 
-from dassl.utils import atomic_path
+from dassl.utils import InputError, atomic_path
 from dassl.utils.ends import one_sentence
 from dassl.utils.progress import progress
 from datasets.reading.catalog import quiet
@@ -102,5 +102,7 @@ def main(argv: list[str] | None = None) -> int:
         print(f"{auc_table(judgements, 'simple')}\n\n{roc.NOTE}\n")  # noqa: T201
     for note in (note for each in found for note in each.notes):
         print(note, file=sys.stderr)  # noqa: T201
-    print("\n".join(map(str, files)) if files else "Nothing could be drawn.")  # noqa: T201
-    return 0 if files else 1
+    if not files:
+        raise InputError("These runs have no data for any of the figures; nothing is drawn.")
+    print("\n".join(map(str, files)))  # noqa: T201
+    return 0

@@ -39,8 +39,8 @@ def options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--methods", nargs="+")
     parser.add_argument("--source", help="training set (default: shapes)")
     parser.add_argument("--targets", nargs="+", help="default: the source's known ones")
-    parser.add_argument("--type", default="sym_other", help="type of the noise (default: sym_other)")
-    parser.add_argument("--rates", nargs="+", type=float, default=[0.5])
+    parser.add_argument("--type", help="type of the noise (default: sym_other)")
+    parser.add_argument("--rates", nargs="+", type=float, help="default: 0.5")
 
 
 def fill(tree: dict, args: argparse.Namespace) -> None:
@@ -53,7 +53,7 @@ def fill(tree: dict, args: argparse.Namespace) -> None:
         raise InputError(f"No datasets are known for the source {source}; name them with --targets.")
     if source in targets:
         raise InputError(f"{source} is the source; it is tested in any case: leave it out of --targets.")
-    block |= {"datasets": targets, "types": {args.type: sorted(set(args.rates))}}
+    block |= {"datasets": targets, "types": {args.type or "sym_other": sorted(set(args.rates or [0.5]))}}
     tree["blocks"] = method_blocks(block, args.methods or block["methods"])
 
 
@@ -101,7 +101,7 @@ def targets_of(suite: Suite) -> dict[str, list[str]]:
 
 
 def page(frame: DataFrame, suite: Suite, args: argparse.Namespace) -> door.Page:
-    found, refused = sections(frame, {} if args.tables_only else targets_of(suite))
+    found, refused = sections(frame, targets_of(suite) if args.recorded or not args.tables_only else {})
     return door.Page(found, refused, end=NOTE)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dassl.utils.counted import counted
 import logging
 from collections.abc import Callable, Sequence
 
@@ -86,7 +87,8 @@ def build_data_loader(
         )
     if len(loader) == 0:
         raise CheckError(
-            f"{sampler_type} makes no batch of {batch_size} from {len(data_source)} images: lower the batch size"
+            f"{sampler_type} makes no batch of {batch_size} from {counted(len(data_source), 'image')}: lower the batch "
+            "size"
         )
     return loader
 

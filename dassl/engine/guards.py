@@ -10,6 +10,7 @@ from dassl.data.readable import check_images
 from dassl.data.same_files import also, copies, shared_files
 from dassl.data.wrapper import DatasetWrapper
 from dassl.protocols import HasModels, Trainer
+from dassl.utils.counted import counted
 from dassl.utils.errors import InputError
 
 from .asked_split import NO_VAL, name_of
@@ -59,7 +60,7 @@ def check_training(trainer: Trainer) -> None:
         )
     if tested and (both := _shared(train, test)):
         raise InputError(
-            f"{name_of(trainer)} has {len(both)} images in its training list that are in its test list too, "
+            f"{name_of(trainer)} has {counted(len(both), 'image')} of its test list in its training list too, "
             f"{also(*both[0])} for one: the accuracy would be that of images it was trained on; take them out of one "
             "of the lists, or train on another dataset."
         )

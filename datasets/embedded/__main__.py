@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 
 from dassl.utils.console import tolerant_console
+from dassl.utils.counted import counted
 from dassl.utils.ends import one_sentence
 from dassl.utils.logger import attach_logger
 
@@ -27,7 +28,7 @@ def main(argv: list[str] | None = None) -> None:
     started = time.monotonic()
     for stem in args.sets:
         ensure(stem, args.root.resolve() / stem)
-    sys.stdout.write(f"{len(args.sets)} sets in {args.root} ({time.monotonic() - started:.0f} s)\n")
+    sys.stdout.write(f"{counted(len(args.sets), 'set')} in {args.root} ({time.monotonic() - started:.0f} s)\n")
 
 
 if __name__ == "__main__":

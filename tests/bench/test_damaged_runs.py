@@ -78,11 +78,11 @@ def damage(file: Path, how) -> None:
         file.write_text(how(json.loads(file.read_text())))
 
 
-def base2new(output: Path) -> Path:
+def base2new(output: Path, method: str = "CoOp") -> Path:
     for seed in (1, 2):
         for part, half in (("base2new_train", "base"), ("base2new_test", "new")):
-            folder = folder_of(output, part, "CoOp", "digits", seed)
-            file = write_result(folder, "CoOp", "Digits", seed, 80.0, subsample_classes=half)
+            folder = folder_of(output, part, method, "digits", seed)
+            file = write_result(folder, method, "Digits", seed, 80.0, subsample_classes=half)
     return file
 
 
@@ -117,7 +117,7 @@ def of_attacks(output: Path) -> Path:
 
 
 def of_ablation(output: Path) -> Path:
-    return base2new(output / "111")
+    return base2new(output / "111", "ANPrompt")
 
 
 def of_sar(output: Path) -> Path:

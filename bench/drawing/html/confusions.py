@@ -10,6 +10,7 @@ from pandas import DataFrame
 
 from bench.reading.files import DAMAGE, read_json, whole
 from dassl.utils import InputError
+from dassl.utils.counted import counted
 
 from .naming import title as title_of
 
@@ -76,8 +77,8 @@ def _matrix(runs: list[tuple[tuple[str, ...], Counts]], known: dict[tuple[str, .
     same = [counts for own, counts in runs if own == names]  # only matrices of the same classes are added
     summed = [[sum(cells) for cells in zip(*rows, strict=True)] for rows in zip(*same, strict=True)]
     right, total = sum(summed[i][i] for i in range(len(names))), sum(map(sum, summed))
-    runs_text = "1 run" if len(same) == 1 else f"{len(same)} runs"
-    about = {"about": f"{100 * right / total:.1f} % right, {runs_text}", "names": known.setdefault(names, len(known))}
+    text = f"{100 * right / total:.1f} % right, {counted(len(same), 'run')}"
+    about = {"about": text, "names": known.setdefault(names, len(known))}
     if len(names) <= MOST_CLASSES:
         return about | {"rows": [[x for j, n in enumerate(row) if n for x in (j, n)] for row in summed]}
     wrong = [(-n, i, j) for i, row in enumerate(summed) for j, n in enumerate(row) if n and i != j]

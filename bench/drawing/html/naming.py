@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from pandas import DataFrame
 
 from bench.reading.order import method_order
+from dassl.utils.counted import counted
 
 PROTOCOLS = {
     "base2new": "Base to new",
@@ -96,7 +97,7 @@ def rate_text(rate: float) -> str:
 
 def shots_text(shots: int) -> str:
     """A number of training images a class as text; -1 means all images."""
-    return {-1: "all images", 0: "no training", 1: "1 shot"}.get(shots, f"{shots} shots")
+    return {-1: "all images", 0: "no training"}.get(shots, counted(shots, "shot"))
 
 
 def attacker(mode: str) -> str:

@@ -14,6 +14,7 @@ from string import Template
 from pandas import DataFrame
 
 from bench.reading.order import method_order
+from dassl.utils.counted import counted
 from dassl.utils.spread import words
 from runs.config_names import TEST_TIME, UNTRAINED
 
@@ -131,8 +132,7 @@ def _origin(frame: DataFrame, facts: Sequence[Facts], environments: dict[Environ
     numbers = sorted({environments[facts[i].environment] for i in runs})
     links = ", ".join(f'<a href="#e{n}">E{n}</a>' for n in numbers)
     revisions = ", ".join(map(revision, dict.fromkeys(frame["git"].iloc[list(runs)])))
-    count = f"{len(runs)} results" if len(runs) > 1 else "1 result"
-    notes = [f"{count}; environment {links}; revision {revisions}."]
+    notes = [f"{counted(len(runs), 'result')}; environment {links}; revision {revisions}."]
     for i in runs:
         if facts[i].failed:
             row = frame.iloc[i]
@@ -163,7 +163,7 @@ def _evidence(frame: DataFrame, folder: Path, data: dict, methods: dict[str, int
     if data["matrices"]:
         note = "On the test set, summed over seeds. Rows are true classes; a cell is the share of its row, in percent."
         if left_out:
-            note += f" {left_out} settings are left out to keep the page small; each run's confusion.json has its own."
+            note += f" Left out to keep the page small: {counted(left_out, 'setting')}; each run has a confusion.json."
         body = f'<p class="note">{note}</p><div id="matrix-charts"></div>'
         made.append(Section("confusion", "Confusion matrices", body))
     return made
