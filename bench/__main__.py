@@ -23,6 +23,7 @@ COMMANDS = {
     "clean": "remove folders of runs",
     "collect": "every result as one table",
     "compare": "results beside published numbers",
+    "score": "figures of tests from their outputs alone, or of other predictions",
     "report": "results as one HTML page",
     "claims": "the papers' claims, tried on runs of their own",
 }

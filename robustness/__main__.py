@@ -62,7 +62,7 @@ def compared(folders: list[str]) -> str:
     """McNemar's test on the images that survive every attack of two evaluations."""
     if len(folders) != 2:
         raise InputError("compare needs two folders of evaluations.")
-    found = compare(*(Path(folder) / "outputs.csv" for folder in folders))
+    found = compare(*(Path(folder) for folder in folders))
     return f"survived only the first: {found.only_first}, only the second: {found.only_second}; p = {found.p:.3g}"
 
 

@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 
 from attacks import AttackSettings
+from dassl.metrics.paired import wilson
 
 from .attackers import Adaptive, Batch, Stored, WhiteBox
-from .counts import wilson
 
 CHUNK = 512  # attacked pictures held in memory at once
 

@@ -1,8 +1,7 @@
-"""Writes the results of an evaluation: results.json, outputs.csv with a row for each image, and a table in the log."""
+"""Writes the results of an evaluation: results.json, outputs.npz with every image, and a table in the log."""
 
 from __future__ import annotations
 
-import csv
 import logging
 import sys
 import time
@@ -10,6 +9,7 @@ from argparse import Namespace
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import numpy as np
 import torch
 from tabulate import tabulate
 from torch import Tensor
@@ -17,7 +17,11 @@ from yacs.config import CfgNode
 
 from attacks import AttackSettings
 from attacks.settings import fraction
-from dassl.utils import atomic_path, write_json
+from dassl.metrics.calibration import ece as calibration_error
+from dassl.outputs.kept import write_outputs
+from dassl.outputs.reading import read_outputs
+from dassl.outputs.scores import all_scores
+from dassl.utils import write_json
 from dassl.utils.counted import counted
 from runs.about import about_run
 from runs.folder import RunFolder
@@ -25,7 +29,6 @@ from runs.record import git_revision, versions
 from runs.robust_protocol import MODES
 from runs.settings import settings_hash
 from runs.tested_model import weights_hash
-from trainers.tta.outputs import calibration_error
 
 from .checks import Check, label
 from .evaluate import Answers, Attacked, share
@@ -55,6 +58,8 @@ class Evaluation:
     transfer: Attacked | None = None
     own: Attacked | None = None
     undefended: Answers | None = None
+    columns: dict[str, Tensor] = field(default_factory=dict)  # `image_outputs` of the clean pictures
+    classnames: list[str] = field(default_factory=list)
     eot: dict = field(default_factory=dict)
     checks: list[Check] = field(default_factory=list)
     flags: list[str] = field(default_factory=list)
@@ -88,11 +93,11 @@ class Evaluation:
 
 def ece(answers: Answers, label: Tensor) -> float:
     """Expected calibration error in percent, 20 bins."""
-    return 100.0 * calibration_error(answers.confidence, answers.right(label))
+    return 100.0 * calibration_error(answers.confidence.numpy(), answers.right(label).numpy(), 20)
 
 
-def record(e: Evaluation, identity: str, args: Namespace) -> dict:
-    """The content of results.json, as plain values."""
+def record(e: Evaluation, identity: str, args: Namespace, kept: dict) -> dict:
+    """The content of results.json, as plain values. kept: from `keep`."""
     cfg, adversarial = e.cfg, e.adversarial
     eps = fraction(e.settings.eps)
     tta = cfg.TRAINER.get("TTA", {})
@@ -114,6 +119,7 @@ def record(e: Evaluation, identity: str, args: Namespace) -> dict:
         "images": len(e.label),
         "clean_accuracy_ordinary_path": share(e.ordinary.right(e.label)),
         "figures": e.figures(),
+        **kept,
         "before_tuning": {"clean": share(e.undefended.right(e.label))} if adapts else None,
         "frozen_clip": adversarial.totals,
         "set": {"key": adversarial.key, "folder": str(adversarial.folder)},
@@ -136,33 +142,38 @@ def record(e: Evaluation, identity: str, args: Namespace) -> dict:
 
 
 def write(e: Evaluation, folder: RunFolder, args: Namespace) -> None:
-    """Write outputs.csv, log the table, and last write results.json, which marks the evaluation as finished."""
-    write_outputs(e, folder.path / "outputs.csv")
+    """Write outputs.npz, log the table, and last write results.json, which marks the evaluation as finished."""
+    kept = keep(e, folder.path / "outputs.npz")
     logger.info("\n%s", text(e))
-    write_json(record(e, settings_hash(folder.settings), args), folder.results)
+    write_json(record(e, settings_hash(folder.settings), args, kept), folder.results)
 
 
-def write_outputs(e: Evaluation, file: Path) -> None:
-    """Write a row for each image: predictions and confidences on clean and attacked pictures, and what broke it."""
-    found = e.attacked()
-    columns: dict[str, list] = {
-        "path": e.keys, "label": e.label.tolist(), "ordinary": e.ordinary.pred.tolist(), "clean": e.clean.pred.tolist(),
-        "clean_confidence": _rounded(e.clean.confidence),
+def keep(e: Evaluation, file: Path) -> dict:
+    """Write every image's answers: on the clean picture, through the test loader (ordinary), before tuning, and under
+    each attack, with whether it survived and what broke it. Returns what results.json says of it."""
+    arrays: dict[str, np.ndarray] = {
+        "label": e.label.numpy().astype(np.int32),
+        **{name: column.numpy() for name, column in e.columns.items()},
+        **_columns("", e.clean), **_columns("ordinary.", e.ordinary),
+        **({} if e.undefended is None else _columns("before.", e.undefended)),
     }  # fmt: skip
-    for name, a in found.items():
-        columns |= {
-            name: a.answers.pred.tolist(), f"{name}_confidence": _rounded(a.answers.confidence),
-            f"{name}_survived": a.survived.int().tolist(), f"{name}_broken_by": a.broken_by,
-        }  # fmt: skip
-    columns["survived"] = e.survived().int().tolist()
-    with atomic_path(file) as temporary, open(temporary, "w", newline="", encoding="utf-8") as stream:
-        writer = csv.writer(stream, lineterminator="\n")
-        writer.writerow(["index", *columns])
-        writer.writerows([i, *row] for i, row in enumerate(zip(*columns.values(), strict=True)))
+    for name, a in e.attacked().items():
+        arrays |= _columns(f"{name}.", a.answers)
+        arrays |= {f"{name}.survived": a.survived.numpy(), f"{name}.broken_by": np.array(a.broken_by, dtype=str)}
+    arrays["survived"] = e.survived().numpy()
+    form = "logits" if "relative_logits" in e.columns else "top5" if e.columns else "none"
+    about = {
+        "trainer": e.cfg.TRAINER.NAME, "dataset": e.cfg.DATASET.NAME, "seed": e.cfg.SEED, "split": e.cfg.TEST.SPLIT,
+        "subsample_classes": e.cfg.DATASET.SUBSAMPLE_CLASSES, "form": form, "answer": "clean",
+    }  # fmt: skip
+    digest = write_outputs(file, arrays, e.classnames, e.keys, about)
+    found = dict(all_scores(read_outputs(file)))
+    own = found.pop("")
+    return {"outputs": {"file": file.name, "sha256": digest, "form": form}, "scores": own, "other_scores": found}
 
 
-def _rounded(values: Tensor) -> list[str]:
-    return [f"{value:.6f}" for value in values.tolist()]
+def _columns(prefix: str, answers: Answers) -> dict[str, np.ndarray]:
+    return {f"{prefix}prediction": answers.pred.int().numpy(), f"{prefix}confidence": answers.confidence.numpy()}
 
 
 def text(e: Evaluation) -> str:

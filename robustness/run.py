@@ -16,6 +16,7 @@ from yacs.config import CfgNode
 from attacks import AttackSettings, PixelModel
 from dassl.config.shown import data_name, of_run
 from dassl.engine import build_trainer
+from dassl.outputs.kept import image_outputs
 from dassl.utils import InputError, attach_logger, set_random_seed, setup_logger
 from datasets.attacked.make import image_seeds
 from datasets.attacked.manifest import stratified
@@ -141,6 +142,9 @@ def evaluate(trainer: Trainer, mode: str, options: Options) -> Evaluation:
     clean, untuned = Answers.of(logits), deployed.untuned
     found = Evaluation(cfg, mode, settings, deployed.keys, images.label, Answers.of(ordinary), clean, items.adversarial)
     found.facts = {"backbone": backbone(trainer), "data": data_record(trainer), **hardware(trainer)}
+    found.classnames = list(data.classnames)
+    if cfg.TEST.OUTPUTS != "none":
+        found.columns = image_outputs(logits, images.label, cfg.TEST.OUTPUTS)
     found.undefended = None if untuned is None else Answers.of(untuned)
     found.images_per_second, found.gflop = speed, gflop(deployed, images)
     found.transfer = run_attack(Stored(items.adversarial), deployed, settings, images, clean, rows)

@@ -20,6 +20,7 @@ from clipkit import InputError as BackboneInputError
 from dassl.utils import DivergedError, InputError, atomic_path, read_json
 from interop.plugins.failures import PluginFailed
 
+from .outputs import file_name
 from .settings import settings
 
 ANOTHER = "another --output-dir"
@@ -113,7 +114,7 @@ class RunFolder:
 
     def check_free(self, folders: Iterable[str] = ()) -> None:
         """Raises InputError if a file that the run writes exists as a folder, or one of its `folders` as a file."""
-        for path in (self.config, self.path / "log.txt"):
+        for path in (self.config, self.path / "log.txt", self.path / file_name(self.cfg.TEST.SPLIT)):
             if path.is_dir():
                 raise InputError(f"{path} is a folder, where this run writes a file; remove it, or give {ANOTHER}.")
         for path in (self.path / name for name in folders):

@@ -22,6 +22,7 @@ from .defaults import default_cfg
 from .folder import RunFolder
 from .no_effect import without_effect
 from .options import parse
+from .outputs import keep_outputs
 from .record import environment, write_record
 from .same_data import finished_already
 from .setup import resolved
@@ -84,7 +85,8 @@ def main(args: argparse.Namespace) -> None:
                 return
             else:
                 trainer.train()
-        write_record(folder.results, cfg, args, trainer, time.time() - started, tested)
+        kept = keep_outputs(folder.path, cfg, trainer)
+        write_record(folder.results, cfg, args, trainer, time.time() - started, tested, kept)
 
 
 @one_sentence("interrupted: the same command goes on from the last checkpoint")

@@ -38,11 +38,18 @@ PACKAGES = ("torch", "torchvision", "clip-anytorch", "numpy", "pillow", "scikit-
 
 
 def write_record(
-    path: Path, cfg: CfgNode, args: Namespace, trainer: Trainer, seconds: float, tested: Mapping | None = None
+    path: Path,
+    cfg: CfgNode,
+    args: Namespace,
+    trainer: Trainer,
+    seconds: float,
+    tested: Mapping | None = None,
+    kept: Mapping | None = None,
 ) -> None:
     """Write results.json atomically. `results` is None if the run tested nothing (TEST.NO_TEST).
 
     tested: {"accuracy"} returned by a plugin's `test()`, which is recorded if the evaluator has another value or none.
+    kept: what `outputs.keep_outputs` returned.
     """
     found = settings(cfg, args)
     data = trainer.dm.dataset
@@ -61,6 +68,9 @@ def write_record(
         "shots": cfg.DATASET.NUM_SHOTS,
         "backbone": backbone(trainer),
         "results": _results(trainer, tested or {}),
+        "outputs": None,
+        "scores": None,
+        **(kept or {}),
         "plugins": _plugins(cfg, getattr(args, "taken_over", ())),
         **getattr(trainer, "record", {}),
         "learnable_numbers": sum(

@@ -20,6 +20,7 @@ from interop.plugins.hosting import hosted, is_hosted
 from interop.plugins.origin import provenance
 
 from .folder import RunFolder
+from .outputs import fewer_kept
 from .tested_model import weights_hash
 
 if TYPE_CHECKING:
@@ -34,7 +35,8 @@ def finished_already(folder: RunFolder, cfg: CfgNode, args: Namespace) -> str:
     check_same_weights(folder.results, args)
     check_same_plugins(folder.results, cfg)
     unknown = check_same_data(folder.results, cfg)
-    note = f"; {unknown}" if unknown else ""
+    fewer = fewer_kept(read_json(folder.results), cfg.TEST.OUTPUTS)
+    note = "".join(f"; {each}" for each in (unknown, fewer) if each)
     return f"Finished already, nothing to do: {folder.results} (remove the folder to run it again){note}"
 
 

@@ -123,3 +123,14 @@ def cleanlab_stand_in(monkeypatch, wrong: tuple[int, ...]) -> list:
     for name in ("cleanlab", "cleanlab.filter", "cleanlab.rank"):
         monkeypatch.setitem(sys.modules, name, package if name == "cleanlab" else getattr(package, name[9:]))
     return asked
+
+
+def outputs_rows(folder: Path, name: str = "outputs.npz") -> list[dict[str, str]]:
+    """The outputs of a test, a row for each image, as text; columns with several values an image are left out."""
+    with np.load(folder / name, allow_pickle=False) as stored:
+        columns = {key: stored[key] for key in stored.files if stored[key].shape == stored["label"].shape}
+    shown = {
+        key: [f"{x:.6f}" for x in column.tolist()] if column.dtype.kind == "f" else [str(x) for x in column.tolist()]
+        for key, column in columns.items()
+    }
+    return [dict(zip(shown, values, strict=True)) for values in zip(*shown.values(), strict=True)]

@@ -114,7 +114,12 @@ _DECLARED = {
         "WARMUP_MIN_LR": NOT_NEGATIVE,
     },
     "TRAIN": {"PRINT_FREQ": whole(1), "COUNT_ITER": choice("train_x", "train_u", "smaller_one")},
-    "TEST": {"EVALUATOR": FILLED, "SPLIT": choice("test", "val"), "FINAL_MODEL": choice("last_step", "best_val")},
+    "TEST": {
+        "EVALUATOR": FILLED,
+        "SPLIT": choice("test", "val"),
+        "FINAL_MODEL": choice("last_step", "best_val"),
+        "OUTPUTS": choice("none", "top5", "logits"),
+    },
 }
 ENGINE: dict[str, Domain] = domains(DEFAULTS, _DECLARED)
 # Keys whose choices a plugin may extend. The code that uses such a key refuses unknown values itself.

@@ -145,6 +145,8 @@ DEFAULTS = {
         "NO_TEST": False,
         "SPLIT": "test",
         "FINAL_MODEL": "last_step",  # last_step or best_val
+        # Not in upstream. What a test keeps of each image (docs/outputs.md): none; top5; logits, for all classes.
+        "OUTPUTS": "top5",
     },
     "TRAINER": {"NAME": "", **_UPSTREAM_METHODS},
 }

@@ -14,6 +14,8 @@ import torch
 from torch import Tensor
 from yacs.config import CfgNode
 
+from dassl.metrics.classification import macro_f1
+from dassl.outputs.kept import KeptOutputs
 from dassl.utils.errors import CheckError, InputError
 from dassl.utils.files import atomic_path, mkdir_if_missing
 from dassl.utils.finite import check_outputs
@@ -41,7 +43,10 @@ class EvaluatorBase:
 
 @EVALUATOR_REGISTRY.register()
 class Classification(EvaluatorBase):
-    """Accuracy, error rate and macro F1; after `evaluate()`, `self.results` has them unrounded, and per class."""
+    """Accuracy, error rate and macro F1; after `evaluate()`, `self.results` has them unrounded, and per class.
+
+    `outputs` has what was said about each image since the last `reset()`; None with TEST.OUTPUTS none.
+    """
 
     def __init__(self, cfg: CfgNode, lab2cname: dict[int, str] | None = None, **kwargs: object) -> None:
         super().__init__(cfg)
@@ -58,6 +63,8 @@ class Classification(EvaluatorBase):
         per_class = self.cfg.TEST.PER_CLASS_RESULT
         self._per_class_res: defaultdict[int, list[int]] | None = defaultdict(list) if per_class else None
         self.results: dict = {}
+        form = self.cfg.TEST.get("OUTPUTS", "none")
+        self.outputs = None if form == "none" else KeptOutputs(form)
 
     def process(self, mo: Tensor, gt: Tensor) -> None:
         """Take in a batch: `mo` [B, C] model output, `gt` [B] labels. Raises DivergedError for an output of NaN."""
@@ -70,6 +77,8 @@ class Classification(EvaluatorBase):
         self._total += gt.shape[0]
         self._y_true.extend(gt.tolist())
         self._y_pred.extend(pred.tolist())
+        if self.outputs is not None:
+            self.outputs.add(mo, gt)
         if self._per_class_res is not None:
             for label, match in zip(gt.tolist(), matches.tolist(), strict=True):
                 self._per_class_res[label].append(match)
@@ -82,7 +91,7 @@ class Classification(EvaluatorBase):
         results = OrderedDict(
             accuracy=accuracy,
             error_rate=100.0 - accuracy,
-            macro_f1=100.0 * macro_f1(np.asarray(self._y_true), np.asarray(self._y_pred)),
+            macro_f1=macro_f1(np.asarray(self._y_true), np.asarray(self._y_pred)),
         )
         logger.info(
             "=> result\n"
@@ -142,15 +151,6 @@ class Classification(EvaluatorBase):
         labels = json.dumps([names.get(label, str(label)) for label in range(size)])
         with atomic_path(os.path.join(self.cfg.OUTPUT_DIR, "confusion.json")) as temporary:
             Path(temporary).write_text(f'{{"classnames": {labels},\n"counts": [\n{rows}\n]}}\n', encoding="utf-8")
-
-
-def macro_f1(true: np.ndarray, pred: np.ndarray) -> float:
-    """Mean F1 over the labels that occur in `true` (as scikit-learn's, without its import time)."""
-    scores = []
-    for label in np.unique(true):
-        hit = np.sum((true == label) & (pred == label))
-        scores.append(2 * hit / (np.sum(true == label) + np.sum(pred == label)))
-    return float(np.mean(scores))
 
 
 def confusion_matrix(true: np.ndarray, pred: np.ndarray) -> np.ndarray:

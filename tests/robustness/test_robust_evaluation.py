@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import csv
 import json
 
 import pytest
 from helpers import Tiny as TinySet  # noqa: F401  registers the dataset
+from helpers import outputs_rows
 
 from robustness.__main__ import run
 from robustness.checks import NAMES
@@ -19,11 +19,6 @@ TTA = {"TRAINER.TTA.N_VIEWS": 8, "ATTACK.EOT.DRAWS": 2, "ATTACK.EOT.VIEWS": 4}
 
 def record(folder):
     return json.loads((folder / "results.json").read_text())
-
-
-def outputs(folder):
-    with open(folder / "outputs.csv", newline="") as file:
-        return list(csv.DictReader(file))
 
 
 def attacked(tiny, folder, adv, method, mode, options=None, flags=(), **pairs):
@@ -68,9 +63,11 @@ def test_clean_and_transfer_figures_are_those_of_the_methods_own_tests(folders):
 
 
 def test_a_defence_draws_what_it_draws_in_its_own_test(folders):
-    for name, column in (("rtpt_clean", "clean"), ("rtpt_stored", "transfer")):
-        theirs = {row["path"]: (row["after"], row["confidence_after"]) for row in outputs(folders / name)}
-        mine = {row["path"]: (row[column], row[f"{column}_confidence"]) for row in outputs(folders / "A")}
+    for name, column in (("rtpt_clean", ""), ("rtpt_stored", "transfer.")):
+        theirs = {row["path"]: (row["prediction"], row["confidence"]) for row in outputs_rows(folders / name)}
+        mine = {
+            row["path"]: (row[f"{column}prediction"], row[f"{column}confidence"]) for row in outputs_rows(folders / "A")
+        }
         assert mine == theirs
 
 
@@ -86,17 +83,17 @@ def test_an_attack_that_knows_more_is_not_weaker(folders):
 
 def test_the_worst_case_is_per_image(folders):
     for name, mode in (("W", "white-box"), ("A", "adaptive")):
-        rows = outputs(folders / name)
+        rows = outputs_rows(folders / name)
         for row in rows:
-            both = row["transfer_survived"] == row[f"{mode}_survived"] == "1"
-            assert row["survived"] == str(int(both))
-            broken = row[f"{mode}_broken_by"]
-            assert (row[f"{mode}_survived"] == "1") == (broken == "")
-            assert (row["clean"] != row["label"]) == (broken == "clean")
+            both = row["transfer.survived"] == row[f"{mode}.survived"] == "True"
+            assert row["survived"] == str(both)
+            broken = row[f"{mode}.broken_by"]
+            assert (row[f"{mode}.survived"] == "True") == (broken == "")
+            assert (row["prediction"] != row["label"]) == (broken == "clean")
         found = record(folders / name)["figures"]
-        assert sum(row["survived"] == "1" for row in rows) == found["worst case"]["right"]
+        assert sum(row["survived"] == "True" for row in rows) == found["worst case"]["right"]
         for part, counts in found[mode]["parts"].items():
-            assert counts["broke"] == sum(row[f"{mode}_broken_by"] == part for row in rows)
+            assert counts["broke"] == sum(row[f"{mode}.broken_by"] == part for row in rows)
 
 
 def test_the_record_says_what_it_was_computed_on(folders):
@@ -143,7 +140,7 @@ def test_a_finished_evaluation_is_left_alone(tiny, folders, capsys):
 
 def test_two_evaluations_are_compared_image_by_image(folders, capsys):
     assert run(["compare", str(folders / "W"), str(folders / "A")]) == 0
-    first, second = ([row["survived"] == "1" for row in outputs(folders / name)] for name in ("W", "A"))
+    first, second = ([row["survived"] == "True" for row in outputs_rows(folders / name)] for name in ("W", "A"))
     b, c = (sum(x and not y for x, y in pairs) for pairs in (zip(first, second), zip(second, first)))  # noqa: B905
     assert f"only the first: {b}, only the second: {c}; p = " in capsys.readouterr().out and b + c > 0
     assert run(["compare", str(folders / "W")]) == 2

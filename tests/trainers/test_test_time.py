@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import math
 
 import pytest
 import torch
+from helpers import outputs_rows
 from PIL import Image
 from torch.nn import functional as F
 
@@ -18,17 +18,11 @@ from runs.predictor import load_predictor
 from runs.protocols import plan
 from trainers.ctpt import VARIANTS
 from trainers.mta import mean_shift
-from trainers.tta.outputs import calibration_error
 from trainers.tta.views import groups, view_loader
 
 N, C = "TRAINER.TTA.", "TRAINER.COOP."
 EVAL = ("--eval-only",)
 FEW = {N + "N_VIEWS": 12, N + "SELECTION_P": 0.3}
-
-
-def rows(folder, name="outputs.csv"):
-    with open(folder / name, encoding="utf-8") as file:
-        return list(csv.DictReader(file))
 
 
 def built(tiny, folder, name="RTPT", pairs=None):
@@ -48,23 +42,23 @@ def images(trainer, split="test"):
 def test_a_run_and_its_record(tiny, tmp_path, method):
     assert tiny.run(tmp_path / "a", method, EVAL, FEW) == 0
     record = json.loads((tmp_path / "a" / "results.json").read_text())
-    found, told = rows(tmp_path / "a"), record["test_time"]
+    found, told = outputs_rows(tmp_path / "a"), record["test_time"]
     assert len(found) == record["results"]["total"] == told["images"] == 12
     assert found[3]["path"] == "0_test_3.png" and found[3]["label"] == "0"
-    for when in ("before", "after"):
-        right = [row["label"] == row[when] for row in found]
+    for when, column in (("before", "before.prediction"), ("after", "prediction")):
+        right = [row["label"] == row[column] for row in found]
         assert told[f"accuracy_{when}"] == pytest.approx(100 * sum(right) / 12)
     assert record["results"]["accuracy"] == pytest.approx(told["accuracy_after"])
-    assert any(row["confidence_before"] != row["confidence_after"] for row in found)
+    assert any(row["before.confidence"] != row["confidence"] for row in found)
     assert record["learnable_numbers"] == 0 and told["template"] == "a photo of a {}."
     # the undefended numbers are those of CLIP with the same words
     trainer = tiny.trainer(tmp_path / "b", method, FEW)
     batch = next(iter(trainer.test_loader))["img"]
     logits = trainer.logits(trainer.frozen_image(batch), trainer.encode_text())
-    assert [int(row["before"]) for row in found[:5]] == logits.argmax(1).tolist()
+    assert [int(row["before.prediction"]) for row in found[:5]] == logits.argmax(1).tolist()
     # train() tests too, with the same result
     assert tiny.run(tmp_path / "c", method, (), FEW) == 0
-    assert rows(tmp_path / "c") == found
+    assert outputs_rows(tmp_path / "c") == found
 
 
 @pytest.mark.parametrize("method", ["RTPT", "TTC"])
@@ -76,10 +70,10 @@ def test_a_run_and_its_record(tiny, tmp_path, method):
 def test_predictions_do_not_depend_on_how_it_is_run(tiny, tmp_path, method, other):
     assert tiny.run(tmp_path / "a", method, EVAL, FEW) == 0
     assert tiny.run(tmp_path / "b", method, EVAL, FEW | other) == 0
-    a, b = rows(tmp_path / "a"), rows(tmp_path / "b")
-    assert [r["after"] for r in a] == [r["after"] for r in b]
+    a, b = outputs_rows(tmp_path / "a"), outputs_rows(tmp_path / "b")
+    assert [r["prediction"] for r in a] == [r["prediction"] for r in b]
     for x, y in zip(a, b, strict=True):
-        assert float(x["confidence_after"]) == pytest.approx(float(y["confidence_after"]), abs=2e-3)
+        assert float(x["confidence"]) == pytest.approx(float(y["confidence"]), abs=2e-3)
 
 
 def test_nothing_survives_an_image(tiny, tmp_path):
@@ -98,16 +92,16 @@ def test_nothing_survives_an_image(tiny, tmp_path):
 def test_seeds_are_other_views(tiny, tmp_path):
     assert tiny.run(tmp_path / "a", "RTPT", EVAL, FEW) == 0
     assert tiny.run(tmp_path / "b", "RTPT", ("--seed", "2", *EVAL), FEW) == 0
-    assert rows(tmp_path / "a") != rows(tmp_path / "b")
+    assert outputs_rows(tmp_path / "a") != outputs_rows(tmp_path / "b")
 
 
 def test_base_and_new_classes_and_val(tiny, tmp_path):
     assert tiny.run(tmp_path / "new", "TPT", EVAL, FEW | {"DATASET.SUBSAMPLE_CLASSES": "new"}) == 0
-    found = rows(tmp_path / "new")
+    found = outputs_rows(tmp_path / "new")
     assert [row["path"] for row in found[::4]] == ["3_test_0.png", "4_test_0.png"]
-    assert {row["label"] for row in found} == {"0", "1"} and {row["after"] for row in found} <= {"0", "1"}
+    assert {row["label"] for row in found} == {"0", "1"} and {row["prediction"] for row in found} <= {"0", "1"}
     assert tiny.run(tmp_path / "val", "TPT", EVAL, FEW | {"TEST.SPLIT": "val"}) == 0
-    assert len(rows(tmp_path / "val", "outputs_val.csv")) == 6
+    assert len(outputs_rows(tmp_path / "val", "outputs_val.npz")) == 6
 
 
 # ---------------------------------------------------------------------- views
@@ -405,12 +399,6 @@ def test_tau_is_measured_with_the_original_tower(tiny, tmp_path):
     assert not torch.equal(original, own)
     with pytest.raises(ValueError, match="TAU_TOWER is 'other', but must be one of original, own"):
         built(tiny, tmp_path, "TTC", {"TRAINER.TTC.TAU_TOWER": "other"})
-
-
-def test_calibration_error_by_hand():
-    confidence, right = torch.tensor([0.05, 0.951, 0.97, 0.5]), torch.tensor([False, True, False, True])
-    assert calibration_error(confidence, right) == pytest.approx((0.05 + 0.921 + 0.5) / 4)
-    assert calibration_error(torch.ones(4), torch.tensor([True] * 4)) == 0
 
 
 def test_groups():

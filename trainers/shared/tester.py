@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 
 from torch import Tensor
 from torch.utils.data import DataLoader
@@ -59,9 +60,17 @@ class Tester:
             found = self.logits(image)
             trainer.evaluator.process(found[trainer.answer_name], label)
             self.others.add(found, label)
+            keep_others(trainer.evaluator, {k: x for k, x in found.items() if k != trainer.answer_name}, label)
 
     def report(self) -> None:
         """Logs the accuracy of each kind of logits of the last test, and takes it into the run's record."""
         for kind, accuracy in self.others.percent().items():
             self.trainer.record.setdefault("other_accuracies", {})[kind] = accuracy
             logger.info("* %s_accuracy: %.1f%%", kind, accuracy)
+
+
+def keep_others(evaluator: object, logits: Mapping[str, Tensor], label: Tensor) -> None:
+    """Adds a batch's logits of the other answers to the outputs that the evaluator keeps, if it keeps any."""
+    if (kept := getattr(evaluator, "outputs", None)) is not None:
+        for name, each in logits.items():
+            kept.add_other(name, each, label)

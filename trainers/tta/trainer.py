@@ -21,8 +21,9 @@ from dassl.utils.progress import progress
 from ..base import PromptTrainer
 from ..context import context_words, start_context
 from ..shared.precision import autocast
+from ..shared.tester import keep_others
 from .config import DEFAULTS, DOMAINS, N, compat_keys
-from .outputs import Outputs
+from .outputs import BeforeAfter
 from .start_context import context_from
 from .views import ViewedImage, ViewMaker, groups, view_loader
 
@@ -174,13 +175,17 @@ class TestTimeTrainer(PromptTrainer):
     # ------------------------------------------------------------------ testing
 
     def _evaluate(self, data_loader, split: str) -> None:
-        outputs = Outputs()
+        outputs = BeforeAfter()
         loader = view_loader(self.cfg, self.views, data_loader, self.dm.dataset, split)
         for group in groups(progress(loader, desc=f"evaluate {split}"), self.method_cfg().SAMPLES_PER_STEP):
             before, after = self.answer(group)
-            self.evaluator.process(after, torch.tensor([image.label for image in group], device=after.device))
-            outputs.add(group, before, after)
-        outputs.write(os.path.join(self.output_dir, "outputs.csv" if split == "test" else f"outputs_{split}.csv"))
+            label = torch.tensor([image.label for image in group], device=after.device)
+            self.evaluator.process(after, label)
+            keep_others(self.evaluator, {"before": before}, label)
+            outputs.add(group, label, before, after)
+        if not hasattr(self.evaluator, "outputs"):  # another project's, in its checkout
+            name = "outputs.npz" if split == "test" else f"outputs_{split}.npz"
+            outputs.write(os.path.join(self.output_dir, name), self.dm.dataset.classnames)
         found = outputs.summary()
         self.record["test_time"] |= found
         logger.info(

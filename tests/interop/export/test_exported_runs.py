@@ -24,6 +24,8 @@ from checkouts import (
 from helpers import make_clip
 
 import train
+from dassl.outputs.reading import read_outputs
+from dassl.outputs.scores import scores
 from runs.config_names import CONFIG_FOLDER
 from trainers.__main__ import main
 
@@ -110,10 +112,11 @@ def test_they_train_there(made, name):
 
 
 def test_a_test_time_method_tests_there(made):
-    log, table = (made / "RTPT" / "log.txt").read_text(), (made / "RTPT" / "outputs.csv").read_text().splitlines()
+    log, found = (made / "RTPT" / "log.txt").read_text(), read_outputs(made / "RTPT" / "outputs.npz")
     assert "accuracy of the plain view, untuned" in log and "* total: 12" in log
-    after = [line.split(",") for line in table[1:]]
-    assert f"{100 * sum(row[2] == row[4] for row in after) / 12:.1f}" == accuracy(made / "RTPT")
+    shown = scores(found.label, found.answer)
+    assert f"{shown['accuracy']:.1f}" == accuracy(made / "RTPT") and shown.keys() >= {"nll", "brier", "ece"}
+    assert found.others.keys() == {"before"} and len(found.path) == 12
 
 
 def test_new_classes_and_their_own_trainer_go_on_as_before(made):

@@ -1,0 +1,71 @@
+"""Figures of tests from their outputs alone, without a model: python -m bench score RUN ... (docs/outputs.md)"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from dassl.utils import InputError
+
+FORMATS = ("terminal", "markdown", "latex", "csv", "json")
+
+
+def add_parser(subparsers: argparse._SubParsersAction) -> None:
+    """Adds `score` to the commands of `python -m bench`."""
+    made = subparsers.add_parser(
+        "score", help="figures of tests from their outputs",
+        description="Computes accuracy, F1, calibration, NLL, AURC and more from the outputs that a test kept, or from "
+        "a file of another project's predictions. No model is loaded.",
+    )  # fmt: skip
+    made.add_argument("places", type=Path, nargs="+", metavar="RUN", help="run, folder of runs, or file of outputs")
+    made.add_argument("--answers", action="store_true", help="further answers of a method, each in a row of its own")
+    made.add_argument("--against", type=Path, metavar="RUN", help="compare each with this one, image by image")
+    made.add_argument(
+        "--temperature", type=Path, metavar="RUN",
+        help="outputs on validation images (TEST.SPLIT val): the temperature that fits them is applied",
+    )  # fmt: skip
+    made.add_argument("--reliability", type=Path, metavar="FILE", help="draw reliability diagrams (.png, .pdf, .svg)")
+    made.add_argument("--format", default="terminal", choices=FORMATS)
+    made.add_argument("--output", type=Path, metavar="FILE", help="write to this file, not to the screen")
+    made.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Print or write the figures. Returns the exit code: 0, or 1 if figures differ from those that a run recorded.
+
+    Raises InputError for bad input.
+    """
+    from dassl.outputs.pairs import at_temperature, temperature
+
+    from ..drawing.scores import render, reliability_diagrams, rows_of
+    from ..reading.outputs import read_place, read_places
+
+    found = read_places(args.places)
+    against = read_place(args.against) if args.against else None
+    scaled = {}
+    if args.temperature:
+        val = read_place(args.temperature).outputs
+        for each in found:
+            scaled[each.name] = (t := temperature(val, each.outputs)), at_temperature(each.outputs, t)
+    rows = [row for each in found for row in rows_of(each, args.answers, scaled.get(each.name), against)]
+    if args.reliability:
+        reliability_diagrams({each.name: each.outputs for each in found}, args.reliability)
+    text = render(rows, args.format)
+    if args.output:
+        _write(args.output, text)
+    else:
+        print(text, end="")  # noqa: T201
+    differing = [row["run"] for row in rows if row.pop("differs", False)]
+    for name in differing:
+        print(f"{name}: other figures than its results.json has, from another version of the code", file=sys.stderr)  # noqa: T201
+    return 1 if differing else 0
+
+
+def _write(file: Path, text: str) -> None:
+    from ..reading.files import write_text
+
+    try:
+        write_text(file, text)
+    except OSError as error:
+        raise InputError(f"{file} cannot be written ({error.strerror or error}); name another file.") from error

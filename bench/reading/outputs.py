@@ -1,0 +1,85 @@
+"""Finds the outputs of runs, and checks that they are those that the run wrote."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from dassl.outputs.kept import sha256
+from dassl.outputs.reading import Outputs, read_outputs
+from dassl.utils import InputError
+
+from .files import DAMAGE, check_record, damaged, find, read_json
+
+
+@dataclass(frozen=True)
+class Scored:
+    """The outputs of one test. name: for tables; record: the run's results.json, None for a file alone."""
+
+    name: str
+    outputs: Outputs
+    record: dict | None = None
+
+
+def read_places(places: list[Path]) -> list[Scored]:
+    """The outputs at each place: a file of outputs, a run's folder, or a folder with runs below it. In a folder of
+    several runs, those that kept no outputs are left out.
+
+    Raises InputError where there are none, and for a file that is not the one that its run wrote.
+    """
+    return [each for place in places for each in _at(Path(place))]
+
+
+def read_place(place: Path) -> Scored:
+    """The outputs at a place that must be of one test."""
+    found = read_places([place])
+    if len(found) > 1:
+        raise InputError(f"{place} has {len(found)} runs with outputs; name the folder of one.")
+    return found[0]
+
+
+def _at(place: Path) -> list[Scored]:
+    if place.is_file():
+        return [Scored(str(place), read_outputs(place))]
+    if not place.is_dir():
+        raise InputError(f"There is no {place}; give a run's folder, or a file of outputs (.npz, .csv).")
+    files = [Path(file) for _, file in find(place)]
+    alone = len(files) == 1
+    found = [_of_run(file, str(file.parent) if alone else os.path.relpath(file.parent, place), alone) for file in files]
+    kept = [each for each in found if each is not None]
+    if not kept:
+        why = f"none of its {len(files)} runs kept outputs" if files else "there is no finished run in it"
+        raise InputError(
+            f"{place} has no outputs ({why}); test a trained run once more with --eval-only, another --output-dir, and "
+            "TEST.OUTPUTS top5 or logits."
+        )
+    return kept
+
+
+def _of_run(results: Path, name: str, needed: bool) -> Scored | None:
+    """The outputs that results.json names; None where it names none (an error if `needed`)."""
+    try:
+        record = check_record(read_json(results))
+        kept = record.get("outputs")
+        said = None if kept is None else (str(kept["file"]), str(kept["sha256"]))
+    except DAMAGE as error:
+        raise damaged(results, error) from error
+    if said is None:
+        older = results.with_name("outputs.csv")
+        if older.is_file():
+            return Scored(name, read_outputs(older), record)
+        if needed:
+            raise InputError(
+                f"{results.parent} kept no outputs (an older run, or TEST.OUTPUTS none); test it once more with "
+                "--eval-only, another --output-dir, and TEST.OUTPUTS top5 or logits."
+            )
+        return None
+    file = results.with_name(Path(said[0]).name)
+    outputs = read_outputs(file)
+    if sha256(file) != said[1]:
+        raise InputError(
+            f"{file} is not the file that this run wrote: its hash is not that of {results}; bring back the run's own, or "
+            "score the file alone, by its name from another folder."
+        )
+    return Scored(name, outputs, record)

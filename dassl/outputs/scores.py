@@ -1,0 +1,52 @@
+"""All figures of a test from its outputs alone."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from dassl.metrics.calibration import classwise_ece, ece, log_softmax
+from dassl.metrics.classification import accuracy, macro_f1, worst_class_accuracy
+from dassl.metrics.detection import aurc
+
+from .reading import Answer, Outputs
+
+# figure: what a table calls it
+TITLES = {
+    "accuracy": "accuracy, %", "macro_f1": "macro F1, %", "worst_class_accuracy": "worst class, %",
+    "ece": "ECE, %", "classwise_ece": "class-wise ECE, %", "brier": "Brier", "nll": "NLL", "aurc": "AURC, %",
+}  # fmt: skip
+
+
+def scores(label: np.ndarray, answer: Answer) -> dict[str, float]:
+    """{figure of `TITLES`: value} for images [N] of known labels; only figures that the answer is enough for.
+
+    Percentages, but Brier (0 to 2) and NLL (nats). ECE has 15 bins. Class-wise ECE needs logits; Brier, NLL logits or
+    columns of that name; ECE, AURC confidences.
+    """
+    here = label >= 0
+    label, prediction = label[here], answer.prediction[here]
+    right = prediction == label
+    found = {
+        "accuracy": accuracy(label, prediction),
+        "macro_f1": macro_f1(label, prediction),
+        "worst_class_accuracy": worst_class_accuracy(label, prediction),
+    }
+    if answer.confidence is not None:
+        found["ece"] = 100.0 * ece(answer.confidence[here], right)
+        found["aurc"] = 100.0 * aurc(answer.confidence[here], right)
+    if answer.logits is not None:
+        found["classwise_ece"] = 100.0 * classwise_ece(np.exp(log_softmax(answer.logits[here])), label)
+    for name, values in (("brier", answer.brier), ("nll", answer.nll)):
+        if values is not None:
+            found[name] = float(values[here].mean())
+    return {name: found[name] for name in TITLES if name in found}
+
+
+def all_scores(outputs: Outputs) -> dict[str, Mapping[str, float]]:
+    """{name of the answer, "" for the method's own: its `scores`}. Nothing for images without a known label."""
+    if not (outputs.label >= 0).any():
+        return {}
+    answers = {"": outputs.answer, **outputs.others}
+    return {name: scores(outputs.label, answer) for name, answer in answers.items()}

@@ -1,0 +1,78 @@
+"""Keeps what a run's last test said about each image: a file beside results.json, its hash and figures."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from yacs.config import CfgNode
+
+from dassl.outputs.kept import FORMS, KeptOutputs, write_outputs
+from dassl.outputs.reading import read_outputs
+from dassl.outputs.scores import all_scores
+from dassl.utils import InputError
+from datasets.reading.paths import image_folder, relative_paths
+
+if TYPE_CHECKING:
+    from dassl.protocols import Trainer
+
+logger = logging.getLogger(__name__)
+
+
+def file_name(split: str) -> str:
+    """The name of the file in the run's folder; another one for validation images."""
+    return "outputs_val.npz" if split == "val" else "outputs.npz"
+
+
+def keep_outputs(folder: Path, cfg: CfgNode, trainer: Trainer) -> dict:
+    """Write the outputs of the last test, and return what results.json says of them: `outputs` (file, sha256, form),
+    `scores`, and `other_scores` of a method with several answers.
+
+    Nothing where TEST.OUTPUTS is none, or the run tested nothing. Outputs that cannot be scored, as a plugin's may be,
+    are left out with a warning: they are no reason to lose a trained model.
+    """
+    kept = getattr(trainer.evaluator, "outputs", None)
+    arrays = kept.arrays() if isinstance(kept, KeptOutputs) else {}
+    if kept is None or not arrays:
+        return {}
+    split, data = cfg.TEST.SPLIT, trainer.dm.dataset
+    items = (data.val if split == "val" else data.test) or []
+    in_order = np.array_equal(arrays["label"], [item.label for item in items])
+    paths = relative_paths(items, image_folder(data, items)) if in_order else None
+    about = {
+        "trainer": cfg.TRAINER.NAME, "dataset": cfg.DATASET.NAME, "seed": cfg.SEED, "split": split,
+        "subsample_classes": cfg.DATASET.SUBSAMPLE_CLASSES, "form": kept.form, "answer": _answer_name(trainer),
+    }  # fmt: skip
+    file = folder / file_name(split)
+    digest = write_outputs(file, arrays, data.classnames, paths, about)
+    try:
+        found = dict(all_scores(read_outputs(file)))
+    except InputError as error:
+        logger.warning("Warning: the outputs of the test are not kept: %s", error)
+        os.unlink(file)
+        return {}
+    logger.info("Outputs of %d images (%s) are kept in %s", len(arrays["label"]), kept.form, file)
+    own = found.pop("", None)
+    record: dict = {"outputs": {"file": file.name, "sha256": digest, "form": kept.form}, "scores": own}
+    return record | ({"other_scores": found} if found else {})
+
+
+def _answer_name(trainer: Trainer) -> str | None:
+    """The name that the method gives its answer, where it has several."""
+    name = getattr(trainer, "answer_name", None)
+    return name if isinstance(name, str) and name != "logits" else None
+
+
+def fewer_kept(record: Mapping, asked: str) -> str:
+    """A sentence where a finished run kept less of its outputs than TEST.OUTPUTS asks for; empty where it did not."""
+    there = (record.get("outputs") or {}).get("form", "none")
+    if FORMS.index(asked) <= FORMS.index(there if there in FORMS else "none"):
+        return ""
+    return (
+        f"it kept {'none' if there == 'none' else there} of its outputs, not TEST.OUTPUTS {asked}: for these test the "
+        "trained model once more, with --eval-only and another --output-dir"
+    )

@@ -1,0 +1,185 @@
+"""Outputs of a test: what is kept, what is written, and what a file that is none is told."""
+
+from __future__ import annotations
+
+import csv
+
+import numpy as np
+import pytest
+import torch
+
+from dassl.metrics.calibration import brier, ece, nll
+from dassl.outputs.kept import KeptOutputs, sha256, write_outputs
+from dassl.outputs.reading import read_outputs
+from dassl.outputs.scores import TITLES, all_scores, scores
+from dassl.utils import InputError
+
+NAMES = ["cat", "dog", "bird", "cow", "fish", "ant"]
+
+
+def drawn(images=60):
+    torch.manual_seed(3)
+    return 25 + 4 * torch.randn(images, 6), torch.arange(images) % 6
+
+
+def kept(form="top5", others=()):
+    logits, label = drawn()
+    found = KeptOutputs(form)
+    for i in range(0, 60, 16):
+        found.add(logits[i : i + 16], label[i : i + 16])
+        for name in others:
+            found.add_other(name, -logits[i : i + 16], label[i : i + 16])
+    return found.arrays()
+
+
+def written(folder, **changes):
+    arrays = kept("logits") | changes
+    file = folder / "outputs.npz"
+    write_outputs(file, {k: v for k, v in arrays.items() if v is not None}, NAMES, [f"{i}.png" for i in range(60)])
+    return file
+
+
+@pytest.mark.parametrize("form", ["top5", "logits"])
+def test_what_is_kept_gives_the_figures_of_the_logits(tmp_path, form):
+    digest = write_outputs(tmp_path / "a.npz", kept(form, ["rev"]), NAMES, [f"{i}.png" for i in range(60)], {"seed": 1})
+    assert digest == sha256(tmp_path / "a.npz")
+    assert digest == write_outputs(
+        tmp_path / "b.npz", kept(form, ["rev"]), NAMES, [f"{i}.png" for i in range(60)], {"seed": 1}
+    )
+    found, (logits, label) = read_outputs(tmp_path / "a.npz"), drawn()
+    z, y = logits.double().numpy(), label.numpy()
+    p = torch.softmax(logits.double(), 1).numpy()
+    assert found.path[7] == "7.png" and found.classnames == NAMES and found.about == {"format": 1, "seed": 1}
+    np.testing.assert_array_equal(found.answer.prediction, z.argmax(1))
+    np.testing.assert_allclose(found.answer.nll, nll(z, y), rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(found.answer.brier, brier(p, y), atol=1e-5)
+    np.testing.assert_allclose(found.answer.max_logit, z.max(1), rtol=1e-6)
+    own = all_scores(found)
+    assert own[""]["ece"] == pytest.approx(100 * ece(p.max(1), p.argmax(1) == y), abs=1e-4)
+    assert own["rev"]["accuracy"] == pytest.approx(100 * np.mean(z.argmin(1) == y))
+    assert own[""].keys() == set(TITLES) - ({"classwise_ece"} if form == "top5" else set())
+    if form == "logits":  # fp16 of the distance to the largest: probabilities are good to a thousandth
+        z16 = found.answer.logits.astype(float)
+        np.testing.assert_allclose(np.exp(z16) / np.exp(z16).sum(1, keepdims=True), p, atol=1e-3)
+
+
+def test_top5_are_the_most_likely_classes():
+    arrays, (logits, _) = kept(), drawn()
+    np.testing.assert_array_equal(arrays["top5"], logits.topk(5).indices)
+    assert arrays["top5"].dtype == np.int32 and arrays["top5_logits"].dtype == np.float32
+
+
+def test_of_equal_logits_the_evaluators_choice_is_kept():
+    found = KeptOutputs()
+    found.add(torch.zeros(2, 6), torch.tensor([0, 1]))
+    assert found.arrays()["prediction"].tolist() == torch.zeros(2, 6).max(1).indices.tolist()
+
+
+def test_a_file_written_by_hand(tmp_path):
+    """Logits and labels are enough; the figures are those of the kept ones, but for the rounding of fp32 columns."""
+    logits, label = drawn()
+    np.savez(tmp_path / "theirs.npz", logits=logits.numpy(), label=label.numpy(), classnames=NAMES)
+    theirs = all_scores(read_outputs(tmp_path / "theirs.npz"))[""]
+    ours = all_scores(read_outputs(written(tmp_path)))[""]
+    for name in TITLES:
+        assert theirs[name] == pytest.approx(ours[name], abs=0.01), name
+    assert theirs["accuracy"] == ours["accuracy"] and theirs["macro_f1"] == ours["macro_f1"]
+
+
+def test_a_table_written_by_hand(tmp_path):
+    file = tmp_path / "theirs.csv"
+    file.write_text("path,label,prediction,confidence\na,0,0,0.9\nb,0,1,0.6\nc,1,1,0.8\n")
+    found = scores(*(lambda o: (o.label, o.answer))(read_outputs(file)))
+    assert found["accuracy"] == pytest.approx(200 / 3) and found["worst_class_accuracy"] == 50
+    assert found["ece"] == pytest.approx(100 * (0.1 + 0.6 + 0.2) / 3) and "nll" not in found
+
+
+def test_older_tables(tmp_path):
+    (tmp_path / "tta.csv").write_text(
+        "index,path,label,before,after,confidence_before,confidence_after\n0,a,1,0,1,0.4,0.7\n1,b,0,0,0,0.5,0.9\n"
+    )
+    found = read_outputs(tmp_path / "tta.csv")
+    assert found.answer.prediction.tolist() == [1, 0] and found.answer.confidence.tolist() == [0.7, 0.9]
+    assert found.others["before"].prediction.tolist() == [0, 0] and found.path == ["a", "b"]
+    head = "index,path,label,ordinary,clean,clean_confidence"
+    head += ",white-box,white-box_confidence,white-box_survived,white-box_broken_by,survived"
+    (tmp_path / "robust.csv").write_text(f"{head}\n0,a,1,1,1,0.4,0,0.7,0,apgd,0\n1,b,0,0,0,0.5,0,0.9,1,,1\n")
+    found = read_outputs(tmp_path / "robust.csv")
+    assert found.others["white-box"].prediction.tolist() == [0, 0] and found.more["survived"].tolist() == [0, 1]
+    assert found.more["white-box.broken_by"].tolist() == ["apgd", ""]
+
+
+def test_images_of_no_class_are_not_counted(tmp_path):
+    logits, label = drawn()
+    np.savez(tmp_path / "x.npz", logits=logits.numpy(), label=np.where(label < 3, label, -1), classnames=NAMES)
+    found = read_outputs(tmp_path / "x.npz")
+    here = label.numpy() < 3
+    assert scores(found.label, found.answer)["accuracy"] == pytest.approx(
+        100 * np.mean(logits.numpy().argmax(1)[here] == label.numpy()[here])
+    )
+    np.savez(tmp_path / "y.npz", logits=logits.numpy(), label=np.full(60, -1), classnames=NAMES)
+    assert all_scores(read_outputs(tmp_path / "y.npz")) == {}
+
+
+CHANGES = {
+    "label out of range": ({"label": np.full(60, 6)}, r"label of image 0 is 6, which is none of the 6 classes 0 to 5"),
+    "label below -1": ({"label": np.full(60, -2)}, "label of image 0 is -2"),
+    "prediction out of range": ({"prediction": np.full(60, 9)}, "prediction of image 0 is 9"),
+    "another prediction": ({"prediction": np.zeros(60, int)}, "not the class of the largest"),
+    "labels missing": ({"label": None}, "it has no 'label'"),
+    "labels of text": ({"label": np.array(["a"] * 60)}, "label is not a list of whole numbers"),
+    "lengths differ": ({"confidence": np.ones(59)}, "confidence has 59 rows, but label has 60"),
+    "a NaN": ({"nll": np.full(60, np.nan)}, "nll is not a list of finite numbers"),
+    "no probability": ({"confidence": np.full(60, 90.0)}, "confidence is a probability"),
+    "another class list": ({"classnames": np.array(NAMES[:5])}, "6 columns, but there are 5 class names"),
+    "an image twice": ({"path": np.array(["a"] * 60)}, "an image twice"),
+    "no answer": ({"prediction": None, "relative_logits": None}, "neither prediction nor logits"),
+    "logits of NaN": ({"relative_logits": np.full((60, 6), np.nan)}, "not a table"),
+}
+
+
+@pytest.mark.parametrize("name", CHANGES)
+def test_what_is_wrong_is_said(tmp_path, name):
+    changes, says = CHANGES[name]
+    with np.load(written(tmp_path)) as stored:
+        arrays = dict(stored) | changes
+    np.savez(tmp_path / "bad.npz", **{key: value for key, value in arrays.items() if value is not None})
+    with pytest.raises(InputError, match=says) as caught:
+        read_outputs(tmp_path / "bad.npz")
+    assert str(tmp_path / "bad.npz") in str(caught.value) and "\n" not in str(caught.value)
+
+
+def damaged(folder):
+    whole = written(folder).read_bytes()
+    yield from (whole[: len(whole) // 2], whole[:-1], b"", b"not a zip", whole[:100] + bytes(80) + whole[180:])
+    np.save(folder / "one.npy", np.ones(3))
+    yield (folder / "one.npy").read_bytes()
+    np.savez(folder / "o.npz", label=np.array([{}, None], dtype=object), allow_pickle=True)
+    yield (folder / "o.npz").read_bytes()  # a pickle, which is not read
+
+
+def test_a_damaged_file_is_named_in_one_sentence(tmp_path):
+    for content in damaged(tmp_path):
+        (tmp_path / "bad.npz").write_bytes(content)
+        with pytest.raises(InputError, match=r"bad\.npz is no whole file of outputs \(") as caught:
+            read_outputs(tmp_path / "bad.npz")
+        assert "\n" not in str(caught.value)
+    with pytest.raises(InputError, match="No such file"):
+        read_outputs(tmp_path / "none.npz")
+
+
+def test_a_wrong_table_is_named(tmp_path):
+    for text, says in (
+        ("", "no images"),
+        ("path,label\na,1\n", "needs the columns label and prediction"),
+        ("path,label,prediction\na,1,x\n", "prediction in line 2 is 'x', not a whole number"),
+        ("path,label,prediction,confidence\na,1,1,\n", "confidence in line 2 is '', not a number"),
+        ("path,label,prediction\na,1,1\na,1,1\n", "an image twice"),
+    ):
+        (tmp_path / "bad.csv").write_text(text)
+        with pytest.raises(InputError, match=says):
+            read_outputs(tmp_path / "bad.csv")
+    with open(tmp_path / "bad.csv", "w", newline="") as stream:
+        csv.writer(stream).writerows([["path", "label", "prediction"], ["x" * 200_000, 1, 1]])
+    with pytest.raises(InputError, match="field larger"):
+        read_outputs(tmp_path / "bad.csv")
