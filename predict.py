@@ -13,7 +13,10 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import torch
+
 from clipkit.files import check_writable
+from dassl.outputs.kept import KeptOutputs, write_outputs
 from dassl.utils import InputError, atomic_path
 from dassl.utils.console import tolerant_console
 from dassl.utils.counted import counted
@@ -22,8 +25,9 @@ from interop.plugins.loading import load_plugins
 from language import read_classlist
 from runs.image_files import find_images
 from runs.predictions import FORMATS, Prediction, render
-from runs.predictor import load_predictor
+from runs.predictor import Predictor, load_predictor
 
+OUTPUTS = "npz"  # the format that keeps what `bench score` needs of images of unknown classes
 LOGGERS = ("dassl", "train", "trainers", "datasets", "clipkit", "language", "runs", "plugins")
 
 
@@ -38,7 +42,11 @@ def build_parser() -> argparse.ArgumentParser:
         "--classes", default="", metavar="FILE", help="class names, one a line (default: the run's own)"
     )
     parser.add_argument("--top", type=int, default=5, help="number of classes for each image (default: 5)")
-    parser.add_argument("--format", choices=FORMATS, help="default: by the ending of --output, else table")
+    parser.add_argument(
+        "--format",
+        choices=(*FORMATS, OUTPUTS),
+        help="default: by the ending of --output, else table; npz: docs/outputs.md",
+    )
     parser.add_argument("--output", default="", metavar="FILE", help="write to this file instead of the terminal")
     parser.add_argument("--skip-bad", action="store_true", help="leave out images that cannot be read, with a warning")
     parser.add_argument("--backbone-path", default="", metavar="FILE", help="CLIP file in place of the run's")
@@ -49,6 +57,10 @@ def build_parser() -> argparse.ArgumentParser:
 
 def main(args: argparse.Namespace) -> None:
     """Classify the images and write a table, CSV or JSON to stdout or a file."""
+    ending = Path(args.output).suffix[1:].lower()
+    form = args.format or (ending if ending in (*FORMATS, OUTPUTS) else "table")
+    if form == OUTPUTS and not args.output:
+        raise InputError("--format npz needs --output FILE, for it is no text.")
     if args.top < 1:
         raise InputError(f"--top is {args.top}, but must be at least 1.")
     output = Path(args.output) if args.output else None
@@ -61,6 +73,9 @@ def main(args: argparse.Namespace) -> None:
     files = find_images(args.images)
     classes = read_classlist(args.classes) if args.classes else None
     predictor = load_predictor(args.model_dir, classes, args.load_epoch, args.backbone_path, args.backbone_spec)
+    if form == OUTPUTS and output is not None:
+        _write_outputs(predictor, files, output, args.skip_bad)
+        return
     found = [
         Prediction(files[index], best)
         for indices, probabilities in predictor.batches(files, args.skip_bad)
@@ -75,8 +90,6 @@ def main(args: argparse.Namespace) -> None:
         "backbone": predictor.cfg.MODEL.BACKBONE.PATH or predictor.cfg.MODEL.BACKBONE.NAME,
         "classes": len(predictor.classnames),
     }
-    ending = output.suffix[1:].lower() if output is not None else ""
-    form = args.format or (ending if ending in FORMATS else "table")
     text = render(found, facts, form, "utf-8" if output is not None else sys.stdout.encoding or "utf-8")
     if output is None:
         print(text, end="")  # noqa: T201
@@ -84,6 +97,21 @@ def main(args: argparse.Namespace) -> None:
     try:
         with atomic_path(output) as temporary:
             Path(temporary).write_text(text, encoding="utf-8", errors="backslashreplace")
+    except OSError as error:
+        raise InputError(f"--output {output} cannot be written ({error.strerror}); give another place.") from error
+
+
+def _write_outputs(predictor: Predictor, files: list[str], output: Path, skip_bad: bool) -> None:
+    """Write what the model says of images whose class is not known, in the form of a test's outputs."""
+    kept, paths = KeptOutputs(), []
+    for indices, logits in predictor.logits(files, skip_bad):
+        kept.add(logits, torch.full((len(indices),), -1))
+        paths += [Path(files[index]).as_posix() for index in indices]
+    if not paths:
+        raise InputError(f"None of the {len(files)} images can be read.")
+    about = {"trainer": predictor.cfg.TRAINER.NAME, "form": kept.form, "split": "none"}
+    try:
+        write_outputs(output, kept.arrays(), predictor.classnames, paths, about)
     except OSError as error:
         raise InputError(f"--output {output} cannot be written ({error.strerror}); give another place.") from error
 

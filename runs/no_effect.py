@@ -44,7 +44,8 @@ COUNT_WORDS = ("CoOp", "CoCoOp", "KgCoOp", "TCP", "DPSEP", "NLPrompt", "PTNL", "
 
 
 def check_meant(config: Mapping[str, object], args: Namespace, hosted: bool) -> None:
-    """Raises InputError for a --model-dir that a training would ignore, and for a head that does not exist.
+    """Raises InputError for a --model-dir that a training would ignore, for a head that does not exist, and for
+    TEST.OPEN_WORLD in a run that is no test of all classes of a base-to-new task.
 
     hosted: whether the method is a plugin's.
     """
@@ -53,6 +54,12 @@ def check_meant(config: Mapping[str, object], args: Namespace, hosted: bool) -> 
             f"--model-dir is {args.model_dir}, but without --eval-only a model is trained from its start, and that one "
             "is not looked at: add --eval-only to test it, give --resume to go on with an interrupted run, or "
             "MODEL.INIT_WEIGHTS FILE to start from weights."
+        )
+    rule = config["TEST.OPEN_WORLD"]
+    if rule and not (args.eval_only and config["DATASET.SUBSAMPLE_CLASSES"] == "all" and config["TASK"] == "B2N"):
+        raise InputError(
+            f"TEST.OPEN_WORLD is {rule}, so this is a test over base and new classes: give --eval-only, the "
+            "--model-dir of a run on the base classes, TASK B2N and DATASET.SUBSAMPLE_CLASSES all."
         )
     head = config["MODEL.HEAD.NAME"]
     if head and not hosted and head not in HEAD_REGISTRY.registered_names():

@@ -16,8 +16,10 @@ from dassl.outputs.reading import read_outputs
 from dassl.outputs.scores import all_scores
 from dassl.utils import InputError
 from datasets.reading.paths import image_folder, relative_paths
+from datasets.reading.splits import base_labels
 
 if TYPE_CHECKING:
+    from dassl.data.datasets import DatasetBase
     from dassl.protocols import Trainer
 
 logger = logging.getLogger(__name__)
@@ -48,7 +50,9 @@ def keep_outputs(folder: Path, cfg: CfgNode, trainer: Trainer) -> dict:
         "subsample_classes": cfg.DATASET.SUBSAMPLE_CLASSES, "form": kept.form, "answer": _answer_name(trainer),
     }  # fmt: skip
     file = folder / file_name(split)
-    digest = write_outputs(file, arrays, data.classnames, paths, about)
+    known = known_classes(cfg, data)
+    about |= {} if known is None else {"open_world": cfg.TEST.OPEN_WORLD}
+    digest = write_outputs(file, arrays, data.classnames, paths, about, known)
     try:
         found = dict(all_scores(read_outputs(file)))
     except InputError as error:
@@ -59,6 +63,14 @@ def keep_outputs(folder: Path, cfg: CfgNode, trainer: Trainer) -> dict:
     own = found.pop("", None)
     record: dict = {"outputs": {"file": file.name, "sha256": digest, "form": kept.form}, "scores": own}
     return record | ({"other_scores": found} if found else {})
+
+
+def known_classes(cfg: CfgNode, data: DatasetBase) -> list[bool] | None:
+    """Whether each class is a base class, in a test over base and new classes; else None."""
+    if not cfg.TEST.OPEN_WORLD:
+        return None
+    base = set(base_labels(data.train_x))
+    return [label in base for label in range(len(data.classnames))]
 
 
 def _answer_name(trainer: Trainer) -> str | None:

@@ -164,6 +164,12 @@ class Predictor:
 
         skip_bad: leave out an image that cannot be read, with a warning; if False, raise InputError.
         """
+        for index, logits in self.logits(images, skip_bad):
+            yield index, logits.softmax(dim=1)
+
+    @torch.no_grad()
+    def logits(self, images: Sequence[ImageLike], skip_bad: bool = False) -> Iterator[tuple[list[int], Tensor]]:
+        """As `batches`, but with the logits [B, C], fp32 on the CPU."""
         loader = self._loader(images)
         for batch in progress(loader, desc="predict"):
             for sentence in batch["bad"]:
@@ -175,14 +181,15 @@ class Predictor:
                 with hosted(self.cfg, quiet=True), self.trainer.test_draws():
                     image, _ = self.trainer.parse_batch_test(batch)
                     logits = self.trainer.model_inference(image)
-                probabilities = logits.float().softmax(dim=1).cpu()
-                if not probabilities.isfinite().all():
-                    row = int((~probabilities.isfinite()).any(dim=1).nonzero()[0])
+                logits = logits.float().cpu()
+                wrong = ~logits.softmax(dim=1).isfinite().all(dim=1)
+                if wrong.any():
+                    row = int(wrong.nonzero()[0])
                     raise InputError(
                         f"The logits of {_name(images[batch['index'][row]])} are not finite numbers: the run's weights "
                         "or its CLIP hold NaN or far too large values (a diverged run); take another checkpoint."
                     )
-                yield batch["index"], probabilities
+                yield batch["index"], logits
 
     def _loader(self, images: Sequence[ImageLike]) -> DataLoader:
         part = self.cfg.DATALOADER

@@ -154,9 +154,33 @@ def few_shot(trainer: str, dataset: str, seed: int, settings: Settings) -> list[
     return arguments(trainer, dataset, seed, settings, cfg, folder, train_mode(trainer), pairs, {"shots": shots})
 
 
+# ---------------------------------------------------------------------- base and new classes together
+
+
+def open_world_folder(trainer: str, dataset: str, seed: int, settings: Settings) -> Path:
+    """The folder of a test over base and new classes together."""
+    where = Path(settings.output) / "open_world" / dataset / f"shots_{settings.shots}"
+    return where / trainer / settings.config(trainer, dataset) / f"seed{seed}"
+
+
+def open_world_test(trainer: str, dataset: str, seed: int, settings: Settings) -> list[str]:
+    """train.py's arguments: test what was trained on the base classes on all images, all classes being candidates.
+
+    The outputs keep all logits, which its figures need. A method that treats new classes in another way answers as for
+    these: it meets classes that it was not trained on. Its other answer is kept, too.
+    """
+    trained = base2new_folder("train_base", trainer, dataset, seed, settings)
+    folder = open_world_folder(trainer, dataset, seed, settings)
+    mode = test_mode(trainer, trained, settings, f"base2new_train.sh {dataset} {seed}")
+    pairs = ["DATASET.NUM_SHOTS", str(settings.shots), "DATASET.SUBSAMPLE_CLASSES", "all"]
+    pairs += ["TEST.OPEN_WORLD", "new", "TEST.OUTPUTS", "logits"]
+    return arguments(trainer, dataset, seed, settings, settings.config(trainer, dataset), folder, mode, pairs)
+
+
 PROTOCOLS = {
     "base2new_train": base2new_train,
     "base2new_test": base2new_test,
+    "open_world_test": open_world_test,
     "xd_train": xd_train,
     "xd_test": xd_test,
     "dg_test": xd_test,  # only the meaning of `all` differs

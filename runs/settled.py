@@ -56,7 +56,7 @@ MODE = {"ATTACK.MODE": "MODE after EPS and STEPS, or modes in a suite"}
 ATTACKS = {"ATTACK.NAME": "attacks in a suite, or --attacks"}  # for a suite or study that sets the attack itself
 
 # Keys on the test data, which are valid only if the folder is a named variant. Each table: {key: an alternative}.
-UNNAMED = {"TEST.SPLIT": ""}
+UNNAMED = {"TEST.SPLIT": "", "TEST.OPEN_WORLD": ""}
 _OTHER_SET = "it to real_noise_test.sh, which has a folder for each set, or "
 UNNAMED_BY_PROTOCOL = {
     "test_time": {"TEST.ADV_SET": f"{_PGD}, or "},

@@ -17,6 +17,7 @@ NO_EFFECT = {
 LATER = {
     "LANGUAGE.MISSING": "refuse", "LANGUAGE.TOO_LONG": "refuse", "TRAINER.JOAPR.COMPAT": "none",
     "TRAINER.NLPROMPT.COMPAT": "none", "TRAINER.TTC.TAU_TOWER": "original",
+    "TEST.OPEN_WORLD": "",
 }  # fmt: skip
 
 

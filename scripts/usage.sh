@@ -5,6 +5,8 @@ more="[KEY VALUE ...]"
 case $protocol in
   base2new_train) takes "DATASET SEED" "digits 1" "Trains $trainer on the base classes and tests it on them." ;;
   base2new_test) takes "DATASET SEED" "digits 1" "Tests $trainer, trained by base2new_train.sh, on the new classes." ;;
+  open_world_test)
+    takes "DATASET SEED" "digits 1" "Tests $trainer, trained by base2new_train.sh, on base and new classes together." ;;
   xd_train) takes "SOURCE SEED" "shapes 1" "Trains $trainer on all classes of a source dataset and tests it on them." ;;
   xd_test) takes "TARGET SEED" "digits 1" "Tests $trainer, trained by xd_train.sh, on other datasets." ;;
   dg_test) takes "TARGET SEED" "shapes_sketch 1" "Tests $trainer, trained by xd_train.sh, on shifted variants of its source." ;;

@@ -25,6 +25,11 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
         "--temperature", type=Path, metavar="RUN",
         help="outputs on validation images (TEST.SPLIT val): the temperature that fits them is applied",
     )  # fmt: skip
+    made.add_argument(
+        "--ood", type=Path, metavar="FILE",
+        help="how well the scores tell the test images from those of FILE, which are of no known class "
+        "(predict.py --format npz)",
+    )  # fmt: skip
     made.add_argument("--reliability", type=Path, metavar="FILE", help="draw reliability diagrams (.png, .pdf, .svg)")
     made.add_argument("--format", default="terminal", choices=FORMATS)
     made.add_argument("--output", type=Path, metavar="FILE", help="write to this file, not to the screen")
@@ -36,9 +41,10 @@ def run(args: argparse.Namespace) -> int:
 
     Raises InputError for bad input.
     """
+    from dassl.outputs.open_world import out_of_distribution
     from dassl.outputs.pairs import at_temperature, temperature
 
-    from ..drawing.scores import render, reliability_diagrams, rows_of
+    from ..drawing.scores import reliability_diagrams, render, rows_of
     from ..reading.outputs import read_place, read_places
 
     found = read_places(args.places)
@@ -49,6 +55,10 @@ def run(args: argparse.Namespace) -> int:
         for each in found:
             scaled[each.name] = (t := temperature(val, each.outputs)), at_temperature(each.outputs, t)
     rows = [row for each in found for row in rows_of(each, args.answers, scaled.get(each.name), against)]
+    if args.ood:
+        unknown = read_place(args.ood).outputs
+        for each in found:
+            next(row for row in rows if row["run"] == each.name).update(out_of_distribution(each.outputs, unknown))
     if args.reliability:
         reliability_diagrams({each.name: each.outputs for each in found}, args.reliability)
     text = render(rows, args.format)

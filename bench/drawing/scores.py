@@ -12,7 +12,7 @@ from pathlib import Path
 from dassl.metrics.calibration import ece, reliability
 from dassl.outputs.pairs import Comparison
 from dassl.outputs.reading import Outputs
-from dassl.outputs.scores import TITLES, all_scores, scores
+from dassl.outputs.scores import OPEN_WORLD, TITLES, all_scores, scores
 from dassl.utils import InputError
 
 from ..reading.outputs import Scored
@@ -20,7 +20,8 @@ from .formats import Cell, TextTable
 from .formats import render as render_tables
 
 HEADS = {
-    "run": "run", "answer": "answer", "images": "images", **TITLES, "temperature": "T", "gain": "gain, points",
+    "run": "run", "answer": "answer", "images": "images", **TITLES, **OPEN_WORLD, "temperature": "T",
+    "gain": "gain, points",
     "gain_low": "from", "gain_high": "to", "nll_gain": "NLL gain", "nll_gain_low": "from", "nll_gain_high": "to",
     "only_here": "right only here", "only_there": "only there", "mcnemar_p": "McNemar p",
 }  # fmt: skip
@@ -113,7 +114,9 @@ def reliability_diagrams(found: Mapping[str, Outputs], file: Path) -> None:
         confidence, right = answer.confidence[known], answer.prediction[known] == outputs.label[known]
         bins = reliability(confidence, right)
         width = 1 / len(bins.upper)
-        ax.bar(bins.upper - width, bins.accuracy, width, align="edge", color="#0072B2", edgecolor="white", linewidth=0.5)
+        ax.bar(
+            bins.upper - width, bins.accuracy, width, align="edge", color="#0072B2", edgecolor="white", linewidth=0.5
+        )
         ax.bar(bins.upper - width, -0.2 * bins.images / bins.images.max(), width, align="edge", color="#bbbbbb")
         ax.plot([0, 1], [0, 1], color="#D55E00", linewidth=1)
         ax.set(xlim=(0, 1), ylim=(-0.22, 1), xlabel="confidence", ylabel="accuracy")

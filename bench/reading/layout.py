@@ -32,6 +32,7 @@ LAYOUTS = {
     "noise": rf"noise/{_SET}/{_NOISE}/{_SHOTS}/{_RUN}",
     "noise_xd": rf"noise_xd/(?P<source>[^/]+)/{_NOISE}/{_SET}/{_RUN_WITH_SHOTS}/seed(?P<seed>\d+)",
     "robust": rf"robust/{_SET}/{_ROBUST}/{_SHOTS}/{_RUN}",
+    "open_world": rf"open_world/{_SET}/{_SHOTS}/{_RUN}",
     "few_shot": rf"few_shot/{_SET}/{_SHOTS}/{_RUN}",
     "real_noise": rf"real_noise/{_SET}/{_SHOTS}/{_RUN}",
     "test_time": rf"test_time/{_SET}/(?P<attack>[^/]+)/{_RUN}",

@@ -79,7 +79,7 @@ def _of_run(results: Path, name: str, needed: bool) -> Scored | None:
     outputs = read_outputs(file)
     if sha256(file) != said[1]:
         raise InputError(
-            f"{file} is not the file that this run wrote: its hash is not that of {results}; bring back the run's own, or "
-            "score the file alone, by its name from another folder."
+            f"{file} is not the file that this run wrote: its hash is not the one in {results.name}; bring back the "
+            "run's own, or score this one by its name."
         )
     return Scored(name, outputs, record)

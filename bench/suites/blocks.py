@@ -80,6 +80,12 @@ def _base2new(block: Block, method: str, seed: int, settings: Settings) -> Itera
         yield tuple(Step(part, method, dataset, seed, settings) for part in ("base2new_train", "base2new_test"))
 
 
+def _open_world(block: Block, method: str, seed: int, settings: Settings) -> Iterator[Job]:
+    """Jobs: training on the base classes, then the test over base and new classes together."""
+    for dataset in block.datasets:
+        yield tuple(Step(part, method, dataset, seed, settings) for part in ("base2new_train", "open_world_test"))
+
+
 def _few_shot(block: Block, method: str, seed: int, settings: Settings) -> Iterator[Job]:
     yield from ((Step("few_shot", method, dataset, seed, settings),) for dataset in block.datasets)
 
@@ -146,6 +152,7 @@ def _adversarial(block: Block, method: str, seed: int, settings: Settings) -> It
 NOISE = ("types", "rates")
 PROTOCOLS = {
     "base2new": Protocol(_base2new, "base2new_train"),
+    "open_world": Protocol(_open_world, "base2new_train"),
     "cross_dataset": Protocol(_away("xd_test"), "xd_test", ("source",), default="all"),
     "domain_generalization": Protocol(_away("dg_test"), "dg_test", ("source",), default="all"),
     "few_shot": Protocol(_few_shot, "few_shot"),

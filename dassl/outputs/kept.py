@@ -89,11 +89,12 @@ def write_outputs(
     classnames: Sequence[str],
     paths: Sequence[str] | None = None,
     about: Mapping[str, object] | None = None,
+    known: Sequence[bool] | None = None,
 ) -> str:
     """Write the file atomically; returns the SHA-256 of its bytes, which depend on the content alone.
 
     paths: of the N images, relative to the data set's image folder; None where the order is not that of the list.
-    about: facts on the run, plain values.
+    about: facts on the run, plain values. known: whether the model was trained on each of the classes, if not on all.
     """
     mkdir_if_missing(os.path.dirname(file) or ".")
     whole: dict[str, np.ndarray] = {
@@ -101,6 +102,7 @@ def write_outputs(
         "classnames": np.array(list(classnames), dtype=str),
     }
     whole |= {} if paths is None else {"path": np.array(list(paths), dtype=str)}
+    whole |= {} if known is None else {"known": np.array(list(known), dtype=bool)}
     with atomic_path(file) as temporary:
         with open(temporary, "wb") as stream:
             np.savez_compressed(stream, allow_pickle=False, **whole, **arrays)

@@ -19,7 +19,7 @@ from dassl.utils.errors import InputError
 from .tables import read_table
 
 DAMAGE = (OSError, ValueError, KeyError, EOFError, IndexError, NotImplementedError, zipfile.BadZipFile, zlib.error)
-OWN = ("about", "classnames", "path", "label")
+OWN = ("about", "classnames", "known", "path", "label")
 WHOLE = ("prediction", "top5")
 PER_IMAGE = ("confidence", "nll", "brier", "max_logit", "logsumexp")
 
@@ -40,9 +40,12 @@ class Answer:
 
 @dataclass(frozen=True)
 class Outputs:
-    """The outputs of a test on N images. file: for messages. label [N]: -1 for an image of none of the classes. path,
-    classnames: None where the file has none. answer: the method's; others: further ones, by name. more: other columns
-    [N]. about: facts on the run."""
+    """The outputs of a test on N images over C classes; None for what the file does not have.
+
+    file: its name, for messages. label [N]: -1 for an image of none of the classes. answer: the method's; others:
+    further ones, by name. known [C]: whether the model was trained on a class. more: other columns [N]. about: facts on
+    the run.
+    """
 
     file: str
     label: np.ndarray
@@ -50,6 +53,7 @@ class Outputs:
     others: dict[str, Answer] = field(default_factory=dict)
     path: list[str] | None = None
     classnames: list[str] | None = None
+    known: np.ndarray | None = None
     more: dict[str, np.ndarray] = field(default_factory=dict)
     about: dict = field(default_factory=dict)
 
@@ -104,7 +108,10 @@ def _outputs(file: str, arrays: Mapping[str, np.ndarray]) -> Outputs:
         raise InputError(f"it has {what}; give each image once.")
     main = answers.pop("")
     _in_range(label, "label", _classes(main, names), -1)
-    return Outputs(file, label, main, answers, path, names, more, about if isinstance(about, dict) else {})
+    known = np.asarray(arrays["known"]).astype(bool) if "known" in arrays else None
+    if known is not None and known.shape != (_classes(main, names) or -1,):
+        raise InputError(f"known has shape {known.shape}, not one value for each class.")
+    return Outputs(file, label, main, answers, path, names, known, more, about if isinstance(about, dict) else {})
 
 
 def _classes(answer: Answer, names: list[str] | None) -> int | None:

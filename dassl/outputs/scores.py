@@ -10,12 +10,20 @@ from dassl.metrics.calibration import classwise_ece, ece, log_softmax
 from dassl.metrics.classification import accuracy, macro_f1, worst_class_accuracy
 from dassl.metrics.detection import aurc
 
+from .open_world import SCORES, open_world
 from .reading import Answer, Outputs
 
 # figure: what a table calls it
 TITLES = {
     "accuracy": "accuracy, %", "macro_f1": "macro F1, %", "worst_class_accuracy": "worst class, %",
     "ece": "ECE, %", "classwise_ece": "class-wise ECE, %", "brier": "Brier", "nll": "NLL", "aurc": "AURC, %",
+}  # fmt: skip
+# Of a test over base and new classes (`open_world`), and of images of no known class.
+OPEN_WORLD = {
+    "joint_accuracy": "joint, %", "joint_base": "joint base", "joint_new": "joint new", "joint_hm": "joint HM",
+    "base_alone": "base alone", "new_alone": "new alone", "openworld_auc": "OpenworldAUC, %",
+    **{f"ood_auroc_{name}": f"AUROC {name}, %" for name in SCORES},
+    **{f"ood_fpr95_{name}": f"FPR95 {name}, %" for name in SCORES},
 }  # fmt: skip
 
 
@@ -49,4 +57,4 @@ def all_scores(outputs: Outputs) -> dict[str, Mapping[str, float]]:
     if not (outputs.label >= 0).any():
         return {}
     answers = {"": outputs.answer, **outputs.others}
-    return {name: scores(outputs.label, answer) for name, answer in answers.items()}
+    return {name: scores(outputs.label, each) | open_world(outputs, each) for name, each in answers.items()}

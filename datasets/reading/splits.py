@@ -160,6 +160,12 @@ def read_and_split_data(
     return split_groups(groups, p_trn, p_val)
 
 
+def base_labels(items: Iterable[Datum]) -> list[int]:
+    """The labels of the base classes: the first half of those that occur, the larger one if their number is odd."""
+    labels = sorted({item.label for item in items})
+    return labels[: math.ceil(len(labels) / 2)]
+
+
 def subsample_classes(*args: list[Datum], subsample: str = "all") -> tuple | list:
     """Keep all, the first ("base") or the second half ("new") of the classes of every list, relabelled from 0.
 
@@ -170,9 +176,8 @@ def subsample_classes(*args: list[Datum], subsample: str = "all") -> tuple | lis
         return args
     if subsample not in ("base", "new"):
         raise InputError(f'DATASET.SUBSAMPLE_CLASSES is {subsample!r}, but must be "all", "base" or "new".')
-    labels = sorted({item.label for item in args[0]})
-    m = math.ceil(len(labels) / 2)
-    selected = labels[:m] if subsample == "base" else labels[m:]
+    labels, base = sorted({item.label for item in args[0]}), base_labels(args[0])
+    selected = base if subsample == "base" else labels[len(base) :]
     if not selected:
         raise InputError(f"the dataset has {len(labels)} class, so there are no {subsample} classes.")
     logger.info("SUBSAMPLE %s CLASSES!", subsample.upper())

@@ -106,7 +106,9 @@ def test_predictions_of_another_project(runs, capsys, tmp_path):
     own = dict(np.load(runs / "runs" / "CoOp" / "seed1" / "outputs.npz"))
     test = mcnemar(right, own["prediction"] == own["label"])
     assert (row["only_here"], row["only_there"], row["mcnemar_p"]) == tuple(test)
-    assert row["gain"] == pytest.approx(row["accuracy"] - record(runs / "runs" / "CoOp" / "seed1")["results"]["accuracy"])
+    assert row["gain"] == pytest.approx(
+        row["accuracy"] - record(runs / "runs" / "CoOp" / "seed1")["results"]["accuracy"]
+    )
     assert row["gain_low"] <= row["gain"] <= row["gain_high"]
 
 
@@ -158,6 +160,7 @@ def broken(runs, folder):
     shutil.copy(runs / "runs" / "CoOp" / "seed1" / "outputs.npz", top / "outputs.npz")
     shutil.copytree(runs / "top5", folder / "cut")
     (folder / "cut" / "outputs.npz").write_bytes((runs / "top5" / "outputs.npz").read_bytes()[:-30])
+    (folder / "empty").mkdir()
     made = {
         "letters": {"about": np.array('{"dataset": "Letters"}')}, "names": {"classnames": own["classnames"][::-1]},
         "paths": {"path": np.array([f"x{i}" for i in range(20)])}, "labels": {"label": (own["label"] + 1) % 5},
@@ -170,7 +173,7 @@ def broken(runs, folder):
         "truncated": ([folder / "cut"], "is no whole file of outputs"),
         "none kept": ([runs / "none"], "kept no outputs (an older run, or TEST.OUTPUTS none)"),
         "no such place": ([folder / "nowhere"], "There is no"),
-        "no runs": ([tmp := folder / "empty"], "there is no finished run in it") if not tmp.mkdir() else None,
+        "no runs": ([folder / "empty"], "there is no finished run in it"),
         "another dataset": ([folder / "letters.npz", *against], "is about Letters, but"),
         "another class list": ([folder / "names.npz", *against], "have other class lists: label 0 is"),
         "other images": ([folder / "paths.npz", *against], "about different images (0 are in both, of 20 and 20)"),

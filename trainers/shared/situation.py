@@ -8,7 +8,13 @@ SOURCES = ("ImageNet", "Shapes")  # training sets of cross-dataset tests; Shapes
 
 
 def situation(cfg: CfgNode) -> str:
-    """base, new, cd_source, cd_target or fs, from TASK, the dataset and the half of its classes."""
+    """base, new, cd_source, cd_target or fs, from TASK, the dataset and the half of its classes.
+
+    In a test over base and new classes together nobody says which of them an image is of, so that all images have the
+    one rule that TEST.OPEN_WORLD names.
+    """
+    if rule := cfg.TEST.get("OPEN_WORLD", ""):
+        return rule
     if cfg.TASK == "CD":
         return "cd_source" if cfg.DATASET.NAME in SOURCES else "cd_target"
     return "fs" if cfg.TASK == "FS" else "new" if cfg.DATASET.SUBSAMPLE_CLASSES == "new" else "base"
