@@ -17,6 +17,7 @@ from filelock import FileLock, Timeout
 from yacs.config import CfgNode
 
 from clipkit import InputError as BackboneInputError
+from dassl.config.yaml_file import as_yaml
 from dassl.utils import DivergedError, InputError, atomic_path, read_json
 from interop.plugins.failures import PluginFailed
 
@@ -137,7 +138,7 @@ class RunFolder:
             self._before[self.config] = self.config.read_bytes()
         head = f"# settings: {json.dumps(self.settings, sort_keys=True)}\n"
         with atomic_path(self.config) as temporary:
-            Path(temporary).write_text(head + self.cfg.dump(), encoding="utf-8")
+            Path(temporary).write_text(head + as_yaml(self.cfg), encoding="utf-8")
 
     def _recorded(self) -> dict | None:
         with suppress(OSError, ValueError):

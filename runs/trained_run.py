@@ -16,6 +16,7 @@ from yacs.config import CfgNode
 from dassl.config import add_keys
 from dassl.config.domains import check_config
 from dassl.config.values import merge_pairs
+from dassl.config.yaml_file import LOADER
 from dassl.engine import TRAINER_REGISTRY
 from dassl.utils import InputError, load_checkpoint
 from dassl.utils.torch_file import entry
@@ -117,7 +118,7 @@ def read_run(folder: str | Path) -> TrainedRun:
         raise InputError(f"{folder} {what}; give the --output-dir of a train.py run.")
     try:
         text = file.read_text(encoding="utf-8-sig")
-        tree = CfgNode(yaml.safe_load(text))
+        tree = CfgNode(yaml.load(text, LOADER))
         name = str(tree.TRAINER.NAME)
     except (yaml.YAMLError, OSError, ValueError, TypeError, AttributeError, AssertionError, RecursionError) as error:
         raise InputError(f"{file} is not the config of a run ({type(error).__name__}); restore it.") from error

@@ -15,7 +15,9 @@ def add_keys(cfg: CfgNode, defaults: Mapping[str, object]) -> None:
         *path, leaf = key.split(".")
         node = cfg
         for part in path:
-            node = node.setdefault(part, CfgNode())
+            if part not in node:
+                node[part] = CfgNode()
+            node = node[part]
         node.setdefault(leaf, value)
 
 

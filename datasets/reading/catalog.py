@@ -13,6 +13,7 @@ import yaml
 from yacs.config import CfgNode
 
 from dassl.config import get_cfg_default
+from dassl.config.yaml_file import LOADER
 from dassl.data.datasets import DATASET_REGISTRY
 from dassl.utils import InputError
 
@@ -52,7 +53,7 @@ def entries() -> list[Entry]:
     """All datasets with a YAML file in configs/datasets, by its name, and then registered ones without."""
     found = []
     for file in sorted(CONFIGS.glob("*.yaml")):
-        settings = (yaml.safe_load(file.read_text()) or {}).get("DATASET", {})
+        settings = (yaml.load(file.read_text(), LOADER) or {}).get("DATASET", {})
         if settings.get("NAME") in DATASET_REGISTRY:
             found.append(Entry(file.stem, settings["NAME"], settings))
     named = {entry.name for entry in found}
