@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import shutil
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -46,6 +47,16 @@ class Tiny:
         )
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--long", action="store_true", help="also what repeats a checked path many times")
+
+
+@pytest.fixture(scope="session")
+def long_tests(pytestconfig: pytest.Config) -> bool:
+    """Whether tests repeat what they check many times: `pytest --long`."""
+    return pytestconfig.getoption("--long")
+
+
 @pytest.fixture(autouse=True)
 def untouched_loggers():
     """A run makes our loggers print for themselves; each test starts without that, for `caplog`'s sake."""
@@ -78,6 +89,32 @@ def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("cache")
     os.environ["ROBUSTPROMPT_CACHE"] = str(folder)
     return folder
+
+
+@pytest.fixture(scope="session")
+def drawn_sets(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the embedded sets lie that were drawn already; drawing one takes seconds, a copy a tenth of one."""
+    return tmp_path_factory.mktemp("drawn")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def embedded_sets_are_drawn_once(request, drawn_sets):
+    """But in the tests of the drawing itself."""
+    if request.module.__name__ == "test_embedded_sets":
+        yield
+        return
+    from datasets.embedded import make
+
+    draw = make.build
+
+    def build(stem: str, folder: Path) -> None:
+        if not (drawn_sets / stem / make.STAMP).exists():
+            draw(stem, drawn_sets / stem)
+        shutil.copytree(drawn_sets / stem, folder)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(make, "build", build)
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -77,14 +77,20 @@ def test_all_methods_meet_the_same_noise(tiny, tmp_path):
     assert other == 0 and results(tmp_path / "other")["noise"]["sha256"] not in seen
 
 
-@pytest.mark.parametrize("method", ["CoOp", "CoPrompt"])
+@pytest.fixture(scope="module", params=["CoOp", "CoPrompt"])
+def clean(request, tiny, tmp_path_factory) -> tuple[str, Path]:
+    folder = tmp_path_factory.mktemp(request.param) / "clean"
+    assert tiny.run(folder, request.param) == 0
+    return request.param, folder
+
+
 @pytest.mark.parametrize("kind", ["sym_other", "pair_next", "idn"])
-def test_rate_0_is_the_clean_run_to_the_last_bit(tiny, tmp_path, method, kind):
-    assert tiny.run(tmp_path / "clean", method) == 0
+def test_rate_0_is_the_clean_run_to_the_last_bit(tiny, tmp_path, clean, kind):
+    method, folder = clean
     assert tiny.run(tmp_path / "zero", method, pairs={D + "TYPE": kind, D + "RATE": 0.0}) == 0
-    assert same_weights(tmp_path / "clean", tmp_path / "zero")
-    assert results(tmp_path / "clean")["results"] == results(tmp_path / "zero")["results"]
-    assert results(tmp_path / "clean")["noise"] is None and results(tmp_path / "zero")["noise"]["flipped"] == 0
+    assert same_weights(folder, tmp_path / "zero")
+    assert results(folder)["results"] == results(tmp_path / "zero")["results"]
+    assert results(folder)["noise"] is None and results(tmp_path / "zero")["noise"]["flipped"] == 0
 
 
 @pytest.mark.parametrize("method", METHODS)

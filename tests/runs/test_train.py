@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -97,6 +98,22 @@ def test_another_config_does_not_land_in_a_used_folder(finished, tiny, capsys):
     assert "OPTIM.LR" in capsys.readouterr().err
 
 
+@pytest.fixture(scope="module")
+def bare_checkpoint(tiny, tmp_path_factory) -> Path:
+    """A run of one epoch that has lost its config.yaml and results.json."""
+    folder = tmp_path_factory.mktemp("bare") / "run"
+    assert tiny.run(folder, pairs={"OPTIM.MAX_EPOCH": 1}) == 0
+    for file in ("config.yaml", "results.json"):
+        (folder / file).unlink()
+    return folder
+
+
+def test_a_checkpoint_is_gone_on_from_under_the_same_settings(tiny, tmp_path, bare_checkpoint):
+    flags = ("--resume", bare_checkpoint)
+    assert tiny.run(tmp_path / "more", flags=flags, pairs={"OPTIM.MAX_EPOCH": 2}) == 0
+    assert "epoch [1/2]" not in (tmp_path / "more" / "log.txt").read_text()
+
+
 @pytest.mark.parametrize(
     "pairs",
     [
@@ -108,17 +125,14 @@ def test_another_config_does_not_land_in_a_used_folder(finished, tiny, capsys):
         {"TRAINER.COOP.N_CTX": 3},
     ],
 )
-def test_a_checkpoint_is_not_gone_on_from_under_other_settings(tiny, tmp_path, capsys, pairs):
+def test_a_checkpoint_is_not_gone_on_from_under_other_settings(tiny, tmp_path, capsys, bare_checkpoint, pairs):
     """They are in the checkpoint itself: config.yaml may be lost, and --resume names another folder."""
-    assert tiny.run(tmp_path / "run", pairs={"OPTIM.MAX_EPOCH": 1}) == 0
-    for file in ("config.yaml", "results.json"):
-        (tmp_path / "run" / file).unlink()
+    shutil.copytree(bare_checkpoint, tmp_path / "run")
     longer = {"OPTIM.MAX_EPOCH": 2} | pairs
     capsys.readouterr()
     for folder, flags in (("run", ()), ("other", ("--resume", tmp_path / "run"))):
         assert tiny.run(tmp_path / folder, flags=flags, pairs=longer) == 2
         assert next(iter(pairs)) in (error := capsys.readouterr().err) or "ctx" in error
-    assert tiny.run(tmp_path / "more", flags=("--resume", tmp_path / "run"), pairs={"OPTIM.MAX_EPOCH": 2}) == 0
 
 
 @pytest.mark.parametrize(

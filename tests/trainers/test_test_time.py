@@ -61,16 +61,23 @@ def test_a_run_and_its_record(tiny, tmp_path, method):
     assert outputs_rows(tmp_path / "c") == found
 
 
-@pytest.mark.parametrize("method", ["RTPT", "TTC"])
+@pytest.fixture(scope="module", params=["RTPT", "TTC"])
+def tested(request, tiny, tmp_path_factory):
+    """A method, and what it answered."""
+    folder = tmp_path_factory.mktemp(request.param) / "a"
+    assert tiny.run(folder, request.param, EVAL, FEW) == 0
+    return request.param, outputs_rows(folder)
+
+
 @pytest.mark.parametrize(
     "other",
     [{"DATALOADER.NUM_WORKERS": 2}, {N + "SAMPLES_PER_STEP": 3}, {"DATALOADER.TEST.BATCH_SIZE": 2}],
     ids=["workers", "groups", "batches"],
 )
-def test_predictions_do_not_depend_on_how_it_is_run(tiny, tmp_path, method, other):
-    assert tiny.run(tmp_path / "a", method, EVAL, FEW) == 0
+def test_predictions_do_not_depend_on_how_it_is_run(tiny, tmp_path, tested, other):
+    method, a = tested
     assert tiny.run(tmp_path / "b", method, EVAL, FEW | other) == 0
-    a, b = outputs_rows(tmp_path / "a"), outputs_rows(tmp_path / "b")
+    b = outputs_rows(tmp_path / "b")
     assert [r["prediction"] for r in a] == [r["prediction"] for r in b]
     for x, y in zip(a, b, strict=True):
         assert float(x["confidence"]) == pytest.approx(float(y["confidence"]), abs=2e-3)
