@@ -12,6 +12,7 @@ from dassl.engine import TRAINER_REGISTRY, build_trainer
 from dassl.engine.preemption import stopping_in_good_order
 from dassl.utils import attach_logger, set_random_seed, setup_logger
 from dassl.utils.ends import one_sentence
+from dassl.utils.memory import keep_freed_memory
 from interop.plugins.failures import told_kindly
 from interop.plugins.hosting import files_of, hosted, watch
 from interop.plugins.listing import listing
@@ -92,5 +93,6 @@ def main(args: argparse.Namespace) -> None:
 @one_sentence("interrupted: the same command goes on from the last checkpoint")
 def run(argv: list[str] | None = None) -> None:
     """Parse the command line and run. The decorator makes it return the exit code."""
+    keep_freed_memory()
     with stopping_in_good_order():
         main(parse(argv))

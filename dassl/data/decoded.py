@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import numpy as np
 from PIL import Image
 
 from dassl.utils.tools import read_image
 
+PIXEL = 4  # bytes that Pillow takes for an RGB pixel
+
 
 class DecodedImages:
-    """Reads images as `read_image` does, and keeps the pixels (uint8, H x W x 3) of as many as fit into `limit` bytes.
+    """Reads images as `read_image` does, and keeps as many of them (RGB, 8 bits) as fit into `limit` bytes.
 
     Every call gives an image of its own, with the same pixels as the file's: only the decoding is saved.
     """
@@ -17,15 +18,15 @@ class DecodedImages:
     def __init__(self, limit: int) -> None:
         self.limit = limit
         self.used = 0
-        self._pixels: dict[str, np.ndarray] = {}
+        self._images: dict[str, Image.Image] = {}
 
     def __call__(self, path: str) -> Image.Image:
-        pixels = self._pixels.get(path)
-        if pixels is not None:
-            return Image.fromarray(pixels)
+        kept = self._images.get(path)
+        if kept is not None:
+            return kept.copy()
         image = read_image(path)
-        size = 3 * image.width * image.height
+        size = PIXEL * image.width * image.height
         if self.used + size <= self.limit:
-            self._pixels[path] = np.array(image)
+            self._images[path] = image.copy()
             self.used += size
         return image

@@ -7,7 +7,7 @@ from typing import Any
 
 from PIL.Image import Image
 from torch.utils.data import Dataset
-from torchvision.transforms import Compose, Normalize, Resize, ToTensor
+from torchvision.transforms import Compose, Resize
 from yacs.config import CfgNode
 
 from dassl.utils.errors import InputError
@@ -16,6 +16,7 @@ from dassl.utils.tools import read_image
 from .datasets.base_dataset import Datum
 from .decoded import DecodedImages
 from .transforms import INTERPOLATION_MODES
+from .transforms.quick import Normalize, ToTensor
 
 Transform = Callable[[Any], Any]  # from an image to a tensor, as a rule
 Transforms = Transform | list[Transform] | tuple[Transform, ...]

@@ -45,10 +45,10 @@ def test_an_image_may_be_changed_without_harm(files):
 
 
 def test_memory_is_bounded(files):
-    images = DecodedImages(2 * 600)
+    images = DecodedImages(2 * 800)  # 10 x 20 pixels of 4 bytes, twice
     for path in files * 2:
         images(path)
-    assert images.used == 1200
+    assert images.used == 1600
 
 
 def test_a_damaged_file_is_still_named(tmp_path):

@@ -14,21 +14,19 @@ from torchvision.transforms import (
     Compose,
     GaussianBlur,
     InterpolationMode,
-    Normalize,
     RandAugment,
     RandomApply,
     RandomCrop,
     RandomGrayscale,
     RandomHorizontalFlip,
-    RandomResizedCrop,
     Resize,
-    ToTensor,
 )
 from yacs.config import CfgNode
 
 from dassl.utils.errors import CheckError, InputError, UnsupportedError
 
 from .custom import Cutout, GaussianNoise, InstanceNormalization, Random2DTranslation
+from .quick import Normalize, RandomResizedCrop, ToTensor
 
 __all__ = [
     "AVAI_CHOICES",
