@@ -2,10 +2,10 @@
 
 import sys
 
-from dassl.utils.console import tolerant_console
+if __name__ == "__main__":  # worker processes import this file, too, and need nothing of it
+    from dassl.utils.console import tolerant_console
 
-from .studies.semantics import main
+    from .studies.semantics import main
 
-if __name__ == "__main__":
     tolerant_console()
     sys.exit(main())

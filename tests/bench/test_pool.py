@@ -5,12 +5,16 @@ from __future__ import annotations
 import logging
 import os
 import signal
+import subprocess
+import sys
 import time
 from collections import Counter
+from pathlib import Path
 
 import pytest
 from rich.console import Console
 
+import bench
 from bench.running.gpus import check_gpus, gpus_of
 from bench.running.live import Lines, Table
 from bench.running.pool import Pool
@@ -67,6 +71,15 @@ def test_leaving_early_ends_busy_workers():
         processes = [worker.process for worker in pool.workers]
     # interrupted, not waited for and not killed: who had slept to the end would be idle, and end with 0
     assert 130 in [process.exitcode for process in processes] and not any(p.is_alive() for p in processes)
+
+
+def test_what_a_worker_imports_of_its_door():
+    """multiprocessing imports the main file again in every worker, where it must not cost the time of pandas."""
+    doors = sorted(file.stem for file in Path(bench.__file__).parent.glob("*.py") if not file.stem.startswith("_"))
+    code = f"import runpy, sys\nfor name in {doors}: runpy.run_module('bench.' + name, run_name='__mp_main__')\n"
+    code += "print([name for name in ('pandas', 'torch', 'numpy') if name in sys.modules])"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
+    assert "base2new" in doors and "noise" in doors
 
 
 def test_gpus(monkeypatch, tmp_path):
