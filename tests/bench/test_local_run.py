@@ -50,7 +50,7 @@ def test_a_dead_worker_costs_its_run_alone(tiny, tmp_path, capsys):
     args = [str(here.file), "--root", str(tiny.root)]
     assert main(["run", *args]) == 1 and "failed" in here.states().values()  # failed runs are left alone
     assert main(["retry", *args]) == 0
-    assert "1 failures forgotten" in capsys.readouterr().out
+    assert "1 failure forgotten" in capsys.readouterr().out
     assert here.finish()[0] == 0 and set(here.states().values()) == {"done"}
 
 
