@@ -19,6 +19,7 @@ COMMANDS = {
     "run": "run what is not done, here or as Slurm jobs",
     "work": "run these runs here, one after another (what a Slurm task does)",
     "status": "where every run stands; failed ones with their error",
+    "select": "choose settings among a suite's candidate runs",
     "retry": "forget failures, so that `run` takes these runs again",
     "clean": "remove folders of runs",
     "collect": "every result as one table",

@@ -26,4 +26,9 @@ def run(args: argparse.Namespace) -> int:
                 print(f"    {each.command(step)}")  # noqa: T201
         print()  # noqa: T201
     print(plan_table(suite, found))  # noqa: T201
+    for block, select in suite.waiting.items():
+        text = (
+            f"{block} waits for the choice of {select!r}: `python -m bench select {args.suite}` once its runs are done."
+        )
+        print(text)  # noqa: T201
     return 0

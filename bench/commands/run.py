@@ -1,7 +1,8 @@
 """python -m bench run SUITE.yaml --launcher local|slurm: runs what is not done.
 
 local: --jobs runs at a time, each worker on one of --gpus. After Ctrl-C the same command continues the runs. If the
-command is started twice, the two share the runs. slurm: runs as tasks of array jobs, see docs/cluster.md.
+command is started twice, the two share the runs. When all runs of blocks with `select` are done, a value is chosen
+(docs/selection.md), and the blocks that wait for it are run. slurm: runs as tasks of array jobs, see docs/cluster.md.
 """
 
 from __future__ import annotations
@@ -40,4 +41,11 @@ def run(args: argparse.Namespace) -> int:
     gpus = gpus_of(args.gpus)
     if args.gpus != "all":
         check_gpus(gpus)
-    return run_suite(suite, default_jobs(gpus) if args.jobs is None else args.jobs, gpus)
+    jobs = default_jobs(gpus) if args.jobs is None else args.jobs
+    code = run_suite(suite, jobs, gpus)
+    if code or not suite.waiting:
+        return code
+    from ..running.selection import told, write_choice
+
+    print(f"\n{told(write_choice(suite))}\n")  # noqa: T201
+    return run_suite(open_suite(args), jobs, gpus)

@@ -4,6 +4,7 @@ python -m bench claims plan                              # what there is to run
 python -m bench claims run --markdown claims.md --json claims.json
 python -m bench claims --tables-only                     # of the runs that are there
 python -m bench claims run --papers DP-SEP --seeds 1 2 3
+python -m bench claims run --published OPTIM.LR          # with the published learning rates (docs/selection.md)
 
 The claims are in bench/studies/claims_list.py, the runs in configs/suites/claims.yaml; docs/claims.md says how they are
 judged. Finished runs are not repeated, and no run is made twice for two claims.
@@ -29,6 +30,10 @@ from .new_class_similarity import divergences
 
 def options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--papers", nargs="+", choices=PAPERS, help="the papers whose claims are tried (default: all)")
+    parser.add_argument(
+        "--published", nargs="+", metavar="KEY", default=[],
+        help="config keys, such as OPTIM.LR, that have the value of each method's published config",
+    )  # fmt: skip
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write the numbers behind each verdict")
 
 
@@ -46,6 +51,8 @@ def fill(tree: dict, args: argparse.Namespace) -> None:
         kept += [{**block, "methods": methods}] if methods else []
         if args.seeds and methods:
             kept[-1].pop("seeds", None)
+        if args.published and methods and block["protocol"] != "adversarial":  # test-time methods are not trained
+            kept[-1]["published"] = args.published
     tree["blocks"] = kept
 
 
@@ -59,7 +66,11 @@ def page(frame: DataFrame, suite: Suite, args: argparse.Namespace) -> door.Page:
     return door.Page(sections(judged), said, without_verdict(judged), data=data)
 
 
-STUDY = door.Study("claims", __doc__, "claims", options, fill, page)
+def name(args: argparse.Namespace) -> str:
+    return "published" if args.published else "suite"
+
+
+STUDY = door.Study("claims", __doc__, "claims", options, fill, page, name)
 
 
 @one_sentence("interrupted: the same command goes on where it stopped")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pandas as pd
 from pandas import DataFrame
 
 from runs.config_names import UNTRAINED
@@ -30,7 +31,17 @@ def rows_of(suite: Suite, said: list[str], checked: bool = True) -> DataFrame:
         untrained=[runs[folder][1].method in UNTRAINED for folder in frame["folder"]],
         place=[runs[folder][0] for folder in frame["folder"]],
     )
+    frame = pd.concat([frame, *_shared(suite, frame)])
     return frame.sort_values("place", kind="stable").drop(columns="place").reset_index(drop=True)
+
+
+def _shared(suite: Suite, frame: DataFrame) -> list[DataFrame]:
+    """The rows of runs that several blocks share, once more for each further block."""
+    found = []
+    for run in suite.runs:
+        for block, variant in suite.same.get(run.id, ()):
+            found.append(frame[frame["folder"].isin(_folders(suite, run))].assign(block=block, variant=variant))
+    return found
 
 
 def all_rows(suite: Suite, said: list[str], checked: bool = True) -> DataFrame:

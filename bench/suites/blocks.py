@@ -16,6 +16,7 @@ from runs.protocols import Settings
 from runs.targets import expand
 
 from .robust_step import RobustStep, mode_of, without_attack
+from .select import Select
 from .step import Job, Step
 
 CLEAN = ("sym_other", 0.0)  # the clean run, which all types that change labels share
@@ -25,7 +26,9 @@ CLEAN = ("sym_other", 0.0)  # the clean run, which all types that change labels 
 class Block:
     """One block of a suite, checked. `methods`: (folder label or "", registered name, config pairs).
 
-    types: {noise type: rates}. sweep: config pairs of each point. eps () and steps (): no attack.
+    types: {noise type: rates}. sweep: config pairs of each point. eps () and steps (): no attack. select: its runs are
+    candidates; selected: the block among whose candidates a value was chosen for it; published: config keys that have
+    each method's published value.
     """
 
     place: str  # file and block, for error messages
@@ -47,6 +50,9 @@ class Block:
     steps: tuple[int, ...] = ()
     modes: tuple[str, ...] = ()
     subset: int = 0
+    select: Select | None = None
+    selected: str = ""
+    published: tuple[str, ...] = ()
 
     def noise(self, method: str) -> Iterable[tuple[str, float]]:
         """(type, rate) of each run. All types share one clean run; a method without training has only that."""

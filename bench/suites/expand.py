@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from dassl.utils import InputError
+from runs.about import VARIANTS
 from runs.config_names import UNTRAINED
 from runs.protocols import Settings
 from runs.settled import check_pairs
@@ -14,7 +15,9 @@ from runs.settled import check_pairs
 from .blocks import PROTOCOLS, Block
 from .resolved import Arguments, Resolved, Resolver
 from .robust_step import RobustStep, seeds_of
+from .select import Candidate, Select, published_text, published_value
 from .step import Step
+from .values import text_of
 
 
 @dataclass
@@ -26,6 +29,7 @@ class Draft:
     steps: list[Step]
     folders: list[str]
     resolved: list[Resolved]
+    candidate: Candidate | None = None
 
 
 def expand(
@@ -37,21 +41,25 @@ def expand(
     root: str,
     plugins: Sequence[str],
     cfgs: Sequence[str],
+    chosen: Mapping[str, Mapping[str, str]],
 ) -> Iterator[Draft]:
     """The runs of all blocks, seed by seed, so that a first table is complete early.
 
     suite: its name. variants: the folder that holds the variants' folders. plugins, cfgs: files that every run loads.
+    chosen: {block with `select`: {method: value}}; blocks whose choice is not made yet are left out.
     """
+    selects = {block.name: block.select for block in blocks if block.select}
     for seed in dict.fromkeys(seed for block in blocks for seed in block.seeds):
         for block in blocks:
             for name, method, pairs in block.methods:
                 if seed not in seeds_of(method, block.seeds):
                     continue
-                for point in block.sweep:
+                for point in _points(block, name or method, method, selects, chosen, resolver):
                     label = _label(block.variant, name, point)
+                    tried = _candidate(block, name or method, method, point, resolver)
                     settings = dict(block.overrides) | dict(zip(pairs[::2], pairs[1::2], strict=True)) | point
                     flat = tuple(x for pair in settings.items() for x in pair)
-                    folder = f"{variants}/{label}" if label else output
+                    folder = f"{output}/{VARIANTS}/{label}" if tried else f"{variants}/{label}" if label else output
                     for shots in block.shots[:1] if method in UNTRAINED else block.shots:
                         own = Settings(
                             root,
@@ -67,16 +75,51 @@ def expand(
                             suite=suite,
                             top=output,
                         )
-                        yield from _block_drafts(block, method, seed, own, label, resolver)
+                        yield from _block_drafts(block, method, seed, own, label, resolver, tried)
+
+
+def _points(
+    block: Block,
+    name: str,
+    method: str,
+    selects: Mapping[str, Select],
+    chosen: Mapping[str, Mapping[str, str]],
+    resolver: Resolver,
+) -> Sequence[dict[str, str]]:
+    """The config pairs of each point of a block for one method. name: the method's in the suite."""
+    if block.select:
+        return [{block.select.key: value} for value in block.select.candidates(method, resolver, block.place)]
+    if block.selected:
+        values = chosen.get(block.selected, {})
+        return [{selects[block.selected].key: values[name]}] if name in values else []
+    if block.published:
+        place = f"{block.place}, published"
+        return [{key: text_of(published_value(method, key, resolver, place)) for key in block.published}]
+    return block.sweep
+
+
+def _candidate(block: Block, name: str, method: str, point: Mapping[str, str], resolver: Resolver) -> Candidate | None:
+    if not block.select:
+        return None
+    key = block.select.key
+    return Candidate(name, point[key], published_text(method, key, resolver))
 
 
 def _block_drafts(
-    block: Block, method: str, seed: int, settings: Settings, label: str, resolver: Resolver
+    block: Block,
+    method: str,
+    seed: int,
+    settings: Settings,
+    label: str,
+    resolver: Resolver,
+    candidate: Candidate | None,
 ) -> Iterator[Draft]:
+    """candidate: what the block's runs try; of these only the training is run, with its own test."""
     try:
         for job in PROTOCOLS[block.protocol].jobs(block, method, seed, settings):
-            draft = Draft(block, label, list(job), [], [])
-            for step in job:
+            steps = list(job[:1] if candidate else job)
+            draft = Draft(block, label, steps, [], [], candidate)
+            for step in steps:
                 _resolve(step, draft, resolver)
             yield draft
     except InputError as error:
@@ -105,7 +148,7 @@ def merge(drafts: Iterable[Draft]) -> list[Draft]:
         if shares and (len(draft.steps) > 1 or len(owner.steps) > 1):
             target, new = owner, range(1, len(draft.steps))
         else:
-            target, new = Draft(draft.block, draft.label, [], [], []), range(len(draft.steps))
+            target, new = Draft(draft.block, draft.label, [], [], [], draft.candidate), range(len(draft.steps))
             found.append(target)
         for i in new:
             other, _ = owners.get(draft.folders[i], (None, 0))

@@ -15,9 +15,11 @@ from runs.words import check_folder
 
 from ..slurm.options import check_block
 from .blocks import PROTOCOLS, Block, Protocol, datasets_of
+from .choosing import choosing
 from .known import Known
 from .methods import check_methods
 from .resolved import Resolver
+from .select import read_choice
 from .values import (
     check_config_keys,
     check_keys,
@@ -36,6 +38,7 @@ from .values import (
 TOP = ("name", "output", "variants", "seeds", "overrides", "slurm", "plugins", "plugin_cfg", "blocks")
 COMMON = (
     "name", "protocol", "methods", "datasets", "seeds", "shots", "cfg", "variant", "overrides", "sweep",
+    "select", "selected", "published",
 )  # fmt: skip
 DEFAULT_ATTACK = {"attacks": ["pgd"], "modes": list(MODES)}
 
@@ -80,6 +83,7 @@ def read(file: Path, tree: dict, known: Known, resolver: Resolver, seeds: Sequen
             if "name" in block:
                 raise InputError(f"{found[-1].place}, name: {found[-1].name!r} is another block's; give it its own.")
             found[-1] = replace(found[-1], name=f"{found[-1].name}-{number}")
+    found = choosing(found, pairs)
     return Spec(name, output, variants, tuple(found), slurm)
 
 
@@ -123,6 +127,7 @@ class _Reader:
             "seeds": self.given_seeds or whole_numbers(tree.get("seeds", self.seeds), f"{place}, seeds", 0),
             "shots": self._shots(tree, protocol_name, f"{place}, shots"),
             "sweep": self._sweep(tree.get("sweep", {}), f"{place}, sweep"),
+            **read_choice(tree, place, self.resolver),
             "overrides": overrides | self.given,
         }
         own |= self._noise(tree, place) if "types" in protocol.keys else {}

@@ -7,7 +7,7 @@ datasets; each of these steps has a folder with a results.json.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -21,6 +21,8 @@ from .expand import Draft, expand, merge
 from .known import known as get_known
 from .load import load, plugins_of
 from .resolved import Resolved, Resolver
+from .select import FILE as SELECTED
+from .select import Candidate, Select, mark, read_selected
 from .step import Job
 
 KEPT = ".bench"  # folder of locks and notes, in the suite's output folder
@@ -31,7 +33,8 @@ class Run:
     """A run. id: 12 hex digits, a hash of the resolved configs of its steps, without folders of outputs and data.
 
     dataset: of the training. variant: the label of settings with a subfolder of their own. folders: the folder of each
-    step's results.json. home: the suite's folder .bench. resolved: the settings of each step.
+    step's results.json. home: the suite's folder .bench. resolved: the settings of each step. candidate: what it tries,
+    if its block has `select`.
     """
 
     id: str
@@ -44,6 +47,7 @@ class Run:
     folders: tuple[Path, ...]
     home: Path
     resolved: tuple[Resolved, ...] = field(repr=False, compare=False)
+    candidate: Candidate | None = None
 
     @property
     def epochs(self) -> int:
@@ -65,7 +69,12 @@ class Run:
 
 @dataclass(frozen=True)
 class Suite:
-    """A suite. options: the command-line options that, with the file, describe the same suite."""
+    """A suite. options: the command-line options that, with the file, describe the same suite.
+
+    selects: {block with `select`: what it chooses}; tried: {such a block: its candidates, each with its run}. waiting:
+    {block whose runs need a choice: the block of its candidates}. same: {id of a run: (block, variant) of further
+    blocks that it stands for}.
+    """
 
     name: str
     output: Path
@@ -73,6 +82,10 @@ class Suite:
     slurm: dict[str, object]
     file: Path
     options: tuple[str, ...] = ()
+    selects: Mapping[str, Select] = field(default_factory=dict)
+    tried: Mapping[str, Sequence[tuple[Candidate, Run]]] = field(default_factory=dict)
+    waiting: Mapping[str, str] = field(default_factory=dict)
+    same: Mapping[str, tuple[tuple[str, str], ...]] = field(default_factory=dict)
 
     @property
     def home(self) -> Path:
@@ -116,13 +129,27 @@ def suite_of(
     check_folder(root, "--root")
     check_folder(output or spec.output, "--output" if output else f"{file}, output")
     where = Path(output or spec.output)
-    variants = str(where / spec.variants)
-    drafts = merge(expand(spec.blocks, resolver, spec.name, str(where), variants, root, plugins, plugin_cfg))
+    about = (resolver, spec.name, str(where), str(where / spec.variants), root, plugins, plugin_cfg)
+    candidates = merge(expand([block for block in spec.blocks if block.select], *about, {}))
+    selects = {block.name: block.select for block in spec.blocks if block.select}
+    trials = [_run(draft, where / KEPT) for draft in candidates]
+    marks = {name: mark(run.id for run in trials if run.block == name) for name in selects}
+    chosen = read_selected(where / SELECTED, marks) if selects else {}
+    drafts = merge(expand(spec.blocks, *about, chosen))
     known.save()
     options = ["--output", str(where), "--root", root]
     options += ["--seeds", *map(str, seeds)] if seeds else []
-    runs = _unique([_run(draft, where / KEPT) for draft in drafts], drafts)
-    return Suite(spec.name, where, runs, spec.slurm, file, (*pairs, *options))  # --seeds would take pairs after it
+    runs, same = _unique([_run(draft, where / KEPT) for draft in drafts], drafts)
+    made = {run.id: run for run in runs}
+    tried = {
+        name: [(run.candidate, made[run.id]) for run in trials if run.block == name and run.candidate]
+        for name in selects
+    }
+    waiting = {block.name: block.selected for block in spec.blocks if block.selected and block.selected not in chosen}
+    return Suite(
+        spec.name, where, runs, spec.slurm, file, (*pairs, *options),  # --seeds would take pairs after it
+        selects, tried, waiting, same,
+    )  # fmt: skip
 
 
 def _run(draft: Draft, home: Path) -> Run:
@@ -132,15 +159,26 @@ def _run(draft: Draft, home: Path) -> Run:
     identity = hashlib.sha256(text.encode()).hexdigest()[:12]
     return Run(
         identity, tuple(draft.steps), draft.block.name, first.method, first.dataset, first.seed, draft.label,
-        tuple(map(Path, draft.folders)), home, tuple(draft.resolved),
+        tuple(map(Path, draft.folders)), home, tuple(draft.resolved), draft.candidate,
     )  # fmt: skip
 
 
-def _unique(runs: list[Run], drafts: list[Draft]) -> list[Run]:
+def _unique(runs: list[Run], drafts: list[Draft]) -> tuple[list[Run], dict[str, tuple[tuple[str, str], ...]]]:
+    """(runs, `Suite.same`): candidates, and blocks with chosen or published values, share runs that other blocks have.
+
+    Raises InputError if other blocks ask for one run twice.
+    """
+    blocks = [draft.block for draft in drafts]
+    taking = [bool(block.select or block.selected or block.published) for block in blocks]
+    own = {run.id for run, takes in zip(runs, taking, strict=True) if not takes}
     seen: dict[str, Run] = {}
-    for run, draft in zip(runs, drafts, strict=True):
-        if run.id in seen:
+    same: dict[str, tuple[tuple[str, str], ...]] = {}
+    for run, draft, takes in zip(runs, drafts, taking, strict=True):
+        if takes and (run.id in own or run.id in seen):
+            same[run.id] = (*same.get(run.id, ()), (run.block, run.variant))
+        elif run.id in seen:
             text = f"{run} has the same settings as {seen[run.id]}; leave one out."
             raise InputError(f"{draft.block.place}: {text}")
-        seen[run.id] = run
-    return runs
+        else:
+            seen[run.id] = run
+    return [run for run in runs if seen.get(run.id) is run], same

@@ -264,6 +264,21 @@ def test_many_runs_wait_for_the_word(tmp_path, capsys):
     assert "Begin them with the word `run`" in capsys.readouterr().err
 
 
+def test_published_learning_rates_are_variants_of_their_own(tmp_path):
+    words = ["--papers", "ANPrompt", "R-TPT", "--seeds", "1"]
+    suite = suite_of(STUDY, *words, "--published", "OPTIM.LR", output=tmp_path)
+    usual = suite_of(STUDY, *words, output=tmp_path)
+    assert len(suite.runs) == len(usual.runs) and suite.file.name == "published.yaml"
+    rates = {
+        run.method: json.loads(run.resolved[0].text)["OPTIM.LR"] for run in suite.runs if run.block == "base to new"
+    }
+    assert rates["CoCoOp"] == 0.002 and rates["CoPrompt"] == 0.0035 and rates["ANPrompt"] == 0.001
+    named = {run.block: run.variant for run in suite.runs if run.method == "ANPrompt"}
+    assert named["base to new"] == "published,LR=0.001" and named["ANPrompt 011"] == "anprompt/011,LR=0.001"
+    attacked = [run.variant for run in suite.runs if run.block == "attack"]
+    assert set(attacked) == {""}, "test-time methods are not trained"
+
+
 def test_bad_words_are_one_sentence(tmp_path, capsys):
     assert bench(["claims", "--tables-only", "--output", str(tmp_path / "none")]) == 2
     (tmp_path / "there").mkdir()

@@ -26,7 +26,7 @@ def test_the_suites_are_there():
     assert {file.stem for file in SUITES} == {
         "embedded", "base2new", "cross_dataset", "domain_generalization", "few_shot", "label_noise", "adversarial",
         "anprompt_tables", "dpsep_tables", "sar_tables", "descriptions", "demo", "generalization", "noise", "noise_xd",
-        "attacks", "sar", "anprompt_ablation", "dpsep_ablation",
+        "attacks", "sar", "anprompt_ablation", "dpsep_ablation", "claims", "selection",
     }  # fmt: skip
 
 
