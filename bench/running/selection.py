@@ -10,6 +10,7 @@ import yaml
 from tabulate import tabulate
 
 from dassl.utils import InputError
+from dassl.utils.counted import counted
 
 from ..reading.files import percent, read_record, write_text
 from ..suites.select import FILE, VALIDATION, Candidate, Select, mark
@@ -36,7 +37,7 @@ def choose(suite: Suite) -> dict:
         states = survey(runs)
         if left := [run for run in runs if states[run.id].state != "done"]:
             raise InputError(
-                f"{len(left)} of the {len(runs)} candidate runs of {name!r} are not finished, such as {left[0]}; "
+                f"{len(left)} of {counted(len(runs), 'candidate run')} of {name!r} not finished, such as {left[0]}; "
                 f"python -m bench run {suite.file} runs them."
             )
         found[name] = _block(select, tried)

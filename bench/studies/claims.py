@@ -13,6 +13,7 @@ judged. Finished runs are not repeated, and no run is made twice for two claims.
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
 
 from pandas import DataFrame
@@ -41,6 +42,16 @@ def chosen(args: argparse.Namespace) -> list[Claim]:
     return [claim for claim in CLAIMS if claim.paper in (args.papers or PAPERS)]
 
 
+def tried(claims: Sequence[Claim], suite: Suite) -> list[Claim]:
+    """The claims whose two sides the suite has; those that are not measured yet, of the papers that are tried."""
+    there = {(run.block, run.method) for run in suite.runs} | {
+        (block, run.method) for run in suite.runs for block, _ in suite.same.get(run.id, ())
+    }
+    found = [c for c in claims if all(side and (side.block, side.method) in there for side in (c.left, c.right))]
+    papers = {claim.paper for claim in found}
+    return [claim for claim in claims if claim in found or (claim.later and claim.paper in papers)]
+
+
 def fill(tree: dict, args: argparse.Namespace) -> None:
     """Keep the blocks and methods that the chosen claims compare. --seeds stands for every block's seeds."""
     wanted = {(side.block, side.method) for claim in chosen(args) for side in (claim.left, claim.right) if side}
@@ -59,7 +70,7 @@ def fill(tree: dict, args: argparse.Namespace) -> None:
 def page(frame: DataFrame, suite: Suite, args: argparse.Namespace) -> door.Page:
     if frame.empty:
         return door.Page()
-    claims = chosen(args)
+    claims = tried(chosen(args), suite)
     kl, said = divergences(suite, claims)
     judged = [judge(claim, found) for found in [find(suite, frame, kl)] for claim in claims]
     data = {"claims": [each.numbers() for each in judged]}

@@ -156,7 +156,7 @@ def test_a_missing_run_leaves_its_claims_open_and_no_others(tmp_path):
     open_ones = {name for name, each in found.items() if each.verdict == "-"}
     assert open_ones == {"dpsep-sym_other-65", "dpsep-sym_other-slope"}
     each = found["dpsep-sym_other-65"]
-    assert each.missing == f"1 of 6 pairs are not finished, such as PTNL of label noise, {lost.dataset}, seed 1"
+    assert each.missing == f"1 of 6 pairs not finished, such as PTNL of label noise, {lost.dataset}, seed 1"
     assert each.row()[-1] == "-" and each.row()[4] == "3 x 1-2", "what is there is shown, without a verdict"
     assert found["dpsep-sym_other-80"].verdict == "shows"
 
@@ -252,6 +252,16 @@ def test_the_command_writes_its_tables_and_numbers(tmp_path, capsys):
     numbers = {each["id"]: each for each in json.loads((tmp_path / "c.json").read_text())["claims"]}
     assert numbers["dpsep-sym_other-80"]["interval"] == pytest.approx([15, 19])
     assert len(numbers["dpsep-sym_other-80"]["cells"]) == 6 and len(numbers) == 17
+
+
+def test_without_options_the_suite_that_was_run_is_shown(tmp_path, capsys):
+    words = ["--papers", "DP-SEP", "--seeds", "1", "2", "--output", str(tmp_path)]
+    assert main(words) == 1, "too many runs for a command without `run`, but the suite is written"
+    finish(suite_of(STUDY, *words[:-2], output=tmp_path), noisy)
+    capsys.readouterr()
+    assert bench(["claims", "--tables-only", "--output", str(tmp_path)]) == 0
+    shown = capsys.readouterr().out
+    assert "DP-SEP" in shown and "VisPrompt" not in shown and "Without a verdict" not in shown
 
 
 def test_plan_starts_nothing(tmp_path, capsys):

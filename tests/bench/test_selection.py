@@ -114,7 +114,7 @@ def test_of_equal_values_the_published_one_is_taken_and_else_the_first(tmp_path)
 
 def test_an_unfinished_candidate_or_one_on_test_images_is_refused(tmp_path):
     suite = suite_in(tmp_path, SELECT)
-    with pytest.raises(InputError, match="24 of the 24 candidate runs of 'rate' are not finished"):
+    with pytest.raises(InputError, match="24 of 24 candidate runs of 'rate' not finished"):
         choose(suite)
     finish(suite, lambda run: 70.0, split="test")
     with pytest.raises(InputError, match="is of the images 'test', not 'val'"):
