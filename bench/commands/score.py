@@ -31,6 +31,8 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
         "(predict.py --format npz)",
     )  # fmt: skip
     made.add_argument("--reliability", type=Path, metavar="FILE", help="draw reliability diagrams (.png, .pdf, .svg)")
+    made.add_argument("--figures", nargs="+", default=[], metavar="F", help="only these, such as ece nll")
+    made.add_argument("--means", action="store_true", help="mean ± sample standard deviation over seed1, seed2, ...")
     made.add_argument("--format", default="terminal", choices=FORMATS)
     made.add_argument("--output", type=Path, metavar="FILE", help="write to this file, not to the screen")
     made.set_defaults(run=run)
@@ -44,7 +46,8 @@ def run(args: argparse.Namespace) -> int:
     from dassl.outputs.open_world import out_of_distribution
     from dassl.outputs.pairs import at_temperature, temperature
 
-    from ..drawing.scores import reliability_diagrams, render, rows_of
+    from ..drawing.reliability import reliability_diagrams
+    from ..drawing.scores import means, narrowed, render, rows_of
     from ..reading.outputs import read_place, read_places
 
     found = read_places(args.places)
@@ -61,12 +64,13 @@ def run(args: argparse.Namespace) -> int:
             next(row for row in rows if row["run"] == each.name).update(out_of_distribution(each.outputs, unknown))
     if args.reliability:
         reliability_diagrams({each.name: each.outputs for each in found}, args.reliability)
-    text = render(rows, args.format)
+    rows = narrowed(rows, args.figures)
+    differing = [row["run"] for row in rows if row.pop("differs", False)]
+    text = render(means(rows) if args.means else rows, args.format)
     if args.output:
         _write(args.output, text)
     else:
         print(text, end="")  # noqa: T201
-    differing = [row["run"] for row in rows if row.pop("differs", False)]
     for name in differing:
         print(f"{name}: other figures than its results.json has, from another version of the code", file=sys.stderr)  # noqa: T201
     return 1 if differing else 0

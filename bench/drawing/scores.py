@@ -1,4 +1,4 @@
-"""Tables and reliability diagrams of tests' outputs."""
+"""Tables of the figures that tests' outputs give."""
 
 from __future__ import annotations
 
@@ -6,27 +6,36 @@ import csv
 import io
 import json
 import math
+import re
+import statistics
 from collections.abc import Mapping, Sequence
-from pathlib import Path
+from typing import NamedTuple
 
-from dassl.metrics.calibration import ece, reliability
 from dassl.outputs.pairs import Comparison
 from dassl.outputs.reading import Outputs
 from dassl.outputs.scores import OPEN_WORLD, TITLES, all_scores, scores
 from dassl.utils import InputError
+from dassl.utils.spread import deviation, plus_minus
 
 from ..reading.outputs import Scored
 from .formats import Cell, TextTable
 from .formats import render as render_tables
 
 HEADS = {
-    "run": "run", "answer": "answer", "images": "images", **TITLES, **OPEN_WORLD, "temperature": "T",
+    "run": "run", "answer": "answer", "images": "images", "seeds": "seeds", **TITLES, **OPEN_WORLD, "temperature": "T",
     "gain": "gain, points",
     "gain_low": "from", "gain_high": "to", "nll_gain": "NLL gain", "nll_gain_low": "from", "nll_gain_high": "to",
     "only_here": "right only here", "only_there": "only there", "mcnemar_p": "McNemar p",
 }  # fmt: skip
 TEXT = ("run", "answer")
-ENDINGS = (".png", ".pdf", ".svg")
+ABOUT = (*TEXT, "images", "seeds")
+
+
+class Spread(NamedTuple):
+    """A figure over seeds: its mean, and the sample standard deviation, NaN for one seed."""
+
+    mean: float
+    deviation: float
 
 
 def rows_of(
@@ -72,6 +81,9 @@ def _compared(pair: Comparison) -> dict[str, float]:
 def render(rows: Sequence[Mapping], form: str) -> str:
     """The rows as text. form: terminal, markdown or latex, rounded; csv or json, with all digits."""
     keys = [key for key in HEADS if any(key in row for row in rows) and (key != "answer" or any(r[key] for r in rows))]
+    if form in ("json", "csv"):
+        rows = [_flat(row) for row in rows]
+        keys = [key for key in dict.fromkeys(k for row in rows for k in row) if key in keys or key.endswith("_std")]
     if form == "json":
         return json.dumps([{key: row[key] for key in keys if key in row} for row in rows], indent=4) + "\n"
     if form == "csv":
@@ -89,44 +101,44 @@ def render(rows: Sequence[Mapping], form: str) -> str:
     return render_tables([table], form)
 
 
+def narrowed(rows: Sequence[Mapping], figures: Sequence[str]) -> list[dict]:
+    """The rows with these figures alone; with all, if there are none. Raises InputError for one that no row has."""
+    there = [key for key in HEADS if key not in ABOUT and any(key in row for row in rows)]
+    if unknown := [name for name in figures if name not in there]:
+        raise InputError(f"--figures {unknown[0]} is not among the figures of these outputs: {', '.join(there)}.")
+    kept = {*(figures or there), *ABOUT, "differs"}
+    return [{key: value for key, value in row.items() if key in kept} for row in rows]
+
+
+def _flat(row: Mapping) -> dict:
+    """The row with each `Spread` as two figures, of which the second is left out for one seed."""
+    found = {}
+    for key, value in row.items():
+        found[key] = value.mean if isinstance(value, Spread) else value
+        if isinstance(value, Spread) and not math.isnan(value.deviation):
+            found[f"{key}_std"] = value.deviation
+    return found
+
+
+def means(rows: Sequence[Mapping]) -> list[dict]:
+    """Rows whose runs differ only in the folder of the seed at the end, as one: `Spread`s of their figures."""
+    groups: dict[tuple, list[Mapping]] = {}
+    for row in rows:
+        groups.setdefault((re.sub(r"/?seed\d+$", "", row["run"]) or ".", row["answer"]), []).append(row)
+    found = []
+    for (run, answer), members in groups.items():
+        keys = [key for key in HEADS if key not in ABOUT and all(key in m for m in members)]
+        values = {key: [m[key] for m in members] for key in keys}
+        figures = {key: Spread(statistics.fmean(each), deviation(each)) for key, each in values.items()}
+        found.append({"run": run, "answer": answer, "images": members[0]["images"], "seeds": len(members), **figures})
+    return found
+
+
 def _shown(key: str, value: object) -> str:
     if value is None or (isinstance(value, float) and math.isnan(value)):
         return "-"
+    if isinstance(value, Spread):
+        return plus_minus(*value, 4 if key in ("brier", "nll") else 2)
     if isinstance(value, float):
         return f"{value:.2g}" if key == "mcnemar_p" else f"{value:.4f}" if key in ("brier", "nll") else f"{value:.2f}"
     return str(value)
-
-
-def reliability_diagrams(found: Mapping[str, Outputs], file: Path) -> None:
-    """Draw a diagram for each: accuracy in bins of confidence, with the share of images in them below (DeGroot and
-    Fienberg 1983; Guo et al., ICML 2017). Raises InputError for outputs without confidences, and a file's ending."""
-    from dassl.utils import atomic_path
-
-    from .figures import grid, pyplot
-
-    if file.suffix not in ENDINGS:
-        raise InputError(f"--reliability {file} must end in one of {', '.join(ENDINGS)}.")
-    figure, axes = grid(len(found))
-    for ax, (name, outputs) in zip(axes, found.items(), strict=True):
-        known, answer = outputs.label >= 0, outputs.answer
-        if answer.confidence is None:
-            raise InputError(f"{outputs.file} has no confidences, which a reliability diagram shows.")
-        confidence, right = answer.confidence[known], answer.prediction[known] == outputs.label[known]
-        bins = reliability(confidence, right)
-        width = 1 / len(bins.upper)
-        ax.bar(
-            bins.upper - width, bins.accuracy, width, align="edge", color="#0072B2", edgecolor="white", linewidth=0.5
-        )
-        ax.bar(bins.upper - width, -0.2 * bins.images / bins.images.max(), width, align="edge", color="#bbbbbb")
-        ax.plot([0, 1], [0, 1], color="#D55E00", linewidth=1)
-        ax.set(xlim=(0, 1), ylim=(-0.22, 1), xlabel="confidence", ylabel="accuracy")
-        ax.set_yticks([0, 0.5, 1])
-        ax.set_title(f"{name[-28:]}, ECE {100 * ece(confidence, right):.1f} %")
-    try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        with atomic_path(file) as temporary:
-            figure.savefig(temporary, dpi=200, format=file.suffix[1:])
-    except OSError as error:
-        raise InputError(f"{file} cannot be written ({error.strerror or error}); name another file.") from error
-    finally:
-        pyplot().close(figure)

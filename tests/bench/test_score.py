@@ -144,6 +144,20 @@ def test_every_format(runs, capsys, tmp_path):
     assert (tmp_path / "r.png").read_bytes()[:4] == b"\x89PNG"
 
 
+def test_means_over_seeds(runs, capsys, tmp_path):
+    for seed, run in ((1, "top5"), (2, "top5"), (3, "val")):
+        shutil.copytree(runs / run, tmp_path / "CoOp" / f"seed{seed}")
+    code, (row,), _ = scored(capsys, tmp_path, "--means", "--figures", "accuracy", "nll")
+    values = [record(runs / run)["scores"] for run in ("top5", "top5", "val")]
+    assert code == 0 and (row["run"], row["seeds"]) == ("CoOp", 3)
+    for name in ("accuracy", "nll"):
+        each = [value[name] for value in values]
+        assert row[name] == pytest.approx(np.mean(each)) and row[f"{name}_std"] == pytest.approx(np.std(each, ddof=1))
+    assert row.keys() == {"run", "answer", "images", "seeds", "accuracy", "accuracy_std", "nll", "nll_std"} - {"answer"}
+    assert main(["score", str(tmp_path), "--means", "--figures", "accuracy"]) == 0
+    assert f"{row['accuracy']:.2f} ± {row['accuracy_std']:.2f}" in capsys.readouterr().out
+
+
 def test_other_figures_than_recorded_are_named(runs, capsys, tmp_path):
     shutil.copytree(runs / "top5", tmp_path / "run")
     text = (tmp_path / "run" / "results.json").read_text()
@@ -183,6 +197,7 @@ def broken(runs, folder):
             [runs / "runs" / "CoOp", "--temperature", runs / "runs" / "CoOp"], "fitted on validation images"
         ),
         "no logits": ([runs / "top5", "--temperature", runs / "val"], "no logits of all classes"),
+        "another figure": ([runs / "top5", "--figures", "f2"], "--figures f2 is not among"),
         "ending": ([runs / "top5", "--reliability", folder / "a.txt"], "must end in one of"),
         "unwritable": ([runs / "top5", "--output", folder], "cannot be written"),
     }  # fmt: skip
