@@ -149,7 +149,7 @@ def main(argv: list[str] | None = None) -> int:
         print(f"error: {error.filename} cannot be listed ({error.strerror}).", file=sys.stderr)  # noqa: T201
         return 2
     if means and args.multi_exp:
-        print(f"Average performance over {len(means)} experiments: {statistics.fmean(means):.2f}%")  # noqa: T201
+        print(f"Average performance over {counted(len(means), 'experiment')}: {statistics.fmean(means):.2f}%")  # noqa: T201
     for sentence in damaged:
         print(f"left out: {sentence}; remove what is wrong, or repeat the run.", file=sys.stderr)  # noqa: T201
     if not means and damaged:

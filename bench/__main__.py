@@ -11,7 +11,7 @@ import logging
 import sys
 
 from dassl.utils.console import tolerant_console
-from dassl.utils.ends import one_sentence
+from dassl.utils.ends import one_sentence, parse_words
 
 # Each is a module bench/commands/NAME.py with add_parser(subparsers). Only the module of the given command is imported.
 COMMANDS = {
@@ -53,7 +53,7 @@ def main(argv: list[str] | None = None) -> int:
         return importlib.import_module(f".studies.{argv[0]}", __package__).main(argv[1:])
     parser, own = build_parser(argv[0] if argv else "")
     if own is None:
-        parser.parse_args(argv)  # --help, or an unknown command
+        parse_words(parser, argv)  # --help, no or an unknown command
         return 2
     args = own.parse_intermixed_args(argv[1:])
     logging.basicConfig(level=logging.INFO, format="%(message)s")

@@ -80,7 +80,11 @@ def _read_names(file: str) -> list[str]:
 
 def run(argv: list[str] | None = None) -> int:
     """The command line: bad input ends with one sentence and exit code 2."""
-    args = build_parser().parse_args(argv)
+    parser, words = build_parser(), sys.argv[1:] if argv is None else argv
+    if not words:  # the list of commands
+        parser.print_help(sys.stderr)
+        return 2
+    args = parser.parse_args(words)
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
     try:
         print(main(args))  # noqa: T201

@@ -7,7 +7,7 @@ import sys
 
 from dassl.utils import attach_logger
 from dassl.utils.console import tolerant_console
-from dassl.utils.ends import one_sentence
+from dassl.utils.ends import one_sentence, parse_words
 
 from .commands import attack, doctor, items, noise, prepare
 
@@ -19,7 +19,7 @@ def main(argv: list[str] | None = None) -> int:
     commands = parser.add_subparsers(dest="command", required=True)
     for module in (doctor, prepare, items, noise, attack):
         module.add_command(commands).set_defaults(run=module.run)
-    args = parser.parse_args(argv)
+    args = parse_words(parser, argv)
     attach_logger("datasets")
     return args.run(args)
 

@@ -6,7 +6,7 @@ import argparse
 import sys
 
 from dassl.utils.console import tolerant_console
-from dassl.utils.ends import one_sentence
+from dassl.utils.ends import one_sentence, parse_words
 
 from .cache import InputError
 from .check import check_file, own_files
@@ -83,7 +83,7 @@ def run_encode(args: argparse.Namespace) -> int:
 @one_sentence()
 def main(argv: list[str] | None = None) -> int:
     """Exit codes: 0 fine, 1 `check` found faults, 2 bad usage or bad input, 130 interrupted."""
-    args = build_parser().parse_args(argv)
+    args = parse_words(build_parser(), argv)
     return args.run(args)
 
 

@@ -37,6 +37,9 @@ def split(argv: list[str]) -> tuple[Options, list[str]]:
     )  # fmt: skip
     parser.add_argument("--checks", default=os.environ.get("CHECKS", "basic"), help="basic | all (default: basic)")
     parser.add_argument("--check-images", type=int, default=64, help="images that checks attack (default: 64)")
+    if not argv:
+        parser.print_help(sys.stderr)
+        raise SystemExit(2)
     args, rest = parser.parse_known_args(argv)
     return Options(args.checks, args.check_images), rest
 

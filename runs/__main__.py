@@ -10,19 +10,26 @@ from collections.abc import Callable
 from dassl.utils.console import tolerant_console
 from dassl.utils.ends import one_sentence
 
-USAGE = "usage: python -m runs PROTOCOL TRAINER DATASET SEED [KEY VALUE ...]"
+WORDS = ("PROTOCOL", "TRAINER", "DATASET", "SEED")
+USAGE = f"usage: python -m runs {' '.join(WORDS)} [KEY VALUE ...]"
 
 
 @one_sentence("interrupted")
 def main(argv: list[str]) -> int:
-    if len(argv) < 4:
-        print(f"error: PROTOCOL, TRAINER, DATASET and SEED are needed.\n{USAGE}", file=sys.stderr)  # noqa: T201
-        return 2
-    protocol, trainer, datasets, seed, *pairs = argv
-
     from .flags import SHOW
-    from .protocols import plan
+    from .protocols import PROTOCOLS, check_protocol, plan
     from .words import seed_of
+
+    if argv and argv[0] not in ("-h", "--help"):
+        check_protocol(argv[0])
+    if len(argv) < 4:
+        helps = any(word in ("-h", "--help") for word in argv)
+        missing = ", ".join(WORDS[len(argv) :])
+        error = "" if helps or not argv else f"error: nothing is given for {missing}.\n"
+        text = f"{error}{USAGE}\nprotocols: {', '.join(PROTOCOLS)}"
+        print(text, file=sys.stdout if helps else sys.stderr)  # noqa: T201
+        return 0 if helps else 2
+    protocol, trainer, datasets, seed, *pairs = argv
 
     runs = plan(protocol, trainer, datasets, seed_of(seed), os.environ, [word for word in pairs if word != SHOW])
     if SHOW in pairs:

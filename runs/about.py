@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 FIELDS = ("protocol", "suite", "variant", "cfg", "source")
@@ -42,6 +43,12 @@ def option(script: str, suite: str, cfg: str, output: str, top: str, folder: Pat
         "folder": Path(os.path.relpath(folder, top)).as_posix(),
     }
     return ["--about", json.dumps({key: value for key, value in found.items() if value is not None})]
+
+
+def without_about(arguments: Sequence[str]) -> list[str]:
+    """The arguments of train.py without the option of `option`."""
+    at = [i for i, word in enumerate(arguments) if word == "--about"]
+    return [word for i, word in enumerate(arguments) if i not in at and i - 1 not in at]
 
 
 def read_option(text: str) -> dict[str, object]:

@@ -6,6 +6,7 @@ import argparse
 from collections.abc import Sequence
 
 import clipkit
+from dassl.utils import InputError
 
 from .about import read_option
 from .flags import SHOW
@@ -50,14 +51,33 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--list", action="store_true", help="all trainers and datasets, and where they come from")
     parser.add_argument("--version", action="version", version=f"RobustPrompt {clipkit.__version__}")
-    parser.add_argument("opts", nargs=argparse.REMAINDER, help="config pairs: KEY VALUE KEY VALUE ...")
+    parser.add_argument("opts", nargs=argparse.REMAINDER, help="config pairs: KEY VALUE ...; options may follow")
     return parser
 
 
 def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
-    """Parse a command line. `--show-config` is also accepted at its end, after the config pairs."""
-    args = build_parser().parse_args(argv)
-    if SHOW in args.opts:
-        args.opts = [word for word in args.opts if word != SHOW]
-        args.show_config = True
+    """Parse a command line. Options may also stand between and after the config pairs; the word in the place of a key
+    decides, so that a value may begin with "-". All words after "--" are config pairs.
+
+    Raises InputError for an option in the place of a value.
+    """
+    parser = build_parser()
+    args = parser.parse_args(argv)
+    pairs: list[str] = []
+    while (at := _option(args.opts)) is not None:
+        words = args.opts
+        pairs += words[:at]
+        if words[at] == "--":
+            args.opts = words[at + 1 :]
+            break
+        args = parser.parse_args(words[at:], args)
+    args.opts = pairs + args.opts
+    for key, value in zip(args.opts[::2], args.opts[1::2], strict=False):
+        if value in parser._option_string_actions:
+            raise InputError(f"Config pairs come as KEY VALUE, but {value} follows {key}; give its value.")
     return args
+
+
+def _option(words: Sequence[str]) -> int | None:
+    """The index of the first option in the place of a key; None without one."""
+    return next((i for i in range(0, len(words), 2) if words[i].startswith("--") or words[i] == "-h"), None)

@@ -14,6 +14,7 @@ Settings come from the environment, with the names in CoOp's scripts:
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -37,8 +38,7 @@ def plan(
     protocol: str, trainer: str, where: str, seed: int, env: Mapping[str, str], pairs: list[str]
 ) -> list[list[str]]:
     """The runs of a script in order, as train.py's arguments. where: the datasets, see `targets.expand`."""
-    if protocol not in PROTOCOLS:
-        raise InputError(f"There is no protocol {protocol!r}; there are {', '.join(PROTOCOLS)}.")
+    check_protocol(protocol)
     trainer = method_name(trainer)
     if trainer.endswith("SAR") and trainer not in PUBLISHED:
         raise InputError(f"SAR has no scripts for the host {trainer[:-3]!r}; it has them for {', '.join(SAR_HOSTS)}.")
@@ -60,6 +60,13 @@ def plan(
             check_config(settings.cfg, first)
             runs += [first, *noise.second_test(protocol, trainer, dataset, seed, settings, first)]
     return [list(run) for run in dict.fromkeys(map(tuple, runs))]  # untrained methods have one run for all shots
+
+
+def check_protocol(name: str) -> None:
+    """Raises InputError for an unknown protocol, and names those that there are, the nearest first."""
+    if name not in PROTOCOLS:
+        near = difflib.get_close_matches(name, PROTOCOLS, n=len(PROTOCOLS), cutoff=0)
+        raise InputError(f"There is no protocol {name!r}; there are, the nearest first: {', '.join(near)}.")
 
 
 def _check_names(protocol: str, trainer: str, settings: Settings) -> None:

@@ -16,16 +16,24 @@ do
 done
 name=${script##*/} name=${name%.sh}
 
+if [ "$name" = run ]; then cd "$folder/.."; else cd "$folder/../.."; fi
+if [ ! -f scripts/usage.sh ] || { [ "$folder" != "$PWD/scripts" ] && [ "$folder" != "$PWD/scripts/${folder##*/}" ]; }; then
+  echo "error: $0 is a copy of scripts/run.sh, which works in the project's folder alone; call the script there, or link to it." >&2
+  exit 2
+fi
+
 host=
 if [ "$name" = run ]; then
-  cd "$folder/.."
   command=scripts/run.sh protocol='' trainer=''
-  if [ $# -gt 1 ] && [ "$1" != -h ] && [ "$1" != --help ]; then
-    protocol=$1 trainer=$2 command="$command $1 $2"
-    shift 2
-  fi
+  case ${1-} in
+    '' | -h | --help) ;;
+    *) protocol=$1 command="$command $1" && shift ;;
+  esac
+  case ${1-} in
+    '' | -h | --help) ;;
+    *) trainer=$1 command="$command $1" && shift ;;
+  esac
 else
-  cd "$folder/../.."
   method=${folder##*/}
   command=scripts/$method/$name.sh protocol=$name
   if [ "$name" = test ]; then protocol=test_time; fi
@@ -42,7 +50,11 @@ fi
 
 . scripts/usage.sh
 case ${1-} in -h | --help) usage && exit 0 ;; esac
-[ $# -gt 0 ] || { usage >&2 && exit 2; }
+if [ -n "$unknown" ]; then # of protocols that have no usage here, Python knows the names
+  . scripts/python.sh
+  exec "$PYTHON" -m runs "$protocol" ${method:+"$method"} "$@"
+fi
+if [ $# -eq 0 ] && { [ "$name" != run ] || [ -z "$protocol" ]; }; then usage >&2 && exit 2; fi
 check "$@"
 if [ -n "$host" ]; then
   trainer=${1}SAR

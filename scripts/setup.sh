@@ -6,7 +6,7 @@
 set -eu
 case ${1-} in -h | --help) sed -n 's/^# //p' "$0" && exit 0 ;; esac
 CDPATH= cd "$(dirname "$0")/.."
-bash scripts/links.sh
+bash scripts/links.sh --quiet
 setting_up=1
 . scripts/python.sh
 if [ "$PYTHON" != .venv/bin/python ] && can_run "$PYTHON"; then

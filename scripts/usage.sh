@@ -2,6 +2,8 @@
 # prints the usage, and `check`, which refuses too few arguments.
 takes() { words=$1 example=$2 does=$3; }
 more="[KEY VALUE ...]"
+unknown='' method=$trainer
+if [ -z "$trainer" ]; then trainer="the method TRAINER"; fi
 case $protocol in
   base2new_train) takes "DATASET SEED" "digits 1" "Trains $trainer on the base classes and tests it on them." ;;
   base2new_test) takes "DATASET SEED" "digits 1" "Tests $trainer, trained by base2new_train.sh, on the new classes." ;;
@@ -25,8 +27,9 @@ case $protocol in
     takes "DATASET SEED" "digits 1 4 100" "Tests $trainer on clean images or, with EPS and STEPS, on images attacked by PGD."
     more="[EPS STEPS] $more" ;;
   "") takes "PROTOCOL TRAINER DATASET SEED" "base2new_train CoOp digits 1" "Runs a protocol of a method." ;;
-  *) takes "DATASET SEED" "digits 1" "Runs the protocol $protocol of $trainer." ;;
+  *) takes "DATASET SEED" "digits 1" "Runs the protocol $protocol of $trainer." && unknown=1 ;;
 esac
+if [ -n "$protocol" ] && [ -z "$method" ]; then words="TRAINER $words" example="CoOp $example"; fi
 if [ -n "$host" ]; then words="HOST $words" example="CoOp $example"; fi
 if [ "$trainer" = ZeroshotCLIP ]; then does="$does It is not trained: it is only tested."; fi
 

@@ -11,7 +11,7 @@ import sys
 
 from dassl.engine import TRAINER_REGISTRY
 from dassl.utils.console import tolerant_console
-from dassl.utils.ends import one_sentence
+from dassl.utils.ends import one_sentence, parse_words
 from interop.export import export, new
 
 
@@ -32,7 +32,7 @@ def main(argv: list[str] | None = None) -> None:
     commands.add_parser("list", help="the methods").set_defaults(run=list_methods)
     for command in (new, export):
         command.add_command(commands).set_defaults(run=command.run)
-    args = parser.parse_args(argv)
+    args = parse_words(parser, argv)
     print(args.run(args))  # noqa: T201
 
 

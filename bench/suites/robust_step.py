@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Sequence
 
 from runs.config_names import TEST_TIME, UNTRAINED
@@ -24,9 +23,6 @@ class RobustStep(Step):
         from robustness.run import Options
 
         return evaluate(self.arguments(), Options())
-
-    def command(self, epoch: int) -> str:
-        return f"python -m robustness {shlex.join(self.planned(epoch))}"
 
     def __str__(self) -> str:
         eps, steps, mode, _, name = self.settings.pairs[:5]

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import shlex
 from dataclasses import dataclass, replace
+from typing import ClassVar
 
+from runs.about import without_about
 from runs.protocols import PROTOCOLS, Settings
 
 
@@ -12,6 +14,7 @@ from runs.protocols import PROTOCOLS, Settings
 class Step:
     """One run of train.py."""
 
+    program: ClassVar[str] = "python train.py"
     protocol: str  # a key of runs.protocols.PROTOCOLS
     method: str
     dataset: str
@@ -35,8 +38,12 @@ class Step:
         return replace(self, settings=replace(self.settings, load_epoch=epochs)).arguments()
 
     def command(self, epoch: int) -> str:
-        """The command that runs this step alone, in the project's folder."""
-        return f"python train.py {shlex.join(self.planned(epoch))}"
+        """The command of train.py for this step alone, in the project's folder.
+
+        For reading and for finding errors: it lacks what the suite tells results.json (`runs/about.py`), so a run is
+        repeated by `python -m bench run`.
+        """
+        return f"{self.program} {shlex.join(without_about(self.planned(epoch)))}"
 
     def __str__(self) -> str:
         shots = f" {self.settings.shots}-shot" if self.protocol == "few_shot" else ""

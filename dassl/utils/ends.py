@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import argparse
 import errno
 import functools
 import os
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import ParamSpec
 
 from .errors import input_error_sentence
@@ -49,6 +50,16 @@ def one_sentence(
         return told
 
     return around
+
+
+def parse_words(parser: argparse.ArgumentParser, argv: Sequence[str] | None) -> argparse.Namespace:
+    """Parse the words of a command that has commands. Without a word it prints the help, with the list of these, to
+    stderr. Raises SystemExit (code 2) for that, and for wrong words."""
+    words = sys.argv[1:] if argv is None else argv
+    if not words:
+        parser.print_help(sys.stderr)
+        raise SystemExit(2)
+    return parser.parse_args(words)
 
 
 def error_sentence(error: Exception) -> str:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from dassl.utils.console import tolerant_console
 from dassl.utils.counted import counted
-from dassl.utils.ends import one_sentence
+from dassl.utils.ends import one_sentence, parse_words
 from dassl.utils.logger import attach_logger
 
 from .make import ensure
@@ -23,7 +23,7 @@ def main(argv: list[str] | None = None) -> None:
     make = commands.add_parser("make", help="write the sets in CoOp's layout; sets that are there are kept")
     make.add_argument("--root", type=Path, default=Path("data"), help="folder that gets one folder per set")
     make.add_argument("--sets", nargs="*", choices=sorted(SPECS), default=list(SPECS), metavar="SET")
-    args = parser.parse_args(argv)
+    args = parse_words(parser, argv)
     attach_logger("datasets")
     started = time.monotonic()
     for stem in args.sets:

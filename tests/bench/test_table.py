@@ -79,7 +79,7 @@ def test_parser_knows_test_logs(output, capsys):
     assert "* accuracy: 60.00% +- 1.63%" in capsys.readouterr().out
     above = folder.parent
     assert parse_test_res.main([str(above), "--test-log", "--multi-exp"]) == 0
-    assert "over 1 experiments: 60.00%" in capsys.readouterr().out
+    assert "over 1 experiment: 60.00%" in capsys.readouterr().out
 
 
 def test_base_new_tables_are_made_of_collected_rows(tmp_path):

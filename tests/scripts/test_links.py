@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -89,7 +90,8 @@ def test_a_checkout_without_links(python, tmp_path):
     assert f"{len(LINKS)} links that came as text files are scripts of three lines now" in done.stdout
     assert before == ((clone / "scripts/run.sh").read_text(), (clone / "scripts/adv/eval.sh").read_text())
     assert git("status", "--short", where=clone) == ""
-    assert call(clone / "scripts/links.sh").stdout == ""  # once is enough
+    assert "nothing to do" in call(clone / "scripts/links.sh").stdout  # once is enough
+    assert call(clone / "scripts/links.sh", "--quiet").stdout == ""
 
     assert len(script.read_text().splitlines()) == 3 and os.access(script, os.X_OK)
     for shell in ("bash", "sh"):
@@ -115,3 +117,19 @@ def test_a_folder_without_a_method_is_refused(python, tmp_path):
         done = call(folder / "few_shot.sh", "digits", "1", python=python)
         assert done.returncode == 2 and done.stderr.count("\n") == 1
         assert "scripts/nomethod belongs to trainers/nomethod.py" in done.stderr
+
+
+def test_a_copy_elsewhere_says_that_it_is_one(python, tmp_path):
+    for name in ("run.sh", "few_shot.sh", "trainers/coop.sh"):
+        copy = tmp_path / name
+        copy.parent.mkdir(exist_ok=True)
+        shutil.copy(ROOT / "scripts/run.sh", copy)
+        done = call(copy, "few_shot", "CoOp", "digits", "1", python=python)
+        assert done.returncode == 2 and "is a copy of scripts/run.sh" in done.stderr and done.stderr.count("\n") == 1
+
+
+def test_an_unknown_protocol_has_its_nearest_named():
+    """Python knows the names, so the real one is called."""
+    for words in (["fewshot"], ["fewshot", "CoOp"], ["fewshot", "CoOp", "digits", "1"]):
+        done = call(ROOT / "scripts/run.sh", *words, python=sys.executable)
+        assert done.returncode == 2 and "no protocol 'fewshot'; there are, the nearest first: few_shot," in done.stderr
