@@ -37,7 +37,6 @@ class JoAPR(CleanBesideNoisy, CoOp):
     config_domains = CONFIG_DOMAINS
     losses = ()
     architecture = context_architecture(NODE)
-
     dataset_overrides = staticmethod(published)
 
     def build_model(self) -> None:

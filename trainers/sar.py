@@ -37,10 +37,8 @@ class SAR(PromptTrainer):
     @classmethod
     def dataset_overrides(cls, cfg: CfgNode) -> dict:
         """The host's settings for the dataset, and the published lambda."""
-        if cls.host is CoOp and cfg.DATASET.NUM_SHOTS == 4:
-            weight = 1.0
-        else:
-            weight = LAMBDA_OF_DATASET.get(cls.host.__name__, {}).get(cfg.DATASET.NAME)
+        four_shot = cls.host is CoOp and cfg.DATASET.NUM_SHOTS == 4
+        weight = 1.0 if four_shot else LAMBDA_OF_DATASET.get(cls.host.__name__, {}).get(cfg.DATASET.NAME)
         return super().dataset_overrides(cfg) | ({} if weight is None else {N + "LAMBDA": weight})
 
     def check_cfg(self, cfg: CfgNode) -> None:

@@ -58,8 +58,7 @@ class TPT(TestTimeTrainer):
         w = reliability(f, cfg.ENS_TOPK, cfg.ENS_TEMP, cfg.ENS_SELF_MASK)
         broken = ~w.isfinite().all(dim=1)
         w = torch.where(broken[:, None], torch.full_like(w, 1 / w.shape[1]), w)
-        seen = self.record["test_time"]
-        seen["uniform_weights"] = seen.get("uniform_weights", 0) + int(broken.sum())
+        self.count("uniform_weights", broken)
         return weighted(w, logits)
 
     def pixel_logits(self, x01: Tensor, seed: int | Sequence[int] = 0, **options: object) -> Tensor:

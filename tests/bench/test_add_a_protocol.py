@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import re
+import sys
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 import yaml
@@ -32,11 +34,23 @@ def test_the_example_protocol_runs(tiny, tmp_path, monkeypatch, capsys, more):
     text = DOCUMENT.read_text()
     run_file, block_code = re.findall(r"```python\n(.*?)```", text, re.S)
     (suite_text,) = re.findall(r"```yaml\n(.*?)```", text, re.S)
-    module: dict = {}
-    exec(compile(run_file, "tuning_protocol.py", "exec"), module)
-    monkeypatch.setitem(protocols.PROTOCOLS, "tuning", module["PROTOCOLS"]["tuning"])
-    monkeypatch.setitem(suite_blocks.PROTOCOLS, "tuning", None)  # until the next line; and taken out again at the end
-    exec(compile(block_code, "suite_blocks.py", "exec"), {})
+    imported, entry = re.findall(r"`(from \.tuning_protocol.*?|\*\*TUNING_PROTOCOLS,)`", text)
+
+    def written(name: str, code: str) -> ModuleType:
+        """The module of a file with this text, for the time of the test."""
+        module = ModuleType(name)
+        module.__package__ = name.rpartition(".")[0]
+        monkeypatch.setitem(sys.modules, name, module)
+        exec(compile(code, f"{name}.py", "exec"), vars(module))
+        return module
+
+    written("runs.tuning_protocol", run_file)
+    own = Path(protocols.__file__).read_text().replace("from .words import", f"{imported}\nfrom .words import")
+    own = own.replace("    **TEST_TIME_PROTOCOLS,\n", f"    **TEST_TIME_PROTOCOLS,\n    {entry}\n")
+    edited = written("runs.edited_protocols", own)
+    monkeypatch.setitem(protocols.PROTOCOLS, "tuning", edited.PROTOCOLS["tuning"])
+    edited = written("bench.suites.edited_blocks", f"{Path(suite_blocks.__file__).read_text()}\n\n{block_code}")
+    monkeypatch.setitem(suite_blocks.PROTOCOLS, "tuning", edited.PROTOCOLS["tuning"])
 
     tree = yaml.safe_load(suite_text)
     own = {key: value for key, value in overrides(tiny).items() if key != "OPTIM.LR"}  # which the example sweeps

@@ -245,6 +245,9 @@ def test_a_constant_image_under_the_published_mask(tiny, tmp_path):
     one = torch.zeros(32)
     one[3] = 1.0
     f = torch.stack([one.expand(30, -1), F.normalize(features(1)[0].float(), dim=-1)])
-    with torch.no_grad():
+    with torch.no_grad(), trainer.counting():
         assert trainer.from_features(f).isfinite().all()
     assert trainer.record["test_time"]["uniform_weights"] == 1
+    with torch.no_grad():  # outside of a test nothing is counted
+        trainer.from_features(f)
+    assert trainer.counts is None and trainer.record["test_time"]["uniform_weights"] == 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 
 import pytest
@@ -9,6 +10,7 @@ import torch
 from helpers import METHODS
 
 SEVERAL = {"MMRL": ("class_feature", "fused"), "ANPrompt": ("align", "robust", "final")}
+TEST_TIME = ("TPT", "RTPT", "CTPT", "MTA", "TTC")
 NAMES = (*METHODS, "DPSEP", "PTNL", "ZeroshotCLIP", "CoOpSAR")
 
 
@@ -39,6 +41,35 @@ def test_a_loop_of_ones_own_finds_what_the_test_finds(tiny, tmp_path, method):
     names = SEVERAL.get(method, ())
     by_hand = {name: 100.0 * (torch.cat([o[name] for o in others]) == label).float().mean().item() for name in names}
     assert trainer.record.get("other_accuracies", {}) == pytest.approx(by_hand)
+
+
+def state(trainer) -> dict[str, object]:
+    """All that an answer might change: the record, weights, the random stream, and plain attributes."""
+    kinds = (bool, int, float, str, torch.Tensor, type(None))
+    found = {f".{name}": value for name, value in vars(trainer).items() if isinstance(value, kinds)}
+    found |= {} if trainer.model is None else trainer.model.state_dict()
+    found |= {"record": json.dumps(trainer.record), "random": torch.random.get_rng_state()}
+    return copy.deepcopy(found)
+
+
+@pytest.mark.parametrize("method", [*NAMES, *TEST_TIME])
+def test_an_answer_changes_nothing(tiny, tmp_path, method):
+    """Asked twice, a method answers the same, and is what it was."""
+    # all views of a grey picture are alike: under this mask there are no weights for them, which a test counts
+    pairs = {"TRAINER.TTA.ENS_SELF_MASK": "ge1", "TRAINER.TTA.ENSEMBLE": "reliability"} if method in TEST_TIME else {}
+    trainer = moved(tiny.trainer(tmp_path, method, pairs))
+    trainer.set_model_mode("eval")
+    image = torch.zeros_like(next(iter(trainer.test_loader))["img"])[:2]
+    before = state(trainer)
+    with torch.no_grad():
+        answers = [trainer.model_inference(image) for _ in range(2)]
+        if not trainer.answers_itself():
+            answers += [trainer.test_logits(image)[trainer.answer_name] for _ in range(2)]
+    for answer in answers:
+        torch.testing.assert_close(answer, answers[0], rtol=0, atol=0)
+    after = state(trainer)
+    same = {k: torch.equal(v, after[k]) if isinstance(v, torch.Tensor) else v == after[k] for k, v in before.items()}
+    assert all(same.values()), [key for key, equal in same.items() if not equal]
 
 
 @pytest.mark.parametrize("method", ["CoOp", "MaPLe", "MMRL", "ANPrompt", "VisPrompt"])

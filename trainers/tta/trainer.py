@@ -8,6 +8,9 @@ from __future__ import annotations
 
 import logging
 import os
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import torch
 from torch import Tensor
@@ -46,6 +49,7 @@ class TestTimeTrainer(PromptTrainer):
     own = {"LOSS": "marginal", "ENSEMBLE": "none"}  # what `auto` means
     tunes = False  # whether the context is tuned on each image
     unread: tuple[str, ...] = ()  # keys of TRAINER.TTA that this method does not read
+    counts: Counter[str] | None = None  # of the test that is running
     prompts_per_pass = 1024  # of texts with a gradient; images beyond that go in a further pass
 
     @classmethod
@@ -174,15 +178,31 @@ class TestTimeTrainer(PromptTrainer):
 
     # ------------------------------------------------------------------ testing
 
+    @contextmanager
+    def counting(self) -> Iterator[None]:
+        """What `count` gets within the block goes into the record."""
+        self.counts = Counter()
+        try:
+            yield
+            self.record["test_time"] |= self.counts
+        finally:
+            self.counts = None
+
+    def count(self, name: str, images: Tensor) -> None:
+        """Count the images [B] that are True. Outside of `counting` nothing is kept: an answer changes no record."""
+        if self.counts is not None:
+            self.counts[name] += int(images.sum())
+
     def _evaluate(self, data_loader, split: str) -> None:
         outputs = BeforeAfter()
         loader = view_loader(self.cfg, self.views, data_loader, self.dm.dataset, split)
-        for group in groups(progress(loader, desc=f"evaluate {split}"), self.method_cfg().SAMPLES_PER_STEP):
-            before, after = self.answer(group)
-            label = torch.tensor([image.label for image in group], device=after.device)
-            self.evaluator.process(after, label)
-            keep_others(self.evaluator, {"before": before}, label)
-            outputs.add(group, label, before, after)
+        with self.counting():
+            for group in groups(progress(loader, desc=f"evaluate {split}"), self.method_cfg().SAMPLES_PER_STEP):
+                before, after = self.answer(group)
+                label = torch.tensor([image.label for image in group], device=after.device)
+                self.evaluator.process(after, label)
+                keep_others(self.evaluator, {"before": before}, label)
+                outputs.add(group, label, before, after)
         if not hasattr(self.evaluator, "outputs"):  # another project's, in its checkout
             name = "outputs.npz" if split == "test" else f"outputs_{split}.npz"
             outputs.write(os.path.join(self.output_dir, name), self.dm.dataset.classnames)
