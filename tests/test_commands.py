@@ -39,11 +39,14 @@ def test_no_room_with_commands_is_forgotten():
 def test_numbers_agree_with_their_nouns():
     """A count of runs, results, ... is written by `counted`."""
     found = []
+    logged = re.compile("%d" + COUNTED.pattern)
     for file in [*ROOT.glob("[a-z]*/**/*.py"), *ROOT.glob("*.py")]:
         below = str(file.relative_to(ROOT))
         if below.startswith(("tests/", "speed/", "output/", "data/")) or below in FINE:
             continue
         for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Constant) and isinstance(node.value, str) and logged.search(node.value):
+                found.append(f"{below}:{node.lineno}")
             parts = node.values if isinstance(node, ast.JoinedStr) else []
             for value, text in zip(parts, parts[1:], strict=False):
                 number = isinstance(value, ast.FormattedValue) and not value.format_spec and _counts(value.value)

@@ -70,7 +70,8 @@ def _submit_rest(suite: Suite, options: SlurmOptions) -> None:
         part = tasks[i : i + largest]
         jobs = _send(suite, part, options)
         note(suite, jobs, part)
-        logger.info("Submitted job %s: %d tasks, %d runs", jobs[0].partition("_")[0], len(part), sum(map(len, part)))
+        counts = counted(len(part), "task"), counted(sum(map(len, part)), "run")
+        logger.info("Submitted job %s: %s, %s", jobs[0].partition("_")[0], *counts)
     if tasks:
         logger.info("Logs of the tasks: %s/*_log.out", suite.home / FOLDER)
 

@@ -20,6 +20,10 @@ from bench.__main__ import main
 from bench.running.state import state
 from bench.running.work import work
 
+LONG = os.environ.get("ROBUSTPROMPT_LONG_TESTS") == "1"
+KILLS = 20 if LONG else 3
+
+
 # ---------------------------------------------------------------------- workers
 
 
@@ -51,6 +55,7 @@ def test_a_dead_worker_costs_its_run_alone(tiny, tmp_path, capsys):
     assert main(["run", *args]) == 1 and "failed" in here.states().values()  # failed runs are left alone
     assert main(["retry", *args]) == 0
     assert "1 failure forgotten" in capsys.readouterr().out
+    assert main(["retry", *args]) == 0 and "nothing to retry" in capsys.readouterr().out
     assert here.finish()[0] == 0 and set(here.states().values()) == {"done"}
 
 
@@ -76,9 +81,9 @@ def test_failures_are_kept_with_the_command_that_repeats_them(tiny, tmp_path, ca
 
 
 @pytest.fixture(scope="module")
-def long_suite(tiny, tmp_path_factory, long_tests):
+def long_suite(tiny, tmp_path_factory):
     """What is to be interrupted, and what it ends with if it is not."""
-    methods = ["CoOp", "TCP", "KgCoOp", "MaPLe"] if long_tests else ["CoOp", "TCP"]
+    methods = ["CoOp", "TCP", "KgCoOp", "MaPLe"] if LONG else ["CoOp", "TCP"]
     block = {"protocol": "base2new", "methods": methods, "datasets": ["digits"], "shots": 4}
 
     def build(name: str) -> Here:
@@ -121,16 +126,15 @@ def test_sigterm_stops_work(long_suite):
     assert here.finish(name="work")[0] == 0 and here.results() == expected
 
 
-def test_killed_at_random_moments(long_suite, long_tests):
+def test_killed_at_random_moments(long_suite):
     """SIGKILL to the whole process group, again and again: nothing is lost, nothing doubled, and the table is the same.
 
-    With --long twenty times, a minute or two.
+    ROBUSTPROMPT_LONG_TESTS=1: twenty times, a minute or two.
     """
-    kills = 20 if long_tests else 3
     build, expected = long_suite
     here, draws = build("killed"), random.Random(20)
     # by turns from the start of the command, and from when a run is at work
-    moments = [(round(draws.uniform(0.0, 4.0 if i % 4 == 3 else 0.6), 2), i % 4 == 3) for i in range(kills)]
+    moments = [(round(draws.uniform(0.0, 4.0 if i % 4 == 3 else 0.6), 2), i % 4 == 3) for i in range(KILLS)]
     print("seconds until each kill, from the start:", moments)  # noqa: T201
     seen: dict[str, int] = {}
     at_work = 0
@@ -148,8 +152,8 @@ def test_killed_at_random_moments(long_suite, long_tests):
         seen |= {str(file): file.stat().st_mtime_ns for file in here.out.rglob("results.json")}
         wait_until_dead(here)
         assert "running" not in here.states().values()
-    print(f"{at_work} of {kills} while runs were at work")  # noqa: T201
-    assert at_work >= kills // 2
+    print(f"{at_work} of {KILLS} while runs were at work")  # noqa: T201
+    assert at_work >= KILLS // 2
     assert here.finish("--jobs", "2")[0] == 0
     assert here.results() == expected
     assert set(here.states().values()) == {"done"}

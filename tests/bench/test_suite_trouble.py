@@ -207,4 +207,4 @@ def test_plan_estimates_from_what_ran(b2n, capsys):
     assert main(["plan", str(b2n.file), *root, "--list", "--seeds", "1", "2"]) == 0
     text = capsys.readouterr().out
     assert f"{coop.id}  done     base2new CoOp digits 4-shot seed 1" in text and coop.command(1) in text
-    assert re.search(r"base2new +3 +6 +1 +0 +2 +00:0\d \+ 1 runs unknown", text)
+    assert re.search(r"base2new +3 +6 +1 +0 +2 +00:0\d \+ 1 run unknown", text)

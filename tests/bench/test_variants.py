@@ -100,7 +100,7 @@ def test_the_rows_of_anprompts_ablation():
 
 def test_tables_only(tmp_path, capsys):
     output = ["--output", str(tmp_path), "--datasets", "digits", "--tables-only"]
-    assert sar.main(["ablation", *output]) == 1 and "No finished runs" in capsys.readouterr().out
+    assert sar.main(["ablation", *output]) == 2 and "no finished runs" in capsys.readouterr().err
     words = ["--datasets", "digits", "--seeds", "1"]
     finish(suite_of(sar.STUDY, "ablation", *words, output=tmp_path), accuracy)
     finish(suite_of(anprompt_ablation.STUDY, *words, output=tmp_path), accuracy)

@@ -281,7 +281,7 @@ def test_an_unreadable_image_is_named_or_skipped(runs, tmp_path, capsys):
     assert str(bad) in capsys.readouterr().err
     assert [x["image"] for x in json.loads(target.read_text())["predictions"]] == [good]
     assert call("--model-dir", folder, "--skip-bad", bad) == 2
-    assert "None of the 1 images" in capsys.readouterr().err
+    assert "Of 1 image none" in capsys.readouterr().err
 
 
 def test_bad_input_is_one_sentence(runs, tmp_path, capsys):

@@ -192,7 +192,7 @@ def test_preempted_requeued_cancelled_and_killed_tasks_end_with_the_same_table(c
     cluster.run("srun", "--partition=high", f"--ntasks={CPUS}", "true")  # it takes the place of what runs
     wait_for("a task that puts itself back", lambda: far.log_of(tasks[0]).count("goes back into the queue") == 2)
     last = far("run", "--launcher", "slurm", "--pack", "4", "--wait")
-    assert "1 tasks, 3 runs" in last and "6 of 6 runs done, 0 failed" in last
+    assert "1 task, 3 runs" in last and "6 of 6 runs done, 0 failed" in last
     assert set(far.states().values()) == {"done"}
     assert [logs(run).count("will resume training") for run in (requeued, cancelled, killed)] == [3, 1, 1]
 
