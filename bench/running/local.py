@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from functools import partial
 
 from dassl.utils import InputError
+from dassl.utils.counted import counted
 
 from ..suites.suite import Run, Suite
 from .estimate import kind_of, seconds_of
@@ -42,8 +43,8 @@ def run_suite(suite: Suite, workers: int, gpus: Sequence[str]) -> int:
     counts = {state: [r for r in suite.runs if found[r.id].state == state] for state in ("done", "failed", "running")}
     todo = [run for run in suite.runs if found[run.id].state == "pending"]
     logger.info(
-        "%s: %d runs, %d done, %d failed before, %d at work elsewhere, %d to do",
-        suite.name, len(suite.runs), *map(len, counts.values()), len(todo),
+        "%s: %s, %d done, %d failed before, %d at work elsewhere, %d to do",
+        suite.name, counted(len(suite.runs), "run"), *map(len, counts.values()), len(todo),
     )  # fmt: skip
     left = TimeLeft(todo, workers, kind_of, seconds_of(suite.runs, found))
     ends: dict[str, Outcome] = {}

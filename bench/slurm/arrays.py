@@ -60,8 +60,8 @@ def _submit_rest(suite: Suite, options: SlurmOptions) -> None:
     todo = [run for run in suite.runs if found[run.id].state == "pending" and run.id not in waiting]
     states = [each.state for each in found.values()]
     logger.info(
-        "%s: %d runs, %d done, %d failed before, %d at work or in the queue, %d to submit",
-        suite.name, len(states), states.count("done"), states.count("failed"),
+        "%s: %s, %d done, %d failed before, %d at work or in the queue, %d to submit",
+        suite.name, counted(len(states), "run"), states.count("done"), states.count("failed"),
         len(states) - states.count("done") - states.count("failed") - len(todo), len(todo),
     )  # fmt: skip
     tasks = pack(todo, seconds_of(suite.runs, found), options.minutes, options.pack)
