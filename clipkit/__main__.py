@@ -1,6 +1,8 @@
-"""Describes checkpoints, and converts them between the form of this project (learnable tensors only) and that of the
-methods' reference implementations (all weights of CLIP).
+"""Lists and fetches backbones; describes checkpoints, and converts them between the form of this project (learnable
+tensors only) and that of the methods' reference implementations (all weights of CLIP).
 
+python -m clipkit list 'ViT-B-16*'
+python -m clipkit fetch open_clip:ViT-B-16:laion2b_s34b_b88k --to clip/laion
 python -m clipkit info output/x/seed1/prompt_learner/model.pth.tar-50
 python -m clipkit export output/x/seed1/prompt_learner/model.pth.tar-50 --full --classes names.txt --output full.tar
 python -m clipkit export full.tar --learnable --output slim.tar
@@ -22,6 +24,11 @@ def build_parser() -> argparse.ArgumentParser:
         prog="python -m clipkit", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     commands = parser.add_subparsers(dest="command", required=True)
+    names = commands.add_parser("list", help="names for MODEL.BACKBONE.NAME")
+    names.add_argument("pattern", nargs="?", default="", metavar="PATTERN", help="a part of the name, or with * and ?")
+    fetch = commands.add_parser("fetch", help="put an open_clip model into a folder, for nodes without internet")
+    fetch.add_argument("name", metavar="NAME", help="open_clip:MODEL:TAG or hf-hub:ORG/NAME")
+    fetch.add_argument("--to", required=True, metavar="FOLDER", help="then MODEL.BACKBONE.NAME local-dir:FOLDER")
     info = commands.add_parser("info", help="keys, shapes, sizes and record of a checkpoint")
     info.add_argument("file", metavar="FILE")
     info.add_argument("--keys", action="store_true", help="list the frozen weights one by one")
@@ -46,6 +53,15 @@ def build_parser() -> argparse.ArgumentParser:
 
 def main(args: argparse.Namespace) -> str:
     """Runs the command; returns the text to print."""
+    if args.command == "list":
+        return _list(args.pattern)
+    if args.command == "fetch":
+        from .open_clip_names import PREFIXES, write_folder
+
+        if not args.name.startswith(PREFIXES[:2]):
+            raise InputError(f"{args.name!r} is no name to fetch: give open_clip:MODEL:TAG or hf-hub:ORG/NAME")
+        files = write_folder(args.name, Path(args.to).expanduser())
+        return f"{args.to}: {', '.join(file.name for file in files)}\nMODEL.BACKBONE.NAME local-dir:{args.to}"
     from .describe import describe  # imported here: torch takes seconds that --help need not pay
     from .export import full_checkpoint, learnable_checkpoint, write_checkpoint
     from .files import check_writable
@@ -64,6 +80,24 @@ def main(args: argparse.Namespace) -> str:
     write_checkpoint(checkpoint, args.output)
     before, after = (Path(p).stat().st_size for p in (args.checkpoint, args.output))
     return f"{args.output}: {len(checkpoint['state_dict'])} tensors, {after:,} bytes (from {before:,})"
+
+
+def _list(pattern: str) -> str:
+    """A table of the names that hold the pattern; those of open_clip only where it is installed."""
+    from tabulate import tabulate
+
+    from .architecture import available_backbones
+    from .open_clip_names import listed
+
+    own = [(name, "A: OpenAI's layout", "") for name in available_backbones() if pattern.lower() in name.lower()]
+    note = ""
+    try:
+        rows = [*own, *listed(pattern)]
+    except InputError as error:
+        rows, note = own, f"\n{error}"
+    if not rows:
+        raise InputError(f"No backbone's name holds {pattern!r}{note}: leave the pattern out to see all")
+    return tabulate(rows, ["MODEL.BACKBONE.NAME", "family", "not known here"]) + note
 
 
 def _read_names(file: str) -> list[str]:

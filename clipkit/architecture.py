@@ -4,10 +4,8 @@ import difflib
 from collections.abc import Mapping
 from typing import NamedTuple
 
-import torch
 from torch import Tensor
 
-from . import openai_clip
 from .errors import InputError
 
 EMBEDDED = "Embedded"
@@ -69,7 +67,8 @@ def available_backbones() -> list[str]:
 
 def looks_like_a_file(name: str) -> bool:
     """Whether a name that is no backbone's was meant as the path of a file."""
-    folder = "/" in name and not name.startswith(("ViT-", "RN", RANDOM))  # ViT-B/16 has a slash too
+    named = ("ViT-", "RN", RANDOM, "open_clip:", "hf-hub:", "local-dir:")  # ViT-B/16 has a slash too
+    folder = "/" in name and not name.startswith(named)
     return folder or name.lower().endswith(FILE_ENDINGS)
 
 
@@ -84,7 +83,7 @@ def check_name(name: str) -> None:
         return difflib.SequenceMatcher(None, known.lower(), str(name).lower()).ratio()
 
     known = ", ".join(sorted(available_backbones(), key=likeness, reverse=True))
-    raise InputError(f"Unknown backbone {name!r} (MODEL.BACKBONE.NAME): choose one of {known}")
+    raise InputError(f"Unknown backbone {name!r} (MODEL.BACKBONE.NAME): choose one of {known}, or open_clip:MODEL:TAG")
 
 
 def read_architecture(weights: Mapping[str, Tensor], source: str) -> Architecture:
@@ -102,35 +101,28 @@ def read_architecture(weights: Mapping[str, Tensor], source: str) -> Architectur
 
 
 def _read(weights: Mapping[str, Tensor]) -> Architecture:
-    text_width = weights["ln_final.weight"].shape[0]
     embed_dim = weights["text_projection"].shape[1]
+    length, vocabulary, width, layers = text_sizes(weights)
+    return Architecture(embed_dim, *image_sizes(weights), length, vocabulary, width, width // 64, layers)
+
+
+def text_sizes(weights: Mapping[str, Tensor]) -> tuple[int, int, int, int]:
+    """(context length, vocabulary, width, layers) of a text tower of OpenAI's layout."""
+    width = weights["ln_final.weight"].shape[0]
+    length, vocabulary = weights["positional_embedding"].shape[0], weights["token_embedding.weight"].shape[0]
+    return length, vocabulary, width, _children(weights, "transformer.resblocks.")
+
+
+def image_sizes(weights: Mapping[str, Tensor]) -> tuple[int, int | tuple[int, ...], int, int | None]:
+    """(image size, layers, width, patch size) of an image tower of OpenAI's layout; of a ResNet the last is None."""
     if "visual.proj" in weights:
         width, _, _, patch = weights["visual.conv1.weight"].shape
-        layers: int | tuple[int, ...] = _children(weights, "visual.transformer.resblocks.")
-        size = patch * round((weights["visual.positional_embedding"].shape[0] - 1) ** 0.5)
-    else:
-        width, patch = weights["visual.layer1.0.conv1.weight"].shape[0], None
-        layers = tuple(_children(weights, f"visual.layer{i}.") for i in (1, 2, 3, 4))
-        size = 32 * round((weights["visual.attnpool.positional_embedding"].shape[0] - 1) ** 0.5)
-    return Architecture(
-        embed_dim,
-        size,
-        layers,
-        width,
-        patch,
-        weights["positional_embedding"].shape[0],
-        weights["token_embedding.weight"].shape[0],
-        text_width,
-        text_width // 64,
-        _children(weights, "transformer.resblocks."),
-    )
+        side = round((weights["visual.positional_embedding"].shape[0] - 1) ** 0.5)
+        return patch * side, _children(weights, "visual.transformer.resblocks."), width, patch
+    width = weights["visual.layer1.0.conv1.weight"].shape[0]
+    side = round((weights["visual.attnpool.positional_embedding"].shape[0] - 1) ** 0.5)
+    return 32 * side, tuple(_children(weights, f"visual.layer{i}.") for i in (1, 2, 3, 4)), width, None
 
 
 def _children(weights: Mapping[str, Tensor], prefix: str) -> int:
     return len({key[len(prefix) :].split(".")[0] for key in weights if key.startswith(prefix)})
-
-
-def build_empty(architecture: Architecture) -> openai_clip.CLIP:
-    """A CLIP without weights (meta device): no time and no random draws are spent on values to be overwritten."""
-    with torch.device("meta"):
-        return openai_clip.CLIP(*architecture)

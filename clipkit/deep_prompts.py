@@ -16,20 +16,23 @@ Edit = Callable[[Tensor], Tensor]
 Prompts = Mapping[int, Tensor] | None
 
 
-def insert_front(tokens: Tensor, x: Tensor) -> Tensor:
-    """K tokens go in after position 0 (SOS or CLS): [N, L, D] -> [N, L + K, D]."""
-    return torch.cat([x[:, :1], _expand(tokens, x), x[:, 1:]], dim=1)
+def insert_front(tokens: Tensor, x: Tensor, first: int = 1) -> Tensor:
+    """K tokens go in at position `first`, by default after position 0 (SOS or CLS): [N, L, D] -> [N, L + K, D]."""
+    return torch.cat([x[:, :first], _expand(tokens, x), x[:, first:]], dim=1)
 
 
-def overwrite_front(tokens: Tensor, x: Tensor) -> Tensor:
-    """Positions 1 .. K are overwritten."""
+def overwrite_front(tokens: Tensor, x: Tensor, first: int = 1, weight: float = 1.0) -> Tensor:
+    """Positions `first` .. `first` + K - 1 become weight * tokens + (1 - weight) * what they were."""
     count = tokens.shape[-2]
-    if x.shape[1] < count + 2:
+    if x.shape[1] < count + first + 1:
         raise InputError(
-            f"{count} prompt tokens cannot replace positions 1..{count} of a sequence of {x.shape[1]} tokens: "
-            "give fewer prompt tokens or a longer template"
+            f"{count} prompt tokens cannot replace positions {first}..{first + count - 1} of a sequence of "
+            f"{x.shape[1]} tokens: give fewer prompt tokens or a longer template"
         )
-    return torch.cat([x[:, :1], _expand(tokens, x), x[:, 1 + count :]], dim=1)
+    new = _expand(tokens, x)
+    if weight != 1:
+        new = weight * new + (1 - weight) * x[:, first : first + count]
+    return torch.cat([x[:, :first], new, x[:, first + count :]], dim=1)
 
 
 def append_end(tokens: Tensor, x: Tensor) -> Tensor:

@@ -138,7 +138,8 @@ def _class_buffers(
     text = template.replace("{ctx}", words)
     texts = [text.replace("{name}", name.replace("_", " ")) for name in names]
     with torch.no_grad():
-        embedding = TextEncoder(model).embed(tokenize(texts, what="prompt of a class"))
+        encoder = TextEncoder(model)
+        embedding = encoder.embed(tokenize(texts, what="prompt of a class", tokenizer=encoder.tokenizer))
     return {
         f"{prefix}token_prefix": embedding[:, :1].clone(),
         f"{prefix}token_suffix": embedding[:, 1 + n :].clone(),

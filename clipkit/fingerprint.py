@@ -4,6 +4,8 @@ import hashlib
 
 import torch
 
+from .architecture import read_architecture
+from .backbone_spec import is_openai, spec_of
 from .openai_clip import CLIP
 
 
@@ -11,8 +13,9 @@ def fingerprint(clip_model: CLIP) -> str:
     """SHA-256 (hex) over names, shapes and float32 values of the state dict, in the order of the names.
 
     The same OpenAI file loaded as fp32 or fp16 has one fingerprint (its values are exact in both). Computed once and
-    kept on the model: the weights are frozen. Where blocks compute something else on their weights than OpenAI's do
-    (another activation, other heads), that is hashed too: two readings of one file never share cached features.
+    kept on the model: the weights are frozen. Where a backbone computes something else on its weights or its pixels
+    than OpenAI's code does (activation, heads, mask, pooling, epsilon, tokenizer, preprocessing), its spec is hashed
+    too: two readings of one file never share cached features.
     """
     known = getattr(clip_model, "_clipkit_fingerprint", None)
     if known is None:
@@ -22,6 +25,7 @@ def fingerprint(clip_model: CLIP) -> str:
             digest.update(value.detach().to("cpu", torch.float32).contiguous().numpy().data)
         for reading in _other_readings(clip_model):
             digest.update(reading.encode())
+        digest.update(_other_spec(clip_model).encode())
         known = clip_model._clipkit_fingerprint = digest.hexdigest()
     return known
 
@@ -35,6 +39,16 @@ def _other_readings(clip_model: CLIP) -> list[str]:
             if reading != f"QuickGELU, {block.attn.embed_dim // 64} heads":
                 found.append(f"{name}: {reading}")
     return found
+
+
+def _other_spec(clip_model: CLIP) -> str:
+    """The backbone's spec, as text; "" where it is that of OpenAI's code at these sizes, or none is known."""
+    spec = spec_of(clip_model)
+    if spec is None:
+        return ""
+    if spec.fits_openai_s_class and is_openai(spec, read_architecture(clip_model.state_dict(), "the backbone")):
+        return ""
+    return spec.canonical()
 
 
 def arithmetic(device: torch.device) -> str:

@@ -37,7 +37,7 @@ def frozen_text(
         "kind": kind,
         **text_key(encoder, precision),
         "texts": list(texts),
-        **long_key(check_length(texts, too_long=too_long)),
+        **long_key(check_length(texts, too_long=too_long, tokenizer=encoder.tokenizer)),
     }
     found = bank.get(
         key, lambda: {"features": encoder.encode_texts(texts, normalized=normalized, too_long=too_long).cpu()}

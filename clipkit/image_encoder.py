@@ -1,42 +1,50 @@
 """CLIP's image tower, prompted from outside."""
 
-from functools import partial
-from typing import Literal, overload
+from typing import Any, Literal, overload
 
 import torch
 from torch import Tensor
 
 from . import deep_prompts
 from .attention import twice_differentiable
-from .deep_prompts import Edit, Prompts
+from .deep_prompts import Prompts
 from .errors import InputError
-from .openai_clip import CLIP, ModifiedResNet, VisionTransformer
-from .ops import block_forward, block_forward_rows, layer_norm, run_blocks
+from .image_tower import ImageTower, image_tower, token_edits
+from .openai_clip import CLIP, ModifiedResNet
 
 
 class ImageEncoder:
     """Runs the image tower of a frozen CLIP. Not an nn.Module: CLIP stays out of state dicts.
 
-    ViTs take prompts; ResNets run as they are and refuse prompts.
+    ViTs take prompts; towers without tokens (ResNets, ConvNeXt) run as they are and refuse prompts.
     """
 
     def __init__(self, clip_model: CLIP) -> None:
         self.clip_model = clip_model
-        self.visual = visual = clip_model.visual
-        self.is_vit = isinstance(visual, VisionTransformer)
-        self._blocks = list(visual.transformer.resblocks) if isinstance(visual, VisionTransformer) else []
+        self.visual = clip_model.visual
+        self.tower = image_tower(clip_model.visual)
+
+    @property
+    def is_vit(self) -> bool:
+        return self.tower is not None
 
     @property
     def width(self) -> int:
         """Width of the ViT's tokens; of a ResNet the width of the features that enter its attention pool."""
-        visual = self.visual
-        layer = visual.ln_post if isinstance(visual, VisionTransformer) else visual.attnpool.k_proj
-        return layer.weight.shape[-1]
+        if self.tower is not None:
+            return self.tower.width
+        visual: Any = self.visual
+        return visual.attnpool.k_proj.weight.shape[-1] if hasattr(visual, "attnpool") else visual.trunk.num_features
 
     @property
     def depth(self) -> int:
-        """Number of transformer blocks, 0 for a ResNet."""
-        return len(self._blocks)
+        """Number of transformer blocks, 0 for a tower without tokens."""
+        return 0 if self.tower is None else self.tower.depth
+
+    @property
+    def patch(self) -> int | None:
+        """Side of a patch in pixels; None for a tower without tokens."""
+        return None if self.tower is None else self.tower.patch
 
     @property
     def embed_dim(self) -> int:
@@ -50,6 +58,16 @@ class ImageEncoder:
     def input_size(self) -> int:
         """Height and width in pixels of the square input."""
         return self.visual.input_resolution
+
+    def projection(self) -> Tensor:
+        """A new [width, embed_dim] matrix from a token after the last layer norm to the space of the features, in fp32:
+        the tower's own, or the identity where it has none (SigLIP). Raises InputError for a tower that has neither."""
+        own = None if self.tower is None else self.tower.projection()
+        if own is None and self.width == self.embed_dim:
+            return torch.eye(self.width, device=self.clip_model.logit_scale.device)
+        if own is None:
+            raise self._takes_no_prompts()
+        return own.detach().float().clone()
 
     @overload
     def __call__(
@@ -86,32 +104,22 @@ class ImageEncoder:
             ones the positions 1 .. K are overwritten (MMRL).
         return_tokens: return (features, tokens) with tokens [B, n, width] = ln_post of the prompt tokens' outputs.
         """
-        visual = self.visual
-        if not isinstance(visual, VisionTransformer):
+        tower = self.tower
+        if tower is None:
             if replace or insert or return_tokens or start_block != 1:
                 raise self._takes_no_prompts()
             with twice_differentiable():
-                return visual(image.to(self.dtype))
+                return self.visual(image.to(self.dtype))
         deep_prompts.refuse_both(replace, insert)
         if return_tokens and not (replace or insert):
             raise InputError("return_tokens needs prompt tokens: give `replace` or `insert`")
-        checked = partial(deep_prompts.edits, start=start_block, depth=self.depth, width=self.width, tower="image")
-        edits = checked(replace, deep_prompts.append_end, deep_prompts.overwrite_end)
-        edits |= checked(insert, deep_prompts.insert_front, deep_prompts.overwrite_front)
-        x = self._enter(visual, image, edits.pop(1, None) if replace else None) if start_block == 1 else image
-
-        n = deep_prompts.count(replace or insert) if return_tokens else 0
-
-        def pick(tokens: Tensor) -> Tensor:
-            """CLS and, if asked for, the prompt tokens: [B, 1 + n, width]."""
-            if replace and n:
-                return torch.cat([tokens[:, :1], tokens[:, -n:]], dim=1)
-            return tokens[:, : 1 + n]
-
-        x = run_blocks(self._blocks, x, start_block, edits, causal=False, pick=pick)
-        x = layer_norm(visual.ln_post, x)
-        features = x[:, 0] @ visual.proj
-        return (features, x[:, 1:]) if return_tokens else features
+        edits = token_edits(tower, replace, insert, start_block)
+        append = edits.pop(1, None) if replace and tower.at_end else None
+        x = tower.enter(image.to(self.dtype), append) if start_block == 1 else image
+        n = deep_prompts.count(replace or insert)
+        prompts = slice(-n, None) if replace and tower.at_end and n else slice(tower.prefix, tower.prefix + n)
+        features, tokens = tower.features(x, edits, start_block, prompts, return_tokens)
+        return (features, tokens) if return_tokens else features
 
     def with_patches(self, image: Tensor) -> tuple[Tensor, Tensor]:
         """(features [B, embed_dim], patches [B, G, embed_dim]): the unprompted tower's output, the same as `__call__`'s
@@ -120,15 +128,13 @@ class ImageEncoder:
         ViT: ln_post and the projection on each patch token. ResNet: each cell of the last feature map, its position
         added, through the value and the output projection of the attention pool, which is what the pool averages.
         """
-        visual = self.visual
-        if not isinstance(visual, VisionTransformer):
-            return self._resnet_with_patches(visual, image)
-        x = self._enter(visual, image, None)
-        for block in self._blocks[:-1]:
-            x = block_forward(block, x, causal=False)
-        features = self(x, start_block=self.depth)
-        patches = block_forward_rows(self._blocks[-1], x, lambda tokens: tokens[:, 1:])
-        return features, layer_norm(visual.ln_post, patches) @ visual.proj
+        tower = self.tower
+        if tower is None:
+            if not isinstance(self.visual, ModifiedResNet):
+                raise self._takes_no_prompts()
+            return self._resnet_with_patches(self.visual, image)
+        x = tower.lower(tower.enter(image.to(self.dtype)), self.depth - 1)
+        return self(x, start_block=self.depth), tower.patches(x)
 
     def _resnet_with_patches(self, visual: ModifiedResNet, image: Tensor) -> tuple[Tensor, Tensor]:
         pool = visual.attnpool
@@ -150,30 +156,21 @@ class ImageEncoder:
         Shared by the prompted and the frozen branch of methods that prompt the upper blocks only. Without a gradient
         to `image` no graph is kept.
         """
-        visual = self.visual
-        if not isinstance(visual, VisionTransformer):
-            raise self._takes_no_prompts()
+        tower = self._tower()
         if not 1 <= until <= self.depth:
             raise InputError(f"The image encoder of this backbone has {self.depth} blocks, {until} are asked for")
         with torch.set_grad_enabled(torch.is_grad_enabled() and image.requires_grad):
-            x = self._enter(visual, image, None)
-            for block in self._blocks[:until]:
-                x = block_forward(block, x, causal=False)
-        return x
+            return tower.lower(tower.enter(image.to(self.dtype)), until)
 
-    def _enter(self, visual: VisionTransformer, image: Tensor, append: Edit | None) -> Tensor:
-        """Patches, CLS, positions, the prompts of block 1, ln_pre: [B, 3, H, W] -> [B, L, width]."""
-        x = visual.conv1(image.to(self.dtype)).flatten(2).transpose(1, 2)
-        # The type of x, not of the weights, leads: under autocast the tower runs as the stock one does.
-        cls = visual.class_embedding.to(x.dtype).expand(x.shape[0], 1, -1)
-        x = torch.cat([cls, x], dim=1) + visual.positional_embedding.to(x.dtype)
-        if append is not None:
-            x = append(x)
-        return layer_norm(visual.ln_pre, x)
+    def _tower(self) -> ImageTower:
+        if self.tower is None:
+            raise self._takes_no_prompts()
+        return self.tower
 
     def _takes_no_prompts(self) -> InputError:
         name = getattr(self.clip_model, "backbone_name", "this backbone")
+        what = "a ResNet" if isinstance(self.visual, ModifiedResNet) else "a tower without tokens of one width"
         return InputError(
-            f"{name} is a ResNet, which takes no prompt tokens: choose a ViT (MODEL.BACKBONE.NAME), "
+            f"{name} is {what}, which takes no prompt tokens: choose a ViT (MODEL.BACKBONE.NAME), "
             "or a method without visual prompts"
         )

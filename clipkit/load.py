@@ -1,24 +1,19 @@
 """Loading CLIP: by OpenAI's names, from a local file, or the one that comes with this package."""
 
 from pathlib import Path
+from typing import cast
 
 import torch
-from torch import Tensor
 
 from . import openai_clip
-from .architecture import (
-    EMBEDDED,
-    OPENAI,
-    RANDOM,
-    Architecture,
-    build_empty,
-    check_name,
-    read_architecture,
-)
+from .architecture import EMBEDDED, OPENAI, RANDOM, Architecture, check_name, read_architecture
 from .errors import InputError
+from .from_weights import configured, openai_model
+from .open_clip_config import read_config
+from .open_clip_names import PREFIXES, find
+from .other_clip import OtherCLIP
 from .seeding import derive_seed
-from .structure import KEY, MARKS, check_structure
-from .torch_file import unusable
+from .structure import KEY, check_known, check_shapes, config_of
 from .weights import EMBEDDED_FILE, download, read_weights
 
 PRECISIONS = ("fp32", "amp", "bf16", "fp16")
@@ -32,18 +27,19 @@ def load_clip(
     download_root: str | None = None,
     spec: str = "",
 ) -> openai_clip.CLIP:
-    """A frozen `clip.model.CLIP` in eval mode.
+    """A frozen CLIP in eval mode: a `clip.model.CLIP`, or an `OtherCLIP` where that class cannot hold its towers.
 
-    name: one of `available_backbones()`, or "random:<OpenAI name>": that architecture with random weights, the same
+    name: one of `available_backbones()`, or "open_clip:MODEL:TAG", "hf-hub:ORG/NAME" or "local-dir:FOLDER", see
+        `open_clip_names.py`; or "random:<OpenAI name>": that architecture with random weights, the same
         in every run (for timings). May be empty if `path` is given.
     path: a local file that is used instead of a download: OpenAI's TorchScript archive, a state dict saved by
         torch.save, or .safetensors. If `name` is given too, the file must have that architecture. Whether it is of
-        OpenAI's structure must be known, see `spec`.
+        OpenAI's structure, or which other one, must be known, see `spec`.
     precision: "fp32", "amp" and "bf16" store fp32 (the last two run under autocast); "fp16" stores Linear, Conv,
         attention and projections as fp16 and the rest as fp32, as OpenAI does.
     download_root: folder of downloaded archives, by default ~/.cache/clip.
     spec: "openai" where the caller vouches that the weights in `path` are of OpenAI's structure, or the file of an
-        open_clip configuration that says so (by default, one beside `path`); see `structure.py`.
+        open_clip configuration that says what they are (by default, one beside `path`); see `structure.py`.
 
     Raises InputError for an unknown name or precision, a missing, damaged or foreign file, weights that are not finite
     numbers, a file of another architecture than `name` or of a structure that is not known, and when a download is
@@ -54,19 +50,25 @@ def load_clip(
     if spec and not path:
         raise InputError(f"{KEY} has no effect without MODEL.BACKBONE.PATH, the file that it is about")
     if name.startswith(RANDOM) and not path:
-        model = _random(name)
+        model: openai_clip.CLIP | OtherCLIP = _random(name)
+    elif name.startswith(PREFIXES):
+        if path:
+            raise InputError(f"MODEL.BACKBONE.NAME {name} and MODEL.BACKBONE.PATH {path} both name weights: give one")
+        found = find(name)
+        model = configured(read_weights(found.file), found.settings, found.preprocess, found.file, found.where)
     else:
         if name or not path:
             check_name(name)
         if path:
             model = _load_file(Path(path).expanduser(), name, spec)
         else:
-            model = _build(read_weights(file := _file(name, download_root)), file)
+            model = openai_model(read_weights(file := _file(name, download_root)), file)
     model = model.float()
     if precision == "fp16":
-        openai_clip.convert_weights(model)
+        model.to_half() if isinstance(model, OtherCLIP) else openai_clip.convert_weights(model)
     model.backbone_name = name or Path(path).name
-    return model.eval().requires_grad_(False).to(device)
+    model = model.eval().requires_grad_(False).to(device)
+    return cast(openai_clip.CLIP, model)  # what is read of an OtherCLIP has the same names
 
 
 def _file(name: str, download_root: str | None) -> Path:
@@ -77,19 +79,25 @@ def _file(name: str, download_root: str | None) -> Path:
     return EMBEDDED_FILE
 
 
-def _load_file(file: Path, expected: str, spec: str) -> openai_clip.CLIP:
+def _load_file(file: Path, expected: str, spec: str) -> openai_clip.CLIP | OtherCLIP:
     weights = read_weights(file)
+    config = config_of(file, spec)
+    if config is not None:
+        settings, preprocess = read_config(config)
+        model = configured(weights, settings, preprocess, file, str(config))
+        if isinstance(model, OtherCLIP) and expected:
+            raise InputError(
+                f"{file} (MODEL.BACKBONE.PATH) holds a backbone of another kind ({model.clipkit_spec.family}), but "
+                f'MODEL.BACKBONE.NAME is {expected}: say MODEL.BACKBONE.NAME "" to take the file as it is'
+            )
+        if expected:
+            _check_expected(read_architecture(model.state_dict(), str(file)), expected, file)
+        return model
     architecture = read_architecture(weights, str(file))
     _check_expected(architecture, expected, file)
-    model = _build(weights, file)
-    check_structure(file, architecture, weights, spec)
-    return model
-
-
-def _build(weights: dict[str, Tensor], file: Path) -> openai_clip.CLIP:
-    weights = {key: value.detach() for key, value in weights.items() if key not in MARKS}
-    model = build_empty(read_architecture(weights, str(file)))
-    _assign(model, weights, file)
+    check_shapes(file, architecture)
+    model = openai_model(weights, file)
+    check_known(file, weights, spec)
     return model
 
 
@@ -108,25 +116,6 @@ def _check_expected(found: Architecture, expected: str, file: Path) -> None:
         f"{file} (MODEL.BACKBONE.PATH) holds {what}, but MODEL.BACKBONE.NAME is {expected}: "
         + (f"say MODEL.BACKBONE.NAME {fits[0]}" if fits else 'say MODEL.BACKBONE.NAME "" to take the file as it is')
     )
-
-
-def _assign(model: openai_clip.CLIP, weights: dict[str, Tensor], file: Path) -> None:
-    expected = model.state_dict()
-    for key in expected:
-        if key.endswith("num_batches_tracked"):  # unused in eval mode; some exports leave it out
-            weights.setdefault(key, torch.zeros((), dtype=torch.long))
-    wrong = sorted(set(expected) ^ set(weights))
-    if wrong:
-        raise InputError(
-            f"{file} does not fit OpenAI's CLIP: {len(wrong)} missing or unknown weights, first {wrong[0]!r}"
-        )
-    for key, like in expected.items():
-        if why := unusable(key, weights[key], like):
-            raise InputError(f"{file} does not fit OpenAI's CLIP: {why}")
-    model.load_state_dict(weights, assign=True)
-    mask = model.build_attention_mask()  # a plain attribute, so it is still on the meta device
-    for block in model.transformer.resblocks:
-        block.attn_mask = mask
 
 
 def _random(name: str) -> openai_clip.CLIP:

@@ -18,6 +18,7 @@ URLS: dict[str, str] = dict(clip.clip._MODELS)
 CLIP = model.CLIP
 ModifiedResNet = model.ModifiedResNet
 ResidualAttentionBlock = model.ResidualAttentionBlock
+Transformer = model.Transformer
 VisionTransformer = model.VisionTransformer
 convert_weights = model.convert_weights
 download = clip.clip._download
@@ -29,6 +30,7 @@ __all__ = [
     "URLS",
     "ModifiedResNet",
     "ResidualAttentionBlock",
+    "Transformer",
     "VisionTransformer",
     "convert_weights",
     "download",

@@ -15,7 +15,8 @@ class ResidualAttentionBlock(nn.Module):
 class _Blocks(nn.Sequential):
     def __iter__(self) -> Iterator[ResidualAttentionBlock]: ...
 
-class _Transformer(nn.Module):
+class Transformer(nn.Module):
+    def __init__(self, width: int, layers: int, heads: int, attn_mask: Tensor | None = ...) -> None: ...
     width: int
     layers: int
     resblocks: _Blocks
@@ -27,7 +28,7 @@ class VisionTransformer(nn.Module):
     class_embedding: nn.Parameter
     positional_embedding: nn.Parameter
     ln_pre: nn.LayerNorm
-    transformer: _Transformer
+    transformer: Transformer
     ln_post: nn.LayerNorm
     proj: nn.Parameter
 
@@ -50,7 +51,7 @@ class ModifiedResNet(nn.Module):
 
 class CLIP(nn.Module):
     visual: VisionTransformer | ModifiedResNet
-    transformer: _Transformer
+    transformer: Transformer
     token_embedding: nn.Embedding
     positional_embedding: nn.Parameter
     ln_final: nn.LayerNorm

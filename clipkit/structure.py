@@ -1,4 +1,4 @@
-"""Whether a file of weights may be read as a CLIP of OpenAI's structure.
+"""What a file of weights computes: whether it is of OpenAI's structure, or which other one it states.
 
 Names and shapes of the weights do not tell the activation (QuickGELU, or GELU), the attention heads, which token is
 pooled, the mask, or the tokenizer: open_clip's models have OpenAI's names and, read as OpenAI's, give other features
@@ -7,68 +7,53 @@ without an error. So a file must be known, or state its structure, or the user m
 
 from __future__ import annotations
 
-import json
-import logging
 import os
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import safetensors
 
 from .architecture import Architecture
 from .errors import InputError
 from .files import sha256
+from .open_clip_config import CONFIG
 from .torch_file import is_safetensors
 from .weights import EMBEDDED_FILE
 
-logger = logging.getLogger(__name__)
-
 KEY = "MODEL.BACKBONE.SPEC"
 OPENAI_SPEC = "openai"
-CONFIG = "open_clip_config.json"  # beside the weights in a folder of the Hugging Face hub
 STATEMENT = "clip_structure"  # entry of a .safetensors file's own metadata
 MARKS = (
     "input_resolution",
     "context_length",
     "vocab_size",
 )  # entries beside the weights that only OpenAI's archives have
-VOCABULARY = 49408  # of OpenAI's tokenizer, the only one here
+VOCABULARY = 49408  # of OpenAI's tokenizer
 VIT_H = 1280  # vision width of all ViT-H: 16 heads of 80, where OpenAI's code would take 20 of 64
 
-# open_clip's settings of a model: (its default, OpenAI's value). Others must be empty or absent, or in HARMLESS.
-COMMON = {"mlp_ratio": (4.0, 4.0), "ls_init_value": (None, None), "final_ln_after_pool": (False, False)}
-MODEL = {"quick_gelu": (False, True), "custom_text": (False, False), "embed_dim": None, "vision_cfg": None,
-         "text_cfg": None}  # fmt: skip
-VISION = {**COMMON, "head_width": (64, 64), "pool_type": ("tok", "tok"), "no_ln_pre": (False, False),
-          "attentional_pool": (False, False), "global_average_pool": (False, False),
-          "input_patchnorm": (False, False), "pos_embed_type": ("learnable", "learnable"),
-          "timm_model_name": (None, None)}  # fmt: skip
-TEXT = {**COMMON, "pool_type": ("argmax", "argmax"), "no_causal_mask": (False, False), "embed_cls": (False, False),
-        "proj_type": ("linear", "linear"), "proj_bias": (False, False), "hf_model_name": (None, None),
-        "hf_tokenizer_name": (None, None)}  # fmt: skip
-HARMLESS = {"patch_dropout", "output_tokens", "timm_pool", "timm_proj", "timm_proj_bias", "timm_drop", "timm_drop_path",
-            "timm_model_pretrained", "pad_id"}  # fmt: skip
-PREPROCESS = {"mean": [0.48145466, 0.4578275, 0.40821073], "std": [0.26862954, 0.26130258, 0.27577711],
-              "interpolation": "bicubic", "resize_mode": "shortest"}  # fmt: skip
 
-
-def check_structure(file: Path, architecture: Architecture, marks: Mapping, spec: str = "") -> None:
-    """Raises InputError unless the weights in `file` are known or stated to be of OpenAI's structure.
-
-    architecture: what their shapes say. marks: which of `MARKS` stand beside them. spec: MODEL.BACKBONE.SPEC: "openai"
-    where the user vouches for the file, or an open_clip configuration (JSON); by default the one beside the file.
-    """
-    _refuse_what_shapes_rule_out(file, architecture)
-    config = file.parent / CONFIG
+def config_of(file: Path, spec: str) -> Path | None:
+    """The open_clip configuration that describes the weights in `file`: the one that `spec` (MODEL.BACKBONE.SPEC)
+    names, or else the one beside them; None without one. Raises InputError for a `spec` that is neither "openai" nor a
+    file."""
     if spec and spec != OPENAI_SPEC:
         config = Path(spec).expanduser()
         if not os.path.isfile(config):
             raise InputError(
                 f"{KEY} is {spec!r}, but must be {OPENAI_SPEC}, or the file of an open_clip configuration ({CONFIG})"
             )
-    if os.path.isfile(config):
-        _check_config(file, config, architecture)
-    elif spec != OPENAI_SPEC and not (set(MARKS) <= set(marks) or _says_so(file) or _is_embedded(file)):
+        return config
+    beside = file.parent / CONFIG
+    return beside if os.path.isfile(beside) else None
+
+
+def check_known(file: Path, marks: Mapping[str, object], spec: str) -> None:
+    """Raises InputError unless a file without a configuration is known or stated to be of OpenAI's structure.
+
+    marks: which of `MARKS` stand beside its weights. spec: MODEL.BACKBONE.SPEC: "openai" where the user vouches for it.
+    """
+    if spec != OPENAI_SPEC and not (set(MARKS) <= set(marks) or _says_so(file) or _is_embedded(file)):
         raise InputError(
             f"{file} (MODEL.BACKBONE.PATH) has the names and shapes of a CLIP, which do not tell its activation "
             f"(QuickGELU or GELU), attention heads, pooling and tokenizer: give {KEY} {OPENAI_SPEC} if they are those "
@@ -77,7 +62,8 @@ def check_structure(file: Path, architecture: Architecture, marks: Mapping, spec
         )
 
 
-def _refuse_what_shapes_rule_out(file: Path, found: Architecture) -> None:
+def check_shapes(file: Path, found: Architecture) -> None:
+    """Raises InputError for shapes that no model of OpenAI's structure has, whatever is stated."""
     wrong = ""
     if found.vocab_size != VOCABULARY:
         wrong = f"a vocabulary of {found.vocab_size:,} tokens, but OpenAI's tokenizer has {VOCABULARY:,}"
@@ -86,56 +72,31 @@ def _refuse_what_shapes_rule_out(file: Path, found: Architecture) -> None:
     elif found.text_width % 64 or (found.patch and found.vision_width % 64):
         wrong = "towers whose widths are no multiples of 64, the width of a head in OpenAI's code"
     if wrong:
-        raise InputError(f"{file} (MODEL.BACKBONE.PATH) holds a CLIP that cannot be read here: it has {wrong}")
-
-
-def _check_config(file: Path, config: Path, architecture: Architecture) -> None:
-    """open_clip's configuration of the model must describe OpenAI's structure, and these weights."""
-    try:
-        found = json.loads(config.read_text(encoding="utf-8-sig"))
-        model = dict(found.get("model_cfg", found))
-        vision, text = dict(model["vision_cfg"]), dict(model["text_cfg"])
-    except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         raise InputError(
-            f"{config} is no open_clip configuration (JSON with model_cfg, vision_cfg, text_cfg; "
-            f"{type(error).__name__}): mend it, or take it away and give {KEY}"
-        ) from error
-    a = architecture
-    layers = list(a.vision_layers) if isinstance(a.vision_layers, tuple) else a.vision_layers
-    shapes = {"image_size": a.image_size, "layers": layers, "width": a.vision_width, "patch_size": a.patch}
-    names = {"context_length": 77, "vocab_size": VOCABULARY, "heads": 8, "width": 512, "layers": 12}  # the defaults
-    texts = dict(zip(names, (a.context_length, a.vocab_size, a.text_heads, a.text_width, a.text_layers), strict=True))
-    differences = [
-        *_differences("", model, MODEL, {"embed_dim": a.embed_dim}),
-        *_differences("vision_cfg.", vision, VISION, shapes),
-        *_differences("text_cfg.", names | text, TEXT, texts),
-    ]
-    if differences:
-        raise InputError(
-            f"{file} (MODEL.BACKBONE.PATH) holds a CLIP that cannot be read here: {config} says "
-            f"{', '.join(differences)}; only OpenAI's structure is known"
+            f"{file} (MODEL.BACKBONE.PATH) is not of OpenAI's structure: it has {wrong}; put the model's {CONFIG} "
+            f"beside it, or give it as {KEY}"
         )
-    given = found.get("preprocess_cfg") if isinstance(found.get("preprocess_cfg"), Mapping) else {}
-    for key, value in PREPROCESS.items():
-        if key in given and given[key] != value:
-            logger.warning(
-                "Warning: %s says %s %s, which is not OpenAI's: set INPUT.PIXEL_MEAN, INPUT.PIXEL_STD and "
-                "INPUT.INTERPOLATION to what the model was trained with", config, key, given[key],
-            )  # fmt: skip
 
 
-def _differences(prefix: str, given: Mapping, known: Mapping, shapes: Mapping) -> list[str]:
-    found = []
-    for key, value in given.items():
-        if key in shapes:
-            if value != shapes[key]:
-                found.append(f"{prefix}{key} {value} (the weights: {shapes[key]})")
-        elif key not in known and key not in HARMLESS and value:
-            found.append(f"{prefix}{key} {value}")
-    for key, values in known.items():
-        if values is not None and given.get(key, values[0]) != values[1]:
-            found.append(f"{prefix}{key} {given.get(key, values[0])} (OpenAI's: {values[1]})")
-    return found
+def check_sizes(where: str, model: Mapping[str, Any], found: Architecture) -> None:
+    """Raises InputError unless the sizes that a configuration states are those of the weights, of OpenAI's layout."""
+    vision, text = model["vision_cfg"], model["text_cfg"]
+    layers = list(found.vision_layers) if isinstance(found.vision_layers, tuple) else found.vision_layers
+    patch = vision.get("patch_size", 16) if found.patch else None
+    pairs = [
+        ("embed_dim", model["embed_dim"], found.embed_dim),
+        ("vision_cfg.layers", vision.get("layers", 12), layers),
+        ("vision_cfg.width", vision.get("width", 768), found.vision_width),
+        ("vision_cfg.image_size", vision.get("image_size", 224), found.image_size),
+        ("vision_cfg.patch_size", patch, found.patch),
+        ("text_cfg.context_length", text.get("context_length", 77), found.context_length),
+        ("text_cfg.vocab_size", text.get("vocab_size", VOCABULARY), found.vocab_size),
+        ("text_cfg.width", text.get("width", 512), found.text_width),
+        ("text_cfg.layers", text.get("layers", 12), found.text_layers),
+    ]
+    differences = [f"{key} {says} (the weights: {has})" for key, says, has in pairs if says != has]
+    if differences:
+        raise InputError(f"{where} describes other weights: it says {', '.join(differences)}")
 
 
 def _says_so(file: Path) -> bool:

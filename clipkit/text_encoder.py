@@ -12,35 +12,48 @@ from . import deep_prompts
 from .deep_prompts import Prompts
 from .errors import InputError
 from .openai_clip import CLIP
-from .ops import causal_rows_mask, layer_norm, normalize, run_blocks
+from .ops import normalize
 from .split_blocks import run_split, run_to_eot
 from .split_text import SplitText, TextGroup, common_prefix, split_embedding
-from .tokens import SHORTEN, eot_positions, tokenize
+from .text_tower import text_tower
+from .tokenizer import tokenizer_of
+from .tokens import SHORTEN, tokenize
+from .whole_text import of_group, whole_groups
 
 
 class TextEncoder:
     """Runs the text tower of a frozen CLIP on prompts [C, L, width]. Not an nn.Module: CLIP stays out of state dicts.
 
-    Only the tokens up to the longest EOT are run. The tower is causal and one row, EOT's, is read, so the later tokens
-    cannot matter: the cut is exact, and several times cheaper than 77 tokens. `truncate=False` turns the cut off.
+    Where the tower is causal and one row, EOT's, is read, only the tokens up to the longest EOT are run: the later ones
+    cannot matter, so the cut is exact, and several times cheaper than 77 tokens. `truncate=False` turns the cut off.
+    Which savings are exact is a property of the tower, see `BackboneSpec.savings`.
+
+    tokenizer: that of the backbone. savings: the exact ones. first: the position where a context starts (1 after SOS).
     """
 
     def __init__(self, clip_model: CLIP, truncate: bool = True) -> None:
         self.clip_model = clip_model
-        self.truncate = truncate
-        self._blocks = list(clip_model.transformer.resblocks)
+        self.tokenizer = tokenizer_of(clip_model)
+        self.tower = text_tower(clip_model)
+        self.savings, self.first = self.tower.savings, self.tokenizer.first
+        self.truncate = truncate and "cut" in self.savings
 
     @property
     def width(self) -> int:
-        return self.clip_model.ln_final.weight.shape[0]
+        return self.tower.width
 
     @property
     def depth(self) -> int:
-        return len(self._blocks)
+        return self.tower.depth
 
     @property
     def embed_dim(self) -> int:
-        return self.clip_model.text_projection.shape[1]
+        return self.tower.embed_dim
+
+    @property
+    def length(self) -> int:
+        """The most tokens that a prompt may have."""
+        return self.tower.length
 
     @property
     def dtype(self) -> torch.dtype:
@@ -48,11 +61,11 @@ class TextEncoder:
 
     @property
     def device(self) -> torch.device:
-        return self.clip_model.text_projection.device
+        return self.clip_model.logit_scale.device
 
     def embed(self, tokens: Tensor) -> Tensor:
         """Token embeddings [C, L, width] of token ids [C, L], without positions."""
-        return F.embedding(tokens.to(self.device), self.clip_model.token_embedding.weight).to(self.dtype)
+        return F.embedding(tokens.to(self.device), self.tower.token_embedding).to(self.dtype)
 
     def __call__(
         self,
@@ -72,22 +85,19 @@ class TextEncoder:
         Prompts of the full 77 tokens are cut here, at the price of reading eot.max() back from the device; shorter
         ones are taken as cut already.
         """
+        return self._run(self._enter(prompts, eot), eot, replace, insert)
+
+    def _run(
+        self, x: Tensor, eot: Tensor, replace: Prompts, insert: Prompts, start: int = 1, weight: float = 1.0
+    ) -> Tensor:
+        """Features [N, embed_dim] of the hidden state [N, L, width] that enters block `start`."""
         deep_prompts.refuse_both(replace, insert)
-        checked = partial(deep_prompts.edits, start=1, depth=self.depth, width=self.width, tower="text")
-        over = deep_prompts.overwrite_front
-        edits = checked(replace, over, over) | checked(insert, deep_prompts.insert_front, over)
-        x = self._enter(prompts, eot)
-
-        added = deep_prompts.count(insert)
-        row = eot + added
-        each = torch.arange(x.shape[0], device=x.device)
-
-        def pick(tokens: Tensor) -> Tensor:
-            return tokens[each, row, None]
-
-        mask = causal_rows_mask(row, x.shape[1] + added)
-        x = run_blocks(self._blocks, x, 1, edits, causal=True, pick=pick, mask=mask)[:, 0]
-        return layer_norm(self.clip_model.ln_final, x) @ self.clip_model.text_projection
+        checked = partial(deep_prompts.edits, start=start, depth=self.depth, width=self.width, tower="text")
+        over = partial(deep_prompts.overwrite_front, first=self.first)
+        put = partial(deep_prompts.insert_front, first=self.first)
+        blend = partial(over, weight=weight)
+        edits = checked(replace, blend, blend) | checked(insert, put, over)
+        return self.tower.features(x, eot + deep_prompts.count(insert), edits, start, deep_prompts.count(insert))
 
     def encode(
         self,
@@ -117,16 +127,30 @@ class TextEncoder:
                 same_count=prompts is insert,
             )
         sets = text.prefix.dim() == 3
+        if "prefix" not in self.savings:
+            return self._encode_whole(text, replace, insert, start_block, replace_weight)
         if start_block == 1:
             text = self._enter_split(text)
         elif not sets:
             text = SplitText(text.prefix[None], text.groups)
-        rows = run_to_eot(self._blocks, text, start_block, replace, insert, replace_weight)
-        out = torch.cat([r.view(-1, len(g.rows), self.width) for r, g in zip(rows, text.groups, strict=True)], dim=1)
-        if len(text.groups) > 1:
-            out = out[:, torch.cat([g.rows for g in text.groups]).argsort()]
-        features = layer_norm(self.clip_model.ln_final, out) @ self.clip_model.text_projection
+        rows = run_to_eot(self.tower.blocks, text, start_block, replace, insert, replace_weight)
+        features = self.tower.project(self._in_order(rows, text.groups))
         return features if sets else features[0]
+
+    def _in_order(self, rows: list[Tensor], groups: list[TextGroup]) -> Tensor:
+        """[G, C, D] in the order of the classes from the rows [G * C_g, D] of each group."""
+        out = torch.cat([r.view(-1, len(g.rows), r.shape[-1]) for r, g in zip(rows, groups, strict=True)], dim=1)
+        return out[:, torch.cat([g.rows for g in groups]).argsort()] if len(groups) > 1 else out
+
+    def _encode_whole(self, text: SplitText, replace: Prompts, insert: Prompts, start: int, weight: float) -> Tensor:
+        """`encode` in a tower where a beginning cannot be shared."""
+        whole, rows = whole_groups(text), []
+        for group in whole.groups:
+            x = self.tower.enter(group.tokens.to(self.dtype)) if start == 1 else group.tokens
+            eot = group.eot.repeat(len(group.tokens) // len(group.rows))
+            rows.append(self._run(x, eot, of_group(replace, group), of_group(insert, group), start, weight))
+        features = self._in_order(rows, whole.groups)
+        return features if text.prefix.dim() == 3 else features[0]
 
     def lower(self, text: SplitText, until: int) -> SplitText:
         """The hidden state after block `until`, positions included; pass it back with start_block=until+1.
@@ -140,8 +164,18 @@ class TextEncoder:
             )
         learned = text.prefix.requires_grad or any(g.tokens.requires_grad for g in text.groups)
         with torch.set_grad_enabled(torch.is_grad_enabled() and learned):
-            hidden = run_split(self._blocks, self._enter_split(text), 1, until)
+            if "prefix" not in self.savings:
+                return self._lower_whole(whole_groups(text), until)
+            hidden = run_split(self.tower.blocks, self._enter_split(text), 1, until)
         return hidden if text.prefix.dim() == 3 else SplitText(hidden.prefix[0], hidden.groups)
+
+    def _lower_whole(self, whole: SplitText, until: int) -> SplitText:
+        groups = []
+        for group in whole.groups:
+            eot = group.eot.repeat(len(group.tokens) // len(group.rows))
+            hidden = self.tower.lower(self.tower.enter(group.tokens.to(self.dtype)), eot, until)
+            groups.append(TextGroup(group.rows, hidden, group.eot))
+        return SplitText(whole.prefix, groups)
 
     def _enter_split(self, text: SplitText) -> SplitText:
         """Positional embeddings, and the two leading axes that `run_split` works on."""
@@ -159,19 +193,22 @@ class TextEncoder:
 
     def split_texts(self, texts: Sequence[str]) -> SplitText:
         """Whole texts [C] as embeddings without positions, for `encode` and `lower`."""
-        tokens = tokenize(texts)
-        eot = eot_positions(tokens)
-        embedding = self.embed(tokens[:, : int(eot.max()) + 1])
-        return split_embedding(embedding, eot.to(embedding.device), common_prefix(tokens, eot))
+        tokens = tokenize(texts, tokenizer=self.tokenizer)
+        eot = self.tokenizer.eot(tokens)
+        if "cut" in self.savings:
+            embedding = self.embed(tokens[:, : int(eot.max()) + 1])
+            return split_embedding(embedding, eot.to(embedding.device), common_prefix(tokens, eot))
+        embedding = self.embed(tokens)
+        rows = torch.arange(len(texts), device=embedding.device)
+        return SplitText(embedding[0, :0], [TextGroup(rows, embedding, eot.to(embedding.device))])
 
     def _enter(self, prompts: Tensor, eot: Tensor) -> Tensor:
         """Cut the prompts at the longest EOT, and add the positional embedding."""
-        positions = self.clip_model.positional_embedding
-        if prompts.shape[1] > len(positions):
-            raise InputError(f"A prompt has {prompts.shape[1]} tokens, this backbone reads at most {len(positions)}")
-        if self.truncate and prompts.shape[1] == len(positions):
+        if prompts.shape[1] > self.length:
+            raise InputError(f"A prompt has {prompts.shape[1]} tokens, this backbone reads at most {self.length}")
+        if self.truncate and prompts.shape[1] == self.length:
             prompts = prompts[:, : int(eot.max()) + 1]
-        return prompts.to(self.dtype) + positions[: prompts.shape[1]].to(self.dtype)
+        return self.tower.enter(prompts.to(self.dtype))
 
     @torch.no_grad()
     def encode_texts(
@@ -191,8 +228,8 @@ class TextEncoder:
         """
         distinct = list(dict.fromkeys(texts))
         index = {text: i for i, text in enumerate(distinct)}
-        tokens = tokenize(distinct, what, remedy, too_long)
-        eot = eot_positions(tokens)
+        tokens = tokenize(distinct, what, remedy, too_long, self.tokenizer)
+        eot = self.tokenizer.eot(tokens)
         features = torch.empty(len(distinct), self.embed_dim, device=self.device)
         with torch.autocast(self.device.type, enabled=False):
             batches = eot.argsort(stable=True).split(batch_size) if distinct else ()

@@ -87,7 +87,7 @@ class ANPrompt(InsertedTokens):
         self.record["language"] = self.weak_noise.sources()
         self.build_frozen_side(cfg.IN_LAYERS, f"{self.node}.IN_LAYERS")
         self.f_w = self.weak_noise.features(self.classnames)
-        proj = self.clip.visual.proj.detach().float().clone()
+        proj = self.image_encoder.projection()
         if cfg.NRVPP_PROJ == "learned_random":
             nn.init.normal_(proj, std=proj.shape[0] ** -0.5)
         eps = cfg.EPS if cfg.ANTI_PROMPT else 0.0

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from yacs.config import CfgNode
 
 from clipkit import ContextPrompts
-from clipkit.tokens import token_count
+from clipkit.tokenizer import tokenizer_of
 
 logger = logging.getLogger(__name__)
 
@@ -53,10 +53,11 @@ def start_context(
     The context starts from the first `n_ctx` tokens of `words` (further ones stay fixed in the prompt, as in MaPLe);
     without words from N(0, 0.02^2), and also, with a warning, where they have fewer tokens than that.
     """
-    known = words if token_count(words) >= n_ctx else ""
+    count = tokenizer_of(clip).count(words)
+    known = words if count >= n_ctx else ""
     if words and not known:
         text = "Warning: CTX_INIT %r has %d tokens and cannot start %d context tokens, which start at random"
-        logger.warning(text, words, token_count(words), n_ctx)
+        logger.warning(text, words, count, n_ctx)
     prompts = ContextPrompts(clip, classnames, n_ctx, ctx_text=known or None, template=template, position=position)
     if known:
         return prompts, prompts.init_context().float()

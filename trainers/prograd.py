@@ -7,7 +7,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from clipkit import ContextPrompts, InputError
-from clipkit.tokens import token_count
+from clipkit.tokenizer import tokenizer_of
 from dassl.config.domains import NOT_NEGATIVE, POSITIVE
 from dassl.engine import TRAINER_REGISTRY
 from dassl.engine.gradients import without_conflict
@@ -62,11 +62,11 @@ class ProGrad(CoOp):
     def _from_template(self, words: str) -> tuple[ContextPrompts, Tensor]:
         """[zeros][the template's first p tokens][its further tokens, fixed], p its number of words (or of tokens)."""
         cfg = self.method_cfg()
-        p = len(words.split()) if cfg.WORD_COUNT_INIT else token_count(words)
+        p = len(words.split()) if cfg.WORD_COUNT_INIT else tokenizer_of(self.clip).count(words)
         if p > cfg.N_CTX:
             raise InputError(f"{self.node}.N_CTX is {cfg.N_CTX}, too few for the {p} of {words!r}; raise it.")
         free = cfg.N_CTX - p
-        text = " ".join(["X"] * free + [words])
+        text = " ".join([tokenizer_of(self.clip).filler] * free + [words])
         prompts = ContextPrompts(self.clip, self.classnames, cfg.N_CTX, ctx_text=text)
         ctx = prompts.init_context().float()
         ctx[:free] = 0

@@ -9,7 +9,8 @@ import torch
 
 import clipkit
 from clipkit import ImageEncoder, InputError, TextEncoder, load_clip, openai_clip
-from clipkit.architecture import OPENAI, build_empty, read_architecture
+from clipkit.architecture import OPENAI, read_architecture
+from clipkit.build import build_empty
 
 
 @pytest.fixture(scope="module")

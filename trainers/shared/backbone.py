@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 import torch
 from yacs.config import CfgNode
 
-from clipkit import check_input_size, load_backbone
+from clipkit import ImageEncoder, check_input_size, load_backbone
 from clipkit.architecture import OPENAI, RANDOM
 from clipkit.openai_clip import CLIP
 
@@ -44,8 +44,7 @@ def check_images(cfg: CfgNode, model: Callable[[], CLIP]) -> None:
     path = backbone.get("PATH", "")
     known = None if path else OPENAI.get(backbone.NAME.removeprefix(RANDOM))
     if known is None:
-        visual = model().visual
-        patch = None if hasattr(visual, "attnpool") else visual.conv1.kernel_size[0]
-        check_input_size(cfg.INPUT.SIZE, visual.input_resolution, patch, path or backbone.NAME)
+        encoder = ImageEncoder(model())
+        check_input_size(cfg.INPUT.SIZE, encoder.input_size, encoder.patch, path or backbone.NAME)
     else:
         check_input_size(cfg.INPUT.SIZE, known.image_size, known.patch, backbone.NAME)

@@ -9,7 +9,6 @@ import torch
 from torch import Tensor
 
 from clipkit import InputError, TextEncoder
-from clipkit.tokens import token_count
 from dassl.utils import load_checkpoint
 from dassl.utils.checkpoint import last_checkpoint_name
 from dassl.utils.torch_file import entry, state_dict_in, unusable
@@ -50,7 +49,7 @@ def context_from(path: str, encoder: TextEncoder, backbone: str) -> Tensor:
         raise InputError(f"{file} ({KEY}) was trained on another backbone ({theirs}) than this run's.")
     made = {key.rpartition(".")[2]: value for key, value in entry(run, "architecture").items()}  # whatever the node
     words = context_words(made.get("CTX_INIT", ""))
-    if token_count(words) > len(ctx):
+    if encoder.tokenizer.count(words) > len(ctx):
         raise InputError(
             f"{file} ({KEY}) has {len(ctx)} learned tokens in front of fixed ones ({words!r}), which are not in the "
             "file; give a context without fixed words."

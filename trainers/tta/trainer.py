@@ -17,7 +17,6 @@ from torch import Tensor
 from yacs.config import CfgNode
 
 from clipkit import ImageEncoder, InputError, TextEncoder, normalize
-from clipkit.tokens import token_count
 from dassl.utils import DivergedError, base_seed
 from dassl.utils.progress import progress
 
@@ -88,7 +87,7 @@ class TestTimeTrainer(PromptTrainer):
         given = context_from(cfg.CTX_FROM, self.text_encoder, self.run_identity()["backbone"]) if cfg.CTX_FROM else None
         if given is None and not words:
             raise InputError(f"{self.node}.CTX_INIT is empty: give words such as 'a photo of a', or a CTX_FROM.")
-        count = token_count(words) if given is None else len(given)
+        count = self.text_encoder.tokenizer.count(words) if given is None else len(given)
         self.prompts, start = start_context(self.clip, self.classnames, count, words if given is None else "")
         self.prompts.to(self.device)
         self.ctx0 = (start if given is None else given).to(self.device)
@@ -105,10 +104,10 @@ class TestTimeTrainer(PromptTrainer):
     def _at_length(self, count: int, words: str | None):
         """Prompts of TEXT_LEN tokens, the whole of which is run. Raises InputError where one is longer."""
         length, longest = self.method_cfg().TEXT_LEN, int(self.prompts.eot.max()) + 1
-        if not longest <= length <= len(self.clip.positional_embedding):
+        if not longest <= length <= self.text_encoder.length:
             raise InputError(
                 f"{self.node}.TEXT_LEN is {length}, but the longest prompt has {longest} tokens and the backbone reads "
-                f"{len(self.clip.positional_embedding)}; 0 takes as many as are needed."
+                f"{self.text_encoder.length}; 0 takes as many as are needed."
             )
         made_with = {"ctx_text": words, "template": "{ctx} {name}.", "truncate": False}
         return type(self.prompts)(self.clip, self.classnames, count, **made_with).to(self.device)

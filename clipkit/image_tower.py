@@ -1,0 +1,115 @@
+"""An image tower taken apart: what makes tokens of an image, the blocks, and what is read after them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import partial
+from typing import Protocol
+
+import torch
+from torch import Tensor, nn
+
+from . import deep_prompts
+from .deep_prompts import Edit
+from .openai_clip import VisionTransformer
+from .ops import block_forward, block_forward_rows, layer_norm, run_blocks
+
+
+class ImageTower(Protocol):
+    """A ViT. prefix: its tokens before the patches (1: CLS). at_end: whether `replace` prompts are appended after the
+    patches; else they go in after the prefix. patch: side of a patch in pixels."""
+
+    width: int
+    depth: int
+    prefix: int
+    at_end: bool
+    patch: int
+
+    def enter(self, image: Tensor, append: Edit | None = None) -> Tensor:
+        """[B, 3, H, W] pixels -> [B, L, width], what enters block 1. append: puts prompts in after the positions."""
+
+    def lower(self, x: Tensor, until: int) -> Tensor:
+        """The hidden state after block `until`, from what enters block 1."""
+
+    def features(
+        self, x: Tensor, edits: Mapping[int, Edit], start: int, prompts: slice, wanted: bool
+    ) -> tuple[Tensor, Tensor]:
+        """(features [B, d], outputs [B, n, width] of the prompt tokens after the last layer norm) from the hidden state
+        that enters block `start`. prompts: where the prompt tokens stand at the end. wanted: whether their outputs are
+        asked for; else they may be empty."""
+
+    def patches(self, x: Tensor) -> Tensor:
+        """[B, G, d]: the patches after the last block, in the space of the features, from what enters that block.
+        Raises InputError where features are no projection of such tokens."""
+
+    def projection(self) -> Tensor | None:
+        """[width, d], from tokens after the last layer norm to features; None where there is none (width = d)."""
+
+
+class OpenAIViT:
+    """OpenAI's ViT: CLS, positions, ln_pre, blocks, ln_post of CLS, projection."""
+
+    prefix, at_end = 1, True
+
+    def __init__(self, visual: VisionTransformer) -> None:
+        self._visual = visual
+        self._blocks = list(visual.transformer.resblocks)
+        self.width, self.depth = visual.ln_post.weight.shape[-1], len(self._blocks)
+        self.patch = visual.conv1.kernel_size[0]
+
+    def enter(self, image: Tensor, append: Edit | None = None) -> Tensor:
+        visual = self._visual
+        x = visual.conv1(image).flatten(2).transpose(1, 2)
+        # The type of x, not of the weights, leads: under autocast the tower runs as the stock one does.
+        cls = visual.class_embedding.to(x.dtype).expand(x.shape[0], 1, -1)
+        x = torch.cat([cls, x], dim=1) + visual.positional_embedding.to(x.dtype)
+        if append is not None:
+            x = append(x)
+        return layer_norm(visual.ln_pre, x)
+
+    def lower(self, x: Tensor, until: int) -> Tensor:
+        for block in self._blocks[:until]:
+            x = block_forward(block, x, causal=False)
+        return x
+
+    def features(
+        self, x: Tensor, edits: Mapping[int, Edit], start: int, prompts: slice, wanted: bool
+    ) -> tuple[Tensor, Tensor]:
+        def pick(tokens: Tensor) -> Tensor:
+            """CLS and, if asked for, the prompt tokens: [B, 1 + n, width]."""
+            return torch.cat([tokens[:, :1], tokens[:, prompts]], dim=1) if wanted else tokens[:, :1]
+
+        x = run_blocks(self._blocks, x, start, dict(edits), causal=False, pick=pick)
+        x = layer_norm(self._visual.ln_post, x)
+        return x[:, 0] @ self._visual.proj, x[:, 1:]
+
+    def patches(self, x: Tensor) -> Tensor:
+        patches = block_forward_rows(self._blocks[-1], x, lambda tokens: tokens[:, 1:])
+        return layer_norm(self._visual.ln_post, patches) @ self._visual.proj
+
+    def projection(self) -> Tensor | None:
+        return self._visual.proj
+
+
+def image_tower(visual: nn.Module) -> ImageTower | None:
+    """The tower of a backbone's `visual`; None where it has no tokens (ResNet, ConvNeXt, FastViT) and runs whole."""
+    if isinstance(visual, VisionTransformer):
+        return OpenAIViT(visual)
+    trunk = getattr(visual, "trunk", None)
+    if trunk is not None:
+        from .timm_tower import timm_vit
+
+        return timm_vit(visual)
+    return None
+
+
+def token_edits(
+    tower: ImageTower, replace: deep_prompts.Prompts, insert: deep_prompts.Prompts, start: int
+) -> dict[int, Edit]:
+    """The edits of `ImageEncoder`'s `replace` and `insert`, after checking blocks and widths."""
+    checked = partial(deep_prompts.edits, start=start, depth=tower.depth, width=tower.width, tower="image")
+    put = partial(deep_prompts.insert_front, first=tower.prefix)
+    over = partial(deep_prompts.overwrite_front, first=tower.prefix)
+    if tower.at_end:
+        return checked(replace, deep_prompts.append_end, deep_prompts.overwrite_end) | checked(insert, put, over)
+    return checked(replace, put, over) | checked(insert, put, over)
