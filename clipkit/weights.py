@@ -7,6 +7,7 @@ from pathlib import Path
 from torch import Tensor
 
 from . import openai_clip
+from .compact_rows import expand
 from .errors import InputError
 from .files import locked
 from .torch_file import read_torch_file, state_dict_in
@@ -17,13 +18,14 @@ EMBEDDED_FILE = Path(__file__).parent / "embedded" / "clip.safetensors"
 def read_weights(file: Path) -> dict[str, Tensor]:
     """The state dict in `file`, on the CPU: TorchScript archive, torch.save of a state dict, or .safetensors.
 
-    Names lose a leading "module."; what an archive has beside the weights (its sizes) stays in.
+    Names lose a leading "module."; what an archive has beside the weights (its sizes) stays in. A token table of which
+    only the trained rows are stored (`compact_rows.py`) comes back whole.
     Raises InputError naming the file if it is missing, damaged or holds something else.
     """
     if not os.path.isfile(file):
         raise InputError(f"No CLIP weights at {file} (MODEL.BACKBONE.PATH): give the path of an existing file")
     try:
-        return state_dict_in(read_torch_file(file, scripts=True), file)
+        return expand(state_dict_in(read_torch_file(file, scripts=True), file), str(file))
     except InputError as error:
         raise InputError(f"MODEL.BACKBONE.PATH: {error}") from error
 
