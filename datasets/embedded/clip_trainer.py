@@ -12,7 +12,7 @@ from clip.model import CLIP
 from torch import Tensor, nn
 
 from .captions import Captioner, compact_ids
-from .fast_clip import encode_image, encode_text
+from .fast_clip import encode_image, encode_text, matrix_dtype
 from .pairs import Pairs, draw_pairs
 from .vocab import COLOURS, NOUNS, PATTERNS
 
@@ -98,6 +98,7 @@ class Trainer:
         self.table = nn.Parameter(self.clip.token_embedding.weight.detach()[self.ids].clone())
         self.heads = nn.Linear(ARCHITECTURE["embed_dim"], len(NOUNS) + len(COLOURS) + len(PATTERNS))
         self.images_done = 0
+        self.dtype = matrix_dtype()
         self.generator = torch.Generator().manual_seed(recipe.seed)
         self.rng = random.Random(recipe.seed)
         self._build_optimizers()
@@ -143,8 +144,8 @@ class Trainer:
         for row in rows:
             self.seen[row] += 1
         keep = choose_patches(pairs.coverage, 1.0 if progress >= r.full_from else r.patch_share, self.generator)
-        image = encode_image(self.clip, (pairs.images - MEAN) / STD, keep)
-        text = encode_text(self.clip, self.table, rows)
+        image = encode_image(self.clip, (pairs.images - MEAN) / STD, keep, self.dtype)
+        text = encode_text(self.clip, self.table, rows, self.dtype)
         image, text = F.normalize(image, dim=-1), F.normalize(text, dim=-1)
         scale = self.logit_scale(progress)
         pair = contrastive_loss(image, text, owner, pairs.shown, pairs.said[first], scale)

@@ -1,8 +1,8 @@
 """Training-time forward of `clip.model.CLIP`: the same function of the same parameters, several times faster on a CPU.
 
-Three things differ from the stock modules: matrix products run in bfloat16 (layer norms and the residual stream stay
-fp32), the image tower can look at a subset of the patches (Li et al. 2023, FLIP), and the text tower runs only as far
-as the longest caption, on rows of a compact token table.
+Three things differ from the stock modules: matrix products run in bfloat16 where the processor has it (layer norms and
+the residual stream stay fp32), the image tower can look at a subset of the patches (Li et al. 2023, FLIP), and the text
+tower runs only as far as the longest caption, on rows of a compact token table.
 """
 
 from __future__ import annotations
@@ -16,6 +16,13 @@ from torch import Tensor
 
 if TYPE_CHECKING:
     from torch.autograd.function import FunctionCtx
+
+
+def matrix_dtype() -> torch.dtype:
+    """bfloat16 on a processor with instructions for it, where it is nearly twice as fast; elsewhere float32."""
+    abilities = getattr(torch.cpu, "get_capabilities", dict)()  # older versions of torch do not say
+    fast = any(abilities.get(name) for name in ("avx512_bf16", "amx_bf16", "bf16"))
+    return torch.bfloat16 if fast else torch.float32
 
 
 class _QuickGELU(torch.autograd.Function):

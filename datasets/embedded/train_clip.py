@@ -25,6 +25,7 @@ from dassl.utils.ends import one_sentence
 
 from .captions import Captioner, load_descriptions
 from .clip_trainer import ARCHITECTURE, Recipe, Trainer
+from .resume import NAME, load_checkpoint, save_checkpoint
 
 logger = logging.getLogger("datasets.embedded.train_clip")
 
@@ -34,12 +35,20 @@ class Journal:
 
     def __init__(self) -> None:
         self.started = self._last = time.monotonic()
+        self.before = 0.0  # minutes spent before the run was stopped
         self.history: list[dict[str, float]] = []
         self._recent: list[dict[str, float]] = []
         self._tenth: list[dict[str, float]] = []
 
     def minutes(self) -> float:
-        return (time.monotonic() - self.started) / 60
+        return self.before + (time.monotonic() - self.started) / 60
+
+    def state(self) -> dict:
+        """What a continued run needs to write the same history."""
+        return {"minutes": self.minutes(), "history": self.history, "tenth": self._tenth}
+
+    def restore(self, state: dict) -> None:
+        self.before, self.history, self._tenth = state["minutes"], state["history"], state["tenth"]
 
     def add(self, parts: dict[str, float], images: int, progress: float) -> None:
         self._recent.append(parts)
@@ -61,13 +70,14 @@ def _means(rows: list[dict[str, float]]) -> dict[str, float]:
     return {key: round(sum(row[key] for row in rows) / len(rows), 4) for key in rows[0]}
 
 
-def save(trainer: Trainer, folder: Path, journal: Journal, finished: bool) -> None:
+def save(trainer: Trainer, folder: Path, journal: Journal) -> None:
     """Write clip.safetensors, trained_tokens.json and training.json into folder, each under a temporary name first."""
     folder.mkdir(parents=True, exist_ok=True)
     facts = {
         "recipe": asdict(trainer.recipe), "architecture": ARCHITECTURE, "images": trainer.images_done,
         "minutes": round(journal.minutes(), 1), "threads": torch.get_num_threads(), "torch": torch.__version__,
-        "finished": finished, "history": journal.history,
+        "matrix_products": str(trainer.dtype).removeprefix("torch."),
+        "history": journal.history,
     }  # fmt: skip
     words = {str(i): bpe.decoder[i] for i in trainer.trained_ids()}
     partial = folder / f".clip.safetensors.{os.getpid()}"
@@ -80,12 +90,27 @@ def save(trainer: Trainer, folder: Path, journal: Journal, finished: bool) -> No
         os.replace(partial, folder / name)
 
 
-def train(recipe: Recipe, out: Path, minutes: float = 0.0, save_minutes: float = 5.0) -> Trainer:
-    """Train and save into `out`. With minutes > 0 a slow machine's schedule is shortened to end in time."""
+def train(recipe: Recipe, out: Path, minutes: float = 0.0, save_minutes: float = 5.0, stop_after: int = 0) -> Trainer:
+    """Train and save into `out`; a run that was stopped there is continued.
+
+    minutes: above 0, a slow machine's schedule is shortened to end in time. stop_after: stop after so many steps, as an
+    interruption would (for tests).
+    """
     trainer = Trainer(recipe, Captioner(load_descriptions()))
     journal = Journal()
-    saved = time.monotonic()
     progress, pace = 0.0, 0.0  # pace: seconds a step, a moving average
+    checkpoint = out / NAME
+    if checkpoint.exists():
+        account = load_checkpoint(checkpoint, trainer)
+        progress, pace = account["progress"], account["pace"]
+        journal.restore(account["journal"])
+        logger.info("Continued from %s after %d images", checkpoint, trainer.images_done)
+    out.mkdir(parents=True, exist_ok=True)
+
+    def keep() -> None:
+        save_checkpoint(checkpoint, trainer, {"progress": progress, "pace": pace, "journal": journal.state()})
+
+    saved, steps = time.monotonic(), 0
     while progress < 1:
         tick = time.monotonic()
         parts = trainer.step(progress)
@@ -97,10 +122,15 @@ def train(recipe: Recipe, out: Path, minutes: float = 0.0, save_minutes: float =
             advance = max(advance, (1 - progress) * min(1.0, pace / 60 / left))
         progress += advance
         journal.add(parts, trainer.images_done, progress)
+        steps += 1
+        if steps == stop_after:
+            keep()
+            return trainer
         if time.monotonic() - saved > 60 * save_minutes:
-            save(trainer, out, journal, finished=False)
+            keep()
             saved = time.monotonic()
-    save(trainer, out, journal, finished=True)
+    save(trainer, out, journal)
+    checkpoint.unlink(missing_ok=True)
     return trainer
 
 

@@ -12,6 +12,7 @@ import torch
 import torch.nn.functional as F
 
 from clipkit import TextEncoder, load_clip
+from dassl.utils import InputError
 from datasets import templates
 from datasets.embedded import captions, clip_trainer, fast_clip, suite, train_clip
 from datasets.embedded.pairs import draw_pairs
@@ -108,7 +109,7 @@ def test_smoke_training_lowers_the_loss(tmp_path):
     train_clip.main(["--smoke", "--threads", "1", "--out", str(tmp_path)])
     torch.set_num_threads(threads)
     facts = json.loads((tmp_path / "training.json").read_text())
-    assert facts["finished"] and facts["images"] >= facts["recipe"]["images"]
+    assert facts["images"] >= facts["recipe"]["images"]
     assert facts["history"][-1]["noun"] < facts["history"][0]["noun"] - 0.02
     smoke = load_clip("", str(tmp_path / "clip.safetensors"))
     assert torch.isfinite(smoke.encode_text(clip.tokenize("a star"))).all()
@@ -120,3 +121,27 @@ def test_progress_schedule():
     assert trainer.logit_scale(0.0) == pytest.approx(14) and trainer.logit_scale(0.9) == pytest.approx(100)
     factors = [trainer.lr_factor(p) for p in (0.0, 0.02, 0.5, 1.0)]
     assert factors[0] < 0.1 and factors[1] > 0.99 and factors[3] < 1e-6
+
+
+def test_a_stopped_run_continues_to_the_bit(tmp_path):
+    recipe = clip_trainer.Recipe(images=6 * 16, batch=16)
+    whole = train_clip.train(recipe, tmp_path / "whole").clip_state()
+    train_clip.train(recipe, tmp_path / "parts", stop_after=2)
+    assert not (tmp_path / "parts" / "clip.safetensors").exists()
+    train_clip.train(recipe, tmp_path / "parts", stop_after=3)
+    parts = train_clip.train(recipe, tmp_path / "parts").clip_state()
+    assert all(torch.equal(whole[key], parts[key]) for key in whole)
+    histories = [json.loads((tmp_path / f / "training.json").read_text())["history"] for f in ("whole", "parts")]
+    for row in (*histories[0], *histories[1]):
+        row.pop("minutes")
+    assert histories[0] == histories[1]
+    assert not (tmp_path / "parts" / "checkpoint.pt").exists()
+
+
+def test_a_checkpoint_of_other_settings_is_refused(tmp_path):
+    train_clip.train(clip_trainer.Recipe(images=64, batch=16), tmp_path, stop_after=1)
+    with pytest.raises(InputError, match="batch 16 instead of 8"):
+        train_clip.train(clip_trainer.Recipe(images=64, batch=8), tmp_path)
+    (tmp_path / "checkpoint.pt").write_bytes(b"something else")
+    with pytest.raises(InputError, match="no checkpoint of this training"):
+        train_clip.train(clip_trainer.Recipe(images=64, batch=16), tmp_path)
