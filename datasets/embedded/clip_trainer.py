@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from .captions import Captioner, compact_ids
 from .fast_clip import encode_image, encode_text, matrix_dtype
+from .muon import Muon
 from .pairs import Pairs, draw_pairs
 from .vocab import COLOURS, NOUNS, PATTERNS
 
@@ -118,7 +119,7 @@ class Trainer:
         plain = [p for p in rest if p.ndim < 2]
         groups = [{"params": decayed, "weight_decay": r.weight_decay}, {"params": plain, "weight_decay": 0.0}]
         self.optimizers = [
-            torch.optim.Muon(matrices, lr=r.lr_matrix, weight_decay=r.weight_decay, adjust_lr_fn="match_rms_adamw"),
+            Muon(matrices, r.lr_matrix, r.weight_decay, self.dtype),
             torch.optim.AdamW(groups, lr=r.lr_other, betas=(0.9, 0.98), fused=True),
         ]
         self.base_lrs = [r.lr_matrix, r.lr_other]
