@@ -124,11 +124,10 @@ def test_progress_schedule():
 
 
 def test_a_stopped_run_continues_to_the_bit(tmp_path):
-    recipe = clip_trainer.Recipe(images=6 * 16, batch=16)
+    recipe = clip_trainer.Recipe(images=4 * 8, batch=8)
     whole = train_clip.train(recipe, tmp_path / "whole").clip_state()
     train_clip.train(recipe, tmp_path / "parts", stop_after=2)
     assert not (tmp_path / "parts" / "clip.safetensors").exists()
-    train_clip.train(recipe, tmp_path / "parts", stop_after=3)
     parts = train_clip.train(recipe, tmp_path / "parts").clip_state()
     assert all(torch.equal(whole[key], parts[key]) for key in whole)
     histories = [json.loads((tmp_path / f / "training.json").read_text())["history"] for f in ("whole", "parts")]
@@ -139,9 +138,9 @@ def test_a_stopped_run_continues_to_the_bit(tmp_path):
 
 
 def test_a_checkpoint_of_other_settings_is_refused(tmp_path):
-    train_clip.train(clip_trainer.Recipe(images=64, batch=16), tmp_path, stop_after=1)
-    with pytest.raises(InputError, match="batch 16 instead of 8"):
-        train_clip.train(clip_trainer.Recipe(images=64, batch=8), tmp_path)
+    train_clip.train(clip_trainer.Recipe(images=16, batch=8), tmp_path, stop_after=1)
+    with pytest.raises(InputError, match="batch 8 instead of 4"):
+        train_clip.train(clip_trainer.Recipe(images=16, batch=4), tmp_path)
     (tmp_path / "checkpoint.pt").write_bytes(b"something else")
     with pytest.raises(InputError, match="no checkpoint of this training"):
-        train_clip.train(clip_trainer.Recipe(images=64, batch=16), tmp_path)
+        train_clip.train(clip_trainer.Recipe(images=16, batch=8), tmp_path)
