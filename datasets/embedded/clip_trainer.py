@@ -15,6 +15,7 @@ from .captions import Captioner, compact_ids
 from .fast_clip import encode_image, encode_text, matrix_dtype
 from .muon import Muon
 from .pairs import Pairs, draw_pairs
+from .resume import set_words, words_of
 from .vocab import COLOURS, NOUNS, PATTERNS
 
 MEAN = torch.tensor((0.48145466, 0.4578275, 0.40821073)).view(1, 3, 1, 1)  # CLIP's preprocessing
@@ -189,3 +190,34 @@ class Trainer:
     def trained_ids(self, least: int = 20) -> list[int]:
         """Ids of tokens that occurred in at least `least` different captions."""
         return [token for token, count in zip(self.ids, self.seen.tolist(), strict=True) if count >= least]
+
+    def state(self) -> dict:
+        """All that the next step depends on."""
+        return {
+            "dtype": str(self.dtype).removeprefix("torch."),
+            "clip": self.clip.state_dict(),
+            "table": self.table.detach(),
+            "heads": self.heads.state_dict(),
+            "average": self.average,
+            "optimizers": [optimizer.state_dict() for optimizer in self.optimizers],
+            "seen": self.seen,
+            "images": self.images_done,
+            "generator": self.generator.get_state(),
+            "captions": words_of(self.rng),
+        }
+
+    def restore(self, state: dict) -> None:
+        """Continue where another trainer of the same recipe was."""
+        self.dtype = getattr(torch, state["dtype"])  # of the machine that began the run
+        self.clip.load_state_dict(state["clip"])
+        self.heads.load_state_dict(state["heads"])
+        with torch.no_grad():
+            self.table.copy_(state["table"])
+            for name, value in state["average"].items():
+                self.average[name].copy_(value)
+        for optimizer, saved in zip(self.optimizers, state["optimizers"], strict=True):
+            optimizer.load_state_dict(saved)
+        self.seen.copy_(state["seen"])
+        self.images_done = state["images"]
+        self.generator.set_state(state["generator"])
+        set_words(self.rng, state["captions"])
