@@ -33,7 +33,7 @@ def test_without_a_word_the_commands_are_listed(room, capsys, monkeypatch):
 
 def test_no_room_with_commands_is_forgotten():
     rooms = {str(file.parent.relative_to(ROOT)).replace("/", ".") for file in ROOT.glob("[a-z]*/**/__main__.py")}
-    assert rooms - {"tests"} == set(WORDS)
+    assert rooms - {"tests", "datasets.embedded.regime"} == set(WORDS)  # the latter has no commands
 
 
 def test_numbers_agree_with_their_nouns():

@@ -9,6 +9,7 @@ from pathlib import Path
 from dassl.outputs.kept import sha256
 from dassl.outputs.reading import Outputs, read_outputs
 from dassl.utils import InputError
+from dassl.utils.counted import counted
 
 from .files import DAMAGE, check_record, damaged, find, read_json
 
@@ -35,7 +36,7 @@ def read_place(place: Path) -> Scored:
     """The outputs at a place that must be of one test."""
     found = read_places([place])
     if len(found) > 1:
-        raise InputError(f"{place} has {len(found)} runs with outputs; name the folder of one.")
+        raise InputError(f"{place} has {counted(len(found), 'run')} with outputs; name the folder of one.")
     return found[0]
 
 
@@ -49,7 +50,7 @@ def _at(place: Path) -> list[Scored]:
     found = [_of_run(file, str(file.parent) if alone else os.path.relpath(file.parent, place), alone) for file in files]
     kept = [each for each in found if each is not None]
     if not kept:
-        why = f"none of its {len(files)} runs kept outputs" if files else "there is no finished run in it"
+        why = f"none of {counted(len(files), 'run')} kept outputs" if files else "there is no finished run in it"
         raise InputError(
             f"{place} has no outputs ({why}); test a trained run once more with --eval-only, another --output-dir, and "
             "TEST.OUTPUTS top5 or logits."

@@ -9,6 +9,8 @@ import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from dassl.utils.counted import counted
+
 from ..drawing.table import harmonic_mean
 
 Halves = Mapping[str, Mapping[str, float]]  # {set: {"base": accuracy, "new": accuracy}}, in percent
@@ -109,7 +111,7 @@ def class_features(ratios: Mapping[str, float]) -> list[Criterion]:
         return [Criterion(name, wanted, "-", None)]
     least = min(ratios, key=lambda run: ratios[run])
     below = sum(ratio < SHARE for ratio in ratios.values())
-    told = f"{ratios[least]:.1%} ({least}); {below} of {len(ratios)} runs below"
+    told = f"{ratios[least]:.1%} ({least}); {below} of {counted(len(ratios), 'run')} below"
     return [Criterion(name, wanted, told, below == 0)]
 
 

@@ -32,7 +32,7 @@ def started(monkeypatch):
 
 
 def call(name: str, *words: str) -> int:
-    return importlib.import_module(f"bench.{name}").main([*(LONG | SHORT)[name], *words])
+    return importlib.import_module(f"bench.studies.{name}").main([*(LONG | SHORT)[name], *words])
 
 
 @pytest.mark.parametrize("name", LONG)

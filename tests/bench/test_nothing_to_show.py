@@ -27,7 +27,7 @@ COMMANDS = {
 
 
 def study(name: str, *words: str) -> int:
-    return importlib.import_module(f"bench.{name}").main([*(LONG | SHORT)[name], *words])
+    return importlib.import_module(f"bench.studies.{name}").main([*(LONG | SHORT)[name], *words])
 
 
 @pytest.mark.parametrize("name", COMMANDS)
