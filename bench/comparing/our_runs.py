@@ -76,6 +76,8 @@ class OurRuns:
 
     def _apart(self, cell: Printed) -> str:
         """A remark on runs that this number leaves out, because they differ in more than the seed; "" for none."""
+        if self.others.empty:
+            return ""
         parts = ("base", "new") if cell.part == "hm" else (cell.part,)
         here = self.others[self.others["part"].isin(parts)]
         if cell.dataset not in self.table.averages:

@@ -137,6 +137,7 @@ def contradictions(table: Table, paper: Paper) -> dict[Printed, str]:
     found: dict[Printed, list[str]] = defaultdict(list)
     half = 0.5 * 10**-table.decimals
     at = {(c.method, *c.group): c.value for c in table.cells if c.value is not None}
+    printed = _printed(table, paper)
     for cell in table.cells:
         if cell.value is None:
             continue
@@ -144,7 +145,7 @@ def contradictions(table: Table, paper: Paper) -> dict[Printed, str]:
             found[cell] += _outside(cell.value, *low_high, half, table.decimals, "base and new give")
         elif cell.dataset in table.averages and (low_high := _average(cell, table, at, half)):
             found[cell] += _outside(cell.value, *low_high, half, table.decimals, "the columns give")
-        if others := _elsewhere(cell, table, paper):
+        if others := _elsewhere(cell, table, printed[(cell.method, *cell.group)]):
             found[cell].append(f"also printed as {', '.join(others)}")
     return {cell: "; ".join(why) for cell, why in found.items() if why}
 
@@ -182,17 +183,23 @@ def _outside(value: float, low: float, high: float, half: float, decimals: int, 
     return [f"{what} {(low + high) / 2:.{decimals}f}"]
 
 
-def _elsewhere(cell: Printed, table: Table, paper: Paper) -> list[str]:
+def _printed(table: Table, paper: Paper) -> dict[tuple, list[tuple[Table, Printed]]]:
+    """{(method, *group): all its values with their tables}, of tables with this protocol, shots and backbone."""
+    found: dict[tuple, list[tuple[Table, Printed]]] = defaultdict(list)
+    for other in paper.tables:
+        if (other.protocol, other.shots, other.backbone) == (table.protocol, table.shots, table.backbone):
+            for twin in other.cells:
+                found[(twin.method, *twin.group)].append((other, twin))
+    return found
+
+
+def _elsewhere(cell: Printed, table: Table, printed: list[tuple[Table, Printed]]) -> list[str]:
     """Other values, and their tables, that the paper prints for the same method, data, shots, backbone and metric."""
     found = []
-    for other in paper.tables:
-        if (other.protocol, other.shots, other.backbone) != (table.protocol, table.shots, table.backbone):
-            continue
+    for other, twin in printed:
         if other.averages.get(cell.dataset) != table.averages.get(cell.dataset):
             continue  # that table's average has other datasets
-        for twin in other.cells:
-            same = (twin.method, *twin.group) == (cell.method, *cell.group)
-            if same and twin.value is not None and twin.value != cell.value:
-                where = "here too" if other is table else f"in {other.name.partition(', ')[2]}"
-                found.append(f"{twin.value:.{other.decimals}f} {where}")
+        if twin.value is not None and twin.value != cell.value:
+            where = "here too" if other is table else f"in {other.name.partition(', ')[2]}"
+            found.append(f"{twin.value:.{other.decimals}f} {where}")
     return list(dict.fromkeys(found))

@@ -34,20 +34,26 @@ def text_tables(table: Table, rows: pd.DataFrame, interval: bool = False) -> Ite
 
     interval: ± is half the width of the 95 % interval instead of the deviation.
     """
-    for dataset in dict.fromkeys(rows["dataset"]):
-        yield _one(table, dataset, rows[rows["dataset"] == dataset], interval)
+    of_dataset: dict[str, list[dict]] = {}
+    for row in rows.to_dict("records"):
+        of_dataset.setdefault(row["dataset"], []).append(row)
+    for dataset, here in of_dataset.items():
+        yield _one(table, dataset, here, interval)
 
 
-def _one(table: Table, dataset: str, rows: pd.DataFrame, interval: bool) -> TextTable:
+def _one(table: Table, dataset: str, rows: list[dict], interval: bool) -> TextTable:
     notes: dict[str, str] = {}  # sentence -> its letter
     lines: list[list[Cell]] = []
     rules = set()
-    groups = rows.groupby(GROUP, dropna=False, sort=False)
-    for key, group in groups:
+    groups: dict[tuple, list[dict]] = {}
+    for row in rows:
+        key = tuple(row[column] for column in GROUP)
+        groups.setdefault(tuple(None if value != value else value for value in key), []).append(row)  # NaN != NaN
+    for key, group in groups.items():
         if lines:
             rules.add(len(lines))
-        published, ours = ranks(list(group["published"])), ranks(_rankable(group))
-        for i, (_, row) in enumerate(group.iterrows()):
+        published, ours = ranks([row["published"] for row in group]), ranks(_rankable(group))
+        for i, row in enumerate(group):
             first = Cell(_heading(key) if i == 0 else "")
             lines.append([first, *_cells(row, published[i], ours[i], table.decimals, notes, interval)])
     kept = [i for i in range(len(HEADERS)) if i or any(line[0].text for line in lines)]
@@ -63,9 +69,7 @@ def _one(table: Table, dataset: str, rows: pd.DataFrame, interval: bool) -> Text
     )
 
 
-def _cells(
-    row: pd.Series, published: str, ours: str, decimals: int, notes: dict[str, str], interval: bool
-) -> list[Cell]:
+def _cells(row: dict, published: str, ours: str, decimals: int, notes: dict[str, str], interval: bool) -> list[Cell]:
     mark = "*" if row["contradiction"] else ""
     remarks = [r for r in (row["contradiction"], *row["remarks"].split("; ")) if r]
     letters = [notes.setdefault(remark, _letter(len(notes))) for remark in remarks]
@@ -78,22 +82,21 @@ def _cells(
     return [*first, Cell(difference), Cell(inside), Cell(", ".join(letters))]
 
 
-def _mean(row: pd.Series, interval: bool) -> str:
+def _mean(row: dict, interval: bool) -> str:
     if not row["n"] and math.isnan(row["ours"]):
         return MISSING
     return f"{plus_minus(row['ours'], row['ci95' if interval else 'std'])} ({row['n']})"
 
 
-def _rankable(group: pd.DataFrame) -> list[float | None]:
+def _rankable(group: list[dict]) -> list[float | None]:
     """Our numbers of a group, or None for each if they have different backbones and cannot be ranked."""
-    there = group[group["ours"].notna()]
-    same = there["ours_backbone"].nunique() <= 1
-    return [value if same else None for value in group["ours"]]
+    same = len({row["ours_backbone"] for row in group if not math.isnan(row["ours"])}) <= 1
+    return [row["ours"] if same else None for row in group]
 
 
 def _heading(key: tuple) -> str:
     part, noise, rate, attack, metric = key
-    share = "" if math.isnan(rate) else f"{noise} {100 * rate:g} %"
+    share = "" if rate is None else f"{noise} {100 * rate:g} %"
     return " ".join(filter(None, [PARTS.get(part, part), share, attack, METRICS.get(metric, metric)]))
 
 
