@@ -66,6 +66,16 @@ class Preprocess:
     interpolation: str = "bicubic"
     resize_mode: str = "shortest"
 
+    def as_config(self) -> dict[str, object]:
+        """{config key: value} of a run with this preprocessing."""
+        return {
+            "INPUT.SIZE": (self.size, self.size),
+            "INPUT.PIXEL_MEAN": list(self.mean),
+            "INPUT.PIXEL_STD": list(self.std),
+            "INPUT.INTERPOLATION": self.interpolation,
+            "INPUT.RESIZE_MODE": self.resize_mode,
+        }
+
 
 @dataclass(frozen=True)
 class BackboneSpec:

@@ -94,6 +94,11 @@ def full_checkpoint(
         words = context or (CONTEXT_WORDS if whole else "")
         names = list(classnames) or _names(slim.get("classnames")) or _names(run.get("classnames"))
         full |= _class_buffers(model, state[ctx], ctx.removesuffix("ctx"), names, template, words, path)
+    if whole and not isinstance(model, CLIP):
+        raise InputError(
+            f"{path}: a checkpoint of {run.get('TRAINER.NAME', 'its method')} has a reference form on backbones of "
+            f"OpenAI's layout only, which {backbone} is not"
+        )
     if whole:
         full |= _frozen(model, logit_scale=not any(key.startswith("representation_learner.") for key in state))
     return _checkpoint(full, slim)
@@ -132,17 +137,17 @@ def _class_buffers(
         raise InputError(f"{path} does not say its class names: give --classes, a file with one name a line")
     if ctx.dim() == 3 and len(ctx) != len(names):
         raise InputError(f"{path} learned a context for each of {len(ctx)} classes, but {len(names)} names are given")
-    n = ctx.shape[-2]
+    n, encoder = ctx.shape[-2], TextEncoder(model)
+    first = encoder.first
     if len(words.split()) < n:
-        words = " ".join(["X"] * n)
+        words = " ".join([encoder.tokenizer.filler] * n)
     text = template.replace("{ctx}", words)
     texts = [text.replace("{name}", name.replace("_", " ")) for name in names]
     with torch.no_grad():
-        encoder = TextEncoder(model)
         embedding = encoder.embed(tokenize(texts, what="prompt of a class", tokenizer=encoder.tokenizer))
     return {
-        f"{prefix}token_prefix": embedding[:, :1].clone(),
-        f"{prefix}token_suffix": embedding[:, 1 + n :].clone(),
+        f"{prefix}token_prefix": embedding[:, :first].clone(),
+        f"{prefix}token_suffix": embedding[:, first + n :].clone(),
     }
 
 
@@ -188,7 +193,9 @@ def _check_fits(state: dict[str, Tensor], model: CLIP, path: str | Path, backbon
         if key.endswith(("VPT", "VPT_shallow")):
             like = f"{tower}transformer.resblocks.{block or 0}.ln_1.weight"
         elif key.endswith("ctx"):
-            like = "ln_final.weight"
+            if value.shape[-1] == TextEncoder(model).width:
+                continue
+            like = ""
         else:
             continue
         if like not in own or own[like].shape[-1:] != value.shape[-1:]:

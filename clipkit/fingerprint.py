@@ -6,7 +6,7 @@ import torch
 
 from .architecture import read_architecture
 from .backbone_spec import is_openai, spec_of
-from .openai_clip import CLIP
+from .openai_clip import CLIP, ResidualAttentionBlock
 
 
 def fingerprint(clip_model: CLIP) -> str:
@@ -25,7 +25,7 @@ def fingerprint(clip_model: CLIP) -> str:
             digest.update(value.detach().to("cpu", torch.float32).contiguous().numpy().data)
         for reading in _other_readings(clip_model):
             digest.update(reading.encode())
-        digest.update(_other_spec(clip_model).encode())
+        digest.update(other_spec(clip_model).encode())
         known = clip_model._clipkit_fingerprint = digest.hexdigest()
     return known
 
@@ -34,14 +34,14 @@ def _other_readings(clip_model: CLIP) -> list[str]:
     """A line for each transformer block that has not OpenAI's activation and heads of 64."""
     found = []
     for name, block in clip_model.named_modules():
-        if hasattr(block, "mlp") and hasattr(block, "attn"):
+        if isinstance(block, ResidualAttentionBlock):
             reading = f"{type(getattr(block.mlp, 'gelu', None)).__name__}, {block.attn.num_heads} heads"
             if reading != f"QuickGELU, {block.attn.embed_dim // 64} heads":
                 found.append(f"{name}: {reading}")
     return found
 
 
-def _other_spec(clip_model: CLIP) -> str:
+def other_spec(clip_model: CLIP) -> str:
     """The backbone's spec, as text; "" where it is that of OpenAI's code at these sizes, or none is known."""
     spec = spec_of(clip_model)
     if spec is None:

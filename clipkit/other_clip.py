@@ -48,11 +48,14 @@ class OtherCLIP(nn.Module):
     def to_half(self) -> None:
         """Linear maps, convolutions and projections to fp16, as OpenAI does; a timm or transformers tower whole."""
         self.half_towers = True
-        openai_clip.convert_weights(self)
-        if self.text_bias is not None:
-            self.text_bias.data = self.text_bias.data.half()
-        for part in (self.visual, getattr(self, "text_model", None)):
-            if part is not None and not isinstance(part, (openai_clip.VisionTransformer, openai_clip.ModifiedResNet)):
+        for matrix in (self.text_projection, self.text_bias):
+            if matrix is not None:
+                matrix.data = matrix.data.half()
+        own = (openai_clip.VisionTransformer, openai_clip.ModifiedResNet, openai_clip.Transformer)
+        for part in (self.visual, getattr(self, "transformer", None), getattr(self, "text_model", None)):
+            if isinstance(part, own):
+                openai_clip.convert_weights(part)
+            elif part is not None:
                 part.half()
 
 

@@ -20,6 +20,7 @@ OWN = {
     "MODEL.BACKBONE.SPEC": OPTIONAL,  # see `clipkit.load_clip`
     "MODEL.BACKBONE.VISUAL_WEIGHTS": OPTIONAL,
     "MODEL.BACKBONE.VISUAL_WEIGHTS_KEY": OPTIONAL,
+    "INPUT.RESIZE_MODE": choice("shortest", "squash"),
     "TEST.FEATURE_BANK": FLAG,
     "TEST.OPEN_WORLD": choice("", "base", "new"),
     "TEST.ADV_SET": OPTIONAL,

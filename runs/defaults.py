@@ -24,6 +24,7 @@ def extend_cfg(cfg: CfgNode) -> None:
     cfg.MODEL.BACKBONE.VISUAL_WEIGHTS_KEY = ""  # key of the tower in that file; empty: the usual keys are tried
     # A test over base and new classes: by which rule a method that tells them apart answers for all of them.
     cfg.TEST.OPEN_WORLD = ""  # base | new; empty: another test
+    cfg.INPUT.RESIZE_MODE = "shortest"  # of a test image: shorter side, then crop | squash: both sides, no crop
     cfg.TEST.FEATURE_BANK = True  # keep test image features of frozen towers on disk
     add_noise_defaults(cfg)
     add_adversarial_defaults(cfg)

@@ -16,7 +16,7 @@ from interop.plugins.failures import unknown_key_hint
 
 from .flags import check_flags, check_training, named_options, named_trainer
 from .noise_check import check_noise
-from .rules import LEFT_OUT, NOISE, REMOVED, WHICH_RUN, Rule
+from .rules import IMAGES, LEFT_OUT, NOISE, REMOVED, WHICH_RUN, Rule
 from .rules.facts import Facts, Taken
 from .rules.noise import older_keys
 
@@ -88,6 +88,7 @@ def resolve(args: Namespace, facts: Facts, where: str = COMMAND_LINE) -> Config:
     for taken in config.taken:
         config.take(taken.values, str(taken.file))
     config.apply(NOISE, facts)
+    config.apply(IMAGES, facts)
     check_noise(config, given)
     saved = facts.checkpoint(config, args)
     config.merge(saved.items(), args.model_dir, origin=f"checkpoint in {args.model_dir}")

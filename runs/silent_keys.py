@@ -15,6 +15,7 @@ NO_EFFECT = {
 
 # Keys that were added later, with the value at which a run is the same as before; at it they do not identify a run.
 LATER = {
+    "INPUT.RESIZE_MODE": "shortest",
     "LANGUAGE.MISSING": "refuse", "LANGUAGE.TOO_LONG": "refuse", "TRAINER.JOAPR.COMPAT": "none",
     "TRAINER.NLPROMPT.COMPAT": "none", "TRAINER.TTC.TAU_TOWER": "original",
     "TEST.OPEN_WORLD": "",

@@ -42,11 +42,13 @@ def picture_transform(cfg: CfgNode) -> Compose:
         raise InputError("INPUT.TRANSFORMS has instance_norm, after which eps has no meaning in pixels; leave it out.")
     if given.INTERPOLATION not in INTERPOLATION_MODES:
         raise InputError(f"INPUT.INTERPOLATION must be one of {', '.join(INTERPOLATION_MODES)}.")
-    return square_picture(height, given.INTERPOLATION)
+    return square_picture(height, given.INTERPOLATION, given.get("RESIZE_MODE", "shortest"))
 
 
-def square_picture(size: int, interpolation: str = "bicubic") -> Compose:
-    """Shorter side to `size`, centre crop: Dassl's test transform up to the tensor."""
+def square_picture(size: int, interpolation: str = "bicubic", mode: str = "shortest") -> Compose:
+    """Shorter side to `size`, centre crop: Dassl's test transform up to the tensor; "squash": both sides, no crop."""
+    if mode == "squash":
+        return Compose([Resize((size, size), interpolation=INTERPOLATION_MODES[interpolation])])
     return Compose([Resize(size, interpolation=INTERPOLATION_MODES[interpolation]), CenterCrop((size, size))])
 
 

@@ -12,6 +12,8 @@ from yacs.config import CfgNode
 
 from attacks.settings import NAMES, add_attack_defaults
 from attacks.surrogate import CLIP_MEAN, CLIP_STD
+from clipkit.backbone_spec import spec_of
+from clipkit.fingerprint import other_spec
 from dassl.utils import InputError
 
 from ..attacked.make import attacked_backbone, make_set
@@ -70,6 +72,9 @@ def run(args: argparse.Namespace) -> int:
         clip_model = attacked_backbone(cfg, device)
         size = clip_model.visual.input_resolution
         cfg.INPUT.SIZE = (size, size)
+        if other_spec(clip_model):  # not OpenAI's: pixels as it was trained on
+            for key, value in spec_of(clip_model).preprocess.as_config().items():
+                cfg.INPUT[key.removeprefix("INPUT.")] = value
         dataset = entry.loader(cfg)
         folder = make_set(cfg, dataset, args.split, clip_model, images=args.images)
     found = AdversarialSet(folder)

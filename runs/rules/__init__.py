@@ -6,14 +6,16 @@ A rule is a pure function of {dotted key: value} that does not import torch, so 
 
 from __future__ import annotations
 
-from . import attack, names, noise, sar, stand_in, tower
+from . import attack, names, noise, preprocess, sar, stand_in, tower
 from .rule import REMOVED, Rule
 
-__all__ = ["LEFT_OUT", "NOISE", "REMOVED", "WHICH_RUN", "Rule"]
+__all__ = ["IMAGES", "LEFT_OUT", "NOISE", "REMOVED", "WHICH_RUN", "Rule"]
 
 # Rules that settle the names of method and dataset, by which the method's settings for the dataset are found.
 WHICH_RUN = (names.RULE, sar.RULE)
 # Applied after a checkout's train.py, which may set the older keys.
 NOISE = (noise.RULE,)
+# Applied once all sources but a checkpoint are merged.
+IMAGES = (preprocess.RULE,)
 # Rules that remove the keys of unused features, so that a run is the same as before these keys existed.
 LEFT_OUT = (attack.RULE, tower.RULE, stand_in.RULE)

@@ -4,22 +4,38 @@ from __future__ import annotations
 
 import copy
 
+import pytest
 import torch
 from torch import nn
 
 
-def random_model(settings: dict, seed: int = 0) -> nn.Module:
-    """The model of a model_cfg, in eval mode."""
+def random_model(settings: dict, seed: int = 0, hf_config: object = None) -> nn.Module:
+    """The model of a model_cfg, in eval mode. hf_config: of its text tower of transformers, in place of the hub's."""
+    from open_clip import hf_model
     from open_clip.model import CLIP, CustomTextCLIP
 
     settings = copy.deepcopy(settings)
     custom = settings.pop("custom_text", False) or "hf_model_name" in settings["text_cfg"]
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        model = (CustomTextCLIP if custom else CLIP)(**settings)
+        with pytest.MonkeyPatch.context() as patch:
+            if hf_config is not None:
+                settings["text_cfg"]["hf_model_pretrained"] = False
+                patch.setattr(hf_model.AutoConfig, "from_pretrained", lambda name: hf_config)
+            model = (CustomTextCLIP if custom else CLIP)(**settings)
         for name, value in model.named_parameters():
-            if name.endswith(("token_embedding.weight", "positional_embedding", "pos_embed", "class_embedding")):
+            if name.endswith(
+                (
+                    "token_embedding.weight",
+                    "positional_embedding",
+                    "pos_embed",
+                    "class_embedding",
+                    "position_embeddings.weight",
+                )
+            ):
                 nn.init.normal_(value, std=0.3)
+            elif value.ndim == 2 and value.std() < 0.05:  # timm's and BERT's: nearly nothing at first
+                nn.init.normal_(value, std=0.1)
             elif value.ndim == 1 and not name.startswith("logit"):  # biases and norms, many of them zero at first
                 nn.init.normal_(value, mean=float(value.detach().mean()), std=0.1)
     return model.eval().requires_grad_(False)

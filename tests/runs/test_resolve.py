@@ -15,7 +15,7 @@ import runs.rules
 from dassl.utils import InputError
 from datasets.noise.config import ALIASES, CONFIG_DEFAULTS, SWAPS
 from runs.resolve import Config
-from runs.rules import LEFT_OUT, NOISE, REMOVED, WHICH_RUN, Rule, attack, noise, sar, stand_in, tower
+from runs.rules import IMAGES, LEFT_OUT, NOISE, REMOVED, WHICH_RUN, Rule, attack, noise, sar, stand_in, tower
 
 ROOT = Path(__file__).resolve().parents[2]
 BACKBONE = "MODEL.BACKBONE.VISUAL_WEIGHTS"
@@ -76,7 +76,7 @@ def test_each_rule_is_applied_once():
     modules = [importlib.import_module(f"runs.rules.{m.name}") for m in pkgutil.iter_modules(runs.rules.__path__)]
     rules = [module.RULE for module in modules if hasattr(module, "RULE")]
     assert len(rules) >= 6
-    applied = (*WHICH_RUN, *NOISE, *LEFT_OUT)
+    applied = (*WHICH_RUN, *NOISE, *IMAGES, *LEFT_OUT)
     assert sorted(applied) == sorted(rules) and len({rule.name for rule in rules}) == len(rules)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import logging
 import os
 from collections.abc import Callable, Mapping
 
@@ -11,7 +12,11 @@ from yacs.config import CfgNode
 
 from clipkit import ImageEncoder, check_input_size, load_backbone
 from clipkit.architecture import OPENAI, RANDOM
+from clipkit.backbone_spec import spec_of
+from clipkit.fingerprint import other_spec
 from clipkit.openai_clip import CLIP
+
+logger = logging.getLogger(__name__)
 
 KEYS = ("NAME", "PATH", "SPEC", "VISUAL_WEIGHTS", "VISUAL_WEIGHTS_KEY")  # the last two: only with another image tower
 
@@ -44,7 +49,19 @@ def check_images(cfg: CfgNode, model: Callable[[], CLIP]) -> None:
     path = backbone.get("PATH", "")
     known = None if path else OPENAI.get(backbone.NAME.removeprefix(RANDOM))
     if known is None:
-        encoder = ImageEncoder(model())
+        clip = model()
+        encoder = ImageEncoder(clip)
         check_input_size(cfg.INPUT.SIZE, encoder.input_size, encoder.patch, path or backbone.NAME)
+        _warn_of_preprocessing(cfg, clip)
     else:
         check_input_size(cfg.INPUT.SIZE, known.image_size, known.patch, backbone.NAME)
+
+
+def _warn_of_preprocessing(cfg: CfgNode, clip: CLIP) -> None:
+    """Warns where images are not preprocessed as in the training of a backbone that is not OpenAI's."""
+    spec = spec_of(clip)
+    for key, own in spec.preprocess.as_config().items() if spec and other_spec(clip) else ():
+        value = cfg.INPUT.get(key.removeprefix("INPUT."), own)
+        plain = list(value) if isinstance(value, (list, tuple)) else value
+        if plain != (list(own) if isinstance(own, (list, tuple)) else own):
+            logger.warning("Warning: %s is %s, but this backbone was trained with %s", key, value, own)

@@ -58,7 +58,7 @@ class ViewMaker:
         self.n, self.size = n, tuple(cfg.INPUT.SIZE)
         if self.size[0] != self.size[1]:
             raise InputError(f"INPUT.SIZE is {self.size[0]} x {self.size[1]}, but views are squares.")
-        self.picture = square_picture(self.size[0], cfg.INPUT.INTERPOLATION)
+        self.picture = square_picture(self.size[0], cfg.INPUT.INTERPOLATION, cfg.INPUT.get("RESIZE_MODE", "shortest"))
         self.augmix = n > 1 and (mixes if tta.AUGMIX == "auto" else tta.AUGMIX in ("on", "True"))
         self.scale = tuple(cfg.INPUT.RRCROP_SCALE)
         self.flip = 0.5 if "random_flip" in cfg.INPUT.TRANSFORMS else 0.0  # letters and digits have a right way round

@@ -153,8 +153,11 @@ def _test_steps(cfg: CfgNode, choices: Sequence[str]) -> list[Step]:
     steps: list[Step] = [
         (f"resize the smaller edge to {edge}", resize),
         (f"{height}x{width} center crop", CenterCrop(size)),
-        _to_tensor(),
     ]
+    if cfg.get("RESIZE_MODE", "shortest") == "squash":  # a key of other projects' choice: not all configs have it
+        squash = Resize(size, interpolation=INTERPOLATION_MODES[cfg.INTERPOLATION])
+        steps = [(f"resize to {height}x{width}, whatever the shape", squash)]
+    steps.append(_to_tensor())
     if "normalize" in choices:
         text, make = _normalize(cfg)
         steps.append((text, make()))
