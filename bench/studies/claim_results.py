@@ -17,8 +17,6 @@ from .bootstrap import Cell
 from .claim import Claim, Published, Side
 from .claim_metrics import KL, METRICS, Results
 
-ATTACKED = {"clean": "accuracy", "transfer": "transfer_accuracy", "adaptive": "adv_accuracy"}  # {result: column}
-
 
 @dataclass
 class Found:
@@ -77,7 +75,8 @@ def _results(row: dict, dataset: str) -> dict[tuple[str, str, float], float]:
     if row["dataset"] != dataset:
         return {}
     if row["protocol"] == "robust":
-        found = {(what, "", 0.0): row[column] for what, column in ATTACKED.items()}
+        columns = {row["mode"]: "adv_accuracy", "clean": "accuracy", "transfer": "transfer_accuracy"}
+        found = {(what, "", 0.0): row[column] for what, column in columns.items()}
         return {key: value for key, value in found.items() if value == value}
     noisy = row["protocol"] == "noise"
     return {(row["part"], row["noise_type"] if noisy else "", row["noise_rate"] if noisy else 0.0): row["accuracy"]}

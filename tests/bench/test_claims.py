@@ -180,6 +180,16 @@ def test_zero_shot_clip_stands_for_every_seed_and_a_margin_is_allowed(tmp_path):
     assert found["rtpt-tpt-transfer"].verdict == "contradicts"
 
 
+def test_what_was_attacked_by_transfer_alone_has_no_adaptive_result(tmp_path):
+    suite = suite_of(STUDY, "--papers", "R-TPT", "--seeds", "1", "2", output=tmp_path)
+    for run in suite.runs:
+        name = run.dataset.title()
+        write_attacked(run.folders[0], run.method, name, run.seed, "transfer", clean=70.0, transfer=20.0)
+    own = find(suite, rows_of(suite, [], checked=False), {})
+    (results,) = {tuple(sorted(cell)) for side in own.results.values() for cell in side.values()}
+    assert results == (("clean", "", 0.0), ("transfer", "", 0.0))
+
+
 def better(step) -> float:
     """ANPrompt is 2 points above all on base and new; MMRL loses 20 points by clutter, the others 10."""
     value = 60.0 + 2 * (step.method == "ANPrompt") + step.seed
