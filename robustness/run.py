@@ -30,6 +30,7 @@ from runs.robust_protocol import MODES, check_mode
 from runs.same_data import data_record, finished_already
 from runs.setup import setup_cfg
 from runs.tested_model import check_loaded, check_model_given
+from trainers.shared.coinciding import class_feature_facts
 
 from . import checks, controls
 from .adaptive import Eot, check_names
@@ -142,6 +143,7 @@ def evaluate(trainer: Trainer, mode: str, options: Options) -> Evaluation:
     clean, untuned = Answers.of(logits), deployed.untuned
     found = Evaluation(cfg, mode, settings, deployed.keys, images.label, Answers.of(ordinary), clean, items.adversarial)
     found.facts = {"backbone": backbone(trainer), "data": data_record(trainer), **hardware(trainer)}
+    found.facts |= class_feature_facts(trainer) if hasattr(trainer, "class_features") else {}
     found.classnames = list(data.classnames)
     if cfg.TEST.OUTPUTS != "none":
         found.columns = image_outputs(logits, images.label, cfg.TEST.OUTPUTS)

@@ -27,7 +27,6 @@ from .label_noise.label_filter import filter_training_list
 from .label_noise.memorisation import MemorisationCurves, start_curves
 from .shared.backbone import check_images, shared_clip, tower_record
 from .shared.checks import check_no_method, warn_of_one_class
-from .shared.coinciding import warn_if_coinciding
 from .shared.feature_loader import FeatureLoader
 from .shared.learner_files import LearnerFiles
 from .shared.precision import autocast, choose_precision
@@ -103,7 +102,6 @@ class PromptTrainer(TrainerX):
         self.record: dict = tower_record(cfg, self.clip)  # what a method adds to results.json
         warn_of_one_class(self.classnames)
         self._kept: dict = {}  # see `once`
-        self._coincide = False  # whether all classes had the same feature: the warning is given once
         self.curves: MemorisationCurves | None = None
         if cfg.SEED >= 0:  # the initial prompts depend on the seed alone, not on what was drawn before
             torch.manual_seed(derive_seed(cfg.SEED, "learner"))
@@ -171,12 +169,12 @@ class PromptTrainer(TrainerX):
 
     def text_features(self) -> Tensor:
         """`encode_text()`, computed once a test and not once a batch."""
-        return self.once("text features", self._text_features)
+        return self.once("text features", self.encode_text)
 
-    def _text_features(self) -> Tensor:
-        text = self.encode_text()
-        self._coincide = self._coincide or warn_if_coinciding(text)  # once a run
-        return text
+    def class_features(self) -> Tensor:
+        """What a test compares images with: [C, d], normalised; [B, C, d] of the first B test images where it depends
+        on the image."""
+        return self.text_features()
 
     def frozen_text(self, texts: list[str], normalized: bool = True) -> Tensor:
         """[N, d] features of fixed texts under the frozen tower, read from disk if they were computed before."""
@@ -277,7 +275,7 @@ class PromptTrainer(TrainerX):
         self.tester.evaluate(batches, split)
 
     def test(self, split: str | None = None) -> float:
-        """Dassl's test; then the accuracies of the other logits."""
+        """Dassl's test; then the accuracies of the other logits, and whether the class features have collapsed."""
         result = super().test(split)
         self.tester.report()
         return result

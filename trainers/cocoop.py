@@ -59,11 +59,16 @@ class CoCoOp(PromptTrainer):
 
     def conditional_logits(self, features: Tensor) -> Tensor:
         """[B, C] logits of normalised image features [B, d]: each image against its own C text features."""
-        parts = []
-        for f in features.split(self.images_at_a_time()):
-            text = normalize(self.text_encoder.encode(self.model(f)).float())  # [b, C, d]
-            parts.append(self.logits(f, text))
-        return torch.cat(parts)
+        parts = features.split(self.images_at_a_time())
+        return torch.cat([self.logits(f, self.conditional_text(f)) for f in parts])
+
+    def conditional_text(self, features: Tensor) -> Tensor:
+        """[B, C, d] normalised text features under B images' own contexts."""
+        return normalize(self.text_encoder.encode(self.model(features)).float())
+
+    def class_features(self) -> Tensor:
+        image = self.tester.first_images()
+        return self.conditional_text(image if image.ndim == 2 else self.encode_image(image))
 
     def images_at_a_time(self) -> int:
         """How many images the token budget holds; at least one."""

@@ -70,16 +70,19 @@ class VisPrompt(LastingDecision):
         """[C, d], normalised: under the context alone, without an image."""
         return normalize(self.text_encoder.encode(self.model.prompts.split(self.model.ctx)).float())
 
-    def own_logits(self, f: Tensor, ctx: Tensor) -> Tensor:
-        """[B, C]: images f [B, d] against texts under their own contexts [B, L, d_t]."""
+    def own_text(self, ctx: Tensor) -> Tensor:
+        """[B, C, d], normalised: under each image's own context [B, L, d_t]."""
         together = self.method_cfg().CLASS_TOKEN_POSITION == "end"
-        return self.logits(f, encode_per_image(self.text_encoder, self.model.prompts, ctx, together))
+        return encode_per_image(self.text_encoder, self.model.prompts, ctx, together)
+
+    def class_features(self) -> Tensor:
+        shift = self.model(*self.look(self.tester.first_images())) if self.model.guidance is not None else None
+        return self.text_features() if shift is None else self.own_text(self.model.ctx + shift)
 
     @cached_property
     def images_at_a_time(self) -> int:
         text = self.model.prompts.split(self.model.ctx.detach())
-        half = self.precision != "fp32"
-        return images_at_a_time(self.method_cfg().TEXT_CHUNK, text, self.text_encoder, half)
+        return images_at_a_time(self.method_cfg().TEXT_CHUNK, text, self.text_encoder, self.precision != "fp32")
 
     def dropout_mask(self, images: int) -> Tensor | None:
         """[B, L, d_t], from seed, epoch and step alone; None where nothing is dropped."""
@@ -120,7 +123,7 @@ class VisPrompt(LastingDecision):
         trusted = trusted_in_batch(lambda: self.logits_in_chunks(f, ctx.detach()), label, cfg)
 
         def chunk(rows: slice, own: Tensor) -> tuple[Tensor, Tensor]:
-            z = self.own_logits(f[rows], own)
+            z = self.logits(f[rows], self.own_text(own))
             value = label_loss(name, z, label[rows], None if trusted is None else trusted[rows], cfg)
             return value * (len(own) / len(label)), z
 
@@ -141,6 +144,6 @@ class VisPrompt(LastingDecision):
 
     @torch.no_grad()
     def logits_in_chunks(self, f: Tensor, ctx: Tensor) -> Tensor:
-        """`own_logits`, without a gradient, a few images at a time."""
-        size = self.images_at_a_time
-        return torch.cat([self.own_logits(*part) for part in zip(f.split(size), ctx.split(size), strict=True)])
+        """[B, C]: images against texts under their own contexts; without a gradient, a few images at a time."""
+        parts = zip(f.split(self.images_at_a_time), ctx.split(self.images_at_a_time), strict=True)
+        return torch.cat([self.logits(x, self.own_text(own)) for x, own in parts])

@@ -70,7 +70,7 @@ def _means(frame, aggregate):
     parts = []
     for metric in ("accuracy", "adv_accuracy"):
         table = aggregate(frame, metric)
-        table.insert(len(table.columns) - 4, "metric", metric)
+        table.insert(table.columns.get_loc("mean"), "metric", metric)
         parts.append(table)
     return pd.concat([part for part in parts if len(part)])
 

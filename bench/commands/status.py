@@ -1,4 +1,7 @@
-"""python -m bench status SUITE.yaml [--all]: where every run stands; failed ones with their error and the command."""
+"""python -m bench status SUITE.yaml [--all]: where every run stands.
+
+Failed runs come with their error and the command; runs that are done but have collapsed are named.
+"""
 
 from __future__ import annotations
 
@@ -24,12 +27,18 @@ def run(args: argparse.Namespace) -> int:
     suite = open_suite(args)
     found = survey(suite.runs)
     states = Counter(each.state for each in found.values())
-    counts = ", ".join(f"{states[name]} {name}" for name in STATES)
+    fell = sum(bool(each.collapsed) for each in found.values())
+    told = {"done": f" ({fell} of them collapsed)" if fell else ""}
+    counts = ", ".join(f"{states[name]} {name}{told.get(name, '')}" for name in STATES)
     lines = [f"{suite.name}: {counted(len(suite.runs), 'run')}, {counts}"]
     for each in suite.runs:
         own = found[each.id]
         if args.all or own.state == "running":
             lines.append(f"{each.id}  {own.state:7}  {each}")
+        if own.collapsed:
+            lines += [] if args.all else [f"{each.id}  done     {each}"]
+            where = ", ".join(str(folder) for folder in own.collapsed)
+            lines.append(f"    done, but collapsed: the class features nearly coincide ({where})")
         if own.state == "failed":
             lines += [] if args.all else [f"{each.id}  failed   {each}"]
             failure = own.failure or {}

@@ -18,6 +18,7 @@ COLUMNS = {
     "contradiction": "object", "ours": "float64", "std": "float64", "ci95": "float64", "n": "int64",
     "comparable": "object", "difference": "float64", "inside": "object", "ours_method": "object",
     "ours_variant": "object", "ours_backbone": "object", "ours_shots": "Int64", "ours_noise_type": "object",
+    "collapsed": "int64",
     "remarks": "object",
 }  # fmt: skip
 
@@ -25,10 +26,10 @@ COLUMNS = {
 def compare(frame: pd.DataFrame, output: Path, paper: Paper, tables: Sequence[Table]) -> pd.DataFrame:
     """A row for each number of these tables, in the paper's order and in percent; `frame` is `collect(output)`.
 
-    ours, std, ci95, n: as in `aggregate`; NaN and n 0 without a result. comparable: "yes"; "unknown" if the paper does
-    not state what the number depends on; "no" if our backbone, number of shots, source or data differs: then the
-    difference (ours minus published) is NaN. inside: whether the published number lies in our 95 % interval; None with
-    one seed, or unless `comparable` is "yes".
+    ours, std, ci95, n, collapsed: as in `aggregate`; NaN and n 0 without a result. comparable: "yes"; "unknown" if the
+    paper does not state what the number depends on; "no" if our backbone, number of shots, source or data differs: then
+    the difference (ours minus published) is NaN. inside: whether the published number lies in our 95 % interval; None
+    with one seed, or unless `comparable` is "yes".
     """
     rows = []
     for table in tables:
@@ -42,13 +43,15 @@ def compare(frame: pd.DataFrame, output: Path, paper: Paper, tables: Sequence[Ta
 
 def _row(cell: Printed, table: Table, contradiction: str, match: Match) -> dict:
     row = {key: getattr(cell, key) for key in ("method", "dataset", "part", "noise_type", "attack", "metric")}
-    row |= {"paper": table.paper, "table": table.table, "contradiction": contradiction, "n": 0, "inside": None}
+    row |= {"paper": table.paper, "table": table.table, "contradiction": contradiction}
+    row |= {"n": 0, "collapsed": 0, "inside": None}
     row |= {"noise_rate": _nan(cell.noise_rate), "published": _nan(cell.value), "comparable": match.comparable}
     row |= {"remarks": "; ".join(filter(None, [cell.note, *match.remarks]))}
     ours = match.row
     if ours is None:
         return row
-    row |= {"ours": ours["mean"], "std": ours["std"], "ci95": ours["ci95"], "n": ours["n"]}
+    row |= {"ours": ours["mean"], "std": ours["std"], "ci95": ours["ci95"]}
+    row |= {"n": ours["n"], "collapsed": ours["collapsed"]}
     row |= {f"ours_{key}": ours[key] for key in ("method", "variant", "backbone", "shots", "noise_type")}
     difference = ours["mean"] - _nan(cell.value)
     row["difference"] = math.nan if match.comparable == NO else difference

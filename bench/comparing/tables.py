@@ -8,8 +8,10 @@ from collections.abc import Iterator
 
 import pandas as pd
 
+from dassl.utils.counted import counted
 from dassl.utils.spread import MISSING, plus_minus, words
 
+from ..drawing.collapse import MARK
 from ..drawing.formats import Cell, TextTable, ranks
 from .our_runs import UNKNOWN
 from .published import Table
@@ -25,7 +27,7 @@ def legend(interval: bool = False) -> str:
     return (
         f"ours: mean over seeds (number of seeds); ± is {words(interval)}. difference: ours less published, in "
         "brackets where the paper leaves open what it depends on. inside: the published number lies in our 95 % "
-        "interval. *: the printed number contradicts others, see its note."
+        f"interval. *: the printed number contradicts others, see its note. {MARK}: with runs that collapsed."
     )
 
 
@@ -71,7 +73,8 @@ def _one(table: Table, dataset: str, rows: list[dict], interval: bool) -> TextTa
 
 def _cells(row: dict, published: str, ours: str, decimals: int, notes: dict[str, str], interval: bool) -> list[Cell]:
     mark = "*" if row["contradiction"] else ""
-    remarks = [r for r in (row["contradiction"], *row["remarks"].split("; ")) if r]
+    fell = f"{row['collapsed']} of {counted(row['n'], 'seed')} collapsed" if row["collapsed"] else ""
+    remarks = [r for r in (row["contradiction"], *row["remarks"].split("; "), fell) if r]
     letters = [notes.setdefault(remark, _letter(len(notes))) for remark in remarks]
     difference = MISSING if math.isnan(row["difference"]) else f"{row['difference']:+.2f}"
     if difference != MISSING and row["comparable"] == UNKNOWN:
@@ -85,7 +88,8 @@ def _cells(row: dict, published: str, ours: str, decimals: int, notes: dict[str,
 def _mean(row: dict, interval: bool) -> str:
     if not row["n"] and math.isnan(row["ours"]):
         return MISSING
-    return f"{plus_minus(row['ours'], row['ci95' if interval else 'std'])} ({row['n']})"
+    mark = f" {MARK}" if row["collapsed"] else ""
+    return f"{plus_minus(row['ours'], row['ci95' if interval else 'std'])} ({row['n']}){mark}"
 
 
 def _rankable(group: list[dict]) -> list[float | None]:

@@ -12,6 +12,7 @@ from interop.plugins.names import plain
 
 from ..reading.layout import names_of_configs
 from ..reading.order import method_order
+from .collapse import marked
 
 PROTOCOLS = ("base2new", "cross_dataset", "few_shot")
 KINDS = ("base", "new", "source", "target", "few_shot")
@@ -55,7 +56,7 @@ def results(frame: DataFrame) -> list[Result]:
     """
     here = frame[frame["protocol"].isin(PROTOCOLS) & (frame["variant"] == "")]
     columns = ("protocol", "part", "method", "dataset", "source", "shots", "cfg", "seed")
-    accuracies = here["accuracy"].fillna(here["adv_accuracy"])
+    accuracies = marked(here, here["accuracy"].fillna(here["adv_accuracy"]))
     rows = zip(*(here[key] for key in columns), accuracies, here["settings"], here["backbone"], strict=True)
     found, told = [], []
     for protocol, part, *about, accuracy, settings, backbone in rows:

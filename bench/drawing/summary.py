@@ -13,7 +13,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from dassl.utils.counted import counted
-from dassl.utils.spread import deviation, plus_minus, shown
+from dassl.utils.spread import deviation, mean, plus_minus, shown
 from runs.targets import SHIFTS
 
 from ..reading.order import method_order
@@ -88,7 +88,7 @@ def _averages(results: Sequence[Result], datasets: Sequence[str]) -> tuple[Avera
     averages: Averages = defaultdict(dict)
     for (method, seed), values in found.items():
         if len(values) == len(datasets):
-            averages[method][seed] = statistics.fmean(values.values())
+            averages[method][seed] = mean(values.values())
     return dict(averages), datasets if found else []
 
 

@@ -22,11 +22,12 @@ from tabulate import tabulate
 
 from dassl.utils import InputError
 from dassl.utils.ends import one_sentence
-from dassl.utils.spread import deviation, shown, words
+from dassl.utils.spread import deviation, mean, shown, words
 
 from ..reading.collect import collect
 from ..reading.files import no_results, write_text
 from ..running.trouble import check_output
+from .collapse import caption as fallen
 from .results import Result, results
 
 Accuracies = dict[tuple[str, str], dict[str, list[float]]]  # (dataset, method) -> {"base": [...], "new": [...]}
@@ -92,7 +93,7 @@ def rows(found: Accuracies, interval: bool = False) -> list[list[str]]:
     for (dataset, method), parts in found.items():
         if not (parts["base"] and parts["new"]):
             continue
-        base, new = statistics.fmean(parts["base"]), statistics.fmean(parts["new"])
+        base, new = mean(parts["base"]), mean(parts["new"])
         means[method].append((base, new))
         seeds = str(len(parts["base"]))
         hm = f"{harmonic_mean(base, new):.2f}"
@@ -100,9 +101,9 @@ def rows(found: Accuracies, interval: bool = False) -> list[list[str]]:
         lines.append([dataset, method, *cells, hm, seeds])
     for method, pairs in means.items():
         if len(pairs) > 1:
-            base, new = (statistics.fmean(column) for column in zip(*pairs, strict=True))
+            base, new = (mean(column) for column in zip(*pairs, strict=True))
             average = f"average of {len(pairs)}"
-            lines.append([average, method, f"{base:.2f}", f"{new:.2f}", f"{harmonic_mean(base, new):.2f}", ""])
+            lines.append([average, method, shown([base]), shown([new]), f"{harmonic_mean(base, new):.2f}", ""])
     return lines
 
 
@@ -168,18 +169,20 @@ def main(argv: list[str] | None = None) -> int:
     check_output(args.plot, "--plot", picture=True)
     broken: list[str] = []
     remarks: list[str] = []
-    found = accuracies(collect(args.folder, broken, remarks), remarks)
+    frame = collect(args.folder, broken, remarks)
+    found = accuracies(frame, remarks)
     lines = rows(found, args.interval)
     if not lines:
         raise no_results(args.folder, *broken, *remarks, what="base-to-new runs with both halves")
     several = any(len(parts["base"]) > 1 for parts in found.values())
-    note = f"\n\n{caption(args.interval)}" if several else ""
+    fell = fallen(frame[frame["protocol"] == "base2new"])
+    note = "\n\n".join(filter(None, ["", caption(args.interval) if several else "", fell]))
     print(f"\n{tabulate(lines, HEADERS, disable_numparse=True)}{note}")  # noqa: T201
     for sentence in (*broken, *remarks):
         print(sentence, file=sys.stderr)  # noqa: T201
     if args.markdown:
         text = tabulate(lines, HEADERS, tablefmt="github", disable_numparse=True)
-        write_text(args.markdown, f"{text}\n\n{caption(args.interval)}\n")
+        write_text(args.markdown, "\n\n".join(filter(None, [text, caption(args.interval), fell])) + "\n")
     if args.plot:
         plot(found, args.plot)
     return 1 if broken else 0

@@ -18,7 +18,7 @@ from interop.plugins.names import plain
 from .accounts import Account, account
 from .apart import Entry, labels
 from .doubles import part
-from .files import DAMAGE, damaged, find, number, open_record, percent, whole
+from .files import DAMAGE, damaged, find, flag, number, open_record, percent, whole
 from .layout import Place, names_of_configs, place_of, strange
 from .order import method_order
 
@@ -32,7 +32,7 @@ COLUMNS = {
     "seed": "int64", "accuracy": "float64", "macro_f1": "float64", "top5_accuracy": "float64",
     "adv_accuracy": "float64", "transfer_accuracy": "float64", "worst_accuracy": "float64", "seconds": "float64",
     "peak_memory_bytes": "Int64", "device": "object", "git": "object", "finished": "object",
-    "settings_hash": "object", "noise_hash": "object",
+    "settings_hash": "object", "noise_hash": "object", "class_feature_distance": "float64", "collapsed": "boolean",
 }  # fmt: skip
 KINDS = {"adv_accuracy": "", "transfer_accuracy": "transfer", "worst_accuracy": "worst case"}  # "": the run's own mode
 
@@ -98,6 +98,8 @@ def read_row(below: str, file: str, output: str = "") -> dict | None:
             "peak_memory_bytes": whole(record, "peak_memory_bytes", needed=False),
             **{key: str(record.get(key) or "") for key in ("device", "git", "finished", "settings_hash")},
             "noise_hash": str((record.get("noise") or {}).get("sha256") or ""),
+            "class_feature_distance": number(record, "class_feature_distance"),
+            "collapsed": flag(record, "collapsed"),
         }
     except DAMAGE as error:
         raise damaged(file, error) from error

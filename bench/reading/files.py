@@ -109,6 +109,14 @@ def whole(values: dict, key: str, needed: bool = True) -> int | None:
     return value
 
 
+def flag(values: dict, key: str) -> bool | None:
+    """True or False; None if it is missing. Raises ValueError for anything else."""
+    value = values.get(key)
+    if value is not None and not isinstance(value, bool):
+        raise ValueError(f"{key} is {short(value)}")
+    return value
+
+
 def short(value: object) -> str:
     """A value as text for a sentence, at most about 40 characters."""
     text = repr(value)

@@ -7,8 +7,9 @@ from collections.abc import Callable, Sequence
 
 from pandas import DataFrame
 
-from dassl.utils.spread import MISSING, shown, words
+from dassl.utils.spread import MISSING, mean, shown, words
 
+from ..drawing.collapse import marked
 from ..drawing.report import Section
 from ..drawing.summary import hm_of_means
 from ..suites.suite import Suite
@@ -45,12 +46,18 @@ def section(frame: DataFrame, suite: Suite, settings: Sequence[Setting], headers
 def _numbers(frame: DataFrame, count: int) -> list[str]:
     """Base, New, HM, and the number of seeds that have both halves of all `count` datasets."""
     parts = (frame[frame["part"] == part] for part in ("base", "new"))
-    halves = (part.groupby("seed")["accuracy"].agg(["mean", "size"]) for part in parts)
-    base, new = (half[half["size"] == count]["mean"].to_dict() for half in halves)
+    base, new = ({s: mean(v) for s, v in _by_seed(part).items() if len(v) == count} for part in parts)
     seeds = [seed for seed in base if seed in new]
     base, new = ({seed: half[seed] for seed in seeds} for half in (base, new))
     hm = hm_of_means(base, new) if seeds else MISSING
     return [shown(list(base.values())), shown(list(new.values())), hm, str(len(seeds))]
+
+
+def _by_seed(frame: DataFrame) -> dict[int, list[float]]:
+    found: dict[int, list[float]] = {}
+    for seed, accuracy in zip(frame["seed"], marked(frame), strict=True):
+        found.setdefault(seed, []).append(accuracy)
+    return dict(sorted(found.items()))
 
 
 def study(doc: str, template: str, settings: Sequence[Setting], headers: Sequence[str], title: str) -> door.Study:

@@ -11,10 +11,11 @@ from pathlib import Path
 from pandas import DataFrame
 
 from dassl.utils.counted import counted
-from dassl.utils.spread import MISSING, shown, words
+from dassl.utils.spread import MISSING, Marked, mean, shown, words
 from robustness.checks import more_is_not_weaker
 from runs.robust_protocol import MODES
 
+from ..drawing.collapse import MARK
 from ..drawing.report import Section
 from ..reading.files import DAMAGE, damaged, read_record, whole
 from .rows import told_apart
@@ -85,7 +86,8 @@ def read(frame: DataFrame, output: Path, modes: Sequence[str] = tuple(MODES)) ->
         kinds = {"clean": "accuracy", "transfer": "transfer_accuracy", row["mode"]: "adv_accuracy"}
         for kind, column in (kinds | {"worst": "worst_accuracy"}).items():
             if kind in ("clean", "worst", *found.kinds) and row[column] == row[column]:
-                found.values.setdefault((method, point, kind), {})[row["seed"]] = row[column]
+                number = Marked(row[column], MARK) if row["collapsed"] is True else row[column]
+                found.values.setdefault((method, point, kind), {})[row["seed"]] = number
         _take_facts(found, method, row, output / row["folder"] / "results.json")
     found.failed += _rising(found)
     return found
@@ -173,4 +175,4 @@ def _mean(found: Found, method: str, datasets: Sequence[str], attack: str, place
     eps, steps, kind = place
     each = [found.seeds(method, Point(d, attack, eps, steps), kind) for d in datasets]
     common = set.intersection(*(set(values) for values in each))
-    return [statistics.fmean(values[seed] for values in each) for seed in sorted(common)]
+    return [mean([values[seed] for values in each]) for seed in sorted(common)]

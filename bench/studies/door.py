@@ -25,6 +25,7 @@ from dassl.utils import InputError, write_json
 from runs.arguments import is_file
 from runs.targets import ROOT
 
+from ..drawing.collapse import caption
 from ..reading.files import no_results, write_text
 from ..running.gpus import gpus_of
 from ..running.local import default_jobs, run_suite
@@ -58,7 +59,9 @@ def main(study: Study, argv: Sequence[str] | None = None) -> int:
         if ended is None:
             return 1
         code = ended
-    page = study.page(study.rows(suite, said, not args.tables_only), suite, args)
+    rows = study.rows(suite, said, not args.tables_only)
+    page = study.page(rows, suite, args)
+    page.end = "\n\n".join(filter(None, [page.end, caption(rows)]))
     said += page.said
     page.sections = [section for section in page.sections if section.rows]
     if page.sections:

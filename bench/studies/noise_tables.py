@@ -11,6 +11,7 @@ from pandas import DataFrame
 from dassl.utils.spread import shown, words
 from datasets.noise.config import SWAPS
 
+from ..drawing.collapse import marked
 from ..drawing.report import Section
 from ..reading.layout import names_of_configs
 from .rows import told_apart
@@ -106,7 +107,7 @@ def _table(kind: str, name: str, frame: DataFrame) -> Table:
     rates = sorted(set(frame[~frame["untrained"]]["noise_rate"])) or [0.0]
     values: dict[Row, dict[float, dict[int, float]]] = {}
     for row, untrained, rate, seed, accuracy in zip(
-        *(frame[key] for key in ("row", "untrained", "noise_rate", "seed", "accuracy")), strict=True
+        *(frame[key] for key in ("row", "untrained", "noise_rate", "seed")), marked(frame), strict=True
     ):
         for each in rates if untrained else [rate]:
             values.setdefault(row, {}).setdefault(each, {})[seed] = accuracy

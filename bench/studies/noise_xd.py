@@ -12,17 +12,17 @@ bench.noise.
 from __future__ import annotations
 
 import argparse
-import statistics
 from collections.abc import Mapping, Sequence
 
 from pandas import DataFrame
 
 from dassl.utils import InputError
 from dassl.utils.ends import one_sentence
-from dassl.utils.spread import shown, words
+from dassl.utils.spread import mean, shown, words
 from runs.noise_protocols import NOISE_TARGETS
 from runs.targets import dataset_config
 
+from ..drawing.collapse import marked
 from ..drawing.report import Section
 from ..suites.suite import Suite
 from . import door
@@ -84,11 +84,10 @@ def sections(frame: DataFrame, wanted: Mapping[str, Sequence[str]]) -> tuple[lis
 
 def _row(row: Row, frame: DataFrame, source: str, targets: list[str]) -> list[str]:
     """The cells of a row: each dataset, the mean over targets of the seeds that have all of them, number of seeds."""
-    cells = {
-        name: frame[frame["dataset"] == name].set_index("seed")["accuracy"].to_dict() for name in (source, *targets)
-    }
+    own = {name: frame[frame["dataset"] == name] for name in (source, *targets)}
+    cells = {name: dict(zip(rows["seed"], marked(rows), strict=True)) for name, rows in own.items()}
     complete = [seed for seed in cells[source] if all(seed in cells[target] for target in targets)]
-    average = [statistics.fmean(cells[target][seed] for target in targets) for seed in complete if targets]
+    average = [mean([cells[target][seed] for target in targets]) for seed in complete if targets]
     return [*row, *(shown(list(each.values())) for each in cells.values()), shown(average), str(len(average))]
 
 

@@ -105,7 +105,13 @@ class Classification(EvaluatorBase):
             results["perclass_accuracy"] = self._log_per_class(self._per_class_res)
         if self.cfg.TEST.COMPUTE_CMAT:
             self._save_confusion_matrix()
-        self.results = {"total": self._total, "correct": self._correct, **results, "per_class": self._per_class()}
+        self.results = {
+            "total": self._total,
+            "correct": self._correct,
+            **results,
+            "predicted_classes": len(set(self._y_pred)),  # how many classes were ever answered
+            "per_class": self._per_class(),
+        }
         return results
 
     def _per_class(self) -> dict[int, dict]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Sequence
 
 import numpy as np
 
@@ -46,6 +46,31 @@ def plus_minus(mean: float, spread: float, digits: int = 2) -> str:
     return text if math.isnan(spread) else f"{text} ± {spread:.{digits}f}"
 
 
+class Marked(float):
+    """A number that tables show with a mark behind it, such as "‡"; `mean` and `shown` keep the mark."""
+
+    def __new__(cls, value: float, mark: str) -> Marked:
+        number = super().__new__(cls, value)
+        number.mark = mark
+        return number
+
+    mark: str
+
+
+def mark_of(values: Iterable[float]) -> str:
+    """The mark of the first value that has one; "" for none."""
+    return next((value.mark for value in values if isinstance(value, Marked)), "")
+
+
+def mean(values: Collection[float]) -> float:
+    """The mean, with a mark if one of the values has one."""
+    found = statistics.fmean(values)
+    return Marked(found, mark_of(values)) if mark_of(values) else found
+
+
 def shown(values: Sequence[float], digits: int = 2, interval: bool = False) -> str:
-    """Mean and spread of the values as text; one value without ±; "-" for no values."""
-    return plus_minus(statistics.fmean(values), spread(values, interval), digits) if values else MISSING
+    """Mean and spread of the values as text; one value without ±; "-" for no values; a mark of theirs behind it."""
+    if not values:
+        return MISSING
+    text = plus_minus(statistics.fmean(values), spread(values, interval), digits)
+    return f"{text} {mark_of(values)}".rstrip()

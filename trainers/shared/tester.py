@@ -12,6 +12,7 @@ from clipkit import fingerprint
 from dassl.protocols import SizedIterable
 from dassl.utils.progress import progress
 
+from .coinciding import IMAGES, class_feature_facts, tell
 from .feature_loader import FeatureLoader, bank_key, encode_loader
 from .method import Method
 from .other_accuracies import OtherAccuracies
@@ -26,6 +27,7 @@ class Tester:
     def __init__(self, trainer: Method) -> None:
         self.trainer = trainer
         self.others = OtherAccuracies()  # of the last test
+        self.warned = False  # of class features that collapsed: once a run
 
     def batches(self, loader: DataLoader) -> DataLoader | FeatureLoader:
         """The images of a sequential loader: as features where the image tower is frozen and TEST.FEATURE_BANK is on,
@@ -63,10 +65,22 @@ class Tester:
             keep_others(trainer.evaluator, {k: x for k, x in found.items() if k != trainer.answer_name}, label)
 
     def report(self) -> None:
-        """Logs the accuracy of each kind of logits of the last test, and takes it into the run's record."""
+        """Logs the accuracy of each kind of logits of the last test and the distance of the class features, and takes
+        them into the run's record."""
         for kind, accuracy in self.others.percent().items():
             self.trainer.record.setdefault("other_accuracies", {})[kind] = accuracy
             logger.info("* %s_accuracy: %.1f%%", kind, accuracy)
+        facts = class_feature_facts(self.trainer)
+        self.trainer.record |= facts
+        if facts:
+            predicted = getattr(self.trainer.evaluator, "results", {}).get("predicted_classes")
+            tell(facts, predicted, len(self.trainer.classnames), warn=not self.warned)
+            self.warned |= facts["collapsed"]
+
+    def first_images(self, count: int = IMAGES) -> Tensor:
+        """The first images of the test set, as a test's batches have them."""
+        batch = next(iter(self.trainer.test_batches("test")))
+        return self.trainer.parse_batch_test(batch)[0][:count]
 
 
 def keep_others(evaluator: object, logits: Mapping[str, Tensor], label: Tensor) -> None:

@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections import defaultdict
 from html import escape
 
+from dassl.utils.counted import counted
+
+from ..collapse import MARK
 from .numbers import Number
 from .tables import Row, Table
 
@@ -72,6 +75,9 @@ def _cell(made: Table, row: Row, i: int, best: dict[tuple, float], spread: bool)
     if best.get((row.group, i)) == round(number.mean, 2):
         text = f"<strong>{text}</strong>"
     words = ", ".join((*reversed(row.heads), made.columns[i].title))
+    if number.collapsed:
+        text += f" {MARK}"
+        words += f"; {number.collapsed} of {counted(number.count, 'seed')} collapsed"
     runs = " ".join(map(str, number.runs))
     link = f'<a class="cell" href="#r{number.runs[0]}" data-r="{runs}" title="{escape(words)}">{text}</a>'
     return f'<td class="n">{link}{_spread(number) if spread else ""}</td>'

@@ -20,12 +20,14 @@ MEASURED = ("accuracy", "adv_accuracy", "transfer_accuracy", "worst_accuracy")
 
 @dataclass(frozen=True)
 class Number:
-    """A number in percent. std: the value after ±, None for one seed. runs: its rows in the frame of `naming.named`."""
+    """A number in percent. std: the value after ±, None for one seed. runs: its rows in the frame of `naming.named`.
+    collapsed: how many of its seeds had runs that collapsed."""
 
     mean: float
     std: float | None
     count: int
     runs: tuple[int, ...]
+    collapsed: int = 0
 
 
 @dataclass(frozen=True)
@@ -122,7 +124,8 @@ def _behind(key: Key, runs: dict[Key, list[int]]) -> list[int]:
 
 
 def _number(row: dict, after: str, runs: list[int]) -> Number:
-    return Number(row["mean"], None if math.isnan(row[after]) else row[after], int(row["n"]), tuple(runs))
+    spread = None if math.isnan(row[after]) else row[after]
+    return Number(row["mean"], spread, int(row["n"]), tuple(runs), int(row["collapsed"]))
 
 
 def _key(row: dict, methods: dict[str, str]) -> Key:

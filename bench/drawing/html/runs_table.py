@@ -11,6 +11,7 @@ from urllib.parse import quote
 
 from pandas import DataFrame
 
+from ..collapse import MARK
 from .facts import Environment, Facts
 from .markup import framed, head
 from .naming import shots_text, title
@@ -38,7 +39,10 @@ def all_results(frame: DataFrame, facts: Sequence[Facts], environments: dict[Env
     for i, (row, made) in enumerate(zip(rows, cells, strict=True)):
         about = f'data-m="{escape(row["label"])}" data-d="{escape(row["dataset"])}" data-p="{escape(row["protocol"])}"'
         body.append(f'<tr id="r{i}" {about}>' + "".join(_td(made[k], columns[k]) for k in used) + "</tr>")
-    return framed("One row a result; accuracies in percent.", heads, body, "runs-caption", frame="tall")
+    caption = "One row a result; accuracies in percent."
+    if any(row["collapsed"] is True for row in rows):
+        caption += f" {MARK}: the run collapsed: its class features nearly coincide."
+    return framed(caption, heads, body, "runs-caption", frame="tall")
 
 
 def _td(cell: Cell, column: tuple) -> str:
@@ -55,7 +59,16 @@ def _columns(facts: Sequence[Facts], environments: dict[Environment, int], prefi
         return lambda i, row: (escape(str(row[key])), "")
 
     def percent(key: str) -> Callable:
-        return lambda i, row: ("-", "") if math.isnan(row[key]) else (f"{row[key]:.2f}", repr(row[key]))
+        def cell(i: int, row: dict) -> Cell:
+            if math.isnan(row[key]):
+                return "-", ""
+            return f"{row[key]:.2f}" + (f" {MARK}" if row["collapsed"] is True else ""), repr(row[key])
+
+        return cell
+
+    def distance(i: int, row: dict) -> Cell:
+        value = row["class_feature_distance"]
+        return ("-", "") if math.isnan(value) else (f"{value:.3f}", repr(value))
 
     def files(i: int, row: dict) -> Cell:
         where = prefix + quote(row["folder"]) + ("/" if row["folder"] else "")
@@ -73,6 +86,7 @@ def _columns(facts: Sequence[Facts], environments: dict[Environment, int], prefi
         ("Seed", True, "seed", word("seed")),
         ("Accuracy", True, "accuracy", percent("accuracy")),
         ("Attacked", True, "adversarial", percent("adv_accuracy")),
+        ("Class distance", True, "class_distance", distance),
         ("Files", False, "files", files),
         ("Macro F1", True, "macro_f1", percent("macro_f1")),
         ("Shots", True, "shots", lambda i, row: (shots_text(row["shots"]).partition(" ")[0], str(row["shots"]))),

@@ -6,8 +6,10 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
+from dassl.utils.counted import counted
 from runs.config_names import UNTRAINED
 
+from ..collapse import MARK
 from .naming import attack_order, attacker, rate_text, shots_text
 from .numbers import AVERAGE, MEASURED, Entry, Number
 
@@ -47,7 +49,9 @@ class Table:
 def protocol_tables(protocol: str, found: Sequence[Entry]) -> list[Table]:
     """The tables of a protocol's entries, without empty ones."""
     made = MAKERS.get(protocol, added)(found)
-    return [replace(table, note=f"{table.note}{_uneven(table)}".strip()) for table in made if table.rows]
+    return [
+        replace(table, note=f"{table.note}{_uneven(table)}{_fallen(table)}".strip()) for table in made if table.rows
+    ]
 
 
 def _uneven(table: Table) -> str:
@@ -58,6 +62,17 @@ def _uneven(table: Table) -> str:
         if len(counts) > 1:
             told.append(f"{' '.join(row.heads)} ({counts[0]} to {counts[-1]})")
     return f" Not all numbers of a row are over the same seeds: {', '.join(told)}." if told else ""
+
+
+def _fallen(table: Table) -> str:
+    """A note on numbers with runs that collapsed; "" without such numbers."""
+    told = [
+        f"{' '.join((*row.heads, column.title))}: {number.collapsed} of {counted(number.count, 'seed')} collapsed"
+        for row in table.rows
+        for column, number in zip(table.columns, row.cells, strict=True)
+        if number and number.collapsed
+    ]
+    return f" {MARK}: with runs whose class features nearly coincide. {'; '.join(told)}." if told else ""
 
 
 def _averages_first(found: Iterable[Entry]) -> list[Entry]:
