@@ -36,7 +36,7 @@ def mean_distance(features: Tensor) -> float:
         return math.inf
     features = features.detach().float()
     pairs = features.sum(dim=-2).square().sum(dim=-1) - features.square().sum(dim=(-2, -1))  # cosines, ordered pairs
-    return 1.0 - (pairs / (count * (count - 1))).mean().item()
+    return max(0.0, 1.0 - (pairs / (count * (count - 1))).mean().item())  # rounding may go below 0
 
 
 def has_collapsed(distance: float, zero_shot: float) -> bool:
