@@ -4,7 +4,7 @@ python -m datasets.embedded.regime --root data
 python -m datasets.embedded.regime --root data --model candidate.safetensors --json card.json
 
 Prints a table: criterion, wanted, measured, met. The runs are train.py's own (methods, configs, few-shot draws, label
-noise) on stored image features without augmentation, so that all of them take about ten minutes of one core; results
+noise) on stored image features without augmentation: about ten minutes of one core a seed; results
 with augmentation differ somewhat. --quick tries the command in seconds: one set, one seed, one epoch.
 """
 
@@ -136,7 +136,7 @@ def main(argv: list[str] | None = None) -> int:
         "--noisy", nargs="*", choices=EMBEDDED_SETS, metavar="SET",
         help="sets of the runs on wrong labels (default: those of --sets but Shapes, the slowest)",
     )  # fmt: skip
-    parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2])
+    parser.add_argument("--seeds", type=int, nargs="+", default=[1], help="each takes about ten minutes of a core")
     parser.add_argument("--pictures", type=int, default=100, help="attacked pictures of each set; 0: none")
     parser.add_argument("--quick", action="store_true", help="digits, one seed, one epoch: only to see that it runs")
     parser.add_argument("--markdown", type=Path, help="also write the card to this file")
