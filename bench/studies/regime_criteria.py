@@ -119,9 +119,9 @@ def movement(moved: Mapping[str, float], steps: Sequence[float]) -> list[Criteri
     """How far a clean run moves CoOp's random context, in norms of the initial one; steps: of single optimizer steps.
 
     Real CLIP's gradient cannot be had without its weights. What can: a row of the initial context has norm
-    0.02 sqrt(512) = 0.45, and CoOp's authors print how far each learned vector is from the nearest word (IJCV 2022,
-    table of nearest words): 0.5 to 2.6, that is about 1 to 6 initial norms, after 50 to 200 epochs. The displacement
-    is at most that plus the two rows' own norms, so more than 6 means steps larger than real CLIP's.
+    0.02 sqrt(512) = 0.45, and CoOp's script prints how far a learned vector is from the nearest word: 0.53 to 0.67 in
+    a user's run (issue 9 of CoOp's repository), up to about 2.6 in Table 4 of the paper (IJCV 2022). A vector that far
+    from a word has moved at most about six of its initial norms, so more means steps larger than real CLIP's.
     """
     name, wanted = "context moved in a run, in norms of the initial one", f"{MOVED[0]:g} to {MOVED[1]:g}"
     if not moved:
