@@ -34,7 +34,9 @@ def reliability_diagrams(found: Mapping[str, Outputs], file: Path) -> None:
         ax.plot([0, 1], [0, 1], color="#D55E00", linewidth=1)
         ax.set(xlim=(0, 1), ylim=(-0.22, 1), xlabel="confidence", ylabel="accuracy")
         ax.set_yticks([0, 0.5, 1])
-        ax.set_title(f"{name[-28:]}, ECE {100 * ece(confidence, right):.1f} %")
+        about = outputs.about
+        title = f"{about['trainer']}, {about['dataset']}, seed {about['seed']}" if "seed" in about else name[-30:]
+        ax.set_title(f"{title}\nECE {100 * ece(confidence, right):.1f} %")
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
         with atomic_path(file) as temporary:
