@@ -84,11 +84,11 @@ def names() -> list[str]:
 
 
 def listed(pattern: str = "") -> Iterator[tuple[str, str, str]]:
-    """(name, family or "not read", what refuses it) of all names that hold the pattern, or match it (`*`, `?`)."""
+    """(name, family or "not read", what refuses it) of all names that hold the pattern; `*` and `?` match any text."""
     from .open_clip_config import spec_from_config
 
     for name in names():
-        if not (pattern.lower() in name.lower() or fnmatch.fnmatch(name.lower(), pattern.lower())):
+        if not fnmatch.fnmatch(name.lower(), f"*{pattern.lower()}*"):
             continue
         try:
             spec = spec_from_config(*described(*split_name(name)), name)

@@ -123,6 +123,12 @@ def test_names_that_there_are_not(name, words, tiny, folders, tmp_path, capsys):
     assert words in error and not (tmp_path / "run").exists()
 
 
+def test_the_list_of_names(capsys):
+    assert clipkit_command(["list", "coca*32"]) == 0
+    assert "open_clip:coca_ViT-B-32:laion2b_s13b_b90k" in (out := capsys.readouterr().out) and "multimodal_cfg" in out
+    assert clipkit_command(["list", "no-such-name"]) == 2
+
+
 def test_a_tokenizer_that_is_not_there(tiny, folders, tmp_path, monkeypatch, capsys):
     make_folder(tmp_path / "C", "C")
     for file in (tmp_path / "C").glob("*token*"):
