@@ -317,7 +317,7 @@ def test_confusions_are_added_over_seeds_and_listed_for_many_classes(tmp_path):
 def test_bad_input_is_one_sentence_and_leaves_nothing(tmp_path, capsys):
     (tmp_path / "empty").mkdir()
     for arguments, said in (
-        ([tmp_path / "empty"], "There are no finished runs under"),
+        ([tmp_path / "empty"], "There are no results under"),
         ([tmp_path / "nowhere"], "There is no folder"),
         ([tmp_path / "empty", "--output", tmp_path], "is a folder; give the name of a file"),
     ):

@@ -154,7 +154,7 @@ def test_the_command(tmp_path, capsys):
     assert "Digits, idn" in capsys.readouterr().out
     assert "| CoOp" in (tmp_path / "t.md").read_text()
     assert sorted(f.name for f in (tmp_path / "plots").iterdir()) == ["noise.pdf", "noise.png"]
-    assert noise.main(["--methods", "PTNL", *rest]) == 1  # nothing is there
+    assert noise.main(["--methods", "PTNL", *rest]) == 2  # nothing is there
     assert noise.main(["--methods", "PTNLX", *rest]) == 2
     assert "nearest first: PTNL" in capsys.readouterr().err
 
