@@ -193,7 +193,7 @@ def _check_fits(state: dict[str, Tensor], model: CLIP, path: str | Path, backbon
         if key.endswith(("VPT", "VPT_shallow")):
             like = f"{tower}transformer.resblocks.{block or 0}.ln_1.weight"
         elif key.endswith("ctx"):
-            if value.shape[-1] == TextEncoder(model).width:
+            if value.shape[-1:] == (TextEncoder(model).width,):
                 continue
             like = ""
         else:

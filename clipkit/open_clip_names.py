@@ -146,7 +146,7 @@ def _in_folder(folder: Path, name: str) -> Described:
 
 
 def _config_in(folder: Path, name: str) -> Path:
-    if not folder.is_dir():
+    if not os.path.isdir(folder):
         raise InputError(f"There is no folder {folder} (MODEL.BACKBONE.NAME {name}): give an existing one")
     if not os.path.isfile(folder / CONFIG):
         raise InputError(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from dassl.metrics.paired import Paired, mcnemar
@@ -22,7 +23,7 @@ def compare(first: Path, second: Path, column: str = "survived") -> Paired:
 
 def _read(where: Path, column: str) -> dict[str, bool]:
     """{image: whether its value in the column is 1}."""
-    there = [where / name for name in FILES if (where / name).is_file()] if where.is_dir() else [where]
+    there = [where / name for name in FILES if os.path.isfile(where / name)] if os.path.isdir(where) else [where]
     if not there:
         raise InputError(f"{where} has no {FILES[0]}; name the folder of a finished evaluation under attack.")
     found = read_outputs(there[0])

@@ -41,9 +41,9 @@ def read_place(place: Path) -> Scored:
 
 
 def _at(place: Path) -> list[Scored]:
-    if place.is_file():
+    if os.path.isfile(place):
         return [Scored(str(place), read_outputs(place))]
-    if not place.is_dir():
+    if not os.path.isdir(place):
         raise InputError(f"There is no {place}; give a run's folder, or a file of outputs (.npz, .csv).")
     files = [Path(file) for _, file in find(place)]
     alone = len(files) == 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import ClassVar
 
 from runs.config_names import TEST_TIME, UNTRAINED
 from runs.robust_protocol import MODES, default_mode, robust
@@ -14,6 +15,8 @@ DRAWN = ("pgd", "fgsm", "noise", "square")  # attacks that work on randomised me
 
 class RobustStep(Step):
     """An evaluation under attack. The pairs of its settings begin with eps, steps and mode."""
+
+    program: ClassVar[str] = "python -m robustness"
 
     def arguments(self) -> list[str]:
         return robust(self.method, self.dataset, self.seed, self.settings)

@@ -222,6 +222,6 @@ def test_the_command_draws_everything(runs, tmp_path, capsys):
     out = capsys.readouterr()
     assert "DPSEP" in (tmp_path / "a" / "auc.md").read_text() and "Tiny, sym_other 50%" in out.out
     assert "no ROC" in out.err
-    assert main([str(runs / "clean"), "--figures", "roc", "--output", str(tmp_path / "b")]) == 1
+    assert main([str(runs / "clean"), "--figures", "roc", "--output", str(tmp_path / "b")]) == 2
     assert not (tmp_path / "b").exists()
     assert main([str(tmp_path / "nowhere")]) == 2

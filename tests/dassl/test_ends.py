@@ -96,7 +96,7 @@ def test_every_command_line_has_it(file):
     block = next(node for node in tree.body if is_entrance(node))
     called = {n.func.id for n in ast.walk(block) if isinstance(n, ast.Call) and isinstance(n.func, ast.Name)}
     homes = [(file, name) for name in called & {"main", "run"}]
-    for node in tree.body:
+    for node in ast.walk(tree):
         if isinstance(node, ast.ImportFrom):
             parts = Path(file).parent.parts[: len(Path(file).parent.parts) - node.level + 1] if node.level else ()
             home = "/".join([*parts, *(node.module or "").split(".")]) + ".py"

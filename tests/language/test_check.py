@@ -227,7 +227,7 @@ def test_a_file_of_ones_own_needs_no_ending(tmp_path, capsys):
     file = tmp_path / "mine"
     file.write_text('\ufeff{"zero": ["a round shape"]}', encoding="utf-8")
     assert main(["encode", "digits", "--cpu", "--file", str(file)]) == 0
-    assert "1 sentences" in capsys.readouterr().out
+    assert ": 1 sentence of source" in capsys.readouterr().out
     file.write_text('{"zero": []}')
     assert main(["encode", "digits", "--cpu", "--file", str(file)]) == 2
     assert "holds no sentence" in capsys.readouterr().err

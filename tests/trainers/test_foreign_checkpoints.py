@@ -17,6 +17,7 @@ from clipkit import load_clip
 from clipkit.checkpoint_file import read_checkpoint
 from clipkit.describe import describe
 from clipkit.export import learnable_checkpoint
+from clipkit.tokenizer import OPENAI_TOKENIZER
 from dassl.utils import InputError, load_checkpoint, load_pretrained_weights, resume_from_checkpoint
 from trainers.shared.architecture import saved_architecture
 from trainers.shared.checkpoints import load_learner
@@ -54,12 +55,13 @@ def coop() -> Learner:
     return Learner({"ctx": (4, 64)})
 
 
+ENCODER = SimpleNamespace(width=64, tokenizer=OPENAI_TOKENIZER)
 # Each takes the folder of a run with one checkpoint, and that file.
 READERS = {
     "--model-dir": lambda folder, file: load_learner(coop(), str(folder), NAME, EPOCH, RUN, CLASSES),
     "--resume": lambda folder, file: resume_from_checkpoint(str(file.parent), coop()),
     "MODEL.INIT_WEIGHTS": lambda folder, file: load_pretrained_weights(coop(), str(file)),
-    "TRAINER.TTA.CTX_FROM": lambda folder, file: context_from(str(folder), SimpleNamespace(width=64), "0"),
+    "TRAINER.TTA.CTX_FROM": lambda folder, file: context_from(str(folder), ENCODER, "0"),
     "clipkit info": lambda folder, file: describe(file),
     "clipkit export": lambda folder, file: learnable_checkpoint(file),
 }

@@ -71,7 +71,7 @@ class Tester:
             self.trainer.record.setdefault("other_accuracies", {})[kind] = accuracy
             logger.info("* %s_accuracy: %.1f%%", kind, accuracy)
         facts = class_feature_facts(self.trainer)
-        self.trainer.record |= facts
+        self.trainer.record.update(facts)
         if facts:
             predicted = getattr(self.trainer.evaluator, "results", {}).get("predicted_classes")
             tell(facts, predicted, len(self.trainer.classnames), warn=not self.warned)
