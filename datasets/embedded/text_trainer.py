@@ -30,7 +30,7 @@ _STREAM = (".attn.out_proj.weight", ".attn.out_proj.bias", ".mlp.c_proj.weight",
 
 @dataclass
 class TextRecipe:
-    """Settings of the second stage; the defaults are those of the shipped weights (see the model card)."""
+    """Settings of the second stage (see the model card); the shipped weights have not been through it yet."""
 
     steps: int = 600
     images: int = 40_960  # rendered once; their features are the other side of the loss
