@@ -240,7 +240,7 @@ def test_a_test_is_of_what_its_model_was_trained_with(tmp_path):
     }
     assert set(collect(tmp_path)["settings"]) == {"", "sym_other 90 %"}
     # results that were moved: the training is found beside the test, in any folder of the tree
-    moved = tmp_path.rename(tmp_path.with_name("moved"))
+    moved = tmp_path.rename(tmp_path.with_name(f"{tmp_path.name}_moved"))
     assert list(cells(moved)) == ["CoOp", "CoOp (sym_other 90 %)"]
     assert set(collect(moved / "base2new" / "test_new")["settings"]) == {"", "sym_other 90 %"}
 

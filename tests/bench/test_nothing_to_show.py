@@ -58,7 +58,7 @@ def test_tables_are_of_the_suite_that_was_run(started, tmp_path, capsys):
     assert study("noise", "--tables-only", "--output", str(tmp_path)) == 0
     assert "43.21" in (out := capsys.readouterr().out) and "pair_next" in out
     assert study("noise", "--tables-only", "--output", str(tmp_path), "--datasets", "letters") == 2
-    moved = tmp_path.rename(tmp_path.with_name("moved"))
+    moved = tmp_path.rename(tmp_path.with_name(f"{tmp_path.name}_moved"))
     assert study("noise", "--tables-only", "--output", str(moved)) == 0
     assert "43.21" in capsys.readouterr().out
 
