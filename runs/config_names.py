@@ -17,7 +17,17 @@ class Methods(tuple):
         return super().__contains__(plain(name) if isinstance(name, str) else name)
 
 
-TEST_TIME = ("TPT", "RTPT", "CTPT", "MTA", "TTC")  # methods that adapt to each test image, and are not trained
+TEST_TIME = (
+    "TPT",
+    "RTPT",
+    "CTPT",
+    "OTPT",
+    "TPS",
+    "SSTPT",
+    "ZERO",
+    "MTA",
+    "TTC",
+)  # methods that adapt to each test image, and are not trained
 UNTRAINED = Methods(("ZeroshotCLIP", "ZeroshotCLIP2", *TEST_TIME))
 CONFIG_FOLDER = {"ZeroshotCLIP2": "ZeroshotCLIP"}  # {method: the method whose configs it uses}
 EMBEDDED = ("digits", "shapes", "shapes_sketch", "shapes_clutter", "shapes_inverted", "textures", "letters", "objects")

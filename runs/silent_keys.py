@@ -17,7 +17,7 @@ NO_EFFECT = {
 LATER = {
     "INPUT.RESIZE_MODE": "shortest",
     "LANGUAGE.MISSING": "refuse", "LANGUAGE.TOO_LONG": "refuse", "TRAINER.JOAPR.COMPAT": "none",
-    "TRAINER.NLPROMPT.COMPAT": "none", "TRAINER.TTC.TAU_TOWER": "original",
+    "TRAINER.NLPROMPT.COMPAT": "none", "TRAINER.TTC.TAU_TOWER": "original", "TRAINER.CTPT.TWO_STEP": False,
     "TEST.OPEN_WORLD": "",
 }  # fmt: skip
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
@@ -15,6 +15,8 @@ from .tta.adaptive_views import adaptive_logits
 from .tta.per_image_adamw import PerImageAdamW
 from .tta.trainer import TestTimeTrainer, full
 from .tta.view_ensemble import LOSSES, confident, reliability, take, weighted
+
+Objective = Callable[..., Tensor]  # (logits [B, k, C], text features [B, C, d], ...) -> [B]
 
 
 @TRAINER_REGISTRY.register()
@@ -67,8 +69,11 @@ class TPT(TestTimeTrainer):
 
     # ------------------------------------------------------------------ tuning
 
-    def objective(self, logits: Tensor, t: Tensor) -> Tensor:
-        """[B]: the loss of the confident views' logits [B, k, C]; t: the text features [B, C, d]."""
+    def objective(self, logits: Tensor, t: Tensor, *more: Tensor) -> Tensor:
+        """[B]: the loss of the confident views' logits [B, k, C]; t: the text features [B, C, d].
+
+        more: what else a method gives to `gradient_batched`, a row for each image.
+        """
         return LOSSES[self.choice("LOSS")](logits)
 
     def tune(self, f: Tensor) -> Tensor:
@@ -87,20 +92,22 @@ class TPT(TestTimeTrainer):
         return list(zip(*(value.split(size) for value in values), strict=True))
 
     @torch.enable_grad()
-    def gradient_batched(self, f: Tensor, v: Tensor) -> Tensor:
-        """dloss/dv [B, M, width]."""
-        return torch.cat([self._gradient(*part) for part in self.passes(f, v)])
+    def gradient_batched(self, f: Tensor, v: Tensor, *more: Tensor, loss: Objective | None = None) -> Tensor:
+        """dloss/dv [B, M, width]. loss: in place of `objective`; more: its further arguments."""
+        return torch.cat([self._gradient(*part, loss=loss) for part in self.passes(f, v, *more)])
 
     @torch.enable_grad()
     def gradient_loop(self, f: Tensor, v: Tensor) -> Tensor:
         return torch.cat([self._gradient(f[i : i + 1], v[i : i + 1]) for i in range(len(f))])
 
-    def _gradient(self, f: Tensor, v: Tensor) -> Tensor:
+    def _gradient(self, f: Tensor, v: Tensor, *more: Tensor, loss: Objective | None = None) -> Tensor:
         v = v.detach().requires_grad_()
         t = self.encode_contexts(v)
         scale = 1000.0 if self.precision == "amp" else 1.0  # keeps small gradients from vanishing in fp16
-        loss = scale * self.objective(self.view_logits(f, t), t).sum()  # a sum: each image has its own gradient
-        return torch.autograd.grad(loss, v)[0] / scale
+        value = (loss or self.objective)(
+            self.view_logits(f, t), t, *more
+        ).sum()  # a sum: each image has its own gradient
+        return torch.autograd.grad(scale * value, v)[0] / scale
 
     @torch.enable_grad()
     def gradient_vjp(self, f: Tensor, v: Tensor) -> Tensor:

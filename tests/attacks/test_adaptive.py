@@ -30,6 +30,9 @@ def pictures(count=3):
     [
         ("RTPT", ["plain", "views", "untuned mean", "stop", "mean", "unroll"]),
         ("TPT", ["plain", "views", "untuned mean", "stop", "mean", "unroll"]),
+        ("TPS", ["plain", "views", "untuned mean", "stop", "mean", "unroll"]),
+        ("SSTPT", ["plain", "views", "untuned mean", "stop", "mean", "unroll"]),
+        ("ZERO", ["plain", "views", "untuned mean", "output"]),
         ("MTA", ["plain", "views", "untuned mean", "output"]),
         ("TTC", ["plain", "output"]),
     ],

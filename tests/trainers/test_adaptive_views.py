@@ -45,7 +45,7 @@ def test_geometry_has_its_own_gradient():
     assert moved.item() == pytest.approx((gradient * change).sum().item(), rel=0.1)
 
 
-@pytest.mark.parametrize("name", ["RTPT", "TPT", "CTPT", "MTA", "TTC"])
+@pytest.mark.parametrize("name", ["RTPT", "TPT", "CTPT", "OTPT", "TPS", "SSTPT", "ZERO", "MTA", "TTC"])
 def test_every_method_has_pixel_logits(tiny, tmp_path, name):
     trainer = built(tiny, tmp_path, name)
     x = pictures().requires_grad_()

@@ -96,7 +96,7 @@ def test_weights_of_the_published_mask(tiny, tmp_path):
 # ---------------------------------------------------------------------- gradients and steps
 
 
-@pytest.mark.parametrize("name", ["RTPT", "TPT", "CTPT"])
+@pytest.mark.parametrize("name", ["RTPT", "TPT", "CTPT", "OTPT"])
 @pytest.mark.parametrize("count", [1, 5])
 def test_all_ways_to_the_gradient_agree(tiny, tmp_path, name, count):
     trainer = built(tiny, tmp_path, name)

@@ -132,6 +132,9 @@ def test_views_are_keyed_by_the_path(tiny, tmp_path):
         ("TPT", {"Tiny": True, "ImageNet": False, "ImageNetV2": False, "ImageNetSketch": False}),
         ("RTPT", {"Tiny": True, "ImageNet": False, "ImageNetA": False, "ImageNetR": False}),
         ("CTPT", {"Tiny": True, "ImageNet": False} | dict.fromkeys(VARIANTS, True)),
+        ("OTPT", {"Tiny": True, "ImageNet": False} | dict.fromkeys(VARIANTS, True)),
+        ("TPS", {"Tiny": True, "ImageNet": False, "ImageNetA": False}),
+        ("ZERO", {"Tiny": False, "ImageNet": False, "ImageNetV2": False}),
         ("MTA", {"Tiny": False, "ImageNet": False, "ImageNetV2": False}),
         ("TTC", {"Tiny": False, "ImageNet": False}),
     ],
@@ -159,9 +162,16 @@ def test_ctpt_has_another_lambda_on_imagenets_variants(tiny, tmp_path, dataset):
     assert found("TRAINER.CTPT.LAMBDA", "7") == 7.0
 
 
-@pytest.mark.parametrize(("method", "numbers"), [("TPT", 256), ("RTPT", 256), ("CTPT", 256), ("MTA", 0), ("TTC", 0)])
+@pytest.mark.parametrize(
+    ("method", "numbers"),
+    [
+        *dict.fromkeys(("TPT", "RTPT", "CTPT", "OTPT", "SSTPT"), 256).items(),
+        ("TPS", 160), *dict.fromkeys(("ZERO", "MTA", "TTC"), 0).items(),
+    ],
+)  # fmt: skip
 def test_how_many_numbers_an_image_tunes(tiny, tmp_path, method, numbers):
-    """Four tokens of width 64; results.json has it beside `learnable_numbers`, which are trained: none."""
+    """Four tokens of width 64, or shifts of 5 classes, 32 numbers each; results.json has it beside
+    `learnable_numbers`, which are trained: none."""
     assert built(tiny, tmp_path, method).record["test_time"]["tuned_numbers"] == numbers
 
 

@@ -41,7 +41,7 @@ class Tuned(Protocol):
     def view_logits(self, f: Tensor, t: Tensor) -> Tensor: ...
     def choose(self, logits: Tensor) -> Tensor: ...
     def tune(self, f: Tensor) -> Tensor: ...
-    def objective(self, logits: Tensor, t: Tensor) -> Tensor: ...
+    def objective(self, logits: Tensor, t: Tensor, *more: Tensor) -> Tensor: ...
     def ensemble(self, f: Tensor, logits: Tensor, chosen: Tensor, how: str = "") -> Tensor: ...
 
 
@@ -100,8 +100,8 @@ def adaptive_logits(
     return trainer.ensemble(f, trainer.view_logits(f, t1), chosen, ensemble)
 
 
-def smooth_step(trainer: Tuned, f: Tensor) -> Tensor:
-    """v1 [B, M, width], a smooth function of the chosen views' features [B, k, d].
+def smooth_step(trainer: Tuned, f: Tensor, *more: Tensor) -> Tensor:
+    """v1 [B, M, width], a smooth function of the chosen views' features [B, k, d]. more: for the objective.
 
     dloss/dv is linear in dloss/dt, since t's Jacobian at v0 is fixed; the graph of that product is kept.
     """
@@ -109,7 +109,7 @@ def smooth_step(trainer: Tuned, f: Tensor) -> Tensor:
     v0 = trainer.ctx0.detach().expand(len(f), -1, -1).clone().requires_grad_()
     with sdpa_kernel(SDPBackend.MATH):  # the other kernels have no second derivative
         t = trainer.encode_contexts(v0)
-        loss = trainer.objective(trainer.view_logits(f, t), t).sum()
+        loss = trainer.objective(trainer.view_logits(f, t), t, *more).sum()
         g = torch.autograd.grad(loss, v0, create_graph=True)[0]
     tau = g.detach().abs().flatten(1).median(dim=1).values[:, None, None]
     return v0.detach() * (1 - cfg.LR * cfg.WD) - cfg.LR * g / (g.abs() + tau + 1e-20)

@@ -1,0 +1,98 @@
+"""ZERO: Frustratingly Easy Test-Time Adaptation of Vision-Language Models (Farina et al., NeurIPS 2024)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from clipkit import normalize
+from dassl.config.domains import choice, number
+from dassl.engine import TRAINER_REGISTRY
+from datasets.templates import template_set
+
+from .tta.adaptive_views import attack_seeds, differentiable_views
+from .tta.config import DEFAULTS, DOMAINS, TUNING
+from .tta.prototypes import mean_of_templates
+from .tta.trainer import TestTimeTrainer
+from .tta.view_ensemble import entropy, take
+
+Z = "TRAINER.ZERO."
+HALF = 2.0**-10  # the machine epsilon of fp16
+
+
+@TRAINER_REGISTRY.register()
+class ZERO(TestTimeTrainer):
+    """The confident views vote at a temperature of zero; nothing is tuned.
+
+    Of the n views the floor(GAMMA n) of lowest entropy are kept (at least one), and each gives its vote to its most
+    similar class. TEMP fp16 takes the published code's temperature, the machine epsilon of the half precision that it
+    runs in: votes are then the softmax of the cosines over 2^-10, soft where two classes are less than 0.001 apart.
+    A tie goes to the class of the surest view outside the kept ones that votes for one of the tied.
+
+    The answer are votes and no logits: a calibration error of them means nothing.
+    """
+
+    unread = TUNING
+    config_defaults = {**DEFAULTS, Z + "GAMMA": 0.3, Z + "TEMP": "hard", Z + "TEMPLATES": "single"}
+    config_domains = {
+        **DOMAINS,
+        Z + "GAMMA": number(above=0, most=1),
+        Z + "TEMP": choice("hard", "fp16"),
+        Z + "TEMPLATES": choice("single", "select"),  # single: CTX_INIT | select: 7, chosen on ImageNet, averaged
+    }
+
+    @classmethod
+    def mixes(cls, dataset: str) -> bool:
+        return False  # crops and flips alone, on every data set
+
+    def encode_text(self) -> Tensor:
+        if self.cfg.TRAINER.ZERO.TEMPLATES == "single":
+            return super().encode_text()
+        templates = template_set("select", self.cfg.DATASET.NAME)
+        return normalize(mean_of_templates(self.text_encoder, templates, self.classnames))
+
+    def from_features(self, f: Tensor) -> Tensor:
+        cosines = f @ self.text_features().mT  # [B, n, C]
+        order = entropy(self.logit_scale * cosines).argsort(dim=1, stable=True)
+        kept = order[:, : max(1, int(f.shape[1] * self.cfg.TRAINER.ZERO.GAMMA))]
+        votes = count_votes(take(cosines, kept), self.cfg.TRAINER.ZERO.TEMP)
+        others = take(cosines, order[:, kept.shape[1] :])
+        return torch.stack([break_tie(*image) for image in zip(votes, others, strict=True)])
+
+    def pixel_logits(self, x01: Tensor, seed: int | Sequence[int] = 0, views: int = 8) -> Tensor:
+        """[B, C] for pictures [B, 3, h, w] in [0, 1], differentiable in them: hard votes have no gradient, so the kept
+        views vote by CLIP's own softmax here, and the logarithm of their mean vote is returned."""
+        with torch.enable_grad():
+            f = self.encode_views(differentiable_views(self.views, x01, attack_seeds(len(x01), seed), views))
+            logits = self.view_logits(f, self.text_features().detach())
+            count = max(1, int(views * self.cfg.TRAINER.ZERO.GAMMA))
+            kept = entropy(logits.detach()).argsort(dim=1, stable=True)[:, :count]
+            return take(logits, kept).log_softmax(dim=-1).logsumexp(dim=1)
+
+
+def count_votes(cosines: Tensor, temperature: str) -> Tensor:
+    """[B, C] from the kept views' cosines [B, k, C]; they add up to k."""
+    if temperature == "fp16":
+        return (cosines / HALF).softmax(dim=-1).sum(dim=1)
+    return F.one_hot(cosines.argmax(dim=-1), cosines.shape[-1]).sum(dim=1).to(cosines.dtype)
+
+
+def break_tie(votes: Tensor, others: Tensor) -> Tensor:
+    """votes [C], with one more for a class where several have the most. others [n - k, C]: the cosines of the views
+    that were not kept, the surest first; if none of them prefers one of the tied classes, the first one decides among
+    these, and the first of them where every view was kept."""
+    tied = votes == votes.max()
+    if tied.sum() == 1:
+        return votes
+    preferred = others.argmax(dim=-1)
+    fitting = preferred[tied[preferred]]
+    if len(fitting):
+        winner = fitting[0]
+    elif len(others):
+        winner = others[0].masked_fill(~tied, -torch.inf).argmax()
+    else:
+        winner = tied.int().argmax()
+    return votes + F.one_hot(winner, len(votes)).to(votes)
