@@ -5,6 +5,7 @@ them with whatever prompts a method gives; without prompts they equal `encode_te
 """
 
 from .architecture import available_backbones
+from .changed_blocks import BlockChange
 from .context_prompts import ContextPrompts
 from .errors import InputError
 from .feature_bank import FeatureBank
@@ -25,6 +26,7 @@ from .visual_weights import load_backbone, load_visual_weights
 __version__ = "0.1.0"  # of RobustPrompt
 
 __all__ = [
+    "BlockChange",
     "ContextPrompts",
     "DeepPrompts",
     "FeatureBank",

@@ -26,8 +26,12 @@ LEARNABLE = re.compile(
     | image_encoder\.proj_rep""",
     re.VERBOSE,
 )
-# ANPrompt, whose authors published no checkpoint: the names are this project's.
-OURS = re.compile(r"noise_ctx|nrvpp_proj|(visual|text)_fc\.\d+\.(weight|bias)")
+# Methods whose authors published no checkpoint in this form: the names are this project's.
+OURS = re.compile(
+    r"""noise_ctx|nrvpp_proj|(visual|text)_fc\.\d+\.(weight|bias)  # ANPrompt
+    | layer_\d+\.[qkv]_proj\.w_lora_[AB]                          # CLIP-LoRA""",
+    re.VERBOSE,
+)
 CLASS_BUFFER = re.compile(r"(.*\.)?(token_(prefix|suffix|midfix)|prompt_embeddings)")
 NO_FACTS = ("state_dict", "optimizer", "scheduler", "extra", "best_result", "rolling_file")
 LEARNABLE_KIND, CLASS_KIND, FROZEN_KIND = "learnable", "class names", "frozen"

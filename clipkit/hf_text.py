@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from .attention import twice_differentiable
+from .changed_blocks import Changes
 from .deep_prompts import Edit
 from .errors import InputError
 from .openai_clip import ResidualAttentionBlock
@@ -35,6 +36,12 @@ class HFText:
     @property
     def token_embedding(self) -> Tensor:
         return self._tower.embeddings.word_embeddings.weight
+
+    def change(self, changes: Changes) -> None:
+        raise InputError(
+            "This backbone's text tower is of transformers, whose blocks take no low-rank updates or layer norms of a "
+            "method: choose one of OpenAI's layout, or a method that changes no weights"
+        )
 
     def enter(self, prompts: Tensor) -> Tensor:
         return self._tower.embeddings(inputs_embeds=prompts)

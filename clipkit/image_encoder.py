@@ -1,5 +1,7 @@
 """CLIP's image tower, prompted from outside."""
 
+from __future__ import annotations
+
 from typing import Any, Literal, overload
 
 import torch
@@ -7,6 +9,7 @@ from torch import Tensor
 
 from . import deep_prompts
 from .attention import twice_differentiable
+from .changed_blocks import Changes
 from .deep_prompts import Prompts
 from .errors import InputError
 from .image_tower import ImageTower, image_tower, token_edits
@@ -23,6 +26,13 @@ class ImageEncoder:
         self.clip_model = clip_model
         self.visual = clip_model.visual
         self.tower = image_tower(clip_model.visual)
+
+    def changed(self, changes: Changes) -> ImageEncoder:
+        """An encoder whose blocks have these changes. Raises InputError in a tower of another layout than OpenAI's
+        ViTs."""
+        encoder = ImageEncoder(self.clip_model)
+        encoder._tower().change(changes)
+        return encoder
 
     @property
     def is_vit(self) -> bool:

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from . import deep_prompts
+from .changed_blocks import Changes, changed_blocks
 from .deep_prompts import Edit
 from .openai_clip import VisionTransformer
 from .ops import block_forward, block_forward_rows, layer_norm, run_blocks
@@ -24,6 +25,9 @@ class ImageTower(Protocol):
     prefix: int
     at_end: bool
     patch: int
+
+    def change(self, changes: Changes) -> None:
+        """The blocks of `changes` become those with them. Raises InputError in a tower of another layout."""
 
     def enter(self, image: Tensor, append: Edit | None = None) -> Tensor:
         """[B, 3, H, W] pixels -> [B, L, width], what enters block 1. append: puts prompts in after the positions."""
@@ -56,6 +60,9 @@ class OpenAIViT:
         self._blocks = list(visual.transformer.resblocks)
         self.width, self.depth = visual.ln_post.weight.shape[-1], len(self._blocks)
         self.patch = visual.conv1.kernel_size[0]
+
+    def change(self, changes: Changes) -> None:
+        self._blocks = changed_blocks(self._blocks, changes, "image")
 
     def enter(self, image: Tensor, append: Edit | None = None) -> Tensor:
         visual = self._visual

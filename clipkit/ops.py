@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .attention import scaled_dot_product_attention
+from .changed_blocks import Added
 from .openai_clip import ResidualAttentionBlock
 
 
@@ -29,8 +30,7 @@ def layer_norm(norm: nn.LayerNorm, x: Tensor) -> Tensor:
 def block_forward(block: ResidualAttentionBlock, x: Tensor, causal: bool) -> Tensor:
     """One residual attention block on all tokens: [N, L, D] -> [N, L, D]."""
     attn = block.attn
-    qkv = F.linear(layer_norm(block.ln_1, x), attn.in_proj_weight, attn.in_proj_bias)
-    q, k, v = split_heads(qkv, 3, attn.num_heads)
+    q, k, v = heads_of(attn, layer_norm(block.ln_1, x))
     x = x + attend(attn, q, k, v, is_causal=causal)
     return x + mlp_forward(block.mlp, layer_norm(block.ln_2, x))
 
@@ -44,10 +44,10 @@ def block_forward_rows(
     projection and MLP are computed for the rows that count. `pick` selects rows (along axis 1) of a [N, L, D] tensor;
     `mask` [N, 1, R, L] is True where a row may look.
     """
-    attn, width = block.attn, x.shape[-1]
+    attn = block.attn
     h = layer_norm(block.ln_1, x)
-    (q,) = split_heads(F.linear(pick(h), attn.in_proj_weight[:width], attn.in_proj_bias[:width]), 1, attn.num_heads)
-    k, v = split_heads(F.linear(h, attn.in_proj_weight[width:], attn.in_proj_bias[width:]), 2, attn.num_heads)
+    (q,) = heads_of(attn, pick(h), 0, 1)
+    k, v = heads_of(attn, h, 1, 3)
     y = pick(x) + attend(attn, q, k, v, attn_mask=mask)
     return y + mlp_forward(block.mlp, layer_norm(block.ln_2, y))
 
@@ -59,6 +59,14 @@ def mlp_forward(mlp: nn.Sequential, x: Tensor) -> Tensor:
     if h.requires_grad or type(gelu).__name__ != "QuickGELU":
         return c_proj(gelu(h))
     return c_proj((1.702 * h).sigmoid_().mul_(h))
+
+
+def heads_of(attn: nn.MultiheadAttention, x: Tensor, first: int = 0, last: int = 3) -> tuple[Tensor, ...]:
+    """Queries (part 0), keys (1) and values (2) of [N, L, D]: the parts first .. last - 1, [N, heads, L, d] each."""
+    rows = slice(first * x.shape[-1], last * x.shape[-1])
+    y = F.linear(x, attn.in_proj_weight[rows], attn.in_proj_bias[rows])
+    added: Added | None = getattr(attn, "added", None)  # of a `ChangedAttention`
+    return split_heads(y if added is None else y + added(x, first, last), last - first, attn.num_heads)
 
 
 def split_heads(x: Tensor, parts: int, heads: int) -> tuple[Tensor, ...]:

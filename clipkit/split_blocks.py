@@ -7,13 +7,12 @@ classes share has the same states, keys and values in each of them.
 from __future__ import annotations
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from .deep_prompts import Prompts
 from .errors import InputError
 from .openai_clip import ResidualAttentionBlock
-from .ops import attend, causal_rows_mask, layer_norm, mlp_forward, split_heads
+from .ops import attend, causal_rows_mask, heads_of, layer_norm, mlp_forward
 from .split_text import SplitText, TextGroup
 
 
@@ -134,17 +133,14 @@ def _give_up_prefix(text: SplitText) -> SplitText:
 
 def _prefix_keys(block: ResidualAttentionBlock, x: Tensor) -> tuple[Tensor, Tensor]:
     """Keys and values [G, heads, P, d] of the shared beginning."""
-    attn, width = block.attn, x.shape[-1]
-    h = layer_norm(block.ln_1, x)
-    k, v = split_heads(F.linear(h, attn.in_proj_weight[width:], attn.in_proj_bias[width:]), 2, attn.num_heads)
+    k, v = heads_of(block.attn, layer_norm(block.ln_1, x), 1, 3)
     return k, v
 
 
 def _prefix_block(block: ResidualAttentionBlock, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """A whole block on the shared beginning: output [G, P, D], keys, values."""
     attn = block.attn
-    qkv = F.linear(layer_norm(block.ln_1, x), attn.in_proj_weight, attn.in_proj_bias)
-    q, k, v = split_heads(qkv, 3, attn.num_heads)
+    q, k, v = heads_of(attn, layer_norm(block.ln_1, x))
     x = x + attend(attn, q, k, v, is_causal=True)
     return x + mlp_forward(block.mlp, layer_norm(block.ln_2, x)), k, v
 
@@ -159,8 +155,7 @@ def _joined(shared: Tensor, own: Tensor) -> Tensor:
 def _end_block(block: ResidualAttentionBlock, x: Tensor, k_shared: Tensor, v_shared: Tensor) -> Tensor:
     """A whole block on the ends [N, S, D]; each token sees the shared beginning and its own end up to itself."""
     attn = block.attn
-    qkv = F.linear(layer_norm(block.ln_1, x), attn.in_proj_weight, attn.in_proj_bias)
-    q, k, v = split_heads(qkv, 3, attn.num_heads)
+    q, k, v = heads_of(attn, layer_norm(block.ln_1, x))
     k, v = _joined(k_shared, k), _joined(v_shared, v)
     size, before = x.shape[1], k_shared.shape[2]
     mask = torch.ones(size, before + size, dtype=torch.bool, device=x.device).tril(before)
@@ -171,14 +166,12 @@ def _end_block(block: ResidualAttentionBlock, x: Tensor, k_shared: Tensor, v_sha
 def _eot_rows(block: ResidualAttentionBlock, group: TextGroup, k_shared: Tensor, v_shared: Tensor) -> Tensor:
     """The last block, for the EOT rows only: [G * C_g, D]."""
     attn, x = block.attn, group.tokens
-    width, before = x.shape[-1], k_shared.shape[2]
+    before = k_shared.shape[2]
     row = group.eot.repeat(len(x) // len(group.rows))
     each = torch.arange(len(x), device=x.device)
     h = layer_norm(block.ln_1, x)
-    (q,) = split_heads(
-        F.linear(h[each, row, None], attn.in_proj_weight[:width], attn.in_proj_bias[:width]), 1, attn.num_heads
-    )
-    k, v = split_heads(F.linear(h, attn.in_proj_weight[width:], attn.in_proj_bias[width:]), 2, attn.num_heads)
+    (q,) = heads_of(attn, h[each, row, None], 0, 1)
+    k, v = heads_of(attn, h, 1, 3)
     mask = causal_rows_mask(row + before, before + x.shape[1])
     y = x[each, row, None] + attend(attn, q, _joined(k_shared, k), _joined(v_shared, v), attn_mask=mask)
     return (y + mlp_forward(block.mlp, layer_norm(block.ln_2, y)))[:, 0]

@@ -1,5 +1,7 @@
 """CLIP's text tower, prompted from outside."""
 
+from __future__ import annotations
+
 from collections.abc import Callable, Sequence
 from functools import partial
 
@@ -9,6 +11,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from . import deep_prompts
+from .changed_blocks import Changes
 from .deep_prompts import Prompts
 from .errors import InputError
 from .openai_clip import CLIP
@@ -37,6 +40,14 @@ class TextEncoder:
         self.tower = text_tower(clip_model)
         self.savings, self.first = self.tower.savings, self.tokenizer.first
         self.truncate = truncate and "cut" in self.savings
+
+    def changed(self, changes: Changes) -> TextEncoder:
+        """An encoder whose blocks have these changes. Where they draw random numbers a beginning that classes share is
+        computed for each class. Raises InputError in a tower of another layout than OpenAI's."""
+        encoder = TextEncoder(self.clip_model, self.truncate)
+        encoder.tower.change(changes)
+        encoder.savings = encoder.tower.savings
+        return encoder
 
     @property
     def width(self) -> int:

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from .backbone_spec import spec_of
+from .changed_blocks import Changes, changed_blocks
 from .deep_prompts import Edit
 from .openai_clip import ResidualAttentionBlock
 from .ops import block_forward, causal_rows_mask, layer_norm, run_blocks
@@ -29,6 +30,9 @@ class TextTower(Protocol):
 
     @property
     def token_embedding(self) -> Tensor: ...
+
+    def change(self, changes: Changes) -> None:
+        """The blocks of `changes` become those with them. Raises InputError in a tower of another layout."""
 
     def enter(self, prompts: Tensor) -> Tensor:
         """[N, L, width] embeddings -> the hidden state that enters block 1."""
@@ -62,6 +66,11 @@ class OpenAIText:
     @property
     def token_embedding(self) -> Tensor:
         return self._clip.token_embedding.weight
+
+    def change(self, changes: Changes) -> None:
+        self.blocks = changed_blocks(self.blocks, changes, "text")
+        if any(change.random for change in changes.values()):
+            self.savings -= {"prefix"}
 
     def enter(self, prompts: Tensor) -> Tensor:
         return prompts + self._clip.positional_embedding[: prompts.shape[1]].to(prompts.dtype)

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from .attention import twice_differentiable
+from .changed_blocks import Changes
 from .deep_prompts import Edit
 from .errors import InputError
 
@@ -29,6 +30,12 @@ class TimmViT:
         self.width, self.depth = self._trunk.embed_dim, len(self._trunk.blocks)
         self.prefix, self.at_end = self._trunk.num_prefix_tokens, not rotary
         self.patch = round(visual.image_size[0] / self._trunk.patch_embed.num_patches**0.5)
+
+    def change(self, changes: Changes) -> None:
+        raise InputError(
+            "This backbone's image tower is timm's, whose blocks take no low-rank updates or layer norms of a method: "
+            "choose one of OpenAI's layout, or a method that changes no weights"
+        )
 
     def enter(self, image: Tensor, append: Edit | None = None) -> Tensor:
         trunk = self._trunk

@@ -76,6 +76,9 @@ PUBLISHED |= {f"{host}SAR": PUBLISHED[host] for host in SAR_HOSTS}
 PUBLISHED["CoOpSAR"] = replace(PUBLISHED["CoOp"], base2new="vit_b16_ep100_ctxv1")
 CONFIG_FOLDER |= {f"{host}SAR": host for host in SAR_HOSTS}
 
+# Adapters and low-rank weights; `all` of the generalisation tables leaves them out.
+PUBLISHED |= {"CLIPLoRA": Names()}
+
 # Methods against label noise; `all` of the generalisation tables leaves them out.
 PUBLISHED |= {"PTNL": Names("rn50"), "DPSEP": Names("vit_b32")}
 PUBLISHED |= {"VisPrompt": Names("rn50")}

@@ -21,6 +21,7 @@ NAMES = ["striped circle", "dotted star", "checkered house", "plain tree", "spec
 # What lets a method run on a backbone of three blocks.
 FITTING = {
     "ANPrompt": {"TRAINER.ANPROMPT.IN_LAYERS": [2, 3], "TRAINER.ANPROMPT.N_TOKENS": 3, "OPTIM.LR": 0.01},
+    "CLIPLoRA": {"TRAINER.CLIPLORA.STEPS": 9, "TRAINER.CLIPLORA.DROPOUT": 0.1},
     "CoPrompt": {"TRAINER.CoPrompt.PROMPT_DEPTH": 3, "DATALOADER.K_TRANSFORMS": 2},
     "IVLP": {"TRAINER.IVLP.PROMPT_DEPTH_VISION": 3, "TRAINER.IVLP.PROMPT_DEPTH_TEXT": 3},
     "MaPLe": {"TRAINER.MAPLE.PROMPT_DEPTH": 3},
@@ -50,6 +51,7 @@ METHODS = (
     "NLPrompt",
     "JoAPR",
     "VisPrompt",
+    "CLIPLoRA",
 )
 
 

@@ -10,6 +10,7 @@ import train
 from runs.config_names import METHODS, UNTRAINED
 
 CONFIGS = Path(__file__).resolve().parent.parent / "configs"
+BY_STEP = ("CLIPLoRA",)  # their rate is a cosine over steps, without warm-up
 TRAINERS = CONFIGS / "trainers"
 FILES = sorted(TRAINERS.glob("*/*.yaml"))
 
@@ -36,7 +37,9 @@ def test_every_file_is_complete(file):
     assert task == cfg.TASK
     if file.parent.name not in UNTRAINED:
         assert cfg.OPTIM.LR_SCHEDULER == "cosine" and cfg.OPTIM.WARMUP_CONS_LR == 1e-5
-        warm = -1 if file.stem == "vit_b16_cross_datasets" else 1  # MMRL's and ANPrompt's single epoch
+        warm = (
+            -1 if file.parent.name in BY_STEP or file.stem == "vit_b16_cross_datasets" else 1
+        )  # MMRL's and ANPrompt's single epoch
         assert warm == cfg.OPTIM.WARMUP_EPOCH
 
 
@@ -64,6 +67,8 @@ SCHEDULES = {
     ("MMRL", "vit_b16_cross_datasets"): ("adamw", 1e-3, 32, 1, "amp"),
     ("MMRL", "vit_b16_few_shot"): ("adamw", 1e-3, 32, 50, "amp"),
     ("ANPrompt", "vit_b16"): ("adamw", 1e-3, 4, 10, "amp"),
+    ("CLIPLoRA", "vit_b16"): ("adamw", 2e-4, 32, 10, "amp"),
+    ("CLIPLoRA", "vit_b32"): ("adamw", 2e-4, 32, 10, "amp"),
 }
 KEYS = {
     ("CoCoOp", "vit_b16_c4_ep10_batch1_ctxv1"): {"COCOOP.N_CTX": 4, "COCOOP.CTX_INIT": "a photo of a"},
@@ -87,6 +92,9 @@ KEYS = {
     ("CoPrompt", "coprompt"): {"CoPrompt.N_CTX": 2, "CoPrompt.PROMPT_DEPTH": 9, "W": 1.0, "DISTILL": "cosine"},
     ("MMRL", "vit_b16"): {"MMRL.REP_LAYERS": [6, 7, 8, 9, 10, 11, 12], "MMRL.REP_DIM": 512, "MMRL.ALPHA": 0.7},
     ("MMRL", "vit_b16_cross_datasets"): {"MMRL.REG_WEIGHT": 0.2},
+    ("CLIPLoRA", "vit_b16"): {
+        "CLIPLORA.R": 2, "CLIPLORA.ALPHA": 1.0, "CLIPLORA.DROPOUT": 0.25, "CLIPLORA.STEPS_PER_SHOT": 500,
+    },
 }  # fmt: skip
 
 

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 
 import torch
 from torch import Tensor, nn
+from torch.optim.lr_scheduler import LRScheduler
 from torch.utils.data import DataLoader
 from yacs.config import CfgNode
 
@@ -114,8 +115,12 @@ class PromptTrainer(TrainerX):
             return
         logger.info("Learnable tensors: %s numbers", f"{sum(p.numel() for p in self.model.parameters()):,}")
         self.optim = build_optimizer(self.model, cfg.OPTIM)
-        self.sched = build_lr_scheduler(self.optim, cfg.OPTIM)
+        self.sched = self.build_scheduler()
         self.register_model(self.registered_name, self.model, self.optim, self.sched)
+
+    def build_scheduler(self) -> LRScheduler:
+        """The schedule of the learning rate: that of cfg.OPTIM."""
+        return build_lr_scheduler(self.optim, self.cfg.OPTIM)
 
     def __setattr__(self, name: str, value: object) -> None:
         check_no_method(type(self), name, value)
@@ -202,9 +207,13 @@ class PromptTrainer(TrainerX):
         self.scaler.step(self.optim)
         self.scaler.update()
         self._kept.clear()
+        self.end_step()
+        return dict(zip(summary, values, strict=True))
+
+    def end_step(self) -> None:
+        """Called after each step of the optimizer: a step of the schedule where the epoch ends."""
         if self.batch_idx + 1 == self.num_batches:
             self.update_lr()
-        return dict(zip(summary, values, strict=True))
 
     def backward(self, terms: dict[str, Tensor]) -> Tensor:
         """Computes the learner's gradients; returns the loss, the sum of the terms."""

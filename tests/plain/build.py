@@ -10,6 +10,7 @@ from .deep import IVLP, VPT, PromptSRC
 from .maple import CoPrompt, MaPLe
 from .mmrl import MMRL, ANPrompt
 from .visprompt import VisPrompt
+from .weights import CLIPLoRA
 
 METHODS: dict[str, type[PlainMethod]] = {
     "CoOp": CoOp,
@@ -25,6 +26,7 @@ METHODS: dict[str, type[PlainMethod]] = {
     "MMRL": MMRL,
     "ANPrompt": ANPrompt,
     "VisPrompt": VisPrompt,
+    "CLIPLoRA": CLIPLoRA,
 }
 
 NODES = {"KgCoOp": ("COOP",), "TCP": ("COOP", "TCP"), "CoPrompt": ("CoPrompt",)}  # others: their name in capitals

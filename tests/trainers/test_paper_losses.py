@@ -53,6 +53,7 @@ CASES = {
     "MMRL target": keys("MMRL", MMRL) | {"TASK": "CD", "DATASET.SUBSAMPLE_CLASSES": "all"},
     "MMRL few shot": keys("MMRL", MMRL) | {"TASK": "FS", "DATASET.SUBSAMPLE_CLASSES": "all"},
     "ANPrompt": {},
+    "CLIPLoRA": keys("CLIPLORA", {"DROPOUT": 0.0}),
     "VisPrompt": keys("VISPROMPT", VISPROMPT | {"PURIFY": "none"}),
     "VisPrompt chunks, GCE, gate a token": keys(
         "VISPROMPT", VISPROMPT | {"PURIFY": "none", "LOSS_ALL": "gce", "GATE": "token", "TEXT_CHUNK": 1}

@@ -55,6 +55,13 @@ def representation(d_r: int) -> dict:
     return shapes | linears(f"{prefix}_r2vproj", 7, 768, d_r) | linears(f"{prefix}_r2tproj", 7, 512, d_r)
 
 
+def low_rank(depth: int, text: int, visual: int) -> dict:
+    widths = [text] * depth + [visual] * depth
+    parts = [(i, d, part) for i, d in enumerate(widths) for part in "qkv"]
+    down = {f"layer_{i}.{part}_proj.w_lora_A": (2, d) for i, d, part in parts}
+    return down | {f"layer_{i}.{part}_proj.w_lora_B": (d, 2) for i, d, part in parts}
+
+
 # method, config pairs, learnable numbers, {key: shape}
 VIT_B16 = [
     ("CoOp", {T + "COOP.CTX_INIT": "a photo of a"}, 2_048, {"ctx": (4, 512)}),
@@ -71,6 +78,7 @@ VIT_B16 = [
     ("CoPrompt", COPROMPT, 5_014_528, coupled(4, 12) | adapters()),
     ("CoPrompt", {}, 3_817_216, coupled(2, 9) | adapters()),
     ("MMRL", {}, 4_992_256, representation(512)),
+    ("CLIPLoRA", {}, 184_320, low_rank(12, 512, 768)),
     ("MMRL", {T + "MMRL.REP_DIM": 2048}, 18_762_496, representation(2048)),
 ]  # fmt: skip
 RESNET = [
@@ -122,7 +130,7 @@ def test_methods_with_a_frozen_image_tower_run_on_a_resnet(build, name, pairs):
         assert trainer.model_inference(torch.randn(1, 3, 224, 224)).shape == (1, 2)
 
 
-@pytest.mark.parametrize("name", ["VPT", "IVLP", "MaPLe", "PromptSRC", "CoPrompt", "MMRL", "ANPrompt"])
+@pytest.mark.parametrize("name", ["VPT", "IVLP", "MaPLe", "PromptSRC", "CoPrompt", "MMRL", "ANPrompt", "CLIPLoRA"])
 def test_methods_with_image_prompts_refuse_a_resnet(build, name):
     with pytest.raises((InputError, BackboneInputError), match="ResNet") as error:
         build("RN50", name, {})
