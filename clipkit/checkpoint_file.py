@@ -23,7 +23,11 @@ LEARNABLE = re.compile(
     | (image|text)_encoder\.transformer\.resblocks\.\d+\.VPT_shallow
     | adapter_(image|text)\.fc\.[02]\.weight                       # CoPrompt
     | representation_learner\.compound_rep_tokens(_r2[vt]proj\.\d+\.(weight|bias))?  # MMRL
-    | image_encoder\.proj_rep""",
+    | image_encoder\.proj_rep
+    | mid_image_trans\.conv1\.[03]\.(weight|bias)                 # TextRefiner; its second file from here on
+    | mid_image_trans\.conv1\.1\.(weight|bias|running_mean|running_var|num_batches_tracked)
+    | extractor\.weight
+    | memory_item""",
     re.VERBOSE,
 )
 # Methods whose authors published no checkpoint in this form: the names are this project's.
@@ -32,6 +36,7 @@ OURS = re.compile(
     | layer_\d+\.[qkv]_proj\.w_lora_[AB]                          # CLIP-LoRA""",
     re.VERBOSE,
 )
+BESIDE = ("memory_item",)  # what published files hold beside the state dict
 CLASS_BUFFER = re.compile(r"(.*\.)?(token_(prefix|suffix|midfix)|prompt_embeddings)")
 NO_FACTS = ("state_dict", "optimizer", "scheduler", "extra", "best_result", "rolling_file")
 LEARNABLE_KIND, CLASS_KIND, FROZEN_KIND = "learnable", "class names", "frozen"

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from .architecture import looks_like_a_file
-from .checkpoint_file import LEARNABLE, LEARNABLE_KIND, kinds, read_checkpoint, record
+from .checkpoint_file import BESIDE, LEARNABLE, LEARNABLE_KIND, kinds, read_checkpoint, record
 from .errors import InputError
 from .files import atomic_path
 from .fingerprint import fingerprint
@@ -29,7 +29,7 @@ from .torch_file import entry
 
 logger = logging.getLogger(__name__)
 
-WHOLE = ("prompt_learner.", "image_encoder.", "text_encoder.", "representation_learner.", "adapter_")
+WHOLE = ("prompt_learner.", "image_encoder.", "text_encoder.", "representation_learner.", "adapter_", "mid_image_")
 CONTEXT_WORDS = "a photo of a"  # CTX_INIT of the whole-model methods: where n < 4, its last words stand in the suffix
 
 
@@ -40,7 +40,7 @@ def learnable_checkpoint(path: str | Path) -> dict:
     Raises InputError when no key is that of a known method.
     """
     checkpoint = read_checkpoint(path)
-    state = checkpoint["state_dict"]
+    state = checkpoint["state_dict"] | {key: checkpoint[key] for key in BESIDE if key in checkpoint}
     of_kind = kinds(state)
     kept = {key: value.clone() for key, value in state.items() if of_kind[key] == LEARNABLE_KIND}
     if not kept:
@@ -101,7 +101,8 @@ def full_checkpoint(
         )
     if whole:
         full |= _frozen(model, logit_scale=not any(key.startswith("representation_learner.") for key in state))
-    return _checkpoint(full, slim)
+    beside = {key: full.pop(key) for key in BESIDE if key in full}
+    return _checkpoint(full, slim) | beside
 
 
 def write_checkpoint(checkpoint: Mapping, file: str | Path) -> None:

@@ -12,7 +12,7 @@ from .attention import twice_differentiable
 from .changed_blocks import Changes
 from .deep_prompts import Prompts
 from .errors import InputError
-from .image_tower import ImageTower, image_tower, token_edits
+from .image_tower import ImageTower, OpenAIViT, image_tower, token_edits
 from .openai_clip import CLIP, ModifiedResNet
 
 
@@ -145,6 +145,16 @@ class ImageEncoder:
             return self._resnet_with_patches(self.visual, image)
         x = tower.lower(tower.enter(image.to(self.dtype)), self.depth - 1)
         return self(x, start_block=self.depth), tower.patches(x)
+
+    def with_attention(self, image: Tensor) -> tuple[Tensor, Tensor]:
+        """(tokens [B, 1 + G, embed_dim], attention [B, G]) of the unprompted tower: CLS and the patches of the last
+        layer in the space of the features, not normalised, and how much CLS attends to each patch there, the mean over
+        heads. The first token is `__call__`'s feature. Raises InputError for a tower of another layout than OpenAI's.
+        """
+        tower = self._tower()
+        if not isinstance(tower, OpenAIViT):
+            raise InputError("The attention of CLS is read off image towers of OpenAI's layout only: choose such a ViT")
+        return tower.with_attention(tower.lower(tower.enter(image.to(self.dtype)), self.depth - 1))
 
     def _resnet_with_patches(self, visual: ModifiedResNet, image: Tensor) -> tuple[Tensor, Tensor]:
         pool = visual.attnpool

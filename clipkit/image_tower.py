@@ -13,7 +13,7 @@ from . import deep_prompts
 from .changed_blocks import Changes, changed_blocks
 from .deep_prompts import Edit
 from .openai_clip import VisionTransformer
-from .ops import block_forward, block_forward_rows, layer_norm, run_blocks
+from .ops import block_forward, block_forward_rows, first_row_attention, layer_norm, run_blocks
 
 
 class ImageTower(Protocol):
@@ -93,6 +93,13 @@ class OpenAIViT:
     def patches(self, x: Tensor) -> Tensor:
         patches = block_forward_rows(self._blocks[-1], x, lambda tokens: tokens[:, 1:])
         return layer_norm(self._visual.ln_post, patches) @ self._visual.proj
+
+    def with_attention(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """All tokens after the last block, in the space of the features [B, L, d], and CLS's attention [B, L - 1] to
+        the others in that block, the mean over heads; from what enters the block."""
+        block = self._blocks[-1]
+        tokens = layer_norm(self._visual.ln_post, block_forward(block, x, causal=False)) @ self._visual.proj
+        return tokens, first_row_attention(block, x)[:, 1:]
 
     def projection(self) -> Tensor | None:
         return self._visual.proj

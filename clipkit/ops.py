@@ -52,6 +52,17 @@ def block_forward_rows(
     return y + mlp_forward(block.mlp, layer_norm(block.ln_2, y))
 
 
+def first_row_attention(block: ResidualAttentionBlock, x: Tensor) -> Tensor:
+    """[N, L, D] -> [N, L]: what the first token attends to in this block, the mean over heads; each row sums to 1."""
+    attn, width = block.attn, x.shape[-1]
+    h = layer_norm(block.ln_1, x)
+    (q,) = split_heads(F.linear(h[:, :1], attn.in_proj_weight[:width], attn.in_proj_bias[:width]), 1, attn.num_heads)
+    keys = slice(width, 2 * width)
+    (k,) = split_heads(F.linear(h, attn.in_proj_weight[keys], attn.in_proj_bias[keys]), 1, attn.num_heads)
+    scores = (q @ k.transpose(-1, -2)).float() * q.shape[-1] ** -0.5
+    return scores.softmax(dim=-1).mean(dim=1)[:, 0]
+
+
 def mlp_forward(mlp: nn.Sequential, x: Tensor) -> Tensor:
     """The MLP of a block. Without a gradient QuickGELU works in place: the same numbers, less memory traffic."""
     c_fc, gelu, c_proj = mlp

@@ -66,6 +66,7 @@ PUBLISHED = {
         "vit_b16", "vit_b16_imagenet", "vit_b16_cross_datasets", {16: "vit_b16_few_shot"}, "vit_b16_imagenet"
     ),
     "ANPrompt": Names("vit_b16", "vit_b16_imagenet", "vit_b16_cross_datasets", {16: "vit_b16_few_shot"}),
+    "TextRefiner": Names(),
 }
 
 

@@ -52,6 +52,7 @@ METHODS = (
     "JoAPR",
     "VisPrompt",
     "CLIPLoRA",
+    "TextRefiner",
 )
 
 
@@ -125,6 +126,13 @@ def cleanlab_stand_in(monkeypatch, wrong: tuple[int, ...]) -> list:
     for name in ("cleanlab", "cleanlab.filter", "cleanlab.rank"):
         monkeypatch.setitem(sys.modules, name, package if name == "cleanlab" else getattr(package, name[9:]))
     return asked
+
+
+def saved_weights(folder: Path, epoch: int = 3) -> dict[str, torch.Tensor]:
+    """The tensors of a run's checkpoints of that epoch; TextRefiner has two files."""
+    files = list(folder.glob(f"*/model.pth.tar-{epoch}"))
+    assert files
+    return {key: x for file in files for key, x in torch.load(file, weights_only=True)["state_dict"].items()}
 
 
 def outputs_rows(folder: Path, name: str = "outputs.npz") -> list[dict[str, str]]:

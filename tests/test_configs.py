@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 import train
+from dassl.engine import TRAINER_REGISTRY
 from runs.config_names import METHODS, UNTRAINED
 
 CONFIGS = Path(__file__).resolve().parent.parent / "configs"
@@ -66,6 +67,8 @@ SCHEDULES = {
     ("MMRL", "vit_b16_imagenet"): ("adamw", 1e-3, 32, 5, "amp"),
     ("MMRL", "vit_b16_cross_datasets"): ("adamw", 1e-3, 32, 1, "amp"),
     ("MMRL", "vit_b16_few_shot"): ("adamw", 1e-3, 32, 50, "amp"),
+    ("TextRefiner", "vit_b16"): ("sgd", 2e-3, 32, 10, "fp16"),
+    ("TextRefiner", "vit_b16_lr8e-4"): ("sgd", 8e-4, 32, 10, "fp16"),
     ("ANPrompt", "vit_b16"): ("adamw", 1e-3, 4, 10, "amp"),
     ("CLIPLoRA", "vit_b16"): ("adamw", 2e-4, 32, 10, "amp"),
     ("CLIPLoRA", "vit_b32"): ("adamw", 2e-4, 32, 10, "amp"),
@@ -95,6 +98,7 @@ KEYS = {
     ("CLIPLoRA", "vit_b16"): {
         "CLIPLORA.R": 2, "CLIPLORA.ALPHA": 1.0, "CLIPLORA.DROPOUT": 0.25, "CLIPLORA.STEPS_PER_SHOT": 500,
     },
+    ("TextRefiner", "vit_b16"): {"TF.MEMORY_SIZE": 25, "TF.ALPHA": 0.2, "TF.BALANCE": 50, "COOP.N_CTX": 4},
 }  # fmt: skip
 
 
@@ -102,7 +106,7 @@ KEYS = {
 def test_published_schedules(which):
     method, _ = which
     cfg = resolved(*which)
-    node = "COOP" if method in ("KgCoOp", "TCP") else method if method == "CoPrompt" else method.upper()
+    node = TRAINER_REGISTRY.get(method).node.partition(".")[2]
     found = (cfg.OPTIM.NAME, cfg.OPTIM.LR, cfg.DATALOADER.TRAIN_X.BATCH_SIZE, cfg.OPTIM.MAX_EPOCH)
     assert (*found, cfg.TRAINER[node].PREC) == SCHEDULES[which]
     for key, value in KEYS.get(which, {}).items():
@@ -124,8 +128,9 @@ def test_what_is_particular():
 @pytest.mark.parametrize("method", [m for m in METHODS if m != "ZeroshotCLIP"])
 def test_embedded_depths_fit_four_blocks(method):
     cfg = resolved(method, "embedded")
-    nodes = {"KgCoOp": ["COOP"], "TCP": ["COOP", "TCP"], "CoPrompt": ["CoPrompt"]}.get(method, [method.upper()])
+    nodes = {key.split(".")[1] for key in TRAINER_REGISTRY.get(method).config_defaults if key.count(".") == 2}
+    nodes -= {"SAR"}
     found = {k: v for node in nodes for k, v in cfg.TRAINER[node].items() if "DEPTH" in k or "LAYERS" in k}
     for key, value in found.items():
         assert max(value) <= 4 if isinstance(value, (list, tuple)) else value <= 4, key
-    assert found or method in ("CoOp", "CoCoOp", "KgCoOp", "ProGrad")
+    assert found or method in ("CoOp", "CoCoOp", "KgCoOp", "ProGrad", "TextRefiner")

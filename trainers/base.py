@@ -116,7 +116,12 @@ class PromptTrainer(TrainerX):
         logger.info("Learnable tensors: %s numbers", f"{sum(p.numel() for p in self.model.parameters()):,}")
         self.optim = build_optimizer(self.model, cfg.OPTIM)
         self.sched = self.build_scheduler()
-        self.register_model(self.registered_name, self.model, self.optim, self.sched)
+        for i, (name, part) in enumerate(self.registered().items()):  # one optimizer, stepped once, for all of them
+            self.register_model(name, part, *(() if i else (self.optim, self.sched)))
+
+    def registered(self) -> dict[str, nn.Module]:
+        """{folder of checkpoints: module} of what is saved; several where the published code saves several files."""
+        return {self.registered_name: self.model}
 
     def build_scheduler(self) -> LRScheduler:
         """The schedule of the learning rate: that of cfg.OPTIM."""
@@ -247,6 +252,8 @@ class PromptTrainer(TrainerX):
     def set_model_mode(self, mode: str = "train", names: str | list[str] | None = None) -> None:
         self._kept.clear()
         super().set_model_mode(mode, names)
+        if names is None and self.model is not None:
+            self.model.train(mode == "train")  # it may be registered in parts
 
     # ------------------------------------------------------------------ testing
 

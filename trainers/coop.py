@@ -59,15 +59,20 @@ class CoOp(PromptTrainer):
         """The words that the context starts from; "": it is drawn at random."""
         return context_words(self.method_cfg().CTX_INIT)
 
+    @property
+    def prompt_learner(self) -> PromptLearner:
+        """The learner, or the part of it that holds the context."""
+        return self.model
+
     def prepare_names(self, names: list[str]) -> ContextPrompts:
-        return self.model.prompts.for_names(names)
+        return self.prompt_learner.prompts.for_names(names)
 
     def encode_names(self, prepared: ContextPrompts) -> Tensor:
-        return normalize(self.text_encoder.encode(prepared.split(self.model.ctx)).float())
+        return normalize(self.text_encoder.encode(prepared.split(self.prompt_learner.ctx)).float())
 
     def encode_text(self) -> Tensor:
         """g(t_i) of Eq. 3: [C, d], normalised."""
-        return self.encode_names(self.model.prompts)
+        return self.encode_names(self.prompt_learner.prompts)
 
     def classification_loss(self, logits: Tensor, label: Tensor) -> dict[str, Tensor]:
         """{name: value}: cross-entropy, or the loss that `LOSS.NAME` names."""

@@ -17,7 +17,7 @@ from .table import harmonic_mean
 
 # Okabe and Ito's colours, which can be distinguished with any colour vision; they repeat with other lines and marks.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
-ROUNDS = (("-", "osD^vP*"), ("--", "Xhp<>dH"))
+ROUNDS = (("-", "osD^vP*"), ("--", "Xhp<>dH"), ("-.", "8+x1234"))
 
 
 def styles(methods: Sequence[str]) -> dict[str, dict]:
@@ -25,7 +25,7 @@ def styles(methods: Sequence[str]) -> dict[str, dict]:
     found = {}
     trained = [m for m in methods if m.partition(" (")[0] not in UNTRAINED]
     for i, method in enumerate(trained):
-        line, marks = ROUNDS[i // len(COLOURS) % 2]
+        line, marks = ROUNDS[i // len(COLOURS) % len(ROUNDS)]
         k = i % len(COLOURS)
         found[method] = {"color": COLOURS[k], "linestyle": line, "marker": marks[k]}
     for method in methods:

@@ -23,6 +23,7 @@ class PlainMethod:
     """
 
     buffers: tuple[str, ...] = ()  # keys of `state` that are not learnable
+    without_gradient: tuple[str, ...] = ()  # learnable keys whose gradient is 0, or which the loss does not meet
     keep_fixed = False  # True: constant features are computed once, as in the published code (for timings)
     stand_ins = False  # True: constant features are random, if only memory is measured
 

@@ -9,6 +9,7 @@ from .coop import TCP, CoCoOp, CoOp, KgCoOp, ProGrad
 from .deep import IVLP, VPT, PromptSRC
 from .maple import CoPrompt, MaPLe
 from .mmrl import MMRL, ANPrompt
+from .textrefiner import TextRefiner
 from .visprompt import VisPrompt
 from .weights import CLIPLoRA
 
@@ -27,9 +28,11 @@ METHODS: dict[str, type[PlainMethod]] = {
     "ANPrompt": ANPrompt,
     "VisPrompt": VisPrompt,
     "CLIPLoRA": CLIPLoRA,
+    "TextRefiner": TextRefiner,
 }
 
-NODES = {"KgCoOp": ("COOP",), "TCP": ("COOP", "TCP"), "CoPrompt": ("CoPrompt",)}  # others: their name in capitals
+NODES = {"KgCoOp": ("COOP",), "TCP": ("COOP", "TCP"), "CoPrompt": ("CoPrompt",), "TextRefiner": ("COOP", "TF")}
+# others: their name in capitals
 
 
 def settings_of(name: str, cfg) -> dict[str, object]:

@@ -10,14 +10,10 @@ from pathlib import Path
 import pytest
 import torch
 from helpers import METHODS
+from helpers import saved_weights as weights
 from processes import forked
 
 from dassl.engine import TRAINER_REGISTRY
-
-
-def weights(folder: Path) -> dict[str, torch.Tensor]:
-    (file,) = folder.glob("*/model.pth.tar-3")
-    return torch.load(file, weights_only=True)["state_dict"]
 
 
 def killed(tiny, folder: Path, method: str, pairs: dict) -> int:

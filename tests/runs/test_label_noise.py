@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 from helpers import METHODS
+from helpers import saved_weights as weights
 
 from datasets.noise.manifest import Manifest, read_manifest
 
@@ -17,11 +18,6 @@ HALF = {D + "TYPE": "sym_other", D + "RATE": 0.5, "DATASET.SUBSAMPLE_CLASSES": "
 
 def results(folder: Path) -> dict:
     return json.loads((folder / "results.json").read_text())
-
-
-def weights(folder: Path) -> dict[str, torch.Tensor]:
-    (file,) = folder.glob("*/model.pth.tar-3")
-    return torch.load(file, weights_only=True)["state_dict"]
 
 
 def same_weights(a: Path, b: Path) -> bool:

@@ -114,7 +114,7 @@ def test_text_is_encoded_once_a_test(tiny, tmp_path, monkeypatch, method):
     assert len(calls) == {"CoCoOp": batches + 1, "VisPrompt": batches + 1, "VPT": 0}.get(method, 1)
 
 
-@pytest.mark.parametrize("method", ["CoOp", "CoCoOp", "KgCoOp", "ProGrad", "TCP"])
+@pytest.mark.parametrize("method", ["CoOp", "CoCoOp", "KgCoOp", "ProGrad", "TCP", "TextRefiner"])
 def test_image_features_are_shared_through_the_bank(tiny, tmp_path, monkeypatch, method):
     """Zero-shot CLIP has met the images: none is encoded again, and the accuracy is that of a test without the bank."""
     tiny.trainer(tmp_path / "0", "ZeroshotCLIP", {"TRAINER.ZSCLIP.PREC": "fp32"}).test()

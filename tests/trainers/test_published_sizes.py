@@ -89,6 +89,19 @@ RESNET = [
     ("TCP", {T + "COOP.N_CTX": 4}),
     ("IVLP", LANGUAGE_ONLY),
 ]
+PHI = {f"mid_image_trans.conv1.{i}.weight": (512, 512, 1, 1) for i in (0, 3)}
+PHI |= {f"mid_image_trans.conv1.{i}.bias": (512,) for i in (0, 1, 3)} | {"mid_image_trans.conv1.1.weight": (512,)}
+PHI |= {f"mid_image_trans.conv1.1.running_{what}": (512,) for what in ("mean", "var")}
+PHI |= {"mid_image_trans.conv1.1.num_batches_tracked": ()}
+CACHE = {"extractor.weight": (512, 1024), "memory_item": (25, 512)}
+VIT_B16 += [
+    (
+        "TextRefiner",
+        {T + "COOP.CTX_INIT": "a photo of a"},
+        4 * 512 + 2 * (512 * 512 + 512) + 2 * 512 + 1024 * 512,
+        {"prompt_learner.ctx": (4, 512)} | PHI | CACHE,
+    ),
+]
 
 
 def ids(cases: list) -> list[str]:
@@ -131,6 +144,7 @@ def test_methods_with_a_frozen_image_tower_run_on_a_resnet(build, name, pairs):
 
 
 @pytest.mark.parametrize("name", ["VPT", "IVLP", "MaPLe", "PromptSRC", "CoPrompt", "MMRL", "ANPrompt", "CLIPLoRA"])
+@pytest.mark.parametrize("name", ["VPT", "IVLP", "MaPLe", "PromptSRC", "CoPrompt", "MMRL", "ANPrompt", "TextRefiner"])
 def test_methods_with_image_prompts_refuse_a_resnet(build, name):
     with pytest.raises((InputError, BackboneInputError), match="ResNet") as error:
         build("RN50", name, {})

@@ -6,7 +6,7 @@ import logging
 import os
 from pathlib import Path
 
-from torch import nn
+from torch import Tensor, nn
 
 from clipkit import InputError
 from dassl.engine.class_rows import check_classes, check_started
@@ -81,6 +81,8 @@ def load_file(learner: nn.Module, path: Path, name: str, run: dict, lab2cname: d
     whole = state_dict_in(checkpoint, path)
     state = {k: v for k, v in whole.items() if k.rpartition(".")[2] not in CLASS_BUFFERS}
     wanted = learner.state_dict()
+    # TextRefiner's published files hold its cache beside the state dict
+    state |= {k: checkpoint[k] for k in wanted if k not in state and isinstance(checkpoint.get(k), Tensor)}
     missing = [k for k in wanted if k not in state]
     if missing:
         raise InputError(
