@@ -102,6 +102,8 @@ VIT_B16 += [
         {"prompt_learner.ctx": (4, 512)} | PHI | CACHE,
     ),
 ]
+NEEDS_TOKENS = ["VPT", "IVLP", "MaPLe", "PromptSRC", "CoPrompt", "MMRL", "ANPrompt", "CLIPLoRA"]
+NEEDS_TOKENS += ["TextRefiner"]
 
 
 def ids(cases: list) -> list[str]:
@@ -143,8 +145,7 @@ def test_methods_with_a_frozen_image_tower_run_on_a_resnet(build, name, pairs):
         assert trainer.model_inference(torch.randn(1, 3, 224, 224)).shape == (1, 2)
 
 
-@pytest.mark.parametrize("name", ["VPT", "IVLP", "MaPLe", "PromptSRC", "CoPrompt", "MMRL", "ANPrompt", "CLIPLoRA"])
-@pytest.mark.parametrize("name", ["VPT", "IVLP", "MaPLe", "PromptSRC", "CoPrompt", "MMRL", "ANPrompt", "TextRefiner"])
+@pytest.mark.parametrize("name", NEEDS_TOKENS)
 def test_methods_with_image_prompts_refuse_a_resnet(build, name):
     with pytest.raises((InputError, BackboneInputError), match="ResNet") as error:
         build("RN50", name, {})
