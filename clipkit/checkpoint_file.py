@@ -33,7 +33,9 @@ LEARNABLE = re.compile(
 # Methods whose authors published no checkpoint in this form: the names are this project's.
 OURS = re.compile(
     r"""noise_ctx|nrvpp_proj|(visual|text)_fc\.\d+\.(weight|bias)  # ANPrompt
-    | layer_\d+\.[qkv]_proj\.w_lora_[AB]                          # CLIP-LoRA""",
+    | layer_\d+\.[qkv]_proj\.w_lora_[AB]                          # CLIP-LoRA
+    | head                                                         # 2SFS
+    | (visual\.)?transformer\.resblocks\.\d+\.ln_[12]\.(weight|bias)""",
     re.VERBOSE,
 )
 BESIDE = ("memory_item",)  # what published files hold beside the state dict
@@ -71,6 +73,8 @@ def kinds(keys: Mapping[str, object]) -> dict[str, str]:
             found[key] = LEARNABLE_KIND if learnable else FROZEN_KIND
     if "meta_net.linear2.weight" not in keys:  # KgCoOp's files carry half a meta-net that it neither trains nor uses
         found |= {key: FROZEN_KIND for key in keys if key.startswith("meta_net.")}
+    if "head" not in keys:  # of a whole CLIP
+        found |= {key: FROZEN_KIND for key in keys if key.startswith(("transformer.", "visual."))}
     return found
 
 

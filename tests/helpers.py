@@ -32,6 +32,7 @@ FITTING = {
         "TRAINER.PROMPTSRC.GPA_MEAN": 2.0,
     },
     "TCP": {"TRAINER.TCP.LAYERS": [2]},
+    "TwoSFS": {"TRAINER.TWOSFS.STEPS": 9},
     "VisPrompt": {"TRAINER.VISPROMPT.VISUAL_HIDDEN_DIM": 32, "TRAINER.VISPROMPT.ATTENTION_HEADS": 4},
     "VPT": {"TRAINER.VPT.PROMPT_DEPTH_VISION": 3},
 }
@@ -53,6 +54,7 @@ METHODS = (
     "VisPrompt",
     "CLIPLoRA",
     "TextRefiner",
+    "TwoSFS",
 )
 
 

@@ -11,7 +11,7 @@ from dassl.engine import TRAINER_REGISTRY
 from runs.config_names import METHODS, UNTRAINED
 
 CONFIGS = Path(__file__).resolve().parent.parent / "configs"
-BY_STEP = ("CLIPLoRA",)  # their rate is a cosine over steps, without warm-up
+BY_STEP = ("CLIPLoRA", "TwoSFS")  # their rate is a cosine over steps, without warm-up
 TRAINERS = CONFIGS / "trainers"
 FILES = sorted(TRAINERS.glob("*/*.yaml"))
 
@@ -71,6 +71,8 @@ SCHEDULES = {
     ("TextRefiner", "vit_b16_lr8e-4"): ("sgd", 8e-4, 32, 10, "fp16"),
     ("ANPrompt", "vit_b16"): ("adamw", 1e-3, 4, 10, "amp"),
     ("CLIPLoRA", "vit_b16"): ("adamw", 2e-4, 32, 10, "amp"),
+    ("TwoSFS", "vit_b16"): ("adamw", 2e-4, 32, 10, "amp"),
+    ("TwoSFS", "vit_b32"): ("adamw", 2e-4, 32, 10, "amp"),
     ("CLIPLoRA", "vit_b32"): ("adamw", 2e-4, 32, 10, "amp"),
 }
 KEYS = {
@@ -95,6 +97,7 @@ KEYS = {
     ("CoPrompt", "coprompt"): {"CoPrompt.N_CTX": 2, "CoPrompt.PROMPT_DEPTH": 9, "W": 1.0, "DISTILL": "cosine"},
     ("MMRL", "vit_b16"): {"MMRL.REP_LAYERS": [6, 7, 8, 9, 10, 11, 12], "MMRL.REP_DIM": 512, "MMRL.ALPHA": 0.7},
     ("MMRL", "vit_b16_cross_datasets"): {"MMRL.REG_WEIGHT": 0.2},
+    ("TwoSFS", "vit_b16"): {"TWOSFS.ALPHA": 0.6, "TWOSFS.STEPS_PER_SHOT": 300},
     ("CLIPLoRA", "vit_b16"): {
         "CLIPLORA.R": 2, "CLIPLORA.ALPHA": 1.0, "CLIPLORA.DROPOUT": 0.25, "CLIPLORA.STEPS_PER_SHOT": 500,
     },

@@ -11,7 +11,7 @@ from .maple import CoPrompt, MaPLe
 from .mmrl import MMRL, ANPrompt
 from .textrefiner import TextRefiner
 from .visprompt import VisPrompt
-from .weights import CLIPLoRA
+from .weights import CLIPLoRA, TwoSFS
 
 METHODS: dict[str, type[PlainMethod]] = {
     "CoOp": CoOp,
@@ -29,6 +29,7 @@ METHODS: dict[str, type[PlainMethod]] = {
     "VisPrompt": VisPrompt,
     "CLIPLoRA": CLIPLoRA,
     "TextRefiner": TextRefiner,
+    "TwoSFS": TwoSFS,
 }
 
 NODES = {"KgCoOp": ("COOP",), "TCP": ("COOP", "TCP"), "CoPrompt": ("CoPrompt",), "TextRefiner": ("COOP", "TF")}

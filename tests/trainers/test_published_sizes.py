@@ -55,6 +55,11 @@ def representation(d_r: int) -> dict:
     return shapes | linears(f"{prefix}_r2vproj", 7, 768, d_r) | linears(f"{prefix}_r2tproj", 7, 512, d_r)
 
 
+def norms(tower: str, depth: int, width: int) -> dict:
+    names = [f"{tower}transformer.resblocks.{i}.{norm}" for i in range(depth) for norm in ("ln_1", "ln_2")]
+    return {f"{name}.{part}": (width,) for name in names for part in ("weight", "bias")}
+
+
 def low_rank(depth: int, text: int, visual: int) -> dict:
     widths = [text] * depth + [visual] * depth
     parts = [(i, d, part) for i, d in enumerate(widths) for part in "qkv"]
@@ -78,6 +83,7 @@ VIT_B16 = [
     ("CoPrompt", COPROMPT, 5_014_528, coupled(4, 12) | adapters()),
     ("CoPrompt", {}, 3_817_216, coupled(2, 9) | adapters()),
     ("MMRL", {}, 4_992_256, representation(512)),
+    ("TwoSFS", {}, 61_440 + 2 * 512, {"head": (2, 512)} | norms("", 12, 512) | norms("visual.", 12, 768)),
     ("CLIPLoRA", {}, 184_320, low_rank(12, 512, 768)),
     ("MMRL", {T + "MMRL.REP_DIM": 2048}, 18_762_496, representation(2048)),
 ]  # fmt: skip
@@ -103,7 +109,7 @@ VIT_B16 += [
     ),
 ]
 NEEDS_TOKENS = ["VPT", "IVLP", "MaPLe", "PromptSRC", "CoPrompt", "MMRL", "ANPrompt", "CLIPLoRA"]
-NEEDS_TOKENS += ["TextRefiner"]
+NEEDS_TOKENS += ["TextRefiner", "TwoSFS"]
 
 
 def ids(cases: list) -> list[str]:

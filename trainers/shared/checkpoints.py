@@ -15,6 +15,7 @@ from dassl.utils.finite import check_weights
 from dassl.utils.torch_file import entry, state_dict_in, unusable
 
 from .class_evidence import same_class_names
+from .known_classes import KnownClasses
 
 logger = logging.getLogger(__name__)
 
@@ -62,7 +63,7 @@ def load_file(learner: nn.Module, path: Path, name: str, run: dict, lab2cname: d
     `run` is the trainer's `run_identity()`: where the file names another method or backbone, it is refused.
     `lab2cname`: the run's classes, label -> name. Raises InputError for another method's or backbone's
     file, missing keys, other shapes, values that are not finite numbers, and other classes if the learner has a tensor
-    with a row per class.
+    with a row per class and is no `KnownClasses`, which has the file's classes afterwards.
     """
     checkpoint = load_checkpoint(str(path))
     saved = entry(checkpoint, "run")
@@ -80,6 +81,10 @@ def load_file(learner: nn.Module, path: Path, name: str, run: dict, lab2cname: d
         logger.warning(text, path, saved["SEED"], run["SEED"])
     whole = state_dict_in(checkpoint, path)
     state = {k: v for k, v in whole.items() if k.rpartition(".")[2] not in CLASS_BUFFERS}
+    known = isinstance(learner, KnownClasses)
+    if known:
+        names = checkpoint.get("classnames")
+        learner.take_shapes(state, names if isinstance(names, (list, tuple)) else None, str(path))
     wanted = learner.state_dict()
     # TextRefiner's published files hold its cache beside the state dict
     state |= {k: checkpoint[k] for k in wanted if k not in state and isinstance(checkpoint.get(k), Tensor)}
@@ -94,7 +99,8 @@ def load_file(learner: nn.Module, path: Path, name: str, run: dict, lab2cname: d
             advice = "use the training run's config and backbone" if "shape" in why else "give another checkpoint"
             raise InputError(f"{path}: {why}; {advice}.")
     learner.load_state_dict({k: state[k] for k in wanted})
-    check_classes(learner, checkpoint, lab2cname, str(path), same_class_names(learner, whole))
+    if not known:
+        check_classes(learner, checkpoint, lab2cname, str(path), same_class_names(learner, whole))
     logger.info('Loading weights to %s from "%s" (epoch = %s)', name, path, checkpoint.get("epoch"))
 
 

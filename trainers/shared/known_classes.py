@@ -1,0 +1,50 @@
+"""Learners with rows for the classes that they were trained on, which can be tested on others too."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import torch
+from torch import Tensor, nn
+
+from dassl.utils.errors import InputError
+
+
+def plain_name(name: str) -> str:
+    return name.replace("_", " ")
+
+
+class KnownClasses(nn.Module):
+    """The learner of a method that answers for a class from its row where it has one, else in another way.
+
+    `class_tensors`: names of the tensors whose first axis are the training run's classes, or their images; at a test
+    they have the size that the checkpoint gives them. `known`: the names of these classes, in the order of the rows.
+    """
+
+    class_tensors: tuple[str, ...] = ()
+
+    def __init__(self, names: Sequence[str]) -> None:
+        super().__init__()
+        self.known = [plain_name(name) for name in names]
+
+    def take_shapes(self, state: Mapping[str, Tensor], names: Sequence[str] | None, path: str) -> None:
+        """Before a checkpoint's state is loaded: its sizes and the names of its classes (None: it does not say them,
+        and they are taken for this run's). Raises InputError where these cannot be."""
+        own = dict(self.named_parameters()) | dict(self.named_buffers())
+        for key in self.class_tensors:
+            saved, mine = state.get(key), own[key]
+            if saved is None or saved.shape == mine.shape or saved.shape[1:] != mine.shape[1:]:
+                continue
+            if not names:
+                raise InputError(
+                    f"{path} does not name its classes, and {key} has {len(saved)} rows for {len(mine)} of this run: "
+                    "test it on the classes that it was trained on."
+                )
+            mine.data = torch.empty(saved.shape, dtype=mine.dtype, device=mine.device)
+        if names:
+            self.known = [plain_name(name) for name in names]
+
+    def rows(self, names: Sequence[str]) -> list[int]:
+        """For each name the number of its class among the known ones, -1 for a new one."""
+        place = {name: i for i, name in reversed(list(enumerate(self.known)))}
+        return [place.get(plain_name(name), -1) for name in names]
