@@ -28,7 +28,8 @@ TEST_TIME = (
     "MTA",
     "TTC",
 )  # methods that adapt to each test image, and are not trained
-UNTRAINED = Methods(("ZeroshotCLIP", "ZeroshotCLIP2", *TEST_TIME))
+ONLINE = ("TDA",)  # test-time methods that learn from the stream of test images
+UNTRAINED = Methods(("ZeroshotCLIP", "ZeroshotCLIP2", *TEST_TIME, *ONLINE))
 CONFIG_FOLDER = {"ZeroshotCLIP2": "ZeroshotCLIP"}  # {method: the method whose configs it uses}
 EMBEDDED = ("digits", "shapes", "shapes_sketch", "shapes_clutter", "shapes_inverted", "textures", "letters", "objects")
 
@@ -86,7 +87,7 @@ PUBLISHED |= {"VisPrompt": Names("rn50")}
 PUBLISHED |= {"NLPrompt": Names("rn50"), "JoAPR": Names("rn50")}
 
 # Methods that adapt to each test image; `all` leaves them out too.
-PUBLISHED |= {name: Names() for name in TEST_TIME}
+PUBLISHED |= {name: Names() for name in (*TEST_TIME, *ONLINE)}
 
 
 def method_name(name: str) -> str:

@@ -27,6 +27,7 @@ from .config_names import EMBEDDED, PUBLISHED, SAR_HOSTS, UNTRAINED, config_name
 from .settled import check_pairs
 from .targets import dataset_config, default_source, expand
 from .tta_protocol import PROTOCOLS as TEST_TIME_PROTOCOLS
+from .tta_protocol import check_online
 from .words import check_config, check_method
 
 __all__ = ["EMBEDDED", "PROTOCOLS", "UNTRAINED", "Settings", "config_name", "last_epoch", "plan"]
@@ -47,6 +48,7 @@ def plan(
         counts = ALL_SHOTS if counts == ["all"] else counts[0].split() or counts
         if any("," in count for count in counts):
             raise InputError(f"SHOTS is {env['SHOTS']!r}, but several counts have spaces between them: SHOTS='1 2 4'.")
+    check_online(protocol, trainer)
     whole = protocol in noise.ON_REAL
     several = [Settings.from_environment({**env, "SHOTS": k}, pairs, whole) for k in counts]
     _check_names(protocol, trainer, several[0])

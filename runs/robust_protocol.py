@@ -9,7 +9,7 @@ from pathlib import Path
 from dassl.utils import InputError
 
 from .arguments import Settings, arguments, test_mode
-from .config_names import TEST_TIME, UNTRAINED
+from .config_names import ONLINE, TEST_TIME, UNTRAINED
 from .protocols import few_shot_folder
 from .words import number, take_eps
 
@@ -27,6 +27,11 @@ def check_mode(trainer: str, mode: str) -> None:
     """Raises InputError for an unknown mode, and for one that the method cannot be attacked in."""
     if mode not in MODES:
         raise InputError(f"MODE is {mode!r}, but must be one of {', '.join(MODES)} (docs/adversarial.md).")
+    if trainer in ONLINE:
+        raise InputError(
+            f"{trainer} learns from the stream of images: it is tested on pictures attacked beforehand, by "
+            f"scripts/{trainer.lower()}/online.sh DATASET SEED EPS STEPS."
+        )
     if mode == "W" and trainer in TEST_TIME:
         raise InputError(f"{trainer} adapts to each image, with draws of its own: the attack that knows it is MODE A.")
     if mode == "A" and trainer not in TEST_TIME:

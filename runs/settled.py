@@ -52,14 +52,17 @@ WORDS = {
     },
     "robust": {"ATTACK.EPS": _PGD, "ATTACK.STEPS": _PGD},
 }
+WORDS["online"] = WORDS["test_time"]
 MODE = {"ATTACK.MODE": "MODE after EPS and STEPS, or modes in a suite"}
 ATTACKS = {"ATTACK.NAME": "attacks in a suite, or --attacks"}  # for a suite or study that sets the attack itself
 
 # Keys on the test data, which are valid only if the folder is a named variant. Each table: {key: an alternative}.
 UNNAMED = {"TEST.SPLIT": "", "TEST.OPEN_WORLD": ""}
+_STREAM = ("ORDER", "SEED", "RESET_EVERY", "PASSES", "BATCH", "ATTACKED")
 _OTHER_SET = "it to real_noise_test.sh, which has a folder for each set, or "
 UNNAMED_BY_PROTOCOL = {
     "test_time": {"TEST.ADV_SET": f"{_PGD}, or "},
+    "online": {"TEST.ADV_SET": f"{_PGD}, or "} | {f"TRAINER.STREAM.{key}": "" for key in _STREAM},
     "real_noise_train": dict.fromkeys(("DATASET.FOOD101N.TEST", "DATASET.WEBVISION.TEST"), _OTHER_SET),
 }
 

@@ -1,4 +1,5 @@
-"""The protocol of test-time methods: a test on clean or attacked images. See `runs/protocols.py`."""
+"""The protocols of test-time methods: a test on clean or attacked images, image by image (`test_time`) or as a stream
+that a method learns from (`online`). See `runs/protocols.py`."""
 
 from __future__ import annotations
 
@@ -8,7 +9,7 @@ from pathlib import Path
 from dassl.utils import InputError
 
 from .arguments import Settings, arguments, train_mode
-from .config_names import UNTRAINED
+from .config_names import ONLINE, TEST_TIME, UNTRAINED
 from .words import take_eps
 
 
@@ -29,11 +30,34 @@ def test_time(trainer: str, dataset: str, seed: int, settings: Settings) -> list
     """train.py's arguments: test on all classes. Raises InputError for a method that has to be trained."""
     if trainer not in UNTRAINED:
         raise InputError(f"{trainer} has to be trained; the methods without training are {', '.join(UNTRAINED)}.")
+    return _arguments("test_time", trainer, dataset, seed, settings)
+
+
+def online(trainer: str, dataset: str, seed: int, settings: Settings) -> list[str]:
+    """train.py's arguments: test on the stream of all classes' images. Raises InputError for a method that is trained,
+    or that forgets each image, whose results belong to another table."""
+    if trainer in TEST_TIME or trainer not in UNTRAINED:
+        why = "forgets each image: its protocol is test_time" if trainer in TEST_TIME else "has to be trained"
+        known = ", ".join(name for name in UNTRAINED if name not in TEST_TIME)
+        raise InputError(f"{trainer} {why}; the methods of online are {known}.")
+    return _arguments("online", trainer, dataset, seed, settings)
+
+
+def check_online(protocol: str, trainer: str) -> None:
+    """Raises InputError for a method that learns from the stream in a protocol of methods that do not."""
+    if trainer in ONLINE and protocol != "online":
+        raise InputError(
+            f"{trainer} learns from the stream of test images, and its results are never in one table with those of "
+            f"methods that do not: give it the protocol online (bash scripts/{trainer.lower()}/online.sh DATASET SEED)."
+        )
+
+
+def _arguments(protocol: str, trainer: str, dataset: str, seed: int, settings: Settings) -> list[str]:
     attack, pairs, own = take_attack(settings)
     cfg = own.config(trainer, dataset)
-    folder = Path(own.output) / "test_time" / dataset / attack / trainer / cfg / f"seed{seed}"
+    folder = Path(own.output) / protocol / dataset / attack / trainer / cfg / f"seed{seed}"
     about = {"source": None, "shots": 0} | ({"attack": attack, "mode": "transfer"} if pairs else {})
     return arguments(trainer, dataset, seed, own, cfg, folder, train_mode(trainer), pairs, about)
 
 
-PROTOCOLS = {"test_time": test_time}
+PROTOCOLS = {"test_time": test_time, "online": online}

@@ -26,6 +26,9 @@ case $protocol in
   test_time)
     takes "DATASET SEED" "digits 1 4 100" "Tests $trainer on clean images or, with EPS and STEPS, on images attacked by PGD."
     more="[EPS STEPS] $more" ;;
+  online)
+    takes "DATASET SEED" "digits 1" "Tests $trainer on the stream of clean images or, with EPS and STEPS, of attacked ones."
+    more="[EPS STEPS] $more" ;;
   "") takes "PROTOCOL TRAINER DATASET SEED" "base2new_train CoOp digits 1" "Runs a protocol of a method." ;;
   *) takes "DATASET SEED" "digits 1" "Runs the protocol $protocol of $trainer." && unknown=1 ;;
 esac
@@ -35,7 +38,7 @@ if [ "$trainer" = ZeroshotCLIP ]; then does="$does It is not trained: it is only
 
 about() {
   case $1 in
-    PROTOCOL) echo "one of runs/protocols.py, such as those of scripts/coop/, or test_time" ;;
+    PROTOCOL) echo "one of runs/protocols.py, such as those of scripts/coop/, test_time or online" ;;
     TRAINER) echo "a method, as \`python -m trainers list\` names it, or one of PLUGIN" ;;
     HOST) echo "the method to which SAR is added, such as CoOp (docs/sar.md)" ;;
     DATASET) echo "one dataset, several with commas, or a group: all, embedded" ;;

@@ -17,7 +17,13 @@ KEYS = [
 ]  # fmt: skip
 STATISTICS = ["mean", "std", "ci95", "n", "collapsed"]
 AVERAGE = "average"
-TASKS = {"base2new": "B2N", "cross_dataset": "CD", "noise_xd": "CD", "test_time": "B2N"}  # any other: FS
+TASKS = {
+    "base2new": "B2N",
+    "cross_dataset": "CD",
+    "noise_xd": "CD",
+    "test_time": "B2N",
+    "online": "B2N",
+}  # any other: FS
 
 
 def aggregate(frame: pd.DataFrame, value: str = "accuracy") -> pd.DataFrame:

@@ -138,7 +138,7 @@ def _tested(record: dict, where: Place) -> dict | None:
     if results is None:
         return None
     backbone = record.get("backbone") or {}
-    under = where.protocol == "test_time" and where.attack != "" or bool(record.get("adversarial"))
+    under = where.protocol in ("test_time", "online") and where.attack != "" or bool(record.get("adversarial"))
     return {
         # `accuracy` is always on clean pictures; a test-time run on attacked ones has none
         "accuracy": math.nan if under else percent(results, "accuracy"),

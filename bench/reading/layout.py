@@ -36,6 +36,7 @@ LAYOUTS = {
     "few_shot": rf"few_shot/{_SET}/{_SHOTS}/{_RUN}",
     "real_noise": rf"real_noise/{_SET}/{_SHOTS}/{_RUN}",
     "test_time": rf"test_time/{_SET}/(?P<attack>[^/]+)/{_RUN}",
+    "online": rf"online/{_SET}/(?P<attack>[^/]+)/{_RUN}",
     "target": rf"evaluation(_(?P<source>[^/]+))?/{_RUN_WITH_SHOTS}/{_SET}/seed(?P<seed>\d+)",
     "source": rf"{_SET}/{_RUN_WITH_SHOTS}/seed(?P<seed>\d+)",
 }
@@ -187,7 +188,7 @@ def _place(layout: str, found: dict[str, str | None]) -> Place:
         noise_type="real" if layout == "real_noise" else found.get("noise_type") or "",
         noise_rate=rate,
         attack="" if attack == "clean" else attack,
-        mode=found.get("mode") or ("transfer" if layout == "test_time" and attack != "clean" else ""),
+        mode=found.get("mode") or ("transfer" if layout in ("test_time", "online") and attack != "clean" else ""),
     )
 
 
@@ -205,6 +206,6 @@ def _source(layout: str, found: dict[str, str | None]) -> str:
         return found["source"] or "imagenet"
     if layout == "real_noise":  # a test on another set is in the folder <dataset>_<test set>
         return next((name for name in REAL_NOISE if dataset == name or dataset.startswith(f"{name}_")), dataset)
-    if layout == "test_time" or (layout == "robust" and found["shots"] == "0"):
+    if layout in ("test_time", "online") or (layout == "robust" and found["shots"] == "0"):
         return ""
     return found.get("source") or dataset

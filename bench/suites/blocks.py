@@ -14,6 +14,7 @@ from runs import noise_protocols
 from runs.config_names import UNTRAINED
 from runs.protocols import Settings
 from runs.targets import expand
+from runs.tta_protocol import check_online
 
 from .robust_step import RobustStep, mode_of, without_attack
 from .select import Select
@@ -128,14 +129,16 @@ def _real_noise(block: Block, method: str, seed: int, settings: Settings) -> Ite
 
 
 def _test_time(block: Block, method: str, seed: int, settings: Settings) -> Iterator[Job]:
+    """Jobs: a test on clean images, and on those of each attack; in `online` on the stream of them."""
     if method not in UNTRAINED:
-        raise InputError(f"{method} has to be trained; methods of test_time are {', '.join(UNTRAINED)}.")
+        raise InputError(f"{method} has to be trained; methods of {block.protocol} are {', '.join(UNTRAINED)}.")
+    check_online(block.protocol, method)
     attacks = [(f"{eps:g}", str(steps)) for eps in block.eps for steps in block.steps if eps] or [()]
     if block.eps and 0 in block.eps:
         attacks = list(dict.fromkeys([(), *attacks]))
     for dataset in block.datasets:
         for attack in attacks:
-            yield (Step("test_time", method, dataset, seed, replace(settings, pairs=(*attack, *settings.pairs))),)
+            yield (Step(block.protocol, method, dataset, seed, replace(settings, pairs=(*attack, *settings.pairs))),)
 
 
 def _adversarial(block: Block, method: str, seed: int, settings: Settings) -> Iterator[Job]:
@@ -166,5 +169,6 @@ PROTOCOLS = {
     "noise_xd": Protocol(_noise_xd, "noise_xd_test", ("source", *NOISE), ("types",), default="all"),
     "real_noise": Protocol(_real_noise, "real_noise_train", default="all"),
     "test_time": Protocol(_test_time, "test_time", ("eps", "steps")),
+    "online": Protocol(_test_time, "online", ("eps", "steps")),
     "adversarial": Protocol(_adversarial, "few_shot", ("attacks", "eps", "steps", "modes", "subset"), ("eps", "steps")),
 }

@@ -8,7 +8,7 @@ import pytest
 from stub import LINKS, ROOT, SCRIPTS, call, make_stub, started
 
 from dassl.engine import TRAINER_REGISTRY
-from runs.config_names import SAR_HOSTS, TEST_TIME
+from runs.config_names import ONLINE, SAR_HOSTS, TEST_TIME
 from runs.protocols import PROTOCOLS
 
 FOLDERS = sorted({script.parent.name for script in LINKS})
@@ -40,8 +40,9 @@ def test_every_method_has_every_script():
     assert set(FOLDERS) == {*own, "sar"}
     for folder in FOLDERS:
         there = {"test_time" if s.stem == "test" else s.stem for s in LINKS if s.parent.name == folder}
-        needed = {"test_time"} if own.get(folder) in TEST_TIME else set(PROTOCOLS) - {"test_time"}
-        assert there - {"test_time"} == needed - {"test_time"} and needed <= there, folder
+        special, name = {"test_time", "online"}, own.get(folder)
+        needed = {"test_time"} if name in TEST_TIME else {"online"} if name in ONLINE else set(PROTOCOLS) - special
+        assert there - special == needed - special and needed <= there, folder
 
 
 @pytest.mark.parametrize("folder", FOLDERS)

@@ -202,6 +202,10 @@ class TestTimeTrainer(PromptTrainer):
                 self.evaluator.process(after, label)
                 keep_others(self.evaluator, {"before": before}, label)
                 outputs.add(group, label, before, after)
+        self._record(outputs, split)
+
+    def _record(self, outputs: BeforeAfter, split: str) -> None:
+        """Puts the figures of a test into the record and the log."""
         if not hasattr(self.evaluator, "outputs"):  # another project's, in its checkout
             name = "outputs.npz" if split == "test" else f"outputs_{split}.npz"
             outputs.write(os.path.join(self.output_dir, name), self.dm.dataset.classnames)

@@ -7,7 +7,7 @@ depend on the order of the images, on the number of workers, or on whether the p
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -99,11 +99,15 @@ class ViewMaker:
 class ViewDataset(Dataset):
     """The items of a test loader as `ViewedImage`s.
 
-    Raises InputError where views of the original file are asked for and the pictures are an adversarial set's.
+    clean: indices of items whose own picture is taken though the others are an adversarial set's. Raises InputError
+    where views of the original file are asked for and the pictures are an adversarial set's.
     """
 
-    def __init__(self, maker: ViewMaker, loader: DataLoader, keys: Sequence[str], seeds: Sequence[int]) -> None:
-        self.maker = maker
+    def __init__(
+        self, maker: ViewMaker, loader: DataLoader, keys: Sequence[str], seeds: Sequence[int],
+        clean: Collection[int] = (),
+    ) -> None:  # fmt: skip
+        self.maker, self.clean = maker, clean
         self.items = loader.dataset.data_source
         self.attacked = getattr(self.items, "read", None)  # items of an adversarial set: path -> picture
         if self.attacked is not None and maker.original:
@@ -117,7 +121,7 @@ class ViewDataset(Dataset):
         return len(self.items)
 
     def __getitem__(self, index: int) -> ViewedImage:
-        if self.attacked is not None:
+        if self.attacked is not None and index not in self.clean:
             full = plain = self.attacked(self.items[index].impath)
         else:
             full = read_image(self.items[index].impath)
@@ -130,14 +134,18 @@ def view_seeds(cfg: CfgNode, split: str, keys: Sequence[str]) -> list[int]:
     return [stream_seed(base_seed(cfg), "views", data_name(cfg), split, key) for key in keys]
 
 
-def view_loader(cfg: CfgNode, maker: ViewMaker, loader: DataLoader, data: DatasetBase, split: str) -> DataLoader:
-    """`ViewedImage`s in the order of `loader`, a test loader of the data set `data`."""
+def view_loader(
+    cfg: CfgNode, maker: ViewMaker, loader: DataLoader, data: DatasetBase, split: str,
+    order: Sequence[int] | None = None, clean: Collection[int] = (),
+) -> DataLoader:  # fmt: skip
+    """`ViewedImage`s in the order of `loader`, a test loader of the data set `data`. order: of the items' indices, in
+    place of that; clean: see `ViewDataset`."""
     items = loader.dataset.data_source
     keys = relative_paths(items, image_folder(data, list(items)))
-    dataset = ViewDataset(maker, loader, keys, view_seeds(cfg, split, keys))
+    dataset = ViewDataset(maker, loader, keys, view_seeds(cfg, split, keys), clean)
     workers = usable_workers(cfg.DATALOADER.NUM_WORKERS)
     # The generator: so that starting workers does not draw from the global one.
-    return DataLoader(dataset, batch_size=None, num_workers=workers, generator=torch.Generator())
+    return DataLoader(dataset, batch_size=None, sampler=order, num_workers=workers, generator=torch.Generator())
 
 
 def groups(images: Iterator[ViewedImage], size: int) -> Iterator[list[ViewedImage]]:

@@ -16,7 +16,14 @@ Points = dict[float, Number]
 
 def charts(protocol: str, found: Sequence[Entry], methods: dict[str, int]) -> list[dict]:
     """The charts of a protocol: [{title, about, dataset, x, y, series: [method, x, y, std, flat]}], or []."""
-    maker = {"few_shot": _few_shot, "noise": _noise, "noise_xd": _noise_xd, "robust": _attacks, "test_time": _attacks}
+    maker = {
+        "few_shot": _few_shot,
+        "noise": _noise,
+        "noise_xd": _noise_xd,
+        "robust": _attacks,
+        "test_time": _attacks,
+        "online": _attacks,
+    }
     return [_plain(chart, methods) for chart in maker[protocol](found)] if protocol in maker else []
 
 

@@ -18,6 +18,7 @@ PROTOCOLS = {
     "noise_xd": "Label noise, cross-dataset",
     "real_noise": "Label noise of the real world",
     "test_time": "Test time",
+    "online": "Test time, online",
     "robust": "Under attack",
     "other": "Other runs",
 }
@@ -83,7 +84,7 @@ def setting(row: dict) -> str:
         found.append("source" if row["part"] == "source" else f"trained on {row['source']}")
     if protocol in ("noise", "noise_xd"):
         found.append(f"{row['noise_type']} {rate_text(row['noise_rate'])}")
-    if protocol in ("test_time", "robust"):
+    if protocol in ("test_time", "online", "robust"):
         found += [row["attack"] or "clean", *([row["mode"]] if row["mode"] else [])]
     if protocol not in KNOWN and row["part"] != "all":
         found.append(f"{row['part']} classes")

@@ -12,7 +12,7 @@ from pandas import DataFrame
 from bench.reading.aggregate import aggregate, average
 from runs.targets import SHIFTS
 
-AVERAGED = ("base2new", "cross_dataset", "few_shot", "noise", "noise_xd", "test_time", "robust")
+AVERAGED = ("base2new", "cross_dataset", "few_shot", "noise", "noise_xd", "test_time", "online", "robust")
 ACROSS = ("cross_dataset", "noise_xd")  # trained on one dataset, tested on others
 AVERAGE = "average of "
 MEASURED = ("accuracy", "adv_accuracy", "transfer_accuracy", "worst_accuracy")

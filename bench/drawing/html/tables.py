@@ -243,5 +243,5 @@ def other(found: Sequence[Entry]) -> list[Table]:
 
 MAKERS = {
     "base2new": base2new, "cross_dataset": cross_dataset, "few_shot": few_shot, "noise": noise, "noise_xd": noise_xd,
-    "real_noise": real_noise, "test_time": test_time, "robust": robust, "other": other,
+    "real_noise": real_noise, "test_time": test_time, "online": test_time, "robust": robust, "other": other,
 }  # fmt: skip

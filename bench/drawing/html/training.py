@@ -18,7 +18,7 @@ from .naming import title as title_of
 
 FEWEST_POINTS, MOST_POINTS, ALL_POINTS = 12, 40, 30_000  # fewest and most points of a curve, most of the page
 TESTS = {"new", "target"}  # parts that are tested and not trained on
-UNTRAINED = {"test_time", "robust"}  # protocols that train nothing
+UNTRAINED = {"test_time", "online", "robust"}  # protocols that train nothing
 LINE = re.compile(r"^epoch \[(\d+)/\d+\] batch \[\d+/\d+\].*? loss \S+ \((\S+?)\)", re.MULTILINE)
 
 

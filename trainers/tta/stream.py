@@ -1,0 +1,175 @@
+"""Base of test-time methods that learn from the stream of test images: order, reset points and passes are settings.
+
+An image's answer depends on the images before it, so that the order is a part of the run: it is drawn from the seed
+alone, and neither workers nor the machine change it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from types import SimpleNamespace
+
+import numpy as np
+import torch
+from torch import Tensor
+from yacs.config import CfgNode
+
+from clipkit import InputError
+from dassl.config.domains import choice, number, whole
+from dassl.config.shown import data_name
+from dassl.utils import base_seed, stream_seed
+from dassl.utils.progress import progress
+
+from ..shared.tester import keep_others
+from .config import DEFAULTS, DOMAINS
+from .outputs import BeforeAfter
+from .trainer import TestTimeTrainer
+from .views import groups, view_loader
+
+S = "TRAINER.STREAM."
+ORDERS = ("shuffled", "file", "by_class", "by_domain")
+STREAM_DEFAULTS = {
+    S + "ORDER": "shuffled",  # shuffled | file: as listed | by_class, by_domain: one after another, shuffled within
+    S + "SEED": -1,  # of the order; -1: the run's
+    S + "RESET_EVERY": 0,  # images after which everything is forgotten; 0: only at the start of a test
+    S + "PASSES": 1,  # over the stream; the last one counts
+    S + "BATCH": 1,  # images that arrive together: the state takes in all of them, then each is answered
+    S + "ATTACKED": 1.0,  # with TEST.ADV_SET: the share of the images that are attacked, the others are clean
+}
+STREAM_DOMAINS = {
+    S + "ORDER": choice(*ORDERS),
+    S + "SEED": whole(-1),
+    S + "RESET_EVERY": whole(0),
+    S + "PASSES": whole(1),
+    S + "BATCH": whole(1),
+    S + "ATTACKED": number(0, 1),
+}
+
+
+class StreamTrainer(TestTimeTrainer):
+    """A method gives `new_state()`, `learn(state, f)`, which takes in an image's views [n, d], and `read(state, f)`,
+    the answer [C]. Outside of a test (`predict.py`) every image is the first one of a stream of its own."""
+
+    stateful = True
+    config_defaults = {**DEFAULTS, **STREAM_DEFAULTS}
+    config_domains = {**DOMAINS, **STREAM_DOMAINS}
+    state: object | None = None  # of the test that is running
+
+    def check_cfg(self, cfg: CfgNode) -> None:
+        super().check_cfg(cfg)
+        stream = cfg.TRAINER.STREAM
+        if stream.RESET_EVERY % stream.BATCH:
+            raise InputError(
+                f"{S}RESET_EVERY is {stream.RESET_EVERY}, no multiple of {S}BATCH ({stream.BATCH}), whose images "
+                "arrive together."
+            )
+
+    def new_state(self) -> object:
+        raise NotImplementedError
+
+    def learn(self, state: object, f: Tensor) -> None:
+        raise NotImplementedError
+
+    def read(self, state: object, f: Tensor) -> Tensor:
+        raise NotImplementedError
+
+    def state_size(self, state: object) -> int:
+        """How many images the state holds."""
+        raise NotImplementedError
+
+    def from_features(self, f: Tensor) -> Tensor:
+        if self.state is None:
+            return torch.stack([self._alone(one) for one in f])
+        for one in f:
+            self.learn(self.state, one)
+        return torch.stack([self.read(self.state, one) for one in f])
+
+    def _alone(self, f: Tensor) -> Tensor:
+        state = self.new_state()
+        self.learn(state, f)
+        return self.read(state, f)
+
+    def pixel_logits(self, x01: Tensor, **options: object) -> Tensor:
+        raise InputError(
+            f"{self.cfg.TRAINER.NAME} learns from the images before, so that an attack on one image would have to "
+            "replay the stream; test it on pictures that were attacked beforehand (TEST.ADV_SET), a transfer attack."
+        )
+
+    # ------------------------------------------------------------------ testing
+
+    def _evaluate(self, data_loader, split: str) -> None:
+        cfg, items = self.cfg.TRAINER.STREAM, data_loader.dataset.data_source
+        order = stream_order(cfg.ORDER, items, self._stream_seed("stream", split))
+        clean = self._spared(len(items), split)
+        since, kept = 0, {}
+        try:
+            self.state = self.new_state()
+            for _ in range(cfg.PASSES):
+                loader = view_loader(self.cfg, self.views, data_loader, self.dm.dataset, split, order, clean)
+                for group in groups(progress(loader, desc=f"evaluate {split}"), cfg.BATCH):
+                    if cfg.RESET_EVERY and since >= cfg.RESET_EVERY:
+                        self.state, since = self.new_state(), 0
+                    before, after = (logits.cpu() for logits in self.answer(group))
+                    for image, *logits in zip(group, before, after, strict=True):
+                        kept[image.index] = (SimpleNamespace(path=image.path, label=image.label), *logits)
+                    since += len(group)
+            held = self.state_size(self.state)
+        finally:
+            self.state = None
+        self._tell([kept[i] for i in range(len(items))], order, clean, held, split)
+
+    def _tell(self, kept: list[tuple], order: list[int], clean: frozenset[int], held: int, split: str) -> None:
+        """The answers in the order of the list, so that outputs of two orders can be compared image by image."""
+        outputs = BeforeAfter()
+        for start in range(0, len(kept), 256):
+            images, before, after = zip(*kept[start : start + 256], strict=True)
+            before, after = torch.stack(before), torch.stack(after)
+            label = torch.tensor([image.label for image in images])
+            self.evaluator.process(after, label)
+            keep_others(self.evaluator, {"before": before}, label)
+            outputs.add(list(images), label, before, after)
+        right = np.array([int(after.argmax()) == image.label for image, _, after in kept])
+        cfg = self.cfg.TRAINER.STREAM
+        self._record(outputs, split)
+        self.record["test_time"] |= {
+            "stateful": True,
+            "order": cfg.ORDER,
+            "order_hash": hashlib.sha256(np.asarray(order, np.int64).tobytes()).hexdigest()[:16],
+            "state_size": held,
+            "accuracy_last_half": 100.0 * float(right[order[len(order) // 2 :]].mean()),
+        }
+        if clean:
+            spared = np.isin(np.arange(len(kept)), list(clean))
+            parts = {"clean": right[spared], "attacked": right[~spared]}
+            self.record["test_time"] |= {f"accuracy_{k}": 100.0 * float(v.mean()) for k, v in parts.items() if len(v)}
+
+    def _stream_seed(self, what: str, split: str) -> int:
+        own = self.cfg.TRAINER.STREAM.SEED
+        return stream_seed(base_seed(self.cfg) if own < 0 else own, what, data_name(self.cfg), split)
+
+    def _spared(self, count: int, split: str) -> frozenset[int]:
+        """The images that are clean though there is a set of attacked ones. Each image's draw is its own: with a larger
+        share more are attacked, and those that were stay."""
+        share = self.cfg.TRAINER.STREAM.ATTACKED
+        if not self.cfg.TEST.get("ADV_SET", "") or share == 1:
+            return frozenset()
+        draws = np.random.default_rng(self._stream_seed("attacked", split)).random(count)
+        return frozenset(np.flatnonzero(draws >= share).tolist())
+
+
+def stream_order(kind: str, items: list, seed: int) -> list[int]:
+    """The indices of the items in the order of their arrival; see `STREAM_DEFAULTS`.
+
+    by_class takes the classes in a drawn order, by_domain the domains as they are numbered.
+    """
+    if kind == "file":
+        return list(range(len(items)))
+    generator = np.random.default_rng(seed)
+    shuffled = generator.permutation(len(items)).tolist()
+    if kind == "by_class":
+        labels = sorted({item.label for item in items})
+        rank = dict(zip(labels, generator.permutation(len(labels)).tolist(), strict=True))
+        return sorted(shuffled, key=lambda i: rank[items[i].label])  # sorting is stable: shuffled within a class
+    if kind == "by_domain":
+        return sorted(shuffled, key=lambda i: items[i].domain)
+    return shuffled
