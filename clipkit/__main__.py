@@ -1,8 +1,10 @@
-"""Lists and fetches backbones; describes checkpoints, and converts them between the form of this project (learnable
-tensors only) and that of the methods' reference implementations (all weights of CLIP).
+"""Lists and fetches backbones; shows, verifies and clears cached features; describes checkpoints, and converts them
+between the form of this project (learnable tensors only) and that of the methods' reference implementations (all
+weights of CLIP).
 
 python -m clipkit list 'ViT-B-16*'
 python -m clipkit fetch open_clip:ViT-B-16:laion2b_s34b_b88k --to clip/laion
+python -m clipkit cache show
 python -m clipkit info output/x/seed1/prompt_learner/model.pth.tar-50
 python -m clipkit export output/x/seed1/prompt_learner/model.pth.tar-50 --full --classes names.txt --output full.tar
 python -m clipkit export full.tar --learnable --output slim.tar
@@ -29,6 +31,8 @@ def build_parser() -> argparse.ArgumentParser:
     fetch = commands.add_parser("fetch", help="put an open_clip model into a folder, for nodes without internet")
     fetch.add_argument("name", metavar="NAME", help="open_clip:MODEL:TAG or hf-hub:ORG/NAME")
     fetch.add_argument("--to", required=True, metavar="FOLDER", help="then MODEL.BACKBONE.NAME local-dir:FOLDER")
+    cache = commands.add_parser("cache", help="the cached features of images and texts (ROBUSTPROMPT_CACHE)")
+    cache.add_argument("action", nargs="?", default="show", choices=("show", "verify", "clear"))
     info = commands.add_parser("info", help="keys, shapes, sizes and record of a checkpoint")
     info.add_argument("file", metavar="FILE")
     info.add_argument("--keys", action="store_true", help="list the frozen weights one by one")
@@ -62,6 +66,10 @@ def main(args: argparse.Namespace) -> str:
             raise InputError(f"{args.name!r} is no name to fetch: give open_clip:MODEL:TAG or hf-hub:ORG/NAME")
         files = write_folder(args.name, Path(args.to).expanduser())
         return f"{args.to}: {', '.join(file.name for file in files)}\nMODEL.BACKBONE.NAME local-dir:{args.to}"
+    if args.command == "cache":
+        from .cache_command import cache_command
+
+        return cache_command(args.action)
     from .describe import describe  # imported here: torch takes seconds that --help need not pay
     from .export import full_checkpoint, learnable_checkpoint, write_checkpoint
     from .files import check_writable

@@ -11,6 +11,7 @@ import safetensors
 import safetensors.torch
 from torch import Tensor
 
+from .cache_room import VARIABLE, make_room, used
 from .files import atomic_path, check_writable, locked
 
 logger = logging.getLogger(__name__)
@@ -70,6 +71,7 @@ def _read(path: Path, canonical: str) -> Features | None:
         with safetensors.safe_open(path, framework="pt") as file:
             stored = (file.metadata() or {}).get("key")
             if stored == canonical:
+                used(path)
                 # copies: products with tensors that lie unaligned in the file sum up in another order, and round so
                 return {name: file.get_tensor(name).clone() for name in file.keys()}  # noqa: SIM118 (not a dict)
         logger.warning("%s holds the features of another key and is rebuilt", path)
@@ -82,5 +84,7 @@ def _write(path: Path, canonical: str, features: Features) -> None:
     try:
         with atomic_path(path) as temporary:
             safetensors.torch.save_file(features, temporary, metadata={"key": canonical})
+            if not make_room(path.parent, temporary.stat().st_size, path):
+                raise OSError(f"{VARIABLE} is too small")
     except (OSError, safetensors.SafetensorError) as error:
         logger.warning("Features were computed but not kept, %s cannot be written: %s", path, error)

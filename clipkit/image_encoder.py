@@ -26,6 +26,7 @@ class ImageEncoder:
         self.clip_model = clip_model
         self.visual = clip_model.visual
         self.tower = image_tower(clip_model.visual)
+        self.encoded = 0  # images that entered the tower
 
     def changed(self, changes: Changes) -> ImageEncoder:
         """An encoder whose blocks have these changes. Raises InputError in a tower of another layout than OpenAI's
@@ -115,6 +116,7 @@ class ImageEncoder:
         return_tokens: return (features, tokens) with tokens [B, n, width] = ln_post of the prompt tokens' outputs.
         """
         tower = self.tower
+        self.encoded += len(image) if start_block == 1 else 0
         if tower is None:
             if replace or insert or return_tokens or start_block != 1:
                 raise self._takes_no_prompts()
@@ -139,6 +141,7 @@ class ImageEncoder:
         added, through the value and the output projection of the attention pool, which is what the pool averages.
         """
         tower = self.tower
+        self.encoded += len(image)
         if tower is None:
             if not isinstance(self.visual, ModifiedResNet):
                 raise self._takes_no_prompts()
@@ -179,6 +182,7 @@ class ImageEncoder:
         tower = self._tower()
         if not 1 <= until <= self.depth:
             raise InputError(f"The image encoder of this backbone has {self.depth} blocks, {until} are asked for")
+        self.encoded += len(image)
         with torch.set_grad_enabled(torch.is_grad_enabled() and image.requires_grad):
             return tower.lower(tower.enter(image.to(self.dtype)), until)
 

@@ -22,6 +22,7 @@ OWN = {
     "MODEL.BACKBONE.VISUAL_WEIGHTS_KEY": OPTIONAL,
     "INPUT.RESIZE_MODE": choice("shortest", "squash"),
     "TEST.FEATURE_BANK": FLAG,
+    "TRAIN.FEATURE_BANK": FLAG,
     "TEST.OPEN_WORLD": choice("", "base", "new"),
     "TEST.ADV_SET": OPTIONAL,
 }

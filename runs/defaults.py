@@ -26,6 +26,7 @@ def extend_cfg(cfg: CfgNode) -> None:
     cfg.TEST.OPEN_WORLD = ""  # base | new; empty: another test
     cfg.INPUT.RESIZE_MODE = "shortest"  # of a test image: shorter side, then crop | squash: both sides, no crop
     cfg.TEST.FEATURE_BANK = True  # keep test image features of frozen towers on disk
+    cfg.TRAIN.FEATURE_BANK = True  # keep features of training crops of frozen towers on disk
     add_noise_defaults(cfg)
     add_adversarial_defaults(cfg)
     add_dataset_defaults(cfg)

@@ -86,6 +86,11 @@ def main(args: argparse.Namespace) -> None:
                 return
             else:
                 trainer.train()
+        if hasattr(trainer, "tower_accounts"):
+            text = (
+                "Image tower: %(encoded)s images encoded; features of %(training_crops_read)s training crops from disk"
+            )
+            logger.info(text, trainer.tower_accounts())
         kept = keep_outputs(folder.path, cfg, trainer)
         write_record(folder.results, cfg, args, trainer, time.time() - started, tested, kept)
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import functools
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
 import torch
 from torch import Tensor, nn
@@ -28,6 +28,7 @@ from .label_noise.label_filter import filter_training_list
 from .label_noise.memorisation import MemorisationCurves, start_curves
 from .shared.backbone import check_images, shared_clip, tower_record
 from .shared.checks import check_no_method, warn_of_one_class
+from .shared.crop_features import CropFeatures, takes_features
 from .shared.feature_loader import FeatureLoader
 from .shared.learner_files import LearnerFiles
 from .shared.precision import autocast, choose_precision
@@ -56,6 +57,8 @@ class PromptTrainer(TrainerX):
     config_defaults: dict = {}
     config_domains: Mapping[str, Domain] = {}  # the allowed values of these keys
     frozen_image_encoder = True  # True: test image features are shared through the feature bank
+    # True beside a method's `loss`: features [B, d] of a frozen tower do for images there, see `crop_features.py`.
+    trains_on_features = False
     # Config keys that shape the learner: they are saved in the checkpoint, and a test reads them from it.
     architecture: tuple[str, ...] = ()
 
@@ -152,7 +155,9 @@ class PromptTrainer(TrainerX):
         return self.frozen_image(image)
 
     def frozen_image(self, image: Tensor) -> Tensor:
-        """[B, 3, H, W] -> [B, d], normalised: CLIP's own features, without a gradient."""
+        """[B, 3, H, W] -> [B, d], normalised: CLIP's own features, without a gradient. What is [B, d] already stays."""
+        if image.ndim == 2:
+            return image
         with torch.no_grad():
             return normalize(self.image_encoder(image.type(self.image_encoder.dtype)).float())
 
@@ -226,6 +231,25 @@ class PromptTrainer(TrainerX):
         self.scaler.scale(loss).backward()
         return loss
 
+    @property
+    def crop_features(self) -> CropFeatures | None:
+        """The features of the training crops, where the method trains on them."""
+        known = self.__dict__.get("_crop_features")
+        if known is None or known.loader is not self.train_loader_x:
+            known = self.__dict__["_crop_features"] = CropFeatures(self) if takes_features(self) else None
+        return known
+
+    def _batches(self) -> Iterator[tuple]:
+        """The labelled batches of an epoch; with features for images where these are enough, each of which is encoded
+        once for all methods and runs."""
+        if self.crop_features is None:
+            yield from super()._batches()
+            return
+        batches = self.crop_features.epoch()
+        self.num_batches = len(batches)
+        for batch in self._bar(batches):
+            yield (batch,)
+
     @functools.cached_property
     def training_list(self) -> TrainingList:
         """All training items in order, for methods that judge labels, and for logs."""
@@ -254,6 +278,11 @@ class PromptTrainer(TrainerX):
         super().set_model_mode(mode, names)
         if names is None and self.model is not None:
             self.model.train(mode == "train")  # it may be registered in parts
+
+    def tower_accounts(self) -> dict[str, int]:
+        """Images that this run sent through the image tower, and training crops whose features it read instead."""
+        known = self.__dict__.get("_crop_features")
+        return {"encoded": self.image_encoder.encoded, "training_crops_read": known.read if known else 0}
 
     # ------------------------------------------------------------------ testing
 

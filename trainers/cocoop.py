@@ -50,6 +50,7 @@ class CoCoOp(PromptTrainer):
     }
     config_domains = declare(config_defaults, {"TOKEN_BUDGET": whole(1)})
     architecture = ("TRAINER.COCOOP.N_CTX", "TRAINER.COCOOP.CTX_INIT")
+    trains_on_features = True
 
     def build_learner(self) -> PromptLearner:
         cfg = self.method_cfg()

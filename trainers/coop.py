@@ -40,6 +40,7 @@ class CoOp(PromptTrainer):
     config_domains = declare(config_defaults, LOSS_DOMAINS)
     losses = LOSSES  # the allowed values of LOSS.NAME
     architecture = context_architecture("TRAINER.COOP")
+    trains_on_features = True
 
     def check_cfg(self, cfg: CfgNode) -> None:
         super().check_cfg(cfg)

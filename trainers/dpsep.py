@@ -42,6 +42,7 @@ class DPSEP(PromptTrainer):
     config_defaults = CONFIG_DEFAULTS
     config_domains = CONFIG_DOMAINS
     architecture = ARCHITECTURE
+    trains_on_features = True
 
     def build_learner(self) -> PromptLearner:
         cfg = self.method_cfg()

@@ -36,6 +36,7 @@ class JoAPR(CleanBesideNoisy, CoOp):
     config_defaults = CONFIG_DEFAULTS
     config_domains = CONFIG_DOMAINS
     losses = ()
+    trains_on_features = True
     architecture = context_architecture(NODE)
     dataset_overrides = staticmethod(published)
 

@@ -26,6 +26,8 @@ class KgCoOp(CoOp):
     def words(self) -> str:
         return "a photo of a" if super().words() else ""
 
+    trains_on_features = True
+
     def build_learner(self) -> PromptLearner:
         template = custom_template(self.cfg.DATASET.NAME, "kg")
         self.w = self.frozen_text([template.format(name) for name in self.classnames])  # general textual knowledge

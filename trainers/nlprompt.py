@@ -55,6 +55,7 @@ class NLPrompt(CleanThenNoisy, CoOp):
     )
     losses = ()
     architecture = context_architecture("TRAINER.NLPROMPT")
+    trains_on_features = True
 
     def decide(self) -> Decision | None:
         """PromptOT. The score of an item is the share of its mass that the plan moves to the observed label."""

@@ -49,6 +49,7 @@ class ProGrad(CoOp):
     )
     losses = ("prograd",)
     architecture = tuple(f"TRAINER.PROGRAD.{key}" for key in ("N_CTX", "CTX_INIT", "WORD_COUNT_INIT"))
+    trains_on_features = True
 
     def build_learner(self) -> PromptLearner:
         self.T, self.lambda_ = self._setting("T"), self._setting("LAMBDA")

@@ -33,6 +33,7 @@ class SAR(PromptTrainer):
 
     host: type[PromptTrainer]
     alignment: SimilarityAlignment | None = None
+    trains_on_features = True  # as far as the host does
 
     @classmethod
     def dataset_overrides(cls, cfg: CfgNode) -> dict:

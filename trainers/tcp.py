@@ -63,6 +63,7 @@ class TCP(CoOp):
         "TRAINER.TCP.KG_WEIGHT": NOT_NEGATIVE,
     }
     architecture = (*CoOp.architecture, "TRAINER.TCP.LAYERS", "TRAINER.TCP.WEIGHT")
+    trains_on_features = True
 
     @classmethod
     def dataset_overrides(cls, cfg: CfgNode) -> dict:

@@ -46,13 +46,16 @@ class SeededSampler(Sampler):
         return len(self.sampler)
 
     def __iter__(self) -> Iterator[SeededIndex]:
-        # Not a generator function: the pass is counted when the iterator is made, not when it is first used.
+        return iter(self.next_pass())
+
+    def next_pass(self) -> list[SeededIndex]:
+        """The items of a pass, in order. The pass is counted here, not when the items are used."""
         parts = (self.epoch, self.passes) if self.per_epoch else ()
         self.passes += 1
         pass_seed = stream_seed(self.seed, "loader", self.stream, *parts)
         with seeded(pass_seed):
             order = list(self.sampler)
-        return (SeededIndex(index, stream_seed(pass_seed, i)) for i, index in enumerate(order))
+        return [SeededIndex(index, stream_seed(pass_seed, i)) for i, index in enumerate(order)]
 
 
 class SeededDataset(Dataset):
@@ -118,6 +121,10 @@ class SeededLoader(DataLoader):
 
     def set_stream(self, stream: str) -> None:
         self._order.stream = stream
+
+    def next_pass(self) -> list[SeededIndex]:
+        """What the next pass would go through, which then counts as gone through."""
+        return self._order.next_pass()
 
     def stop_workers(self) -> None:
         """End persistent worker processes (unless a pass still runs, which ends them itself); the next pass starts

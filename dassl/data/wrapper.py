@@ -65,13 +65,8 @@ class DatasetWrapper(Dataset):
         return len(self.data_source)
 
     def __getitem__(self, idx: int) -> dict:
-        item = self.data_source[idx]
-        output = {"label": item.label, "domain": item.domain, "impath": item.impath, "index": int(idx)}
-        for key in ("target", "gttarget"):  # a Datum from elsewhere may have neither
-            output[key] = getattr(item, key, item.label)
-        if self.has_gt:
-            output["gt"] = item.gttarget
-        img0 = self.read(item.impath)
+        output = self.about(idx)
+        img0 = self.read(output["impath"])
         if self.transform is None:
             output["img"] = img0
         elif isinstance(self.transform, (list, tuple)):
@@ -81,6 +76,16 @@ class DatasetWrapper(Dataset):
             output["img"] = self._transform_image(self.transform, img0)
         if self.return_img0:
             output["img0"] = self.to_tensor(img0)
+        return output
+
+    def about(self, idx: int) -> dict:
+        """The item without its image, which is not read."""
+        item = self.data_source[idx]
+        output = {"label": item.label, "domain": item.domain, "impath": item.impath, "index": int(idx)}
+        for key in ("target", "gttarget"):  # a Datum from elsewhere may have neither
+            output[key] = getattr(item, key, item.label)
+        if self.has_gt:
+            output["gt"] = item.gttarget
         return output
 
     def _transform_image(self, transform: Transform, img0: Image) -> Any:

@@ -78,6 +78,7 @@ CHANGES: dict[tuple[str, str], Change] = {
     ("train", "pairs backwards"): pairs_backwards,
     ("train", "more lines"): words("TRAIN.PRINT_FREQ", "7", "VERBOSE", "False"),
     ("train", "no feature bank"): words("TEST.FEATURE_BANK", "False"),
+    ("train", "no bank of training crops"): words("TRAIN.FEATURE_BANK", "False"),
     ("train", "per-class results"): words("TEST.PER_CLASS_RESULT", "True"),
     ("train", "size as a list"): words("INPUT.SIZE", "[16, 16]"),
     ("train", "split indented"): json_file(SPLIT, indent=3),

@@ -26,6 +26,8 @@ class DecidingTrainer(PromptTrainer):
     is "all" in an ordinary pass. Nothing is dropped. Order and transforms depend on seed and epoch alone.
     """
 
+    trains_on_features = True
+
     def decide(self) -> Decision | None:
         """The decision about all N training items under the current prompts; None: an ordinary pass ("all")."""
         raise NotImplementedError
@@ -69,6 +71,8 @@ class CleanThenNoisy(DecidingTrainer):
     Steps of both passes count together (`batch_idx` of `num_batches`), so the learning rate moves once an epoch. An
     empty part is left out.
     """
+
+    trains_on_features = True
 
     def steps(self, decision: Decision) -> list[tuple[str, list[int]]]:
         parts = {"clean": decision.clean, "noisy": ~decision.clean}

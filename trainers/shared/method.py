@@ -26,6 +26,7 @@ class Method(Trainer, Protocol):
     node: str  # the method's config node
     tester: Any  # a Tester
     frozen_image_encoder: bool
+    trains_on_features: bool
     record: dict[str, Any]  # what the method adds to results.json
     config_defaults: dict[str, Any]
     architecture: tuple[str, ...]  # config keys that shape the learner

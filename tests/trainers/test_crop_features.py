@@ -1,0 +1,209 @@
+"""Training on features of crops: the same numbers whatever lies on disk, whoever put it there, and if it is spoiled."""
+
+from __future__ import annotations
+
+import errno
+import multiprocessing
+import os
+
+import pytest
+import torch
+from torch import Tensor
+
+from clipkit import ImageEncoder
+from clipkit.appended_file import AppendedFile
+from dassl.engine import TRAINER_REGISTRY
+from trainers.coop import CoOp
+from trainers.shared.crop_features import CropFeatures
+
+NOVEL = {"TRAINER.SAR.NOVEL_SOURCE": "file", "TRAINER.SAR.NOVEL_FILE": "language/novel_classes/digits.json"}
+FROZEN = {
+    "CoOp": {}, "CoCoOp": {}, "KgCoOp": {}, "ProGrad": {}, "TCP": {}, "PTNL": {}, "DPSEP": {}, "JoAPR": {},
+    "CoOpSAR": NOVEL,
+    "IVLP": {"TRAINER.IVLP.N_CTX_VISION": 0, "TRAINER.IVLP.PROMPT_DEPTH_TEXT": 3},
+}  # fmt: skip
+
+
+@pytest.fixture
+def bank(tmp_path, monkeypatch):
+    monkeypatch.setenv("ROBUSTPROMPT_CACHE", str(tmp_path / "bank"))
+    return tmp_path / "bank"
+
+
+class Ended(Exception):
+    """What a run is killed by here."""
+
+
+def trained(tiny, folder, method="CoOp", **pairs) -> tuple[dict[str, Tensor], dict[str, int]]:
+    """The learner's tensors after a training without its test, and the tower's accounts."""
+    trainer = tiny.trainer(folder, method, {"TEST.NO_TEST": True} | FROZEN.get(method, {}) | pairs)
+    trainer.train()
+    return {name: x.clone() for name, x in trainer.model.state_dict().items()}, trainer.tower_accounts()
+
+
+def same(one: dict, other: dict) -> bool:
+    return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
+
+
+@pytest.mark.parametrize("method", FROZEN)
+def test_cold_warm_and_without(tiny, tmp_path, bank, method):
+    without, _ = trained(tiny, tmp_path / "0", method, **{"TRAIN.FEATURE_BANK": False})
+    assert not list(bank.glob("*.features"))
+    cold, first = trained(tiny, tmp_path / "1", method)
+    warm, second = trained(tiny, tmp_path / "2", method)
+    assert same(without, cold) and same(cold, warm)
+    assert len(list(bank.glob("*.features"))) == 1
+    assert second["training_crops_read"] > first["training_crops_read"] == 0
+    assert second["encoded"] < first["encoded"]
+
+
+def test_warm_no_image_is_read_or_encoded_by_whatever_method_noise_and_batch_size(tiny, tmp_path, bank, monkeypatch):
+    noise = {"DATASET.NOISE_RATE": 0.5, "DATASET.NOISE_TYPE": "sym_other"}
+    trained(tiny, tmp_path / "1", "CoOp", **{"DATALOADER.TRAIN_X.BATCH_SIZE": 3}, **noise)
+    assert len(list(bank.glob("*.features"))) == 1
+    forbid = lambda *_: pytest.fail("an image is read")  # noqa: E731
+    monkeypatch.setattr("dassl.data.wrapper.DatasetWrapper.__getitem__", forbid)
+    monkeypatch.setattr(ImageEncoder, "__call__", forbid)
+    for i, method in enumerate(("CoOp", "KgCoOp", "ProGrad", "TCP", "PTNL", "DPSEP")):
+        _, found = trained(tiny, tmp_path / f"w{i}", method, **(noise if method != "CoOp" else {}))
+        assert found == {"encoded": 0, "training_crops_read": 36}  # 3 epochs, 12 images
+    assert len(list(bank.glob("*.features"))) == 1
+
+
+def test_a_feature_does_not_depend_on_the_batch_size_or_on_what_was_there(tiny, tmp_path, bank):
+    """Positions that are encoded one by one, in any company, have the features of a whole pass."""
+    trainer = tiny.trainer(tmp_path / "1", "CoOp", {"TRAIN.FEATURE_BANK": False})
+    order = trainer.train_loader_x.next_pass()
+    crops = CropFeatures(trainer)
+    whole = crops.features(order, range(12))
+    for positions in ([0], [11, 3], [5, 4, 7, 2, 1]):
+        assert torch.equal(crops.features(order, positions), whole[positions])
+    image = torch.stack([trainer.train_loader_x.dataset[item]["img"] for item in order])
+    assert torch.equal(whole, trainer.frozen_image(image))  # and these are the loader's crops
+
+
+@pytest.mark.parametrize(
+    "pairs",
+    [{"SEED": 2}, {"INPUT.RRCROP_SCALE": (0.5, 1.0)}, {"DATASET.NUM_SHOTS": 2}, {"DATASET.SUBSAMPLE_CLASSES": "new"}],
+    ids=str,
+)
+def test_other_crops_are_not_taken_for_these(tiny, tmp_path, bank, pairs):
+    trained(tiny, tmp_path / "1")
+    without, _ = trained(tiny, tmp_path / "2", **pairs, **{"TRAIN.FEATURE_BANK": False})
+    found, accounts = trained(tiny, tmp_path / "3", **pairs)
+    assert same(without, found) and accounts["training_crops_read"] == 0
+
+
+def test_workers(tiny, tmp_path, bank):
+    without, _ = trained(tiny, tmp_path / "0", **{"TRAIN.FEATURE_BANK": False})
+    cold, _ = trained(tiny, tmp_path / "1", **{"DATALOADER.NUM_WORKERS": 2})
+    assert same(without, cold)
+
+
+def test_a_killed_run_leaves_its_epochs_to_the_next(tiny, tmp_path, bank, monkeypatch):
+    whole, _ = trained(tiny, tmp_path / "0", **{"TRAIN.FEATURE_BANK": False})
+    with monkeypatch.context() as patch, pytest.raises(Ended):
+        encode, calls = CropFeatures._encode, []
+
+        def twice(self, *args):
+            calls.append(args)
+            if len(calls) == 3:
+                raise Ended
+            return encode(self, *args)
+
+        patch.setattr(CropFeatures, "_encode", twice)
+        trained(tiny, tmp_path / "1")
+    found, accounts = trained(tiny, tmp_path / "2")
+    assert same(whole, found) and accounts == {"encoded": 12, "training_crops_read": 24}
+
+
+def damage(file) -> None:
+    data = bytearray(file.read_bytes())
+    for place in range(len(data) // 3, len(data), len(data) // 3):
+        data[place] ^= 255
+    file.write_bytes(data)
+
+
+@pytest.mark.parametrize(
+    "what", [damage, lambda file: file.write_bytes(b""), os.unlink, lambda file: os.truncate(file, 3000)]
+)
+def test_a_damaged_or_removed_file(tiny, tmp_path, bank, what):
+    cold, _ = trained(tiny, tmp_path / "1")
+    what(next(bank.glob("*.features")))
+    found, accounts = trained(tiny, tmp_path / "2")
+    assert same(cold, found) and accounts["encoded"] > 0
+    assert trained(tiny, tmp_path / "3")[1]["encoded"] == 0  # and it is mended
+
+
+def test_evicted_in_the_middle(tiny, tmp_path, bank, monkeypatch):
+    cold, _ = trained(tiny, tmp_path / "1")
+    read = AppendedFile.read
+
+    def gone(self, name):
+        found = read(self, name)
+        self.path.unlink(missing_ok=True)
+        return found
+
+    monkeypatch.setattr(AppendedFile, "read", gone)
+    assert same(cold, trained(tiny, tmp_path / "2")[0])
+
+
+@pytest.mark.parametrize("room", ["full", "too small", "read only"])
+def test_no_room(tiny, tmp_path, bank, monkeypatch, room):
+    whole, _ = trained(tiny, tmp_path / "0", **{"TRAIN.FEATURE_BANK": False})
+    if room == "full":
+
+        def full(*_):
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+        monkeypatch.setattr("clipkit.appended_file.os.open", full)
+    elif room == "too small":
+        monkeypatch.setenv("ROBUSTPROMPT_CACHE_GB", "0.000001")
+    else:
+        bank.parent.mkdir(exist_ok=True)
+        bank.write_text("no folder")
+    assert same(whole, trained(tiny, tmp_path / "1")[0])
+
+
+def _train(tiny, folder, barrier, results):
+    torch.set_num_threads(1)
+    barrier.wait()
+    found, accounts = trained(tiny, folder, "PTNL")
+    results.put((accounts["encoded"], {name: x.tolist() for name, x in found.items() if name == "ctx"}))
+
+
+def test_concurrent_runs_encode_each_crop_once(tiny, tmp_path, bank):
+    whole, _ = trained(tiny, tmp_path / "0", "PTNL", **{"TRAIN.FEATURE_BANK": False})
+    context = multiprocessing.get_context("fork")
+    barrier, results = context.Barrier(2), context.Queue()
+    jobs = [context.Process(target=_train, args=(tiny, tmp_path / str(i), barrier, results)) for i in (1, 2)]
+    for job in jobs:
+        job.start()
+    found = [results.get(timeout=60) for _ in jobs]
+    for job in jobs:
+        job.join()
+    assert sum(encoded for encoded, _ in found) == 36  # 3 epochs, 12 images
+    assert all(learned["ctx"] == whole["ctx"].tolist() for _, learned in found)
+
+
+def test_a_method_that_does_not_say_so_gets_images(tiny, tmp_path, bank):
+    class Looks(CoOp):
+        def loss(self, image, label):
+            assert image.ndim == 4
+            return super().loss(image, label)
+
+    TRAINER_REGISTRY.register()(Looks)
+    try:
+        for method in ("Looks", "MaPLe"):
+            trained(tiny, tmp_path / method, method)
+    finally:
+        del TRAINER_REGISTRY._members["Looks"]
+    assert not list(bank.glob("*.features"))
+
+
+def test_a_transform_that_nobody_can_read_is_not_kept(tiny, tmp_path, bank):
+    trainer = tiny.trainer(tmp_path / "1")
+    transform = trainer.train_loader_x.dataset.transform
+    trainer.train_loader_x.dataset.transform = lambda image: transform(image)
+    trainer.train()
+    assert not list(bank.glob("*.features")) and trainer.tower_accounts()["encoded"] > 0
