@@ -86,6 +86,18 @@ PUBLISHED |= {"PTNL": Names("rn50"), "DPSEP": Names("vit_b32")}
 PUBLISHED |= {"VisPrompt": Names("rn50")}
 PUBLISHED |= {"NLPrompt": Names("rn50"), "JoAPR": Names("rn50")}
 
+# Training against attacks, on hosts by the hosts' configs; `all` leaves it out.
+ATTACKED_HOSTS = ("CoOp", "MaPLe", "ANPrompt")
+PUBLISHED |= {f"{host}AT": PUBLISHED[host] for host in ATTACKED_HOSTS}
+CONFIG_FOLDER |= {f"{host}AT": host for host in ATTACKED_HOSTS}
+_APT_BY_SHOTS = {1: "vit_b32_ep50", 4: "vit_b32_ep100", 16: "vit_b32"}
+_FAP = Names("vit_b32_c2_ep10_batch4_2ctx", cross_dataset="vit_b32_c2_ep5_batch4_2ctx_cross_datasets")
+PUBLISHED |= {
+    "APT": Names("vit_b32", "vit_b32_ep50", "vit_b32_ep50", _APT_BY_SHOTS, "vit_b32_ep50"),
+    "AdvPT": Names(), "FAP": _FAP, "AdvMaPLe": _FAP,
+    "AdvIVLP": Names("vit_b32_c2_ep10_batch4_2+2ctx"), "AdvVPT": Names("vit_b32_c2_ep10_batch4_2"),
+}  # fmt: skip
+
 # Methods that adapt to each test image; `all` leaves them out too.
 PUBLISHED |= {name: Names() for name in (*TEST_TIME, *ONLINE)}
 

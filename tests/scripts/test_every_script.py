@@ -23,7 +23,11 @@ def methods() -> dict[str, str]:
 
     names = [name for name in TRAINER_REGISTRY.registered_names() if "@" not in name and name not in WITHOUT]
     places = {name: TRAINER_REGISTRY.get(name).__module__.split(".") for name in names}
-    ours = {name: place for name, place in places.items() if place[0] == "trainers" and place[-1] != "sar"}
+    ours = {
+        name: place
+        for name, place in places.items()
+        if place[0] == "trainers" and place[-1] not in ("sar", "adversarial")
+    }
     found = {place[1]: name for name, place in ours.items()}
     assert len(found) == len(ours), "two methods of one module: the second needs scripts too, or a place in WITHOUT"
     return found

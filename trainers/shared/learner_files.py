@@ -51,7 +51,7 @@ class LearnerFiles:
         """Method, backbone and settings, saved in a checkpoint so that runs with others refuse it."""
         trainer, cfg = self.trainer, self.trainer.cfg
         backbone = cfg.MODEL.BACKBONE
-        learning = [key for key in trainer.config_defaults if key.startswith(("TRAINER.", "LOSS."))]
+        learning = [key for key in trainer.config_defaults if key.startswith(("TRAINER.", "LOSS.", "TRAIN_ATTACK."))]
         return {
             **{key: config_value(cfg, key) for key in learning if key not in trainer.architecture},
             "TRAINER.NAME": trainer_name(cfg),
