@@ -14,8 +14,9 @@ from pathlib import Path
 
 FIELDS = ("protocol", "suite", "variant", "cfg", "source")
 # Keys of "cell": config name of the test dataset; training images a class (-1: every image, 0: no training); type and
-# rate of label noise, attack and mode, as given to the protocol; the run's folder, relative to that of its set of runs.
-CELL = ("target", "shots", "noise_type", "noise_rate", "attack", "mode", "folder")
+# rate of label noise, attack and mode, as given to the protocol; the condition
+# of a test on corrupted images or noisy text, such as fog-3; the run's folder, relative to that of its set of runs.
+CELL = ("target", "shots", "noise_type", "noise_rate", "attack", "mode", "condition", "folder")
 VARIANTS = "variants"  # folder of variants: the name of a folder in it is shown in all tables
 
 _CROSS_DATASET = ("xd_train", "xd_test", "dg_test")

@@ -8,6 +8,7 @@ import datasets  # noqa: F401  registers the datasets
 import trainers  # noqa: F401  registers the methods
 from dassl.config import get_cfg_default
 from datasets.adversarial import add_adversarial_defaults
+from datasets.corrupted import add_corruption_defaults
 from datasets.noisy import add_noise_defaults
 from trainers.shared.discovery import add_dataset_defaults, add_trainer_defaults
 
@@ -29,6 +30,7 @@ def extend_cfg(cfg: CfgNode) -> None:
     cfg.TRAIN.FEATURE_BANK = True  # keep features of training crops of frozen towers on disk
     add_noise_defaults(cfg)
     add_adversarial_defaults(cfg)
+    add_corruption_defaults(cfg)
     add_dataset_defaults(cfg)
     add_trainer_defaults(cfg)
 

@@ -23,14 +23,17 @@ from dassl.utils import InputError
 
 from . import noise_protocols as noise
 from .arguments import Settings, arguments, last_epoch, test_mode, train_mode
+from .conditions import few_shot_folder
 from .config_names import EMBEDDED, PUBLISHED, SAR_HOSTS, UNTRAINED, config_name, method_name
+from .corruption_protocol import PROTOCOLS as CORRUPTION_PROTOCOLS
+from .corruption_protocol import spread as corruptions
 from .settled import check_pairs
 from .targets import dataset_config, default_source, expand
 from .tta_protocol import PROTOCOLS as TEST_TIME_PROTOCOLS
 from .tta_protocol import check_online
 from .words import check_config, check_method
 
-__all__ = ["EMBEDDED", "PROTOCOLS", "UNTRAINED", "Settings", "config_name", "last_epoch", "plan"]
+__all__ = ["EMBEDDED", "PROTOCOLS", "UNTRAINED", "Settings", "config_name", "few_shot_folder", "last_epoch", "plan"]
 
 ALL_SHOTS = ("1", "2", "4", "8", "16")
 
@@ -51,6 +54,8 @@ def plan(
     check_online(protocol, trainer)
     whole = protocol in noise.ON_REAL
     several = [Settings.from_environment({**env, "SHOTS": k}, pairs, whole) for k in counts]
+    if protocol in SPREAD:
+        several = [replace(several[0], pairs=own) for own in SPREAD[protocol](pairs)]
     _check_names(protocol, trainer, several[0])
     check_pairs(protocol, pairs, several[0].output)
     find = noise.datasets_of if protocol in noise.PROTOCOLS else expand
@@ -147,13 +152,6 @@ def xd_test(trainer: str, target: str, seed: int, settings: Settings) -> list[st
 # ---------------------------------------------------------------------- few-shot
 
 
-def few_shot_folder(trainer: str, dataset: str, seed: int, settings: Settings) -> Path:
-    """The folder of a few-shot run; a method without training has 0 shots, whatever SHOTS is."""
-    cfg = settings.config(trainer, dataset, "FS")
-    shots = 0 if trainer in UNTRAINED else settings.shots
-    return Path(settings.output) / "few_shot" / dataset / f"shots_{shots}" / trainer / cfg / f"seed{seed}"
-
-
 def few_shot(trainer: str, dataset: str, seed: int, settings: Settings) -> list[str]:
     """train.py's arguments: train on SHOTS images of each of all classes, then test on them."""
     folder = few_shot_folder(trainer, dataset, seed, settings)
@@ -196,4 +194,7 @@ PROTOCOLS = {
     "few_shot": few_shot,
     **noise.PROTOCOLS,
     **TEST_TIME_PROTOCOLS,
+    **CORRUPTION_PROTOCOLS,
 }
+# Protocols of several tests: functions that give the pairs of each, from those of the script.
+SPREAD = {"corruption_test": corruptions}

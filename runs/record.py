@@ -79,6 +79,7 @@ def write_record(
         "classnames": list(data.classnames),
         "noise": getattr(data, "noise", None),
         "adversarial": getattr(data, "adversarial", None),
+        "corruption": getattr(data, "corruption", None),
         "image_tower": trainer.tower_accounts() if hasattr(trainer, "tower_accounts") else None,
         "items": {"train": list_facts(data.train_x), "test": list_facts(data.test)},
         "data": data_record(trainer),

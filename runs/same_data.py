@@ -101,6 +101,8 @@ def check_same_data(results: Path, cfg: CfgNode) -> str:
     if cfg.TEST.get("ADV_SET", ""):  # the test images are those of the set, which the settings identify
         cfg.TEST.ADV_SET = ""
         then = _only(then, ("train", "val", "classes"))
+    if "CORRUPTION" in cfg.TEST:  # made from the clean images, which are compared
+        cfg.TEST.CORRUPTION.NAME = ""
     if cfg.SEED < 0 or is_hosted(cfg):  # shots are drawn again at each start, or a plugin may make its own lists
         then = _only(then, ("test", "classes"))
     if cfg.SEED >= 0:

@@ -12,7 +12,7 @@ from pathlib import Path
 from dassl.utils import InputError
 
 from .about import VARIANTS
-from .words import take_eps
+from .words import CONFIG_KEY, take_eps
 
 # Each table is {key: what to give in its place}. The first is for every protocol.
 EVERYWHERE = {
@@ -33,13 +33,17 @@ _MADE = dict.fromkeys(_NOISE, "TYPE and RATE after SEED, or types in a suite") |
 _REAL = dict.fromkeys(
     (*_NOISE, "DATASET.NOISE.VAL"), "it to a protocol without noise of its own, such as few_shot.sh food101n"
 )
+_CORRUPTION = "CORRUPTIONS and SEVERITIES after SEED, or corruptions and severities in a suite"
 SETTLED = {
     "noise_train": _MADE,
     "noise_xd_train": _MADE,
     "noise_xd_test": _MADE,
     "real_noise_train": _REAL,
     "real_noise_test": _REAL,
+    "corruption_test": dict.fromkeys(("TEST.CORRUPTION.NAME", "TEST.CORRUPTION.SEVERITY"), _CORRUPTION),
 }
+
+CONDITIONS = ("corruption_test",)  # protocols whose first two words name a condition
 
 # Keys that are set by the arguments EPS, STEPS and MODE after SEED, if these are given.
 _PGD = "EPS and STEPS after SEED, or eps and steps in a suite"
@@ -57,7 +61,7 @@ MODE = {"ATTACK.MODE": "MODE after EPS and STEPS, or modes in a suite"}
 ATTACKS = {"ATTACK.NAME": "attacks in a suite, or --attacks"}  # for a suite or study that sets the attack itself
 
 # Keys on the test data, which are valid only if the folder is a named variant. Each table: {key: an alternative}.
-UNNAMED = {"TEST.SPLIT": "", "TEST.OPEN_WORLD": ""}
+UNNAMED = {"TEST.SPLIT": "", "TEST.OPEN_WORLD": "", "TEST.CORRUPTION.NAME": "", "TEST.CORRUPTION.SEED": ""}
 _STREAM = ("ORDER", "SEED", "RESET_EVERY", "PASSES", "BATCH", "ATTACKED")
 _OTHER_SET = "it to real_noise_test.sh, which has a folder for each set, or "
 UNNAMED_BY_PROTOCOL = {
@@ -97,6 +101,8 @@ def _split(protocol: str, words: Sequence[str]) -> tuple[dict[str, str], list[st
     """({key that arguments before the config pairs set: alternative}, keys of the config pairs)."""
     if protocol in ("noise_train", "noise_xd_train", "noise_xd_test"):
         return {}, [*words[2::2]]
+    if protocol in CONDITIONS:  # two words, or none
+        return {}, [*words[0 if not words or CONFIG_KEY.fullmatch(words[0]) else 2 :: 2]]
     if protocol not in WORDS:
         return {}, [*words[::2]]
     numbers, rest = take_eps(words)

@@ -23,6 +23,9 @@ case $protocol in
     takes "DATASET SEED" "food101n 1" "Trains $trainer on web images as they are labelled (food101n, webvision)." ;;
   real_noise_test)
     takes "DATASET SEED" "food101n 1" "Tests $trainer, trained by real_noise_train.sh, on the dataset's other test set." ;;
+  corruption_test)
+    takes "DATASET SEED" "digits 1 fog,frost 1,3,5" "Tests $trainer, trained by few_shot.sh, on corrupted images."
+    more="[CORRUPTIONS SEVERITIES] $more" ;;
   test_time)
     takes "DATASET SEED" "digits 1 4 100" "Tests $trainer on clean images or, with EPS and STEPS, on images attacked by PGD."
     more="[EPS STEPS] $more" ;;
@@ -56,6 +59,9 @@ usage() {
   echo
   for word in $words; do printf '  %-9s  %s\n' "$word" "$(about "$word")"; done
   case $more in *STEPS*) printf '  %-9s  %s\n' EPS "largest change of a pixel, in 1/255" STEPS "steps of the attack" ;; esac
+  case $more in *SEVERITIES*)
+    printf '  %-9s  %s\n' CORRUPTIONS "names with commas, all (the 15), noise, blur, weather, digital, extra" SEVERITIES "from 1 to 5" ;;
+  esac
   printf '  %-9s  %s\n' "KEY VALUE" "config pairs, such as OPTIM.MAX_EPOCH 10"
   echo
   echo "environment: DATA, CFG, SHOTS, OUTPUT, LOADEP, SOURCE, PLUGIN, PLUGIN_CFG, PYTHON (docs/protocols.md)"

@@ -19,7 +19,8 @@ PURE = ("parse_batch_train", "parse_batch_test", "model_inference", "test_logits
 TOLD = {  # where it is right, and why
     "dassl/data/seeded_loader.py: setattr(self.wrapped)",  # a wrapper passes its own attributes on
     "attacks/pixel_model.py: trainer.precision",  # within a `with`, which puts it back
-    "datasets/adversarial.py: dataset.adversarial",  # facts for the record, declared by DatasetBase
+    "datasets/adversarial.py: dataset.adversarial",
+    "datasets/corrupted.py: dataset.corruption",  # facts for the record, declared by DatasetBase
     "datasets/noisy.py: dataset.noise",
     "interop/export/exported/training_items.py: trainer.dm.dataset",  # upstream's cannot change their lists
     "interop/export/exported/training_items.py: trainer.train_loader_x",

@@ -14,7 +14,7 @@ from dassl.utils.spread import Marked
 
 MARK = "‡"
 NAME = ("method", "variant", "settings")
-PLACE = ("dataset", "source", "part", "shots", "noise_type", "noise_rate", "attack", "mode")
+PLACE = ("dataset", "source", "part", "shots", "noise_type", "noise_rate", "attack", "mode", "condition")
 KEYS = ["protocol", *NAME, *PLACE, "cfg", "backbone"]  # of a number in a table, which is over seeds
 
 
@@ -55,5 +55,5 @@ def _name(about: dict) -> str:
     place = [about["dataset"], f"from {source}" if source not in ("", about["dataset"]) else ""]
     place += [about["part"] if about.get("part") not in ("", "all", "source", "target", None) else ""]
     place += [about.get("noise_type") or "", "" if rate != rate else f"{100 * rate:g} %"]
-    place += [about.get("attack") or ""]
+    place += [about.get("attack") or "", about.get("condition") or ""]
     return f"{name} on {' '.join(filter(None, place))}"

@@ -13,7 +13,7 @@ from runs.config_names import config_name
 # Columns that identify a number; a row of `aggregate` has one value of each.
 KEYS = [
     "protocol", "part", "method", "dataset", "source", "shots", "cfg", "variant", "settings", "noise_type",
-    "noise_rate", "attack", "mode", "backbone",
+    "noise_rate", "attack", "mode", "condition", "backbone",
 ]  # fmt: skip
 STATISTICS = ["mean", "std", "ci95", "n", "collapsed"]
 AVERAGE = "average"

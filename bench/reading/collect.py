@@ -28,8 +28,8 @@ logger = logging.getLogger(__name__)
 COLUMNS = {
     "folder": "object", "protocol": "object", "part": "object", "method": "object", "dataset": "object",
     "source": "object", "shots": "int64", "cfg": "object", "variant": "object", "settings": "object",
-    "noise_type": "object", "noise_rate": "float64", "attack": "object", "mode": "object", "backbone": "object",
-    "seed": "int64", "accuracy": "float64", "macro_f1": "float64", "top5_accuracy": "float64",
+    "noise_type": "object", "noise_rate": "float64", "attack": "object", "mode": "object", "condition": "object",
+    "backbone": "object",    "seed": "int64", "accuracy": "float64", "macro_f1": "float64", "top5_accuracy": "float64",
     "adv_accuracy": "float64", "transfer_accuracy": "float64", "worst_accuracy": "float64", "seconds": "float64",
     "peak_memory_bytes": "Int64", "device": "object", "git": "object", "finished": "object",
     "settings_hash": "object", "noise_hash": "object", "class_feature_distance": "float64", "collapsed": "boolean",
@@ -123,7 +123,7 @@ def _met(own: Account, where: Place) -> dict:
 def _entry(row: dict) -> Entry:
     """The entry of a row for `labels`. Base and new are one family, and so are a source and its targets."""
     across = row["protocol"] in ("cross_dataset", "noise_xd")
-    own = ["protocol", "method", "variant", "cfg", "shots", "source" if across else "dataset"]
+    own = ["protocol", "method", "variant", "cfg", "shots", "source" if across else "dataset", "condition"]
     own += [] if row["protocol"] in ("base2new", "cross_dataset") else ["attack", "mode"]
     cell = [key for key in (*Place.__dataclass_fields__, "backbone") if key != "seed"]
     plain = row["protocol"] not in ("noise", "noise_xd", "real_noise")
@@ -193,5 +193,14 @@ def config_names() -> dict[str, str]:
 def _order(row: dict) -> tuple:
     first = (row["protocol"], row["part"], row["dataset"], row["source"], row["variant"], method_order(row["method"]))
     rate = -1.0 if math.isnan(row["noise_rate"]) else row["noise_rate"]
-    about = (row["settings"], row["cfg"], row["shots"], row["noise_type"], rate, row["attack"], row["mode"])
+    about = (
+        row["settings"],
+        row["cfg"],
+        row["shots"],
+        row["noise_type"],
+        rate,
+        row["attack"],
+        row["mode"],
+        row["condition"],
+    )
     return *first, *about, row["seed"]

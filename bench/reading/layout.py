@@ -32,6 +32,7 @@ LAYOUTS = {
     "noise": rf"noise/{_SET}/{_NOISE}/{_SHOTS}/{_RUN}",
     "noise_xd": rf"noise_xd/(?P<source>[^/]+)/{_NOISE}/{_SET}/{_RUN_WITH_SHOTS}/seed(?P<seed>\d+)",
     "robust": rf"robust/{_SET}/{_ROBUST}/{_SHOTS}/{_RUN}",
+    "corruption": rf"corruption/{_SET}/(?P<condition>[^/]+)/{_SHOTS}/{_RUN}",
     "open_world": rf"open_world/{_SET}/{_SHOTS}/{_RUN}",
     "few_shot": rf"few_shot/{_SET}/{_SHOTS}/{_RUN}",
     "real_noise": rf"real_noise/{_SET}/{_SHOTS}/{_RUN}",
@@ -46,7 +47,8 @@ _PATTERNS = {name: re.compile(rf"(?:(?P<above>.+)/)?{layout}") for name, layout 
 @dataclass(frozen=True)
 class Place:
     """The cell of a table that a run belongs to. part: base, new, source, target or all; source: the dataset of the
-    training, "" without one; noise_rate: NaN without noise."""
+    training, "" without one; noise_rate: NaN without noise; condition: corruption and severity, or kind and strength of
+    text noise."""
 
     protocol: str
     part: str
@@ -61,6 +63,7 @@ class Place:
     noise_rate: float = math.nan
     attack: str = ""
     mode: str = ""
+    condition: str = ""
 
 
 def strange(where: Place, dataset: str, half: str) -> tuple[str, ...]:
@@ -122,6 +125,7 @@ def recorded(record: Mapping, path: str, output: str = "") -> Place | None:
         noise_rate=rate,
         attack=str(cell.get("attack") or ""),
         mode=str(cell.get("mode") or ""),
+        condition=str(cell.get("condition") or ""),
     )
 
 
@@ -189,6 +193,7 @@ def _place(layout: str, found: dict[str, str | None]) -> Place:
         noise_rate=rate,
         attack="" if attack == "clean" else attack,
         mode=found.get("mode") or ("transfer" if layout in ("test_time", "online") and attack != "clean" else ""),
+        condition=found.get("condition") or "",
     )
 
 
@@ -206,6 +211,6 @@ def _source(layout: str, found: dict[str, str | None]) -> str:
         return found["source"] or "imagenet"
     if layout == "real_noise":  # a test on another set is in the folder <dataset>_<test set>
         return next((name for name in REAL_NOISE if dataset == name or dataset.startswith(f"{name}_")), dataset)
-    if layout in ("test_time", "online") or (layout == "robust" and found["shots"] == "0"):
+    if layout in ("test_time", "online") or (layout in ("robust", "corruption") and found["shots"] == "0"):
         return ""
     return found.get("source") or dataset

@@ -27,9 +27,9 @@ CLEAN = ("sym_other", 0.0)  # the clean run, which all types that change labels 
 class Block:
     """One block of a suite, checked. `methods`: (folder label or "", registered name, config pairs).
 
-    types: {noise type: rates}. sweep: config pairs of each point. eps () and steps (): no attack. select: its runs are
-    candidates; selected: the block among whose candidates a value was chosen for it; published: config keys that have
-    each method's published value.
+    types: {noise type: rates}. conditions: (corruption, severity) of each test. sweep: config pairs of each point. eps
+    () and steps (): no attack. select: its runs are candidates; selected: the block among whose candidates a value was
+    chosen for it; published: config keys that have each method's published value.
     """
 
     place: str  # file and block, for error messages
@@ -51,6 +51,7 @@ class Block:
     steps: tuple[int, ...] = ()
     modes: tuple[str, ...] = ()
     subset: int = 0
+    conditions: tuple[tuple[str, str], ...] = ()
     select: Select | None = None
     selected: str = ""
     published: tuple[str, ...] = ()
@@ -158,7 +159,27 @@ def _adversarial(block: Block, method: str, seed: int, settings: Settings) -> It
             yield (Step("few_shot", method, dataset, seed, plain), *steps)
 
 
+def _conditions(test: str) -> Callable:
+    """A function that gives the jobs of the few-shot training, if the method is trained, then the test under each
+    condition."""
+
+    def jobs(block: Block, method: str, seed: int, settings: Settings) -> Iterator[Job]:
+        for dataset in block.datasets:
+            tests = [
+                Step(test, method, dataset, seed, replace(settings, pairs=(*condition, *settings.pairs)))
+                for condition in block.conditions
+            ]
+            if method in UNTRAINED:
+                yield from ((step,) for step in tests)
+            else:
+                plain = replace(settings, pairs=without_attack(settings.pairs, CONDITION_KEYS))
+                yield (Step("few_shot", method, dataset, seed, plain), *tests)
+
+    return jobs
+
+
 NOISE = ("types", "rates")
+CONDITION_KEYS = ("TEST.CORRUPTION.",)  # of the tests under a condition alone, not of the training before them
 PROTOCOLS = {
     "base2new": Protocol(_base2new, "base2new_train"),
     "open_world": Protocol(_open_world, "base2new_train"),
@@ -170,5 +191,6 @@ PROTOCOLS = {
     "real_noise": Protocol(_real_noise, "real_noise_train", default="all"),
     "test_time": Protocol(_test_time, "test_time", ("eps", "steps")),
     "online": Protocol(_test_time, "online", ("eps", "steps")),
+    "corruption": Protocol(_conditions("corruption_test"), "few_shot", ("corruptions", "severities")),
     "adversarial": Protocol(_adversarial, "few_shot", ("attacks", "eps", "steps", "modes", "subset"), ("eps", "steps")),
 }

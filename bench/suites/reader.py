@@ -10,6 +10,7 @@ from pathlib import Path
 from dassl.utils import InputError
 from runs.arguments import is_file
 from runs.config_names import method_name
+from runs.corruption_protocol import names_of
 from runs.robust_protocol import MODES
 from runs.words import check_folder
 
@@ -132,6 +133,7 @@ class _Reader:
         }
         own |= self._noise(tree, place) if "types" in protocol.keys else {}
         own |= self._attack(tree, protocol, place) if "eps" in protocol.keys else {}
+        own |= self._corruptions(tree, place) if "corruptions" in protocol.keys else {}
         found = Block(place, name, protocol_name, source=source, cfg=cfg,
                       variant=variant, **own)  # fmt: skip
         self._check_given(found)
@@ -250,6 +252,17 @@ class _Reader:
                 raise InputError(f"{place}, {key}: {unknown(key[:-1], wrong[0], names)}")
         (found["subset"],) = whole_numbers([tree.get("subset", 0)], f"{place}, subset", 0)
         return found
+
+    def _corruptions(self, tree: dict, place: str) -> dict:
+        """(corruption, severity) of each test; by default the 15 of ImageNet-C at all severities."""
+        try:
+            names = names_of(once(listed({"corruptions": "all", **tree}, "corruptions", place), place))
+        except InputError as error:
+            raise InputError(f"{place}, corruptions: {error}") from error
+        levels = whole_numbers(tree.get("severities", [1, 2, 3, 4, 5]), f"{place}, severities", 1)
+        if wrong := [level for level in levels if level > 5]:
+            raise InputError(f"{place}, severities: {wrong[0]} must be from 1 to 5.")
+        return {"conditions": tuple((name, str(level)) for name in names for level in levels)}
 
     def _check_given(self, block: Block) -> None:
         """Raises InputError for a key of the command line or overrides that a sweep or a method's variant sets too."""

@@ -53,7 +53,7 @@ def seeds_of(method: str, seeds: Sequence[int]) -> Sequence[int]:
     return seeds[:1] if method in UNTRAINED and method not in TEST_TIME else seeds
 
 
-def without_attack(pairs: Sequence[str]) -> tuple[str, ...]:
-    """The config pairs without those of the attack, for a training run."""
-    kept = [(k, v) for k, v in zip(pairs[::2], pairs[1::2], strict=True) if not k.startswith("ATTACK.")]
+def without_attack(pairs: Sequence[str], groups: tuple[str, ...] = ("ATTACK.",)) -> tuple[str, ...]:
+    """The config pairs without those of the attack, or of other groups of keys, for a training run."""
+    kept = [(k, v) for k, v in zip(pairs[::2], pairs[1::2], strict=True) if not k.startswith(groups)]
     return tuple(x for pair in kept for x in pair)

@@ -91,12 +91,14 @@ def _checksum(folder: Path, number: int, count: int, store: str) -> str:
     return digest.hexdigest()
 
 
-class AdversarialSet:
+class StoredSet:
     """A finished set, read only. `picture(i)` is the i-th picture, `rows[i]` its row of the table.
 
-    manifest: what it was made from (`key` is the hash of that); facts: the short form that results.json has.
-    Raises InputError for a folder that is not there, not finished, of another format, changed or damaged.
+    manifest: what it was made from (`key` is the hash of that). what, remedy: its kind and the command that makes one,
+    for errors. Raises InputError for a folder that is not there, not finished, of another format, changed or damaged.
     """
+
+    what, remedy = "set of pictures", "python -m datasets"
 
     def __init__(self, folder: str | Path) -> None:
         self.folder = Path(folder)
@@ -104,9 +106,9 @@ class AdversarialSet:
         if not file.is_file():
             begun = any(self.folder.glob("shard-*.json"))
             raise InputError(
-                f"{self.folder} is an adversarial set that is not finished; the command that makes it goes on."
+                f"The {self.what} in {self.folder} is not finished; the command that makes it goes on."
                 if begun
-                else f"There is no adversarial set in {self.folder}; make one with python -m datasets attack."
+                else f"There is no {self.what} in {self.folder}; make one with {self.remedy}."
             )
         try:
             whole = read_json(file)
@@ -115,7 +117,9 @@ class AdversarialSet:
             self.manifest = whole
             intact = key_of(whole) == self.key
         except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise InputError(f"{file} is not the manifest of an adversarial set ({error}); make it anew.") from error
+            raise InputError(
+                f"{file} is not the manifest of such a set ({error}); make the {self.what} anew."
+            ) from error
         if not intact:
             raise InputError(f"{file} was changed after it was made: its key does not fit; make it anew.")
         self._parts = [self._part(number, count) for number, count in enumerate(self.sizes)]
@@ -153,9 +157,15 @@ class AdversarialSet:
         """Index of the image of this relative path."""
         return self._position[path]
 
+
+class AdversarialSet(StoredSet):
+    """Attacked pictures. facts: the short form that results.json has."""
+
+    what, remedy = "adversarial set", "python -m datasets attack"
+
     @property
     def facts(self) -> dict:
-        """The facts of the set for results.json."""
+        """Key, attack, surrogate and totals."""
         attacks: Sequence[dict] = self.manifest["attack"]
         return {
             "key": self.key,

@@ -153,12 +153,13 @@ def _check_noise(trainer: Trainer) -> None:
 
 def _check_attack(trainer: Trainer) -> None:
     cfg = trainer.cfg
-    if not cfg.TEST.get("ADV_SET", ""):
+    key = "TEST.ADV_SET" if cfg.TEST.get("ADV_SET", "") else "TEST.CORRUPTION"
+    if key == "TEST.CORRUPTION" and not cfg.TEST.get("CORRUPTION", {}).get("NAME", ""):
         return
     loader = trainer.val_loader if cfg.TEST.SPLIT == "val" and trainer.dm.dataset.val else trainer.test_loader
     images = getattr(loader, "dataset", None)
     if not isinstance(getattr(images, "wrapped", images), AdversarialWrapper):
         raise InputError(
             f"{cfg.TRAINER.NAME} reads its test images by itself ({type(images).__name__}), so the pictures of "
-            "TEST.ADV_SET would not be met; leave it out, or use build_data_loader of dassl.data.data_manager."
+            f"{key} would not be met; leave it out, or use build_data_loader of dassl.data.data_manager."
         )

@@ -14,6 +14,7 @@ from runs.protocols import PROTOCOLS
 FOLDERS = sorted({script.parent.name for script in LINKS})
 
 
+UNDER_CONDITIONS = ("corruption_test",)  # tests of any method, trained or not
 WITHOUT = ("ZeroshotCLIP2",)  # by run.sh alone
 
 
@@ -45,7 +46,13 @@ def test_every_method_has_every_script():
     for folder in FOLDERS:
         there = {"test_time" if s.stem == "test" else s.stem for s in LINKS if s.parent.name == folder}
         special, name = {"test_time", "online"}, own.get(folder)
-        needed = {"test_time"} if name in TEST_TIME else {"online"} if name in ONLINE else set(PROTOCOLS) - special
+        needed = (
+            {"test_time", *UNDER_CONDITIONS}
+            if name in TEST_TIME
+            else {"online"}
+            if name in ONLINE
+            else set(PROTOCOLS) - special
+        )
         assert there - special == needed - special and needed <= there, folder
 
 
@@ -66,9 +73,7 @@ def test_a_script_without_words_prints_its_usage(folder):
         name = f"scripts/{folder}/{script.name}"
         noise = " TYPE RATE" if script.stem in ("noise_train", "noise_xd_train", "noise_xd_test") else ""
         host = "HOST " if folder == "sar" else ""
-        first = re.compile(
-            rf"usage: bash {name} {host}(DATASET|SOURCE|TARGET) SEED{noise} (\[EPS STEPS\] )?\[KEY VALUE"
-        )
+        first = re.compile(rf"usage: bash {name} {host}(DATASET|SOURCE|TARGET) SEED{noise} (\[[A-Z ]+\] )?\[KEY VALUE")
         usage, does, *_, example = done.stderr.splitlines()
         assert done.returncode == 2 and not done.stdout and first.match(usage), done.stderr
         assert re.match(rf"(Trains|Tests) {'HOST with SAR' if host else methods()[folder]}\b", does), does

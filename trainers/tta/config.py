@@ -79,8 +79,9 @@ def compat_keys(cfg: CfgNode) -> dict:
     name = cfg.TRAINER.TTA.COMPAT
     found = {N + key: value for key, value in COMPAT.get(name, {}).items()}
     attacked = cfg.TEST.get("ADV_SET", "")
+    stored = attacked or cfg.TEST.get("CORRUPTION", {}).get("NAME", "")
     if name in ("tpt", "rtpt"):
-        found[N + "VIEW_SOURCE"] = "processed" if attacked else "original"
+        found[N + "VIEW_SOURCE"] = "processed" if stored else "original"
     if name == "rtpt" and attacked == "make":
         found |= {"ATTACK.QUANT": "trunc", "ATTACK.KEEP": "last"}
     return found

@@ -112,8 +112,8 @@ class ViewDataset(Dataset):
         self.attacked = getattr(self.items, "read", None)  # items of an adversarial set: path -> picture
         if self.attacked is not None and maker.original:
             raise InputError(
-                "TRAINER.TTA.VIEW_SOURCE original crops the image file, but TEST.ADV_SET has attacked pictures at the "
-                "model's size only; take VIEW_SOURCE processed for both clean and attacked images."
+                "TRAINER.TTA.VIEW_SOURCE original crops the image file, but TEST.ADV_SET and TEST.CORRUPTION have "
+                "pictures at the model's size only; take VIEW_SOURCE processed for all images."
             )
         self.keys, self.seeds = list(keys), list(seeds)
 

@@ -20,6 +20,8 @@ PROTOCOLS = {
     "test_time": "Test time",
     "online": "Test time, online",
     "robust": "Under attack",
+    "corruption": "Corrupted images",
+    "text_noise": "Noisy text",
     "other": "Other runs",
 }
 KNOWN = [*PROTOCOLS][:-1]
@@ -41,7 +43,7 @@ PARTS = ("source", "base", "new", "target", "all")
 ATTACK = re.compile(r"(?P<name>.+)-eps(?P<eps>\d+(?:\.\d+)?)-(?P<steps>\d+)(?P<rest>.*)")
 
 # Runs that agree in these columns are in one cell of a table; few-shot tables also have a column for each shot count.
-CELL = ["variant", "settings", "part", "dataset", "source", "noise_type", "noise_rate", "attack", "mode"]
+CELL = ["variant", "settings", "part", "dataset", "source", "noise_type", "noise_rate", "attack", "mode", "condition"]
 
 
 def named(frame: DataFrame) -> DataFrame:
@@ -86,9 +88,23 @@ def setting(row: dict) -> str:
         found.append(f"{row['noise_type']} {rate_text(row['noise_rate'])}")
     if protocol in ("test_time", "online", "robust"):
         found += [row["attack"] or "clean", *([row["mode"]] if row["mode"] else [])]
+    if row["condition"]:
+        found.append(condition_text(row["condition"]))
     if protocol not in KNOWN and row["part"] != "all":
         found.append(f"{row['part']} classes")
     return ", ".join(found)
+
+
+def condition_text(condition: str) -> str:
+    """A condition in words: "gaussian noise 3" from gaussian_noise-3."""
+    name, _, strength = condition.rpartition("-")
+    return f"{name.replace('_', ' ')} {strength}"
+
+
+def condition_order(condition: str) -> tuple:
+    """The key by which conditions are sorted: by name, then from weak to strong."""
+    name, _, strength = condition.rpartition("-")
+    return (name, float(strength)) if re.fullmatch(r"\d+(\.\d+)?", strength) else (condition, 0.0)
 
 
 def rate_text(rate: float) -> str:
@@ -123,5 +139,6 @@ def _place(row: dict, protocols: list[str]) -> tuple:
         protocols.index(row["protocol"]),
         row["source"] if row["part"] in ("source", "target") else "", _part_order(row["part"]), row["dataset"],
         row["noise_type"], rate if rate == rate else -1.0, attack_order(row["attack"]), row["mode"],
+        condition_order(row["condition"]),
         method_order(row["method"]), row["label"], row["shots"], row["seed"], row["folder"],
     )  # fmt: skip

@@ -13,6 +13,7 @@ from bench.reading.aggregate import aggregate, average
 from runs.targets import SHIFTS
 
 AVERAGED = ("base2new", "cross_dataset", "few_shot", "noise", "noise_xd", "test_time", "online", "robust")
+AVERAGED += ("corruption", "text_noise")
 ACROSS = ("cross_dataset", "noise_xd")  # trained on one dataset, tested on others
 AVERAGE = "average of "
 MEASURED = ("accuracy", "adv_accuracy", "transfer_accuracy", "worst_accuracy")
@@ -48,6 +49,7 @@ class Key:
     noise_rate: float = -1.0
     attack: str = ""
     mode: str = ""
+    condition: str = ""
 
 
 @dataclass(frozen=True)
@@ -135,5 +137,5 @@ def _key(row: dict, methods: dict[str, str]) -> Key:
         protocol, "shifted" if dataset in SHIFTS.get(source, ()) else row["part"], row["method"],
         methods[row["method"]],
         dataset, source, int(row["shots"]) if protocol == "few_shot" else -1,
-        row["noise_type"], -1.0 if math.isnan(rate) else rate, row["attack"], row["mode"],
+        row["noise_type"], -1.0 if math.isnan(rate) else rate, row["attack"], row["mode"], row["condition"],
     )  # fmt: skip

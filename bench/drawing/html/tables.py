@@ -10,7 +10,7 @@ from dassl.utils.counted import counted
 from runs.config_names import UNTRAINED
 
 from ..collapse import MARK
-from .naming import attack_order, attacker, rate_text, shots_text
+from .naming import attack_order, attacker, condition_order, rate_text, shots_text
 from .numbers import AVERAGE, MEASURED, Entry, Number
 
 
@@ -226,6 +226,22 @@ def robust(found: Sequence[Entry]) -> list[Table]:
     return [Table("Clean accuracy and accuracy under attack", note, heads, columns, tuple(rows))]
 
 
+def conditions(found: Sequence[Entry]) -> list[Table]:
+    """One table with a row for each dataset, condition and method, and a column for each strength of the condition."""
+    named = [(e, *e.key.condition.rpartition("-")[::2]) for e in _averages_first(found)]
+    strengths = sorted({strength for *_, strength in named}, key=lambda text: condition_order(f"-{text}"))
+    gathered: dict[tuple[str, str, str], dict[str, Number | None]] = defaultdict(dict)
+    for e, name, strength in named:
+        gathered[e.key.dataset, name.replace("_", " "), e.key.label][strength] = e.accuracy
+    rows = [
+        Row((dataset, name, label), tuple(cells.get(s) for s in strengths), label, dataset, (dataset, name))
+        for (dataset, name, label), cells in gathered.items()
+    ]
+    note = "Models were trained on clean images and text; columns: severity, or strength of the noise."
+    columns = tuple(Column(strength) for strength in strengths)
+    return [Table("Accuracy under the condition", note, ("Dataset", "Condition", "Method"), columns, tuple(rows))]
+
+
 def added(found: Sequence[Entry]) -> list[Table]:
     """The table of a protocol that has none of its own: a row for each dataset, part of the classes and method."""
     keys = [(e.key, e.accuracy) for e in found]
@@ -243,5 +259,6 @@ def other(found: Sequence[Entry]) -> list[Table]:
 
 MAKERS = {
     "base2new": base2new, "cross_dataset": cross_dataset, "few_shot": few_shot, "noise": noise, "noise_xd": noise_xd,
-    "real_noise": real_noise, "test_time": test_time, "online": test_time, "robust": robust, "other": other,
+    "real_noise": real_noise, "test_time": test_time, "online": test_time, "robust": robust,
+    "corruption": conditions, "text_noise": conditions, "other": other,
 }  # fmt: skip

@@ -87,9 +87,10 @@ class DatasetBase:
     domains: list[str] = []  # known domain names
     test_only = False  # True: there are test images alone, and nothing is trained on them
     train_on = ""  # for a test-only set: what to train on instead, in words
-    # Facts for the record of a run, if a list has noisy labels or attacked images:
+    # Facts for the record of a run, if a list has noisy labels, or attacked or corrupted images:
     noise: dict | None = None
     adversarial: dict | None = None
+    corruption: dict | None = None
 
     def __init__(
         self,
