@@ -27,6 +27,7 @@ class BlockChange:
     ln_1, ln_2: the layer norms before attention and MLP.
     merge: takes the matrix [3 D, D] of queries, keys and values, and gives the one to use in its place.
     added: is added to queries, keys and values.
+    beside: is added to the block's output, from its input after ln_1: [N, R, D] -> [N, R, D], each row on its own.
     random: whether `added` draws random numbers. What classes share must then be computed for each of them, since each
         has draws of its own.
     """
@@ -35,6 +36,7 @@ class BlockChange:
     ln_2: nn.LayerNorm | None = None
     merge: Callable[[Tensor], Tensor] | None = None
     added: Added | None = None
+    beside: Callable[[Tensor], Tensor] | None = None
     random: bool = False
 
 
@@ -56,6 +58,7 @@ class ChangedBlock:
     def __init__(self, block: ResidualAttentionBlock, change: BlockChange) -> None:
         self.ln_1, self.ln_2 = change.ln_1 or block.ln_1, change.ln_2 or block.ln_2
         self.attn, self.mlp = ChangedAttention(block.attn, change), block.mlp
+        self.beside = change.beside
 
 
 def changed_blocks(blocks: Sequence[ResidualAttentionBlock], changes: Changes, tower: str) -> list[Any]:

@@ -24,6 +24,11 @@ LEARNABLE = re.compile(
     | adapter_(image|text)\.fc\.[02]\.weight                       # CoPrompt
     | representation_learner\.compound_rep_tokens(_r2[vt]proj\.\d+\.(weight|bias))?  # MMRL
     | image_encoder\.proj_rep
+    | (prompt_learner\.)?topk | VPT_topk_[tv]\.(weight|bias)       # TAC
+    | representation_learner\.srra_r2[vt]proj\.(weight|srra\.\d+\.(A|B|bias))  # MMRL++
+    | image_encoder\.[AB]
+    | (text|visual)_adapter\.\d+\.(down\.0|up)\.(weight|bias)     # MMA
+    | shared_adapter\.\d+\.0\.(weight|bias)
     | mid_image_trans\.conv1\.[03]\.(weight|bias)                 # TextRefiner; its second file from here on
     | mid_image_trans\.conv1\.1\.(weight|bias|running_mean|running_var|num_batches_tracked)
     | extractor\.weight

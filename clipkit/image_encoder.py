@@ -94,6 +94,8 @@ class ImageEncoder:
         start_block: int = 1,
         *,
         return_tokens: Literal[True],
+        insert_weight: float = 1.0,
+        sees: Tensor | None = None,
     ) -> tuple[Tensor, Tensor]: ...
 
     def __call__(
@@ -103,6 +105,8 @@ class ImageEncoder:
         insert: Prompts = None,
         start_block: int = 1,
         return_tokens: bool = False,
+        insert_weight: float = 1.0,
+        sees: Tensor | None = None,
     ) -> Tensor | tuple[Tensor, Tensor]:
         """Features [B, embed_dim] of B images, not normalised.
 
@@ -113,6 +117,8 @@ class ImageEncoder:
             overwritten (VPT, MaPLe).
         insert: {b: [K, width] or [B, K, width]}: before the smallest b the K tokens go in after CLS, before the later
             ones the positions 1 .. K are overwritten (MMRL).
+        insert_weight: what is overwritten becomes weight * new + (1 - weight) * old (MMRL++).
+        sees: [L, L] booleans over all L tokens, prompts included: True where a row may look, in every block (TAC).
         return_tokens: return (features, tokens) with tokens [B, n, width] = ln_post of the prompt tokens' outputs.
         """
         tower = self.tower
@@ -125,12 +131,12 @@ class ImageEncoder:
         deep_prompts.refuse_both(replace, insert)
         if return_tokens and not (replace or insert):
             raise InputError("return_tokens needs prompt tokens: give `replace` or `insert`")
-        edits = token_edits(tower, replace, insert, start_block)
+        edits = token_edits(tower, replace, insert, start_block, insert_weight)
         append = edits.pop(1, None) if replace and tower.at_end else None
         x = tower.enter(image.to(self.dtype), append) if start_block == 1 else image
         n = deep_prompts.count(replace or insert)
         prompts = slice(-n, None) if replace and tower.at_end and n else slice(tower.prefix, tower.prefix + n)
-        features, tokens = tower.features(x, edits, start_block, prompts, return_tokens)
+        features, tokens = tower.features(x, edits, start_block, prompts, return_tokens, sees)
         return (features, tokens) if return_tokens else features
 
     def with_patches(self, image: Tensor) -> tuple[Tensor, Tensor]:

@@ -36,11 +36,18 @@ class ImageTower(Protocol):
         """The hidden state after block `until`, from what enters block 1."""
 
     def features(
-        self, x: Tensor, edits: Mapping[int, Edit], start: int, prompts: slice, wanted: bool
+        self,
+        x: Tensor,
+        edits: Mapping[int, Edit],
+        start: int,
+        prompts: slice,
+        wanted: bool,
+        sees: Tensor | None = None,
     ) -> tuple[Tensor, Tensor]:
         """(features [B, d], outputs [B, n, width] of the prompt tokens after the last layer norm) from the hidden state
         that enters block `start`. prompts: where the prompt tokens stand at the end. wanted: whether their outputs are
-        asked for; else they may be empty."""
+        asked for; else they may be empty. sees: [L, L], where each row may look. Raises InputError in a tower that
+        takes none."""
 
     def patches(self, x: Tensor) -> Tensor:
         """[B, G, d]: the patches after the last block, in the space of the features, from what enters that block.
@@ -80,13 +87,19 @@ class OpenAIViT:
         return x
 
     def features(
-        self, x: Tensor, edits: Mapping[int, Edit], start: int, prompts: slice, wanted: bool
+        self,
+        x: Tensor,
+        edits: Mapping[int, Edit],
+        start: int,
+        prompts: slice,
+        wanted: bool,
+        sees: Tensor | None = None,
     ) -> tuple[Tensor, Tensor]:
         def pick(tokens: Tensor) -> Tensor:
             """CLS and, if asked for, the prompt tokens: [B, 1 + n, width]."""
             return torch.cat([tokens[:, :1], tokens[:, prompts]], dim=1) if wanted else tokens[:, :1]
 
-        x = run_blocks(self._blocks, x, start, dict(edits), causal=False, pick=pick)
+        x = run_blocks(self._blocks, x, start, dict(edits), causal=False, pick=pick, sees=sees)
         x = layer_norm(self._visual.ln_post, x)
         return x[:, 0] @ self._visual.proj, x[:, 1:]
 
@@ -118,12 +131,13 @@ def image_tower(visual: nn.Module) -> ImageTower | None:
 
 
 def token_edits(
-    tower: ImageTower, replace: deep_prompts.Prompts, insert: deep_prompts.Prompts, start: int
+    tower: ImageTower, replace: deep_prompts.Prompts, insert: deep_prompts.Prompts, start: int, weight: float = 1.0
 ) -> dict[int, Edit]:
     """The edits of `ImageEncoder`'s `replace` and `insert`, after checking blocks and widths."""
     checked = partial(deep_prompts.edits, start=start, depth=tower.depth, width=tower.width, tower="image")
     put = partial(deep_prompts.insert_front, first=tower.prefix)
     over = partial(deep_prompts.overwrite_front, first=tower.prefix)
+    blend = partial(over, weight=weight)
     if tower.at_end:
-        return checked(replace, deep_prompts.append_end, deep_prompts.overwrite_end) | checked(insert, put, over)
-    return checked(replace, put, over) | checked(insert, put, over)
+        return checked(replace, deep_prompts.append_end, deep_prompts.overwrite_end) | checked(insert, put, blend)
+    return checked(replace, put, over) | checked(insert, put, blend)

@@ -27,12 +27,19 @@ def layer_norm(norm: nn.LayerNorm, x: Tensor) -> Tensor:
     return y.to(x.dtype)
 
 
-def block_forward(block: ResidualAttentionBlock, x: Tensor, causal: bool) -> Tensor:
-    """One residual attention block on all tokens: [N, L, D] -> [N, L, D]."""
-    attn = block.attn
-    q, k, v = heads_of(attn, layer_norm(block.ln_1, x))
-    x = x + attend(attn, q, k, v, is_causal=causal)
-    return x + mlp_forward(block.mlp, layer_norm(block.ln_2, x))
+def block_forward(block: ResidualAttentionBlock, x: Tensor, causal: bool, mask: Tensor | None = None) -> Tensor:
+    """One residual attention block on all tokens: [N, L, D] -> [N, L, D]. mask [L, L] is True where a row may look."""
+    attn, h = block.attn, layer_norm(block.ln_1, x)
+    q, k, v = heads_of(attn, h)
+    return after_attention(block, h, x + attend(attn, q, k, v, attn_mask=mask, is_causal=causal))
+
+
+def after_attention(block: ResidualAttentionBlock, h: Tensor, x: Tensor) -> Tensor:
+    """The rest of a block: x + MLP(ln_2(x)), and what a learner adds to it (`BlockChange.beside`), which it makes of
+    the block's input after ln_1, h. Both are [N, R, D], of the rows that count."""
+    out = x + mlp_forward(block.mlp, layer_norm(block.ln_2, x))
+    beside: Callable[[Tensor], Tensor] | None = getattr(block, "beside", None)  # of a `ChangedBlock`
+    return out if beside is None else out + beside(h)
 
 
 def block_forward_rows(
@@ -48,8 +55,7 @@ def block_forward_rows(
     h = layer_norm(block.ln_1, x)
     (q,) = heads_of(attn, pick(h), 0, 1)
     k, v = heads_of(attn, h, 1, 3)
-    y = pick(x) + attend(attn, q, k, v, attn_mask=mask)
-    return y + mlp_forward(block.mlp, layer_norm(block.ln_2, y))
+    return after_attention(block, pick(h), pick(x) + attend(attn, q, k, v, attn_mask=mask))
 
 
 def first_row_attention(block: ResidualAttentionBlock, x: Tensor) -> Tensor:
@@ -107,15 +113,19 @@ def run_blocks(
     causal: bool,
     pick: Callable[[Tensor], Tensor],
     mask: Tensor | None = None,
+    sees: Tensor | None = None,
 ) -> Tensor:
-    """The picked rows after blocks `start` .. last (1-based), with `edits[b]` applied to the tokens that enter b."""
+    """The picked rows after blocks `start` .. last (1-based), with `edits[b]` applied to the tokens that enter b.
+
+    mask: of the picked rows in the last block, as in `block_forward_rows`. sees: [L, L], in all blocks in its place.
+    """
     depth = len(blocks)
     for b in range(start, depth + 1):
         if b in edits:
             x = edits[b](x)
         if b == depth:
-            return block_forward_rows(blocks[b - 1], x, pick, mask)
-        x = block_forward(blocks[b - 1], x, causal)
+            return block_forward_rows(blocks[b - 1], x, pick, mask if sees is None else pick(sees[None])[:, None])
+        x = block_forward(blocks[b - 1], x, causal, sees)
     return pick(x)
 
 

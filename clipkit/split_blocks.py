@@ -12,7 +12,7 @@ from torch import Tensor
 from .deep_prompts import Prompts
 from .errors import InputError
 from .openai_clip import ResidualAttentionBlock
-from .ops import attend, causal_rows_mask, heads_of, layer_norm, mlp_forward
+from .ops import after_attention, attend, causal_rows_mask, heads_of, layer_norm
 from .split_text import SplitText, TextGroup
 
 
@@ -24,14 +24,15 @@ def run_split(
     replace: Prompts = None,
     insert: Prompts = None,
     weight: float = 1,
+    at: int = 1,
 ) -> SplitText:
     """Blocks `start` .. `end` (1-based) on all tokens. prefix [G, P, D] and tokens [G * C_g, S, D] in and out.
 
-    `replace` and `insert` as in `TextEncoder`: one [n, D] for all classes, or [C, n, D]. `weight`: share of the
-    replacement; the former tokens have the rest (TCP).
+    `replace` and `insert` as in `TextEncoder`: one [n, D] for all classes, or [C, n, D]. `weight`: share of what is
+    written over tokens; the former ones have the rest (TCP). `at`: where the tokens of `replace` begin.
     """
     for b in range(start, end + 1):
-        text = _edited(text, b, replace, insert, weight)
+        text = _edited(text, b, replace, insert, weight, at)
         block = blocks[b - 1]
         prefix, k, v = _prefix_block(block, text.prefix)
         groups = [TextGroup(g.rows, _end_block(block, g.tokens, k, v), g.eot) for g in text.groups]
@@ -46,11 +47,12 @@ def run_to_eot(
     replace: Prompts = None,
     insert: Prompts = None,
     weight: float = 1,
+    at: int = 1,
 ) -> list[Tensor]:
     """The blocks from `start` on, the last for the EOT rows only: [G * C_g, D] for each group. Else as `run_split`."""
     last = len(blocks)
-    text = run_split(blocks, text, start, last - 1, replace, insert, weight)
-    text = _edited(text, last, replace, insert, weight)
+    text = run_split(blocks, text, start, last - 1, replace, insert, weight, at)
+    text = _edited(text, last, replace, insert, weight, at)
     k, v = _prefix_keys(blocks[-1], text.prefix)
     return [_eot_rows(blocks[-1], group, k, v) for group in text.groups]
 
@@ -58,34 +60,35 @@ def run_to_eot(
 # ---- edits between blocks
 
 
-def _edited(text: SplitText, b: int, replace: Prompts, insert: Prompts, weight: float) -> SplitText:
+def _edited(text: SplitText, b: int, replace: Prompts, insert: Prompts, weight: float, at: int) -> SplitText:
     """`text` as it enters block `b`: with the prompts of that block."""
     if replace and b in replace:
-        text = overwrite(text, replace[b], weight)
+        text = overwrite(text, replace[b], weight, at)
     if insert and b in insert:
-        text = put_in(text, insert[b]) if b == min(insert) else overwrite(text, insert[b])
+        text = put_in(text, insert[b]) if b == min(insert) else overwrite(text, insert[b], weight)
     return text
 
 
-def overwrite(text: SplitText, prompt: Tensor, weight: float = 1.0) -> SplitText:
-    """Positions 1 .. n become weight * prompt + (1 - weight) * what they were: [n, D] in the shared beginning where it
-    reaches that far, or [C, n, D] in each class's end."""
+def overwrite(text: SplitText, prompt: Tensor, weight: float = 1.0, at: int = 1) -> SplitText:
+    """The n positions from `at` on become weight * prompt + (1 - weight) * what they were: [n, D] in the shared
+    beginning where it reaches that far, or [C, n, D] in each class's end."""
     n = prompt.shape[-2]
     for group in text.groups:
-        if text.prefix.shape[1] + group.tokens.shape[1] < n + 2:
+        if text.prefix.shape[1] + group.tokens.shape[1] < at + n + 1:
             raise InputError(
-                f"{n} prompt tokens cannot replace positions 1..{n} of a sequence of "
+                f"{n} prompt tokens cannot replace positions {at}..{at + n - 1} of a sequence of "
                 f"{text.prefix.shape[1] + group.tokens.shape[1]} tokens: give fewer prompt tokens or a longer template"
             )
-    if prompt.dim() == 2 and n < text.prefix.shape[1]:
-        new = _blend(_per_prefix(prompt, text.prefix), text.prefix[:, 1 : 1 + n], weight)
-        parts = (text.prefix[:, :1], new, text.prefix[:, 1 + n :])
+    if prompt.dim() == 2 and at + n <= text.prefix.shape[1]:
+        new = _blend(_per_prefix(prompt, text.prefix), text.prefix[:, at : at + n], weight)
+        parts = (text.prefix[:, :at], new, text.prefix[:, at + n :])
         return SplitText(torch.cat(parts, dim=1), text.groups)
     text = _give_up_prefix(text)
     groups = []
     for g in text.groups:
-        new = _blend(_per_class(prompt, g, text), g.tokens[:, :n], weight)
-        groups.append(TextGroup(g.rows, torch.cat([new, g.tokens[:, n:]], dim=1), g.eot))
+        new = _blend(_per_class(prompt, g, text), g.tokens[:, at - 1 : at - 1 + n], weight)
+        parts = (g.tokens[:, : at - 1], new, g.tokens[:, at - 1 + n :])
+        groups.append(TextGroup(g.rows, torch.cat(parts, dim=1), g.eot))
     return SplitText(text.prefix, groups)
 
 
@@ -140,9 +143,9 @@ def _prefix_keys(block: ResidualAttentionBlock, x: Tensor) -> tuple[Tensor, Tens
 def _prefix_block(block: ResidualAttentionBlock, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """A whole block on the shared beginning: output [G, P, D], keys, values."""
     attn = block.attn
-    q, k, v = heads_of(attn, layer_norm(block.ln_1, x))
-    x = x + attend(attn, q, k, v, is_causal=True)
-    return x + mlp_forward(block.mlp, layer_norm(block.ln_2, x)), k, v
+    h = layer_norm(block.ln_1, x)
+    q, k, v = heads_of(attn, h)
+    return after_attention(block, h, x + attend(attn, q, k, v, is_causal=True)), k, v
 
 
 def _joined(shared: Tensor, own: Tensor) -> Tensor:
@@ -155,12 +158,12 @@ def _joined(shared: Tensor, own: Tensor) -> Tensor:
 def _end_block(block: ResidualAttentionBlock, x: Tensor, k_shared: Tensor, v_shared: Tensor) -> Tensor:
     """A whole block on the ends [N, S, D]; each token sees the shared beginning and its own end up to itself."""
     attn = block.attn
-    q, k, v = heads_of(attn, layer_norm(block.ln_1, x))
+    h = layer_norm(block.ln_1, x)
+    q, k, v = heads_of(attn, h)
     k, v = _joined(k_shared, k), _joined(v_shared, v)
     size, before = x.shape[1], k_shared.shape[2]
     mask = torch.ones(size, before + size, dtype=torch.bool, device=x.device).tril(before)
-    x = x + attend(attn, q, k, v, attn_mask=mask)
-    return x + mlp_forward(block.mlp, layer_norm(block.ln_2, x))
+    return after_attention(block, h, x + attend(attn, q, k, v, attn_mask=mask))
 
 
 def _eot_rows(block: ResidualAttentionBlock, group: TextGroup, k_shared: Tensor, v_shared: Tensor) -> Tensor:
@@ -174,4 +177,4 @@ def _eot_rows(block: ResidualAttentionBlock, group: TextGroup, k_shared: Tensor,
     k, v = heads_of(attn, h, 1, 3)
     mask = causal_rows_mask(row + before, before + x.shape[1])
     y = x[each, row, None] + attend(attn, q, _joined(k_shared, k), _joined(v_shared, v), attn_mask=mask)
-    return (y + mlp_forward(block.mlp, layer_norm(block.ln_2, y)))[:, 0]
+    return after_attention(block, h[each, row, None], y)[:, 0]

@@ -99,15 +99,22 @@ class TextEncoder:
         return self._run(self._enter(prompts, eot), eot, replace, insert)
 
     def _run(
-        self, x: Tensor, eot: Tensor, replace: Prompts, insert: Prompts, start: int = 1, weight: float = 1.0
+        self,
+        x: Tensor,
+        eot: Tensor,
+        replace: Prompts,
+        insert: Prompts,
+        start: int = 1,
+        weight: float = 1.0,
+        at: int | None = None,
     ) -> Tensor:
         """Features [N, embed_dim] of the hidden state [N, L, width] that enters block `start`."""
         deep_prompts.refuse_both(replace, insert)
         checked = partial(deep_prompts.edits, start=start, depth=self.depth, width=self.width, tower="text")
-        over = partial(deep_prompts.overwrite_front, first=self.first)
+        place = self.first if at is None else at
+        over = partial(deep_prompts.overwrite_front, first=place, weight=weight)
         put = partial(deep_prompts.insert_front, first=self.first)
-        blend = partial(over, weight=weight)
-        edits = checked(replace, blend, blend) | checked(insert, put, over)
+        edits = checked(replace, over, over) | checked(insert, put, over)
         return self.tower.features(x, eot + deep_prompts.count(insert), edits, start, deep_prompts.count(insert))
 
     def encode(
@@ -117,6 +124,7 @@ class TextEncoder:
         insert: Prompts = None,
         start_block: int = 1,
         replace_weight: float = 1.0,
+        replace_at: int | None = None,
     ) -> Tensor:
         """Features [C, embed_dim] of EOT, not normalised, for prompts that share their beginning; [G, C, embed_dim]
         for a beginning [G, P, width].
@@ -125,7 +133,8 @@ class TextEncoder:
         group of like length is as long as its own longest prompt. `replace` and `insert` as there.
 
         start_block: above 1, `text` is the hidden state that enters that block, from `lower`.
-        replace_weight: what is replaced becomes weight * new + (1 - weight) * old (TCP).
+        replace_weight: what is overwritten becomes weight * new + (1 - weight) * old (TCP; MMRL++, with `insert`).
+        replace_at: the position where the tokens of `replace` begin; None: where a context does (ATPrompt).
         """
         deep_prompts.refuse_both(replace, insert)
         for prompts in (replace, insert):
@@ -139,12 +148,13 @@ class TextEncoder:
             )
         sets = text.prefix.dim() == 3
         if "prefix" not in self.savings:
-            return self._encode_whole(text, replace, insert, start_block, replace_weight)
+            return self._encode_whole(text, replace, insert, start_block, replace_weight, replace_at)
         if start_block == 1:
             text = self._enter_split(text)
         elif not sets:
             text = SplitText(text.prefix[None], text.groups)
-        rows = run_to_eot(self.tower.blocks, text, start_block, replace, insert, replace_weight)
+        at = self.first if replace_at is None else replace_at
+        rows = run_to_eot(self.tower.blocks, text, start_block, replace, insert, replace_weight, at)
         features = self.tower.project(self._in_order(rows, text.groups))
         return features if sets else features[0]
 
@@ -153,13 +163,15 @@ class TextEncoder:
         out = torch.cat([r.view(-1, len(g.rows), r.shape[-1]) for r, g in zip(rows, groups, strict=True)], dim=1)
         return out[:, torch.cat([g.rows for g in groups]).argsort()] if len(groups) > 1 else out
 
-    def _encode_whole(self, text: SplitText, replace: Prompts, insert: Prompts, start: int, weight: float) -> Tensor:
+    def _encode_whole(
+        self, text: SplitText, replace: Prompts, insert: Prompts, start: int, weight: float, at: int | None
+    ) -> Tensor:
         """`encode` in a tower where a beginning cannot be shared."""
         whole, rows = whole_groups(text), []
         for group in whole.groups:
             x = self.tower.enter(group.tokens.to(self.dtype)) if start == 1 else group.tokens
             eot = group.eot.repeat(len(group.tokens) // len(group.rows))
-            rows.append(self._run(x, eot, of_group(replace, group), of_group(insert, group), start, weight))
+            rows.append(self._run(x, eot, of_group(replace, group), of_group(insert, group), start, weight, at))
         features = self._in_order(rows, whole.groups)
         return features if text.prefix.dim() == 3 else features[0]
 

@@ -47,8 +47,16 @@ class TimmViT:
         return self._blocks(x, {}, 1, until)
 
     def features(
-        self, x: Tensor, edits: Mapping[int, Edit], start: int, prompts: slice, wanted: bool
+        self,
+        x: Tensor,
+        edits: Mapping[int, Edit],
+        start: int,
+        prompts: slice,
+        wanted: bool,
+        sees: Tensor | None = None,
     ) -> tuple[Tensor, Tensor]:
+        if sees is not None:
+            raise InputError("This backbone's image tower is timm's, which takes no attention mask: choose another ViT")
         x = self._trunk.norm(self._blocks(x, edits, start, self.depth))
         kept = x[:, prompts] if wanted else x[:, :0]
         if edits and self._trunk.attn_pool is None:

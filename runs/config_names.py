@@ -68,6 +68,11 @@ PUBLISHED = {
     ),
     "ANPrompt": Names("vit_b16", "vit_b16_imagenet", "vit_b16_cross_datasets", {16: "vit_b16_few_shot"}),
     "TextRefiner": Names(),
+    "TAC": Names("basetonovel", cross_dataset="crossdatasets"),
+    "MMRLpp": Names(
+        "vit_b16", "vit_b16_imagenet", "vit_b16_cross_datasets", {16: "vit_b16_few_shot"}, "vit_b16_imagenet"
+    ),
+    "MMA": Names("vit_b16_ep5", "vit_b16_ep5_imnet", "vit_b16_ep5_imnet", few_shot_imagenet="vit_b16_ep5_imnet"),
 }
 
 

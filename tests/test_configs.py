@@ -34,13 +34,15 @@ def test_every_file_is_complete(file):
     assert cfg.DATALOADER.TEST.BATCH_SIZE == 100
     assert (cfg.DATALOADER.NUM_WORKERS == 0) == embedded
     assert (cfg.MODEL.BACKBONE.NAME == "Embedded") == embedded
-    task = "CD" if file.stem.endswith("cross_datasets") else "FS" if file.stem.endswith("few_shot") else "B2N"
+    away = file.stem.endswith(("cross_datasets", "crossdatasets"))
+    task = "CD" if away else "FS" if file.stem.endswith("few_shot") else "B2N"
     assert task == cfg.TASK
     if file.parent.name not in UNTRAINED:
         assert cfg.OPTIM.LR_SCHEDULER == "cosine" and cfg.OPTIM.WARMUP_CONS_LR == 1e-5
         warm = (
             -1 if file.parent.name in BY_STEP or file.stem == "vit_b16_cross_datasets" else 1
-        )  # MMRL's and ANPrompt's single epoch
+        )  # MMRL's, MMRL++'s and ANPrompt's single epoch
+        warm = 0 if file.parent.name == "MMA" else warm
         assert warm == cfg.OPTIM.WARMUP_EPOCH
 
 
@@ -68,6 +70,12 @@ SCHEDULES = {
     ("MMRL", "vit_b16_cross_datasets"): ("adamw", 1e-3, 32, 1, "amp"),
     ("MMRL", "vit_b16_few_shot"): ("adamw", 1e-3, 32, 50, "amp"),
     ("TextRefiner", "vit_b16"): ("sgd", 2e-3, 32, 10, "fp16"),
+    ("TAC", "basetonovel"): ("sgd", 2.5e-3, 8, 20, "fp16"),
+    ("TAC", "crossdatasets"): ("sgd", 2.5e-3, 8, 5, "fp16"),
+    ("MMRLpp", "vit_b16"): ("adamw", 1e-3, 4, 10, "amp"),
+    ("MMRLpp", "vit_b16_few_shot"): ("adamw", 2e-3, 32, 100, "amp"),
+    ("MMA", "vit_b16_ep5"): ("sgd", 1.5e-3, 16, 5, "amp"),
+    ("MMA", "vit_b16_ep5_imnet"): ("sgd", 1.5e-3, 128, 5, "amp"),
     ("TextRefiner", "vit_b16_lr8e-4"): ("sgd", 8e-4, 32, 10, "fp16"),
     ("ANPrompt", "vit_b16"): ("adamw", 1e-3, 4, 10, "amp"),
     ("CLIPLoRA", "vit_b16"): ("adamw", 2e-4, 32, 10, "amp"),
@@ -101,6 +109,10 @@ KEYS = {
     ("CLIPLoRA", "vit_b16"): {
         "CLIPLORA.R": 2, "CLIPLORA.ALPHA": 1.0, "CLIPLORA.DROPOUT": 0.25, "CLIPLORA.STEPS_PER_SHOT": 500,
     },
+    ("TAC", "basetonovel"): {"TAC.N_CTX_TEXT": 5, "TAC.PROMPT_DEPTH_VISION": 12, "TAC.IMAGE_LOSS_WEIGHT": 25},
+    ("TAC", "crossdatasets"): {"TAC.N_CTX_TEXT": 10, "TAC.N_CTX_VISION": 10, "TAC.TEXT_LOSS_WEIGHT": 20},
+    ("MMRLpp", "vit_b16_cross_datasets"): {"MMRLpp.REG_WEIGHT": 0.1, "MMRLpp.BETA": 0.9},
+    ("MMA", "vit_b16_ep5"): {"MMADAPTER.ADAPTER_START": 5, "MMADAPTER.ADAPTER_END": 12, "MMADAPTER.ADAPTER_DIM": 32},
     ("TextRefiner", "vit_b16"): {"TF.MEMORY_SIZE": 25, "TF.ALPHA": 0.2, "TF.BALANCE": 50, "COOP.N_CTX": 4},
 }  # fmt: skip
 
@@ -118,7 +130,8 @@ def test_published_schedules(which):
             place = place[part]
         assert place == value, key
     assert "random_resized_crop" in cfg.INPUT.TRANSFORMS or method == "CoPrompt"
-    assert tuple(cfg.INPUT.RRCROP_SCALE) == ((0.5, 1.0) if method in ("MMRL", "ANPrompt") else (0.08, 1.0))
+    half = (0.5, 1.0) if method in ("MMRL", "MMRLpp", "ANPrompt") else (0.08, 1.0)
+    assert tuple(cfg.INPUT.RRCROP_SCALE) == {"basetonovel": (0.4, 1.0), "crossdatasets": (0.8, 1.0)}.get(which[1], half)
 
 
 def test_what_is_particular():
@@ -133,7 +146,12 @@ def test_embedded_depths_fit_four_blocks(method):
     cfg = resolved(method, "embedded")
     nodes = {key.split(".")[1] for key in TRAINER_REGISTRY.get(method).config_defaults if key.count(".") == 2}
     nodes -= {"SAR"}
-    found = {k: v for node in nodes for k, v in cfg.TRAINER[node].items() if "DEPTH" in k or "LAYERS" in k}
+    found = {
+        k: v
+        for node in nodes
+        for k, v in cfg.TRAINER[node].items()
+        if "DEPTH" in k or "LAYERS" in k or "ADAPTER_END" in k
+    }
     for key, value in found.items():
         assert max(value) <= 4 if isinstance(value, (list, tuple)) else value <= 4, key
     assert found or method in ("CoOp", "CoCoOp", "KgCoOp", "ProGrad", "TextRefiner")

@@ -110,8 +110,12 @@ class MMRL(InsertedTokens):
 
     def both_logits(self, f_c: Tensor, tokens: Tensor, text: Tensor) -> tuple[Tensor, Tensor]:
         """z from the class feature, z_r from the representation feature; [B, C] each."""
-        f_r = normalize((tokens @ self.model.image_encoder.proj_rep).float())
+        f_r = normalize((tokens @ self.projection()).float())
         return self.logits(f_c, text), self.logits(f_r, text)
+
+    def projection(self) -> Tensor:
+        """[D_v, d], from the tokens' outputs to the joint space."""
+        return self.model.image_encoder.proj_rep
 
     def fuse(self, z: Tensor, z_r: Tensor) -> Tensor:
         alpha = self.method_cfg().ALPHA

@@ -6,13 +6,13 @@ from torch import Tensor
 from torch.nn import functional as F
 from yacs.config import CfgNode
 
-from clipkit import InputError, normalize
+from clipkit import normalize
 from dassl.config.domains import NOT_NEGATIVE, POSITIVE, number
 from dassl.engine import TRAINER_REGISTRY
 from datasets.templates import FULL80
 
 from .ivlp import IVLP, PROMPT_SIZES, VLPromptLearner
-from .parts.aggregation import GaussianAggregation, gaussian_weights
+from .parts.aggregation import EpochAverage, gaussian_weights
 from .shared.domains import declare
 
 N = "TRAINER.PROMPTSRC."
@@ -22,7 +22,7 @@ FEW_SHOT_LATE = ("StanfordCars", "OxfordFlowers", "FGVCAircraft", "DescribableTe
 
 
 @TRAINER_REGISTRY.register()
-class PromptSRC(IVLP):
+class PromptSRC(EpochAverage, IVLP):
     """IVLP regularised in three ways: by CLIP's own features and predictions, by the average of the prompts along the
     epochs, and by text targets from 60 templates.
 
@@ -65,11 +65,9 @@ class PromptSRC(IVLP):
         self.w = normalize(frozen.mean(0))  # the mean is over features as they come, not over normalised ones
         return super().build_learner()
 
-    def build_model(self) -> None:
-        super().build_model()
+    def epoch_weights(self) -> Tensor:
         cfg = self.method_cfg()
-        weights = gaussian_weights(self.cfg.OPTIM.MAX_EPOCH, cfg.GPA_MEAN, cfg.GPA_STD)
-        self.aggregation = GaussianAggregation(self.model, weights)
+        return gaussian_weights(self.cfg.OPTIM.MAX_EPOCH, cfg.GPA_MEAN, cfg.GPA_STD)
 
     def loss(self, image: Tensor, label: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
         """L = L_ce + lambda_1 L_SCL-text + lambda_2 L_SCL-image + L_SCL-logits, L1 distances and a KL divergence."""
@@ -83,29 +81,3 @@ class PromptSRC(IVLP):
             "scl_image": cfg.IMAGE_LOSS_WEIGHT * F.l1_loss(f, f0),
             "scl_logits": F.kl_div(log_q, log_p, reduction="sum", log_target=True) / logits.numel(),
         }
-
-    def before_train(self) -> None:
-        self._resumed_aggregate = False
-        super().before_train()
-        if 0 < self.start_epoch < self.max_epoch and not self._resumed_aggregate:
-            where = self.cfg.RESUME or self.output_dir
-            raise InputError(
-                f"The checkpoint in {where} does not hold the average over the epochs so far, without which PromptSRC "
-                "cannot go on: train again in another --output-dir."
-            )
-
-    def after_epoch(self) -> None:
-        self.aggregation.add(self.epoch)
-        if self.epoch + 1 == self.max_epoch:
-            self.aggregation.deploy()
-        super().after_epoch()
-
-    def extra_state(self) -> dict:
-        finished = self.epoch + 1 == self.max_epoch
-        return super().extra_state() | ({} if finished else {"aggregate": self.aggregation.total})
-
-    def load_extra_state(self, state: dict) -> None:
-        super().load_extra_state(state)
-        if "aggregate" in state:
-            self.aggregation.load(state["aggregate"])
-            self._resumed_aggregate = True

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from torch import nn
 
+from language import source_for
+
 from .base import PlainMethod
 from .coop import TCP, CoCoOp, CoOp, KgCoOp, ProGrad
 from .deep import IVLP, VPT, PromptSRC
 from .maple import CoPrompt, MaPLe
-from .mmrl import MMRL, ANPrompt
+from .mma import MMA
+from .mmrl import MMRL, ANPrompt, MMRLpp
+from .tac import TAC
 from .textrefiner import TextRefiner
 from .visprompt import VisPrompt
 from .weights import CLIPLoRA, TwoSFS
@@ -30,10 +34,20 @@ METHODS: dict[str, type[PlainMethod]] = {
     "CLIPLoRA": CLIPLoRA,
     "TextRefiner": TextRefiner,
     "TwoSFS": TwoSFS,
+    "TAC": TAC,
+    "MMRLpp": MMRLpp,
+    "MMA": MMA,
 }
 
-NODES = {"KgCoOp": ("COOP",), "TCP": ("COOP", "TCP"), "CoPrompt": ("CoPrompt",), "TextRefiner": ("COOP", "TF")}
 # others: their name in capitals
+NODES = {
+    "KgCoOp": ("COOP",),
+    "TCP": ("COOP", "TCP"),
+    "CoPrompt": ("CoPrompt",),
+    "TextRefiner": ("COOP", "TF"),
+    "MMRLpp": ("MMRLpp",),
+    "MMA": ("MMADAPTER",),
+}
 
 
 def settings_of(name: str, cfg) -> dict[str, object]:
@@ -52,6 +66,10 @@ def plain_of(name: str, trainer, clip_model: nn.Module | None = None) -> PlainMe
     clip_model: the CLIP to run on, by default the trainer's own.
     """
     texts = trainer.weak_noise.sentences(trainer.classnames) if name == "ANPrompt" else None
+    if name == "TAC":
+        source = source_for(trainer.cfg, trainer.method_cfg().CACHE, "main", trainer.classnames)
+        texts = {each: source.get(each) for each in trainer.classnames}
+        assert trainer.targets.ndim == 2  # makes the cluster centres
     return METHODS[name](
         clip_model or trainer.clip,
         settings_of(name, trainer.cfg),
@@ -66,5 +84,7 @@ def same_draw(plain: PlainMethod, trainer) -> None:
     """After `trainer.loss`, copy the random draws of its step (CoPrompt's sentence, VisPrompt's dropout) to `plain`."""
     if isinstance(plain, VisPrompt):
         plain.mask, plain.part = trainer.dropout_mask, "all"
+    if isinstance(plain, TAC):
+        plain.drop = trainer.dropped
     if isinstance(plain, CoPrompt):
         plain.texts, plain.description = trainer.descriptions, trainer.description_index()

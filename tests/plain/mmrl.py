@@ -11,7 +11,7 @@ from torch.nn import functional as F
 from datasets.templates import custom_template
 
 from .base import PlainMethod, cosine_loss
-from .towers import frozen_image, insert_after_first, text_tower, vision_tokens
+from .towers import Hook, frozen_image, insert_after_first, text_tower, vision_tokens
 
 
 class InsertedTokens(PlainMethod):
@@ -24,14 +24,20 @@ class InsertedTokens(PlainMethod):
         template = custom_template(self.dataset)
         embeddings, eot = self.embed([template.format(name) for name in self.names])
         shifted = eot + len(prompts[min(prompts)])
-        return F.normalize(text_tower(self.clip, embeddings, shifted, insert_after_first(prompts)), dim=-1)
+        return F.normalize(text_tower(self.clip, embeddings, shifted, self.inserted(prompts)), dim=-1)
+
+    def inserted(self, prompts: dict[int, Tensor]) -> Hook:
+        return insert_after_first(prompts)
+
+    def projection(self) -> Tensor:
+        return self.p[self.rep_proj]
 
     def encode_image(self, image: Tensor, prompts: dict[int, Tensor]) -> tuple[Tensor, Tensor]:
         """Image features from CLS, and from the mean of the K inserted tokens; [B, d] each, normalised."""
         K = len(prompts[min(prompts)])
-        tokens = vision_tokens(self.clip, image, before=insert_after_first(prompts))
+        tokens = vision_tokens(self.clip, image, before=self.inserted(prompts))
         from_cls = tokens[:, 0] @ self.clip.visual.proj
-        from_rep = tokens[:, 1 : 1 + K].mean(dim=1) @ self.p[self.rep_proj]
+        from_rep = tokens[:, 1 : 1 + K].mean(dim=1) @ self.projection()
         return F.normalize(from_cls, dim=-1), F.normalize(from_rep, dim=-1)
 
 
@@ -68,6 +74,34 @@ class MMRL(InsertedTokens):
         task, alpha = self.settings["TASK"], self.settings["ALPHA"]
         unseen = {"B2N": self.settings["SUBSAMPLE_CLASSES"] == "new", "CD": self.dataset != "ImageNet", "FS": False}
         return z if unseen[task] else alpha * z + (1 - alpha) * z_r
+
+
+class MMRLpp(MMRL):
+    """Guo and Gu: MMRL with shared, low-rank maps, and tokens that keep a share of the former ones."""
+
+    def mapped(self, modality: str) -> dict[int, Tensor]:
+        start = f"representation_learner.srra_r2{modality}proj."
+        rep, found = self.p["representation_learner.compound_rep_tokens"], {}
+        for i, block in enumerate(self.settings["REP_LAYERS"]):
+            a, b, bias = (self.p[f"{start}srra.{i}.{key}"] for key in ("A", "B", "bias"))
+            found[block] = rep @ self.p[start + "weight"].t() + rep @ b.t() @ a.t() + bias
+        return found
+
+    def projection(self) -> Tensor:
+        return self.clip.visual.proj + self.p["image_encoder.A"] @ self.p["image_encoder.B"]
+
+    def inserted(self, prompts: dict[int, Tensor]) -> Hook:
+        first, beta = min(prompts), self.settings["BETA"]
+        put_in = insert_after_first({first: prompts[first]})
+
+        def before(number: int, x: Tensor) -> Tensor:
+            if number == first or number not in prompts:
+                return put_in(number, x)
+            new = prompts[number].unsqueeze(1)
+            k = len(new)
+            return torch.cat([x[:1], beta * new + (1 - beta) * x[1 : 1 + k], x[1 + k :]])
+
+        return before
 
 
 class ANPrompt(InsertedTokens):

@@ -74,6 +74,14 @@ CASES = {
     ),
     "TextRefiner": {T + "COOP.CTX_INIT": "a photo of a", T + "TF.MEMORY_SIZE": 4},
     "TextRefiner other weights": keys("TF", {"ALPHA": 0.7, "BALANCE": 2.0, "DISTILL": 3.0}),
+    "TAC": {},
+    "TAC other weights": keys(
+        "TAC", {"N_CTX_VISION": 1, "PROMPT_DEPTH_TEXT": 2, "FROZEN_DROPOUT": True, "DROPOUT": 0.0}
+    ),
+    "MMRLpp": keys("MMRLpp", MMRL | {"BETA": 0.7}),
+    "MMRLpp new classes": keys("MMRLpp", MMRL) | {"DATASET.SUBSAMPLE_CLASSES": "new"},
+    "MMA": {},
+    "MMA all blocks": keys("MMADAPTER", {"ADAPTER_START": 1, "ADAPTER_SCALE": 0.1, "TEXT_CTX_INIT": "one"}),
     "VisPrompt without guidance": keys("VISPROMPT", {"N_CTX": 4, "USE_VISUAL_GUIDANCE": False, "PURIFY": "none"}),
 }
 WORDINGS = {
@@ -92,8 +100,12 @@ class Pair:
         self.trainer, self.plain = trainer, plain_of(name, trainer)
         torch.manual_seed(3)
         self.image = torch.randn(4, 3, 16, 16)
-        self.views = [self.image, torch.randn(4, 3, 16, 16)] if name == "CoPrompt" else self.image
+        self.views = [self.image, torch.randn(4, 3, 16, 16)] if name in ("CoPrompt", "TAC") else self.image
         self.label = torch.arange(4) % len(trainer.classnames)
+        self.batch = {"img": self.views, "label": self.label}
+        if name == "TAC":
+            self.batch["img0"] = torch.randn(4, 3, 16, 16)
+            self.views = [*self.views, self.batch["img0"]]
         self.state = {k: v.clone() for k, v in trainer.model.state_dict().items()}
 
     def reset(self) -> Pair:
@@ -136,7 +148,7 @@ def pair(built) -> Pair:
 
 
 def test_loss_terms(pair):
-    _, ours = pair.trainer.loss(pair.views, pair.label)
+    _, ours = pair.trainer.loss(*pair.trainer.parse_batch_train(pair.batch))
     same_draw(pair.plain, pair.trainer)
     theirs = pair.plain.loss_terms(pair.views, pair.label)
     assert set(ours) == set(theirs)
@@ -147,7 +159,7 @@ def test_loss_terms(pair):
 
 def test_gradients_of_a_step(pair):
     """Whatever `forward_backward` puts into `.grad` (ProGrad: the projected gradient), tensor by tensor."""
-    pair.trainer.forward_backward({"img": pair.views, "label": pair.label})
+    pair.trainer.forward_backward(pair.batch)
     same_draw(pair.plain, pair.trainer)
     theirs = pair.plain.gradients(pair.views, pair.label)
     ours = {name: p.grad for name, p in pair.trainer.model.named_parameters() if p.requires_grad}

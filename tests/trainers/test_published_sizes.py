@@ -108,8 +108,42 @@ VIT_B16 += [
         {"prompt_learner.ctx": (4, 512)} | PHI | CACHE,
     ),
 ]
+CLUSTERS = {"VPT_topk_t.weight": (512, 512), "VPT_topk_t.bias": (512,), "VPT_topk_v.weight": (768, 512)}
+CLUSTERS |= {"VPT_topk_v.bias": (768,), "topk": (5, 512), "prompt_learner.topk": (5, 512)}
+VIT_B16 += [("TAC", {}, 12 * 5 * (512 + 768) + 512 * 513 + 768 * 513, independent(5, 12) | CLUSTERS)]
+
+
+def shared_maps(side: str, width: int) -> dict:
+    prefix = f"representation_learner.srra_r2{side}proj."
+    layers = [{f"{prefix}srra.{i}.A": (width, 4), f"{prefix}srra.{i}.B": (4, 512)} for i in range(7)]
+    layers += [{f"{prefix}srra.{i}.bias": (width,) for i in range(7)}, {f"{prefix}weight": (width, 512)}]
+    return {key: shape for layer in layers for key, shape in layer.items()}
+
+
+VIT_B16 += [
+    (
+        "MMRLpp",
+        {},
+        5 * 512 + sum(512 * d + 7 * (4 * d + 4 * 512 + d) for d in (768, 512)) + 64 * (768 + 512),
+        {"representation_learner.compound_rep_tokens": (5, 512), "image_encoder.A": (768, 64)}
+        | {"image_encoder.B": (64, 512)}
+        | shared_maps("v", 768)
+        | shared_maps("t", 512),
+    )
+]
+
+
+def beside(tower: str, width: int) -> dict:
+    shapes = {"down.0.weight": (32, width), "down.0.bias": (32,), "up.weight": (width, 32), "up.bias": (width,)}
+    return {f"{tower}_adapter.{b}.{key}": shape for b in range(5, 13) for key, shape in shapes.items()}
+
+
+SHARED = {f"shared_adapter.{b}.0.{key}": shape for b in range(5, 13) for key, shape in
+          (("weight", (32, 32)), ("bias", (32,)))}  # fmt: skip
+VIT_B16 += [("MMA", {}, 8 * (33_312 + 49_952 + 1_056), beside("text", 512) | beside("visual", 768) | SHARED)]
 NEEDS_TOKENS = ["VPT", "IVLP", "MaPLe", "PromptSRC", "CoPrompt", "MMRL", "ANPrompt", "CLIPLoRA"]
 NEEDS_TOKENS += ["TextRefiner", "TwoSFS"]
+NEEDS_TOKENS += ["TextRefiner", "TAC", "MMRLpp", "MMA"]
 
 
 def ids(cases: list) -> list[str]:

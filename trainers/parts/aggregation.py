@@ -1,9 +1,13 @@
-"""Gaussian weighted prompt aggregation over the epochs of a run (PromptSRC, Khattak et al., ICCV 2023)."""
+"""Weighted average of the learnable tensors over the epochs of a run (PromptSRC: a Gaussian; TAC: uniform)."""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
+
+from clipkit import InputError
+
+from ..base import PromptTrainer
 
 
 def gaussian_weights(epochs: int, mean: float, std: float) -> Tensor:
@@ -12,7 +16,7 @@ def gaussian_weights(epochs: int, mean: float, std: float) -> Tensor:
     return torch.softmax(-((epoch - mean) ** 2) / (2 * std**2), dim=0)  # also where all of them underflow
 
 
-class GaussianAggregation:
+class Aggregation:
     """The running sum of w_e * parameters, in fp32, of the learnable tensors only."""
 
     def __init__(self, model: nn.Module, weights: Tensor) -> None:
@@ -35,3 +39,41 @@ class GaussianAggregation:
     def load(self, total: dict[str, Tensor]) -> None:
         for name, tensor in self.total.items():
             tensor.copy_(total[name])
+
+
+class EpochAverage(PromptTrainer):
+    """The mix-in of methods whose answer is an average over the epochs; it stands before the method's base."""
+
+    def epoch_weights(self) -> Tensor:
+        """[E], the weight of the tensors after each epoch; they sum to 1."""
+        raise NotImplementedError
+
+    def build_model(self) -> None:
+        super().build_model()
+        self.aggregation = Aggregation(self.model, self.epoch_weights())
+
+    def before_train(self) -> None:
+        self._resumed_aggregate = False
+        super().before_train()
+        if 0 < self.start_epoch < self.max_epoch and not self._resumed_aggregate:
+            where = self.cfg.RESUME or self.output_dir
+            raise InputError(
+                f"The checkpoint in {where} does not hold the average over the epochs so far, without which "
+                f"{self.cfg.TRAINER.NAME} cannot go on: train again in another --output-dir."
+            )
+
+    def after_epoch(self) -> None:
+        self.aggregation.add(self.epoch)
+        if self.epoch + 1 == self.max_epoch:
+            self.aggregation.deploy()
+        super().after_epoch()
+
+    def extra_state(self) -> dict:
+        finished = self.epoch + 1 == self.max_epoch
+        return super().extra_state() | ({} if finished else {"aggregate": self.aggregation.total})
+
+    def load_extra_state(self, state: dict) -> None:
+        super().load_extra_state(state)
+        if "aggregate" in state:
+            self.aggregation.load(state["aggregate"])
+            self._resumed_aggregate = True

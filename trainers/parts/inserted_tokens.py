@@ -63,7 +63,12 @@ class InsertedTokens(PromptTrainer):
     def encode_names(self, prepared: SplitText) -> Tensor:
         """[N, d]: the EOT feature of {SOS, tokens, template with the name, EOT}."""
         prompts = self.model.text_prompts()
-        return normalize(self.text_encoder.encode(prepared, insert=prompts, start_block=self.layers[0]).float())
+        weight = {"start_block": self.layers[0], "replace_weight": self.token_weight()}
+        return normalize(self.text_encoder.encode(prepared, insert=prompts, **weight).float())
+
+    def token_weight(self) -> float:
+        """The share of new tokens that are written over those of the block before; these have the rest."""
+        return 1.0
 
     def encode_text(self) -> Tensor:
         return self.encode_names(self.lower_text)
@@ -78,7 +83,8 @@ class InsertedTokens(PromptTrainer):
         with torch.set_grad_enabled(torch.is_grad_enabled() and image.requires_grad):
             lower = self._lower(self.image_encoder, image.type(self.image_encoder.dtype))
             f_0 = normalize(self.image_encoder(lower, start_block=first).float()) if frozen else None
-        f, tokens = self.image_encoder(lower, insert=prompts, start_block=first, return_tokens=True)
+        weight = self.token_weight()
+        f, tokens = self.image_encoder(lower, None, prompts, first, return_tokens=True, insert_weight=weight)
         return normalize(f.float()), tokens.float().mean(dim=1), f_0
 
     def test_prompts(self) -> dict[int, Tensor]:
