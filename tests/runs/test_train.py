@@ -16,7 +16,7 @@ from runs.about import CELL, FIELDS
 from runs.targets import ROOT
 
 # What a checkpoint holds beside what is learned.
-MADE = ("noise_ctx", "memory_item", "running_mean", "running_var", "num_batches_tracked")
+MADE = ("noise_ctx", "topk", "memory_item", "running_mean", "running_var", "num_batches_tracked")
 
 
 def results(folder: Path) -> dict:

@@ -143,7 +143,7 @@ SHARED = {f"shared_adapter.{b}.0.{key}": shape for b in range(5, 13) for key, sh
 VIT_B16 += [("MMA", {}, 8 * (33_312 + 49_952 + 1_056), beside("text", 512) | beside("visual", 768) | SHARED)]
 NEEDS_TOKENS = ["VPT", "IVLP", "MaPLe", "PromptSRC", "CoPrompt", "MMRL", "ANPrompt", "CLIPLoRA"]
 NEEDS_TOKENS += ["TextRefiner", "TwoSFS"]
-NEEDS_TOKENS += ["TextRefiner", "TAC", "MMRLpp", "MMA"]
+NEEDS_TOKENS += ["TAC", "MMRLpp", "MMA"]
 
 
 def ids(cases: list) -> list[str]:

@@ -10,6 +10,7 @@ import torch
 from helpers import METHODS
 
 SEVERAL = {"MMRL": ("class_feature", "fused"), "ANPrompt": ("align", "robust", "final")}
+SEVERAL["MMRLpp"] = SEVERAL["MMRL"]
 TEST_TIME = ("TPT", "RTPT", "CTPT", "OTPT", "TPS", "SSTPT", "ZERO", "MTA", "TTC", "TDA")
 NAMES = (*METHODS, "DPSEP", "PTNL", "ZeroshotCLIP", "CoOpSAR")
 
