@@ -39,6 +39,7 @@ LEARNABLE = re.compile(
 OURS = re.compile(
     r"""noise_ctx|nrvpp_proj|(visual|text)_fc\.\d+\.(weight|bias)  # ANPrompt
     | layer_\d+\.[qkv]_proj\.w_lora_[AB]                          # CLIP-LoRA
+    | adapter\.weight|values|alpha|beta                            # Tip-Adapter
     | head                                                         # 2SFS
     | (visual\.)?transformer\.resblocks\.\d+\.ln_[12]\.(weight|bias)""",
     re.VERBOSE,

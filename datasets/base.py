@@ -116,6 +116,12 @@ class SplitDataset(DatasetBase):
         half = "all" if self.test_only else getattr(self.cfg.DATASET, "SUBSAMPLE_CLASSES", "all")
         return subsample_classes(*self._all_train, subsample=half)[0]
 
+    @property
+    def val_pool(self) -> list[Datum]:
+        """All validation images of the run's classes; `val` may be a few-shot sample of them."""
+        half = "all" if self.test_only else getattr(self.cfg.DATASET, "SUBSAMPLE_CLASSES", "all")
+        return subsample_classes(*self._all_train, subsample=half)[1]
+
     @classmethod
     def find_dir(cls, root: str) -> str:
         """The dataset's folder under `root`, absolute: the first of its names that exists, else the first name."""

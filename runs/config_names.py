@@ -84,7 +84,7 @@ PUBLISHED["CoOpSAR"] = replace(PUBLISHED["CoOp"], base2new="vit_b16_ep100_ctxv1"
 CONFIG_FOLDER |= {f"{host}SAR": host for host in SAR_HOSTS}
 
 # Adapters and low-rank weights; `all` of the generalisation tables leaves them out.
-PUBLISHED |= {"CLIPLoRA": Names(), "TwoSFS": Names()}
+PUBLISHED |= {"CLIPLoRA": Names(), "TwoSFS": Names(), "TipAdapter": Names(), "TipAdapterF": Names()}
 
 # Methods against label noise; `all` of the generalisation tables leaves them out.
 PUBLISHED |= {"PTNL": Names("rn50"), "DPSEP": Names("vit_b32")}

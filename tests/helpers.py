@@ -43,6 +43,7 @@ FITTING = {
         "DATALOADER.K_TRANSFORMS": 2,
     },
     "TCP": {"TRAINER.TCP.LAYERS": [2]},
+    "TipAdapterF": {"OPTIM.NAME": "adamw", "OPTIM.LR": 0.01},
     "TwoSFS": {"TRAINER.TWOSFS.STEPS": 9},
     "VisPrompt": {"TRAINER.VISPROMPT.VISUAL_HIDDEN_DIM": 32, "TRAINER.VISPROMPT.ATTENTION_HEADS": 4},
     "VPT": {"TRAINER.VPT.PROMPT_DEPTH_VISION": 3},
@@ -69,6 +70,7 @@ METHODS = (
     "TAC",
     "MMRLpp",
     "MMA",
+    "TipAdapterF",
 )
 
 

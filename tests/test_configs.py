@@ -11,7 +11,8 @@ from dassl.engine import TRAINER_REGISTRY
 from runs.config_names import METHODS, UNTRAINED
 
 CONFIGS = Path(__file__).resolve().parent.parent / "configs"
-BY_STEP = ("CLIPLoRA", "TwoSFS")  # their rate is a cosine over steps, without warm-up
+BY_STEP = ("CLIPLoRA", "TwoSFS", "TipAdapter", "TipAdapterF")  # their rate is a cosine over steps, without warm-up
+HALF_CROPS = ("MMRL", "MMRLpp", "ANPrompt", "TipAdapter", "TipAdapterF")
 TRAINERS = CONFIGS / "trainers"
 FILES = sorted(TRAINERS.glob("*/*.yaml"))
 
@@ -79,6 +80,9 @@ SCHEDULES = {
     ("TextRefiner", "vit_b16_lr8e-4"): ("sgd", 8e-4, 32, 10, "fp16"),
     ("ANPrompt", "vit_b16"): ("adamw", 1e-3, 4, 10, "amp"),
     ("CLIPLoRA", "vit_b16"): ("adamw", 2e-4, 32, 10, "amp"),
+    ("TipAdapter", "rn50"): ("adamw", 1e-3, 256, 1, "fp16"),
+    ("TipAdapterF", "rn50"): ("adamw", 1e-3, 256, 20, "fp16"),
+    ("TipAdapterF", "vit_b16"): ("adamw", 1e-3, 256, 20, "fp16"),
     ("TwoSFS", "vit_b16"): ("adamw", 2e-4, 32, 10, "amp"),
     ("TwoSFS", "vit_b32"): ("adamw", 2e-4, 32, 10, "amp"),
     ("CLIPLoRA", "vit_b32"): ("adamw", 2e-4, 32, 10, "amp"),
@@ -130,7 +134,7 @@ def test_published_schedules(which):
             place = place[part]
         assert place == value, key
     assert "random_resized_crop" in cfg.INPUT.TRANSFORMS or method == "CoPrompt"
-    half = (0.5, 1.0) if method in ("MMRL", "MMRLpp", "ANPrompt") else (0.08, 1.0)
+    half = (0.5, 1.0) if method in HALF_CROPS else (0.08, 1.0)
     assert tuple(cfg.INPUT.RRCROP_SCALE) == {"basetonovel": (0.4, 1.0), "crossdatasets": (0.8, 1.0)}.get(which[1], half)
 
 

@@ -30,6 +30,12 @@ def named_variants() -> dict[str, tuple[str, tuple[str, ...]]]:
 
     return {
         "PTNL-GCE": ("PTNL", ("TRAINER.PTNL.LOSS", "gce")),
+        # chosen on all validation images, and on test images too: reproductions, not comparable with few-shot methods
+        "TipAdapter-val_full": ("TipAdapter", ("TRAINER.TIPADAPTER.SEARCH", "val_full")),
+        "TipAdapterF-val_full-test": (
+            "TipAdapterF",
+            ("TRAINER.TIPADAPTER.SEARCH", "val_full", "TRAINER.TIPADAPTER.EPOCH", "test"),
+        ),
         "DPSEP-intent": ("DPSEP", ("TRAINER.DPSEP.SEP_SIGN", "intent")),
         **{
             f"{host}-{loss if '_' in loss else loss.upper()}": (host, ("LOSS.NAME", loss))

@@ -7,6 +7,7 @@ from torch import nn
 from language import source_for
 
 from .base import PlainMethod
+from .caches import TipAdapterF
 from .coop import TCP, CoCoOp, CoOp, KgCoOp, ProGrad
 from .deep import IVLP, VPT, PromptSRC
 from .maple import CoPrompt, MaPLe
@@ -37,9 +38,9 @@ METHODS: dict[str, type[PlainMethod]] = {
     "TAC": TAC,
     "MMRLpp": MMRLpp,
     "MMA": MMA,
+    "TipAdapterF": TipAdapterF,
 }
 
-# others: their name in capitals
 NODES = {
     "KgCoOp": ("COOP",),
     "TCP": ("COOP", "TCP"),
@@ -47,6 +48,7 @@ NODES = {
     "TextRefiner": ("COOP", "TF"),
     "MMRLpp": ("MMRLpp",),
     "MMA": ("MMADAPTER",),
+    "TipAdapterF": ("TIPADAPTER",),
 }
 
 

@@ -111,7 +111,7 @@ def test_text_is_encoded_once_a_test(tiny, tmp_path, monkeypatch, method):
     batches = len(trainer.test_loader)
     assert batches == 3
     # A text that depends on the image: once more for the distance of the class features, from the first eight images.
-    assert len(calls) == {"CoCoOp": batches + 1, "VisPrompt": batches + 1, "VPT": 0}.get(method, 1)
+    assert len(calls) == {"CoCoOp": batches + 1, "VisPrompt": batches + 1, "VPT": 0, "TipAdapterF": 0}.get(method, 1)
 
 
 @pytest.mark.parametrize("method", ["CoOp", "CoCoOp", "KgCoOp", "ProGrad", "TCP", "TextRefiner"])

@@ -53,6 +53,7 @@ CASES = {
     "MMRL target": keys("MMRL", MMRL) | {"TASK": "CD", "DATASET.SUBSAMPLE_CLASSES": "all"},
     "MMRL few shot": keys("MMRL", MMRL) | {"TASK": "FS", "DATASET.SUBSAMPLE_CLASSES": "all"},
     "ANPrompt": {},
+    "TipAdapterF": keys("TIPADAPTER", {"ALPHA": 2.0, "BETA": 3.0}),
     "TwoSFS": keys("TWOSFS", {"ALPHA": 0.6}),
     "TwoSFS second stage": keys("TWOSFS", {"ALPHA": 0.0}),
     "CLIPLoRA": keys("CLIPLORA", {"DROPOUT": 0.0}),
