@@ -89,7 +89,10 @@ class JoAPR(CleanBesideNoisy, CoOp):
     # ------------------------------------------------------------------ loss
 
     def parse_batch_train(self, batch: dict) -> tuple:
-        """(images, labels, part, indices of the items)."""
+        """(images or their features, labels, part, indices of the items). A step that mixes has images."""
+        mixes = batch.get("part", "all") == "both" and self.mix(len(batch["img"]))[0] < 1
+        if mixes and "pixels" in batch:
+            batch = batch | {"img": batch["pixels"]()}
         return (*super().parse_batch_train(batch), batch["index"].to(self.device))
 
     def loss(

@@ -22,11 +22,10 @@ class KgCoOp(CoOp):
 
     config_defaults = {**CoOp.config_defaults, "TRAINER.COOP.W": 1.0}  # lambda; the published scripts give 8.0
     config_domains = {**CoOp.config_domains, "TRAINER.COOP.W": NOT_NEGATIVE}
+    trains_on_features = True
 
     def words(self) -> str:
         return "a photo of a" if super().words() else ""
-
-    trains_on_features = True
 
     def build_learner(self) -> PromptLearner:
         template = custom_template(self.cfg.DATASET.NAME, "kg")

@@ -15,11 +15,12 @@ from clipkit.appended_file import AppendedFile
 from dassl.engine import TRAINER_REGISTRY
 from trainers.coop import CoOp
 from trainers.shared.crop_features import CropFeatures
+from trainers.shared.planned_crops import Passes
 
 NOVEL = {"TRAINER.SAR.NOVEL_SOURCE": "file", "TRAINER.SAR.NOVEL_FILE": "language/novel_classes/digits.json"}
 FROZEN = {
-    "CoOp": {}, "CoCoOp": {}, "KgCoOp": {}, "ProGrad": {}, "TCP": {}, "PTNL": {}, "DPSEP": {}, "JoAPR": {},
-    "CoOpSAR": NOVEL,
+    "CoOp": {}, "CoCoOp": {}, "KgCoOp": {}, "ProGrad": {}, "TCP": {}, "PTNL": {}, "DPSEP": {}, "CoOpSAR": NOVEL,
+    "NLPrompt": {}, "JoAPR": {"TRAINER.JOAPR.W": 1}, "VisPrompt": {"TRAINER.VISPROMPT.VIS_SOURCE": "global"},
     "IVLP": {"TRAINER.IVLP.N_CTX_VISION": 0, "TRAINER.IVLP.PROMPT_DEPTH_TEXT": 3},
 }  # fmt: skip
 
@@ -74,10 +75,10 @@ def test_a_feature_does_not_depend_on_the_batch_size_or_on_what_was_there(tiny, 
     """Positions that are encoded one by one, in any company, have the features of a whole pass."""
     trainer = tiny.trainer(tmp_path / "1", "CoOp", {"TRAIN.FEATURE_BANK": False})
     order = trainer.train_loader_x.next_pass()
-    crops = CropFeatures(trainer)
-    whole = crops.features(order, range(12))
+    crops, passes = CropFeatures(trainer), Passes(lambda _: order, 12)
+    whole = crops.features(passes, range(12))
     for positions in ([0], [11, 3], [5, 4, 7, 2, 1]):
-        assert torch.equal(crops.features(order, positions), whole[positions])
+        assert torch.equal(crops.features(passes, positions), whole[positions])
     image = torch.stack([trainer.train_loader_x.dataset[item]["img"] for item in order])
     assert torch.equal(whole, trainer.frozen_image(image))  # and these are the loader's crops
 
@@ -207,3 +208,46 @@ def test_a_transform_that_nobody_can_read_is_not_kept(tiny, tmp_path, bank):
     trainer.train_loader_x.dataset.transform = lambda image: transform(image)
     trainer.train()
     assert not list(bank.glob("*.features")) and trainer.tower_accounts()["encoded"] > 0
+
+
+@pytest.mark.parametrize(
+    ("method", "pairs"),
+    [
+        ("NLPrompt", {"TRAINER.NLPROMPT.COMPAT": "released", "DATALOADER.TRAIN_X.BATCH_SIZE": 2}),
+        ("JoAPR", {"TRAINER.JOAPR.W": 0, "TRAINER.JOAPR.MIX_ALPHA": 0.5}),
+    ],
+    ids=["a scoring pass of its own", "mixed images"],
+)
+def test_passes_of_their_own(tiny, tmp_path, bank, method, pairs):
+    noise = {"DATASET.NOISE_RATE": 0.5, "DATASET.NOISE_TYPE": "sym_other"} | pairs
+    without, _ = trained(tiny, tmp_path / "0", method, **{"TRAIN.FEATURE_BANK": False}, **noise)
+    cold, _ = trained(tiny, tmp_path / "1", method, **noise)
+    warm, accounts = trained(tiny, tmp_path / "2", method, **noise)
+    assert same(without, cold) and same(cold, warm)
+    assert (accounts["encoded"] > 0) == (method == "JoAPR")  # the mixed ones
+
+
+def test_methods_that_choose_their_batches_meet_the_crops_of_an_ordinary_pass(tiny, tmp_path, bank):
+    trained(tiny, tmp_path / "1", "CoOp")
+    for method in ("NLPrompt", "VisPrompt"):
+        trainer = tiny.trainer(tmp_path / method, method, {"TEST.NO_TEST": True} | FROZEN[method])
+        trainer.training_list.logits()  # the features under the test transform are not what this is about
+        before = trainer.tower_accounts()["encoded"]
+        trainer.train()
+        assert trainer.tower_accounts() == {"encoded": before, "training_crops_read": 36}
+
+
+def test_images_are_cropped_as_features_are(tiny, tmp_path, bank):
+    """Where the same items are listed, also several times in an epoch."""
+    trainer = tiny.trainer(tmp_path / "1", "NLPrompt")
+    listed, batches = trainer.listed_batches, [[3, 1], [0, 3, 3], [1]]
+    on_features = list(listed.load(batches, epoch=1))
+    trainer.frozen_image_encoder = False
+    trainer.__dict__["_crop_features"] = None
+    on_images = list(listed.load(batches, epoch=1))
+    for f, x, indices in zip(on_features, on_images, batches, strict=True):
+        assert f["index"].tolist() == x["index"].tolist() == indices and f["impath"] == x["impath"]
+        assert torch.equal(f["pixels"](), x["img"])
+        torch.testing.assert_close(f["img"], trainer.frozen_image(x["img"]), atol=1e-6, rtol=0)
+    crops = on_images[0]["img"][0], on_images[1]["img"][1], on_images[1]["img"][2]
+    assert not any(torch.equal(a, b) for i, a in enumerate(crops) for b in crops[i + 1 :])  # another crop each time

@@ -1,7 +1,7 @@
 """Features of training crops under a frozen image tower: each crop is encoded once for all methods, rates and runs.
 
-A crop depends on the training images, the seed, the epoch and its position in the epoch's order: not on labels, and not
-on the method. It is encoded in row (position mod 32) of a pass of 32 rows, whatever else is in that pass. So the last
+A crop depends on the training images, the seed, the epoch and its place in the epoch's passes: not on labels, and not
+on the method. It is encoded in row (place mod 32) of a pass of 32 rows, whatever else is in that pass. So the last
 bit of its feature does not depend on the batch size, nor on what was on disk: without a bank the same passes are made,
 and nothing is kept.
 """
@@ -11,7 +11,9 @@ from __future__ import annotations
 import hashlib
 import logging
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
+from itertools import zip_longest
 from typing import TYPE_CHECKING
 
 import PIL
@@ -26,8 +28,9 @@ from clipkit.appended_file import AppendedFile
 from clipkit.cache_room import VARIABLE, limit
 from dassl.data.seeded_loader import SeededIndex
 from dassl.utils import read_image
+from dassl.utils.randomness import seeded
 
-from .planned_crops import PlannedCrops
+from .planned_crops import CHUNK, Passes, PlannedBatches
 from .precision import autocast
 
 if TYPE_CHECKING:
@@ -36,7 +39,6 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 ROWS = 32  # of a pass through the tower
-CHUNK = 2048  # positions that are read, or encoded and kept, together
 # What of a method sees images: a class that defines one of these says by `trains_on_features` that [B, d] features do.
 SEES = ("loss", "forward_backward", "parse_batch_train", "encode_image", "frozen_image", "_batches")
 
@@ -64,7 +66,7 @@ class CropFeatures:
     def __init__(self, trainer: Method) -> None:
         self.trainer, self.loader = trainer, trainer.train_loader_x
         self.dataset = self.loader.dataset.wrapped
-        self.crops = PlannedCrops(trainer.cfg, self.dataset)
+        self.planned = PlannedBatches(trainer.cfg, self.dataset)
         self.rows = min(ROWS, len(self.dataset))
         self.file = self._file()
         self.read = 0  # crops whose features came from disk
@@ -73,64 +75,67 @@ class CropFeatures:
         """The batches of an ordinary pass: those of the loader, with features for images."""
         order, size = self.loader.next_pass(), self.loader.batch_size
         starts = [i * size for i in range(len(self.loader))]
-        return Served(self, order, [range(i, min(i + size, len(order))) for i in starts])
+        batches = [range(i, min(i + size, len(order))) for i in starts]
+        return Served(self, Passes(lambda _: order, len(order)), batches)
 
-    def features(self, order: Sequence[SeededIndex], positions: Sequence[int]) -> Tensor:
-        """[n, d], normalised, on the device: of the crops at these positions of an epoch's order."""
-        of_chunk = defaultdict(list)
-        for i, position in enumerate(positions):
-            of_chunk[position // CHUNK].append(i)
-        found = [self._chunk(order, chunk, [positions[i] for i in each]) for chunk, each in of_chunk.items()]
-        place = torch.empty(len(positions), dtype=torch.long)
-        place[sum(of_chunk.values(), [])] = torch.arange(len(positions))
+    def features(self, passes: Passes, places: Sequence[int]) -> Tensor:
+        """[n, d], normalised, on the device: of the crops at these places."""
+        tables = {chunk: _Table(passes, chunk) for chunk in sorted({place // CHUNK for place in places})}
+        missing = self._read(tables, places)
+        self.read += len(places) - len(missing)
+        if missing and self.file is None:
+            self._encode(passes, tables, missing)
+        elif missing:
+            with self.file.locked():
+                still = self._read(tables, missing)  # another process may have been first
+                self.read += len(missing) - len(still)
+                if still:
+                    self._encode(passes, tables, still)
+        raw = torch.stack([tables[place // CHUNK][place] for place in places])
         device = self.trainer.device
         with torch.no_grad(), autocast(self.trainer.precision, device):
-            parts = [normalize(x.to(device).float()) for x in torch.cat(found)[place].split(self.rows)]
-        return torch.cat(parts)
+            return torch.cat([normalize(x.to(device).float()) for x in raw.split(self.rows)])
 
-    def _chunk(self, order: Sequence[SeededIndex], chunk: int, positions: list[int]) -> Tensor:
-        """[n, d] as the tower gives them, of positions of one chunk: read, and the missing ones encoded and kept."""
-        part = order[chunk * CHUNK : (chunk + 1) * CHUNK]
-        name = f"{chunk} {hashlib.sha256(repr([tuple(item) for item in part]).encode()).hexdigest()}"
-        table = _Table(chunk * CHUNK, len(part))
-        if self.file is not None:
-            table.take(self.file.read(name))
-            self.read += len(positions) - len(table.missing(positions))
-        if not (missing := table.missing(positions)):
-            return table[positions]
-        if self.file is None:
-            table.take([self._encode(order, missing)])
-            return table[positions]
-        with self.file.locked():
-            table.take(self.file.read(name))  # another process may have been first
-            still = table.missing(positions)
-            self.read += len(missing) - len(still)
-            if still:
-                found = self._encode(order, still)
-                table.take([found])
-                self.file.append(name, found)
-        return table[positions]
+    def images(self, items: Sequence[SeededIndex]) -> Tensor:
+        """[B, 3, H, W]: the crops themselves, for a step that needs pixels."""
+        with seeded(items[0].seed):
+            return self.planned.loader.dataset[list(items)]["img"]
+
+    def _read(self, tables: Mapping[int, _Table], places: Sequence[int]) -> list[int]:
+        """Takes what is on disk into the tables; returns the places that are missing."""
+        lacking = {place // CHUNK for place in places if not tables[place // CHUNK].has(place)}
+        for chunk in lacking if self.file is not None else ():
+            tables[chunk].take(self.file.read(tables[chunk].name))
+        return [place for place in places if not tables[place // CHUNK].has(place)]
+
+    def _encode(self, passes: Passes, tables: Mapping[int, _Table], places: Sequence[int]) -> None:
+        """Encodes these crops, each in its own row of a pass through the tower, and keeps them."""
+        columns = defaultdict(list)
+        for place in sorted(places):
+            columns[place % self.rows].append(place)
+        rows = zip_longest(*(columns[row] for row in sorted(columns)))
+        together = [[place for place in row if place is not None] for row in rows]
+        feature = torch.cat(list(self._tower(passes, together)))
+        place = torch.tensor(sum(together, []))
+        for chunk in (place // CHUNK).unique().tolist():
+            own = place // CHUNK == chunk
+            record = {"position": (place[own] - chunk * CHUNK).int(), "feature": feature[own]}
+            tables[chunk].take([record])
+            if self.file is not None:
+                self.file.append(tables[chunk].name, record)
 
     @torch.no_grad()
-    def _encode(self, order: Sequence[SeededIndex], positions: list[int]) -> dict[str, Tensor]:
-        """{"position": [n], "feature": [n, d]} of these crops, each in its own row of a pass."""
-        queues = defaultdict(list)
-        for position in sorted(positions):
-            queues[position % self.rows].append(position)
-        rows = sorted(queues)
-        longest = max(map(len, queues.values()))
-        passes = [[queues[row][i] for row in rows if i < len(queues[row])] for i in range(longest)]
-        images = self.crops.load([[order[position] for position in each] for each in passes])
-        shown = tqdm(images, desc="training crops", disable=None, leave=False, total=len(passes))
-        trainer, found = self.trainer, []
-        for each, image in zip(passes, shown, strict=True):
-            at = [position % self.rows for position in each]
-            full = image.new_zeros(self.rows, *image.shape[1:])
-            full[at] = image
+    def _tower(self, passes: Passes, together: list[list[int]]) -> Iterator[Tensor]:
+        """[n, d] as the tower gives them, of the places of each pass through it."""
+        trainer, batches = self.trainer, [[passes[place] for place in each] for each in together]
+        shown = tqdm(self.planned.load(batches), desc="training crops", disable=None, leave=False)
+        for each, batch in zip(together, shown, strict=True):
+            at = [place % self.rows for place in each]
+            image = batch["img"].new_zeros(self.rows, *batch["img"].shape[1:])
+            image[at] = batch["img"]
             with autocast(trainer.precision, trainer.device):
-                raw = trainer.image_encoder(full.to(trainer.device).type(trainer.image_encoder.dtype))
-            found.append(raw[at].cpu())
-        return {"position": torch.tensor(sum(passes, []), dtype=torch.int32), "feature": torch.cat(found)}
+                raw = trainer.image_encoder(image.to(trainer.device).type(trainer.image_encoder.dtype))
+            yield raw[at].cpu()
 
     def _file(self) -> AppendedFile | None:
         """The bank's file of these crops; None where nothing is kept."""
@@ -160,46 +165,56 @@ class CropFeatures:
 
 
 class Served:
-    """Batches of features in the shape of the training loader's: `img` is [B, d], everything else as it is there."""
+    """Batches of features in the shape of the training loader's: `img` is [B, d], everything else as it is there.
 
-    def __init__(self, source: CropFeatures, order: Sequence[SeededIndex], batches: list[range]) -> None:
-        self.source, self.order, self.batches = source, order, batches
+    batches: the places of each. at_once: all features are made ready first, where the places are all over the passes.
+    """
+
+    def __init__(
+        self, source: CropFeatures, passes: Passes, batches: Sequence[Sequence[int]], at_once: bool = False
+    ) -> None:
+        self.source, self.passes, self.batches = source, passes, batches
+        largest = max(map(len, batches), default=1)
+        self.together = len(batches) if at_once else max(1, CHUNK // largest)
 
     def __len__(self) -> int:
         return len(self.batches)
 
     def __iter__(self) -> Iterator[dict]:
-        together = max(1, CHUNK // max(map(len, self.batches), default=1))
-        for start in range(0, len(self.batches), together):
-            batches = self.batches[start : start + together]
-            features = self.source.features(self.order, [position for batch in batches for position in batch])
+        for start in range(0, len(self.batches), max(1, self.together)):
+            batches = self.batches[start : start + self.together]
+            features = self.source.features(self.passes, [place for batch in batches for place in batch])
             for batch, f in zip(batches, features.split([len(batch) for batch in batches]), strict=True):
-                items = [self.source.dataset.about(self.order[position].position) for position in batch]
-                yield {**default_collate(items), "img": f.clone()}  # aligned in memory as a new tensor is
+                items = [self.passes[place] for place in batch]
+                about = default_collate([self.source.dataset.about(item.position) for item in items])
+                # the copy is aligned in memory as a new tensor is
+                yield {**about, "img": f.clone(), "pixels": partial(self.source.images, items)}
 
 
 class _Table:
-    """What is known of a chunk: the features at some of its `size` positions, which begin at `start`."""
+    """What is known of the features of a chunk; `name` is that of its records in the file."""
 
-    def __init__(self, start: int, size: int) -> None:
-        self.start, self.known = start, torch.zeros(size, dtype=torch.bool)
-        self.feature: Tensor | None = None
+    def __init__(self, passes: Passes, chunk: int) -> None:
+        items = passes.chunk(chunk)
+        text = repr([tuple(item) for item in items])
+        self.name = f"{chunk % (passes.stride // CHUNK)} {hashlib.sha256(text.encode()).hexdigest()}"
+        self._known = [False] * len(items)
+        self._feature: Tensor | None = None
 
     def take(self, records: list[dict[str, Tensor]]) -> None:
         for record in records:
-            at = record["position"].long() - self.start
-            if self.feature is None:
-                self.feature = record["feature"].new_empty(len(self.known), record["feature"].shape[1])
-            self.feature[at] = record["feature"]
-            self.known[at] = True
+            if self._feature is None:
+                self._feature = record["feature"].new_empty(len(self._known), record["feature"].shape[1])
+            self._feature[record["position"].long()] = record["feature"]
+            for position in record["position"].tolist():
+                self._known[position] = True
 
-    def missing(self, positions: list[int]) -> list[int]:
-        known = self.known.tolist()
-        return [position for position in positions if not known[position - self.start]]
+    def has(self, place: int) -> bool:
+        return self._known[place % CHUNK]
 
-    def __getitem__(self, positions: list[int]) -> Tensor:
-        assert self.feature is not None
-        return self.feature[torch.tensor(positions) - self.start]
+    def __getitem__(self, place: int) -> Tensor:
+        assert self._feature is not None
+        return self._feature[place % CHUNK]
 
 
 def transform_text(dataset: Dataset) -> str | None:

@@ -1,69 +1,51 @@
-"""Training images in batches that are given as lists of indices, for methods that choose what goes together."""
+"""Training items in batches that are given as lists of indices, for methods that choose what goes together."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections import Counter
 from typing import TYPE_CHECKING
 
-import torch
-from torch.utils.data import Dataset, Sampler, default_collate
+from torch.utils.data import RandomSampler
 
-from dassl.data.seeded_loader import SeededLoader
-from dassl.data.workers import usable_workers
+from dassl.data.seeded_loader import SeededIndex, SeededSampler
+from dassl.protocols import SizedIterable
 from dassl.utils import base_seed
+
+from .crop_features import Served
+from .planned_crops import Passes, PlannedBatches
 
 if TYPE_CHECKING:
     from .method import Method
 
 
-class _Whole(Dataset):
-    """A data set whose items are whole batches, each named by its list of indices."""
-
-    def __init__(self, dataset: Dataset) -> None:
-        self.dataset = dataset
-
-    def __len__(self) -> int:
-        return len(self.dataset)
-
-    def __getitem__(self, indices: list[int]) -> dict:
-        return default_collate([self.dataset[i] for i in indices])
-
-
-class _Order(Sampler):
-    """Gives the batches that were set last."""
-
-    def __init__(self) -> None:
-        self.batches: list[list[int]] = []
-
-    def __len__(self) -> int:
-        return len(self.batches)
-
-    def __iter__(self) -> Iterator[list[int]]:
-        return iter(self.batches)
-
-
 class ListedBatches:
-    """The training items under the training transform. Workers and decoded images stay from epoch to epoch; what a
-    batch holds depends on seed, epoch, its position and its indices, not on the number of workers."""
+    """The training items under the training transform: as features where the method trains on these, else as images.
+
+    What a batch holds depends on seed, epoch and its indices, not on the number of workers. An item that comes for the
+    first time in an epoch is cropped as in an ordinary pass of it, so that all methods share its features; the second
+    time as in a second pass, and so on.
+    """
 
     def __init__(self, trainer: Method) -> None:
-        cfg, dataset = trainer.cfg, trainer.train_loader_x.dataset
-        workers = usable_workers(cfg.DATALOADER.NUM_WORKERS)
-        self.order = _Order()
-        self.loader = SeededLoader(
-            _Whole(getattr(dataset, "wrapped", dataset)),
-            self.order,
-            seed=base_seed(cfg),
-            stream="listed",
-            per_epoch=False,  # `load` names the epoch
-            batch_size=None,  # batches are made by the data set
-            num_workers=workers,
-            persistent_workers=workers > 0 and cfg.DATALOADER.get("PERSISTENT_WORKERS", True),
-            pin_memory=torch.cuda.is_available() and cfg.USE_CUDA,
-        )
+        self.trainer = trainer
+        dataset = trainer.train_loader_x.dataset
+        self.dataset = getattr(dataset, "wrapped", dataset)
+        self.planned = PlannedBatches(trainer.cfg, self.dataset)
 
-    def load(self, batches: list[list[int]], epoch: int, name: str = "listed") -> SeededLoader:
-        """The loader, set to serve these batches of indices, in this order. name: that of the random stream."""
-        self.order.batches = batches
-        self.loader.set_stream(f"{name}, epoch {epoch}")
-        return self.loader
+    def load(self, batches: list[list[int]], epoch: int, stream: str = "train_x") -> SizedIterable[dict]:
+        """These batches of indices, in this order. stream: that of the passes' draws, by default the ordinary ones'."""
+        order = SeededSampler(RandomSampler(self.dataset), base_seed(self.trainer.cfg), stream, per_epoch=True)
+
+        def draw(turn: int) -> list[SeededIndex]:
+            order.epoch, order.passes = epoch, turn
+            return order.next_pass()
+
+        passes, seen = Passes(draw, len(self.dataset)), Counter[int]()
+        places: list[list[int]] = [[] for _ in batches]
+        for row, batch in zip(places, batches, strict=True):
+            for index in batch:
+                row.append(passes.place(seen[index], index))
+                seen[index] += 1
+        if self.trainer.crop_features is not None:
+            return Served(self.trainer.crop_features, passes, places, at_once=True)
+        return self.planned.load([[passes[place] for place in row] for row in places])

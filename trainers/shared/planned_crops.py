@@ -1,12 +1,12 @@
-"""Training crops in batches that are given as lists of items, each with the seed that it is cropped by."""
+"""Training items in batches that are given as lists, each with the seed of its crop; and the passes of an epoch."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import cache
 
 import torch
-from torch import Tensor
-from torch.utils.data import Dataset, Sampler
+from torch.utils.data import Dataset, Sampler, default_collate
 from yacs.config import CfgNode
 
 from dassl.data.seeded_loader import SeededIndex, SeededLoader
@@ -14,9 +14,35 @@ from dassl.data.workers import usable_workers
 from dassl.utils import base_seed
 from dassl.utils.randomness import seed_cpu
 
+CHUNK = 2048  # positions of a pass that belong together on disk
 
-class _Crops(Dataset):
-    """A data set whose items are the images of whole batches, [B, 3, H, W]."""
+
+class Passes:
+    """Passes over the training list, one behind the other: position p of pass k is the place k * stride + p.
+
+    draw: k -> the items of that pass in order, at most `size`.
+    """
+
+    def __init__(self, draw: Callable[[int], list[SeededIndex]], size: int) -> None:
+        self.turn = cache(draw)
+        self._where = cache(lambda turn: {item.position: p for p, item in enumerate(self.turn(turn))})
+        self.stride = -(-size // CHUNK) * CHUNK  # so that a chunk is of one pass
+
+    def __getitem__(self, place: int) -> SeededIndex:
+        turn, position = divmod(place, self.stride)
+        return self.turn(turn)[position]
+
+    def place(self, turn: int, index: int) -> int:
+        """Where the item of that index comes in a pass."""
+        return turn * self.stride + self._where(turn)[index]
+
+    def chunk(self, number: int) -> list[SeededIndex]:
+        turn, start = divmod(number * CHUNK, self.stride)
+        return self.turn(turn)[start : start + CHUNK]
+
+
+class _Batches(Dataset):
+    """A data set whose items are whole batches."""
 
     def __init__(self, dataset: Dataset) -> None:
         self.dataset = dataset
@@ -28,12 +54,12 @@ class _Crops(Dataset):
     def __len__(self) -> int:
         return len(self.dataset)
 
-    def __getitem__(self, items: list[SeededIndex]) -> Tensor:
-        return torch.stack([self._crop(item) for item in items])
+    def __getitem__(self, items: list[SeededIndex]) -> dict:
+        return default_collate([self._item(item) for item in items])
 
-    def _crop(self, item: SeededIndex) -> Tensor:
+    def _item(self, item: SeededIndex) -> dict:
         seed_cpu(item.seed)
-        return self.dataset[item.position]["img"]
+        return self.dataset[item.position]
 
 
 class _Order(Sampler):
@@ -49,8 +75,8 @@ class _Order(Sampler):
         return iter(self.batches)
 
 
-class PlannedCrops:
-    """The training images of a data set under the training transform.
+class PlannedBatches:
+    """The training items under the training transform.
 
     Workers and decoded images stay from call to call. A crop depends on its item and its seed alone.
     """
@@ -59,10 +85,10 @@ class PlannedCrops:
         workers = usable_workers(cfg.DATALOADER.NUM_WORKERS)
         self.order = _Order()
         self.loader = SeededLoader(
-            _Crops(dataset),
+            _Batches(dataset),
             self.order,
             seed=base_seed(cfg),
-            stream="crops",
+            stream="planned",
             per_epoch=False,
             batch_size=None,  # batches are made by the data set
             num_workers=workers,
@@ -71,6 +97,6 @@ class PlannedCrops:
         )
 
     def load(self, batches: list[list[SeededIndex]]) -> SeededLoader:
-        """A loader of [B, 3, H, W] for each of these batches, in this order."""
+        """A loader of these batches, in this order."""
         self.order.batches = batches
         return self.loader
