@@ -51,4 +51,12 @@ STEPS: dict[str, tuple[str, ...]] = {
         "Class names and the second test set are ImageNet's: python -m datasets prepare imagenet --root {root}",
         "Check: python -m datasets doctor webvision --root {root}",
     ),
+    "PCAM": (
+        "pip install h5py gdown: the pictures are HDF5 files on their authors' Google Drive.",
+        "torchvision fetches them (8 GB), compares their md5 and unpacks them into {root}/pcam:\n"
+        '     python -c "from torchvision.datasets import PCAM; '
+        "[PCAM('{root}', part, download=True) for part in ('train', 'val', 'test')]\"",
+        "Older copies have validation and test swapped: take the authors' alone.",
+        "Check, which also writes the pictures as PNG files: python -m datasets doctor pcam --root {root}",
+    ),
 }

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from torchvision.datasets import DTD, SUN397, Flowers102, Food101, OxfordIIITPet
+from torchvision.datasets import CIFAR10, CIFAR100, DTD, STL10, SUN397, Country211, Flowers102, Food101, OxfordIIITPet
 from torchvision.datasets import FGVCAircraft as Aircraft
 
 from .drive import PREFIX, view
@@ -150,6 +150,25 @@ RECIPES: dict[str, tuple[Source, ...]] = {
             "imagenet-r.tar",
             ("imagenet-r",),
             "md5:a61312130a589d0ca1a8fca1f2bd3337",
+        ),
+    ),
+    "CIFAR10": (Source(CIFAR10.url, CIFAR10.filename, ("cifar-10-batches-py",), _md5(CIFAR10.tgz_md5)),),
+    "CIFAR100": (Source(CIFAR100.url, CIFAR100.filename, ("cifar-100-python",), _md5(CIFAR100.tgz_md5)),),
+    "STL10": (Source(STL10.url, STL10.filename, ("stl10_binary",), _md5(STL10.tgz_md5)),),
+    "Caltech256": (
+        Source(
+            "https://data.caltech.edu/records/nyy15-4j048/files/256_ObjectCategories.tar",
+            "256_ObjectCategories.tar",
+            ("256_ObjectCategories",),
+            "md5:67b4f42ca05d46448c6bb8ecd2220f6d",
+        ),
+    ),
+    "Country211": (Source(Country211._URL, "country211.tgz", ("test", "train", "valid"), _md5(Country211._MD5)),),
+    "TinyImageNet": (
+        Source(
+            "http://cs231n.stanford.edu/tiny-imagenet-200.zip",
+            "tiny-imagenet-200.zip",
+            ("train", "val", "wnids.txt"),
         ),
     ),
 }

@@ -1,0 +1,27 @@
+"""STL-10 (Coates et al. 2011): ten kinds of things in pictures of 96 pixels; the unlabelled ones are not read."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from dassl.data.datasets import DATASET_REGISTRY
+
+from .packed import PackedDataset, Pictures
+
+
+@DATASET_REGISTRY.register()
+class STL10(PackedDataset):
+    dataset_dir, other_dirs = "stl10", ("stl10_binary",)
+    archive, site = "stl10_binary", "stl10_binary.tar.gz of cs.stanford.edu/~acoates/stl10"
+    sizes = (10, 4500, 500, 8000)
+    opened: Any = None
+
+    def pictures(self, part: str, root: str) -> Pictures:
+        """Files are column-major [3, 96, 96] with labels 1 .. 10; torchvision has turned both."""
+        import torchvision.datasets
+
+        self.opened = torchvision.datasets.STL10(root, split=part)
+        yield from ((x.transpose(1, 2, 0), int(y)) for x, y in zip(self.opened.data, self.opened.labels, strict=True))
+
+    def names(self) -> list[str]:
+        return list(self.opened.classes)
