@@ -21,6 +21,13 @@ STEMS = {
     "UCF101": "ucf101",
     "Food101N": "food101n",
     "WebVisionMini": "webvision",
+    "CIFAR10": "cifar10",
+    "CIFAR100": "cifar100",
+    "STL10": "stl10",
+    "PCAM": "pcam",
+    "Caltech256": "caltech256",
+    "Country211": "country211",
+    "TinyImageNet": "tiny_imagenet",
     "Folder": "folder",
     "Digits": "digits",
     "Shapes": "shapes",
@@ -31,6 +38,9 @@ STEMS = {
     "Letters": "letters",
     "Objects": "objects",
 }
+
+# Sets without a file of sentences: CLIP's templates stand in.
+WITHOUT_SENTENCES = ("cifar10", "cifar100", "stl10", "pcam", "caltech256", "country211", "tiny_imagenet")
 
 # Only these differ from the stem in CoPrompt's file names (`<short>_prompt.json`).
 SHORT_NAMES = {"caltech101": "caltech", "fgvc_aircraft": "fgvc"}
