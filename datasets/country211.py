@@ -18,7 +18,7 @@ class Country211(SplitDataset):
     """Folders are two-letter codes; in their sorted order the names are OpenAI's."""
 
     dataset_dir = "country211"
-    needs = dict.fromkeys(("train", "valid", "test"), "country211.tgz of github.com/openai/CLIP (data/country211.md)")
+    needs = dict.fromkeys(("train", "valid", "test"), "country211.tgz of github.com/openai/CLIP")
     sizes = (211, 31650, 10550, 21100)
 
     def load_items(self) -> tuple[list[Datum], list[Datum], list[Datum]]:
