@@ -16,7 +16,7 @@ from torch import Tensor
 
 from clipkit import FeatureBank, TextEncoder, frozen_text, long_key, normalize, text_key
 from clipkit.tokens import TOO_LONG, check_length
-from dassl.config.domains import choice
+from dassl.config.domains import SHARE, Domain, choice
 
 from .cache import TemplateCache
 from .source import MISSING, Source
@@ -24,9 +24,11 @@ from .source import MISSING, Source
 # What methods do with sentences that are too long for CLIP, and with classes without sentences.
 CONFIG_DEFAULTS = {
     "LANGUAGE.TOO_LONG": "refuse",  # refuse | truncate: the first 75 tokens, as published code has it
+    "LANGUAGE.WRONG_RATE": 0.0,  # share of the sentences that are those of another class: noise to be withstood
     "LANGUAGE.MISSING": "refuse",  # refuse | stand_in: CLIP's templates, with a warning; they change the numbers
 }
-CONFIG_DOMAINS = {"LANGUAGE.TOO_LONG": choice(*TOO_LONG), "LANGUAGE.MISSING": choice(*MISSING)}
+CONFIG_DOMAINS: dict[str, Domain] = {"LANGUAGE.TOO_LONG": choice(*TOO_LONG), "LANGUAGE.MISSING": choice(*MISSING)}
+CONFIG_DOMAINS["LANGUAGE.WRONG_RATE"] = SHARE
 REMEDY = "shorten it (python -m language check lists all such), or let it be cut: LANGUAGE.TOO_LONG truncate"
 
 

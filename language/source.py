@@ -12,6 +12,7 @@ from dassl.config.shown import data_name
 from .cache import Source, TemplateCache
 from .readers import load_cache, template_cache
 from .standing_in import with_templates
+from .wrong_sentences import with_wrong
 
 logger = logging.getLogger(__name__)
 
@@ -23,7 +24,7 @@ _ALIASES = {"main": "coprompt", "noise": "hpt", "coprompt": "main", "hpt": "nois
 def source_for(cfg: CfgNode, which: str, role: str, names: Iterable[str]) -> Source:
     """`load_source` for the run of `cfg`, whose classes are `names`: LANGUAGE.MISSING says what becomes of those that
     the source lacks."""
-    source = load_source(data_name(cfg), which, role)
+    source = with_wrong(load_source(data_name(cfg), which, role), cfg.LANGUAGE.get("WRONG_RATE", 0.0), max(cfg.SEED, 0))
     if cfg.LANGUAGE.MISSING != "stand_in":
         return source
     return with_templates(source, names, data_name(cfg))

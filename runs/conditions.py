@@ -5,10 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from dassl.utils import InputError
-
 from .arguments import Settings, arguments, test_mode
-from .config_names import ONLINE, UNTRAINED
+from .config_names import UNTRAINED
 
 
 def few_shot_folder(trainer: str, dataset: str, seed: int, settings: Settings) -> Path:
@@ -30,12 +28,8 @@ def condition_test(
 ) -> list[str]:
     """train.py's arguments for the test. pairs: the config pairs of the condition. settings: without its words.
 
-    Raises InputError if the method is not trained, or learns from the stream of test images.
+    Raises InputError if the method is not trained.
     """
-    if trainer in ONLINE:
-        raise InputError(
-            f"{trainer} learns from the stream of test images; tests under a condition are of other methods."
-        )
     folder = condition_folder(protocol, condition, trainer, dataset, seed, settings)
     cfg, untrained = folder.parent.name, trainer in UNTRAINED
     trained = few_shot_folder(trainer, dataset, seed, settings)

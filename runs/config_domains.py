@@ -11,6 +11,7 @@ from dassl.utils import Registry
 from datasets.corrupted import CONFIG_DOMAINS as CORRUPTION
 from datasets.noise.config import CONFIG_DOMAINS as NOISE
 from interop.plugins.origin import is_plugin
+from trainers.shared.text_noise import CONFIG_DOMAINS as TEXT_NOISE
 
 # Domains of the keys that `train.extend_cfg` adds.
 OWN = {
@@ -35,7 +36,7 @@ def domains_of(trainer: str) -> dict[str, Domain]:
     A plugin's trainer may give keys of this project's methods other meanings, and may know more names than the engine,
     so for these keys only the domains that it declares are used. An unknown name counts as a plugin's.
     """
-    found = ENGINE | OWN | NOISE | ATTACK | CORRUPTION | declared(DATASET_REGISTRY)
+    found = ENGINE | OWN | NOISE | ATTACK | CORRUPTION | TEXT_NOISE | declared(DATASET_REGISTRY)
     if any(is_plugin(DATASET_REGISTRY.get(name)) for name in DATASET_REGISTRY.registered_names()):
         found.pop("DATASET.SUBSAMPLE_CLASSES")  # a plugin's dataset may have other parts
     method = TRAINER_REGISTRY.get(trainer) if trainer in TRAINER_REGISTRY else None

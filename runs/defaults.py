@@ -11,6 +11,7 @@ from datasets.adversarial import add_adversarial_defaults
 from datasets.corrupted import add_corruption_defaults
 from datasets.noisy import add_noise_defaults
 from trainers.shared.discovery import add_dataset_defaults, add_trainer_defaults
+from trainers.shared.text_noise import add_text_noise_defaults
 
 
 def extend_cfg(cfg: CfgNode) -> None:
@@ -31,6 +32,7 @@ def extend_cfg(cfg: CfgNode) -> None:
     add_noise_defaults(cfg)
     add_adversarial_defaults(cfg)
     add_corruption_defaults(cfg)
+    add_text_noise_defaults(cfg)
     add_dataset_defaults(cfg)
     add_trainer_defaults(cfg)
 

@@ -61,6 +61,8 @@ def check_meant(config: Mapping[str, object], args: Namespace, hosted: bool) -> 
             f"TEST.OPEN_WORLD is {rule}, so this is a test over base and new classes: give --eval-only, the "
             "--model-dir of a run on the base classes, TASK B2N and DATASET.SUBSAMPLE_CLASSES all."
         )
+    if config.get("TEST.TEXT_NOISE.KIND") and not args.eval_only:
+        raise InputError("TEST.TEXT_NOISE is noise of a test: give --eval-only and the --model-dir of a trained model.")
     head = config["MODEL.HEAD.NAME"]
     if head and not hosted and head not in HEAD_REGISTRY.registered_names():
         known = ", ".join(HEAD_REGISTRY.registered_names())

@@ -29,6 +29,8 @@ from .corruption_protocol import PROTOCOLS as CORRUPTION_PROTOCOLS
 from .corruption_protocol import spread as corruptions
 from .settled import check_pairs
 from .targets import dataset_config, default_source, expand
+from .text_noise_protocol import PROTOCOLS as TEXT_NOISE_PROTOCOLS
+from .text_noise_protocol import spread as text_noises
 from .tta_protocol import PROTOCOLS as TEST_TIME_PROTOCOLS
 from .tta_protocol import check_online
 from .words import check_config, check_method
@@ -195,6 +197,7 @@ PROTOCOLS = {
     **noise.PROTOCOLS,
     **TEST_TIME_PROTOCOLS,
     **CORRUPTION_PROTOCOLS,
+    **TEXT_NOISE_PROTOCOLS,
 }
 # Protocols of several tests: functions that give the pairs of each, from those of the script.
-SPREAD = {"corruption_test": corruptions}
+SPREAD = {"corruption_test": corruptions, "text_noise_test": text_noises}

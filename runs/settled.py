@@ -33,6 +33,7 @@ _MADE = dict.fromkeys(_NOISE, "TYPE and RATE after SEED, or types in a suite") |
 _REAL = dict.fromkeys(
     (*_NOISE, "DATASET.NOISE.VAL"), "it to a protocol without noise of its own, such as few_shot.sh food101n"
 )
+_TEXT = "KINDS and STRENGTHS after SEED, or kinds in a suite"
 _CORRUPTION = "CORRUPTIONS and SEVERITIES after SEED, or corruptions and severities in a suite"
 SETTLED = {
     "noise_train": _MADE,
@@ -41,9 +42,10 @@ SETTLED = {
     "real_noise_train": _REAL,
     "real_noise_test": _REAL,
     "corruption_test": dict.fromkeys(("TEST.CORRUPTION.NAME", "TEST.CORRUPTION.SEVERITY"), _CORRUPTION),
+    "text_noise_test": dict.fromkeys(("TEST.TEXT_NOISE.KIND", "TEST.TEXT_NOISE.STRENGTH"), _TEXT),
 }
 
-CONDITIONS = ("corruption_test",)  # protocols whose first two words name a condition
+CONDITIONS = ("corruption_test", "text_noise_test")  # protocols whose first two words name a condition
 
 # Keys that are set by the arguments EPS, STEPS and MODE after SEED, if these are given.
 _PGD = "EPS and STEPS after SEED, or eps and steps in a suite"
@@ -61,7 +63,14 @@ MODE = {"ATTACK.MODE": "MODE after EPS and STEPS, or modes in a suite"}
 ATTACKS = {"ATTACK.NAME": "attacks in a suite, or --attacks"}  # for a suite or study that sets the attack itself
 
 # Keys on the test data, which are valid only if the folder is a named variant. Each table: {key: an alternative}.
-UNNAMED = {"TEST.SPLIT": "", "TEST.OPEN_WORLD": "", "TEST.CORRUPTION.NAME": "", "TEST.CORRUPTION.SEED": ""}
+UNNAMED = {
+    "TEST.SPLIT": "",
+    "TEST.OPEN_WORLD": "",
+    "TEST.CORRUPTION.NAME": "",
+    "TEST.CORRUPTION.SEED": "",
+    "TEST.TEXT_NOISE.KIND": "",
+    "TEST.TEXT_NOISE.SEED": "",
+}
 _STREAM = ("ORDER", "SEED", "RESET_EVERY", "PASSES", "BATCH", "ATTACKED")
 _OTHER_SET = "it to real_noise_test.sh, which has a folder for each set, or "
 UNNAMED_BY_PROTOCOL = {

@@ -16,6 +16,7 @@ NO_EFFECT = {
 # Keys that were added later, with the value at which a run is the same as before; at it they do not identify a run.
 LATER = {
     "INPUT.RESIZE_MODE": "shortest",
+    "LANGUAGE.WRONG_RATE": 0.0,
     "LANGUAGE.MISSING": "refuse", "LANGUAGE.TOO_LONG": "refuse", "TRAINER.JOAPR.COMPAT": "none",
     "TRAINER.NLPROMPT.COMPAT": "none", "TRAINER.TTC.TAU_TOWER": "original", "TRAINER.CTPT.TWO_STEP": False,
     "TEST.OPEN_WORLD": "",

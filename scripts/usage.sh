@@ -26,6 +26,9 @@ case $protocol in
   corruption_test)
     takes "DATASET SEED" "digits 1 fog,frost 1,3,5" "Tests $trainer, trained by few_shot.sh, on corrupted images."
     more="[CORRUPTIONS SEVERITIES] $more" ;;
+  text_noise_test)
+    takes "DATASET SEED" "digits 1 typo,ocr 0.1,0.4" "Tests $trainer, trained by few_shot.sh, with noisy class names and prompts."
+    more="[KINDS STRENGTHS] $more" ;;
   test_time)
     takes "DATASET SEED" "digits 1 4 100" "Tests $trainer on clean images or, with EPS and STEPS, on images attacked by PGD."
     more="[EPS STEPS] $more" ;;
@@ -59,6 +62,9 @@ usage() {
   echo
   for word in $words; do printf '  %-9s  %s\n' "$word" "$(about "$word")"; done
   case $more in *STEPS*) printf '  %-9s  %s\n' EPS "largest change of a pixel, in 1/255" STEPS "steps of the attack" ;; esac
+  case $more in *STRENGTHS*)
+    printf '  %-9s  %s\n' KINDS "typo, case, ocr, distractor, paraphrase, embedding, synonym, template; all: the first six" STRENGTHS "numbers with commas; all: those of docs/text_noise.md" ;;
+  esac
   case $more in *SEVERITIES*)
     printf '  %-9s  %s\n' CORRUPTIONS "names with commas, all (the 15), noise, blur, weather, digital, extra" SEVERITIES "from 1 to 5" ;;
   esac

@@ -86,7 +86,7 @@ class ANPrompt(InsertedTokens):
         self.weak_noise = WeakNoiseText(self, cfg)
         self.record["language"] = self.weak_noise.sources()
         self.build_frozen_side(cfg.IN_LAYERS, f"{self.node}.IN_LAYERS")
-        self.f_w = self.weak_noise.features(self.classnames)
+        self.f_w = self.weak_noise.features(self.described)
         proj = self.image_encoder.projection()
         if cfg.NRVPP_PROJ == "learned_random":
             nn.init.normal_(proj, std=proj.shape[0] ** -0.5)
@@ -103,7 +103,7 @@ class ANPrompt(InsertedTokens):
     def make_noise_ctx(self) -> None:
         """Makes P_w [T, d], unless it is made already or came from a checkpoint."""
         if not self.model.noise_ctx.any():
-            self.model.noise_ctx.copy_(self.weak_noise.prompts(self.classnames, self.f_w))
+            self.model.noise_ctx.copy_(self.weak_noise.prompts(self.described, self.f_w))
 
     def nrvpp(self, tokens: Tensor) -> Tensor:
         """f_N [B, d]: the noise-resistant visual prompt prototype (Eq. 4), in the joint space."""

@@ -33,6 +33,7 @@ from .shared.feature_loader import FeatureLoader
 from .shared.learner_files import LearnerFiles
 from .shared.precision import autocast, choose_precision
 from .shared.tester import Tester
+from .shared.text_noise import TextNoise
 from .shared.training_list import TrainingList
 
 logger = logging.getLogger(__name__)
@@ -56,6 +57,7 @@ class PromptTrainer(TrainerX):
     registered_name = "prompt_learner"  # folder of the checkpoints
     config_defaults: dict = {}
     config_domains: Mapping[str, Domain] = {}  # the allowed values of these keys
+    hand_written = False  # True: the prompt is a template, which a test may exchange
     frozen_image_encoder = True  # True: test image features are shared through the feature bank
     # True beside a method's `loss`: features [B, d] of a frozen tower do for images there, see `crop_features.py`.
     trains_on_features = False
@@ -101,9 +103,14 @@ class PromptTrainer(TrainerX):
         self.tester, self.files = Tester(self), LearnerFiles(self)
         self.text_encoder, self.image_encoder = TextEncoder(self.clip), ImageEncoder(self.clip)
         self.logit_scale = self.clip.logit_scale.detach().exp().float()
-        self.classnames = [name.replace("_", " ") for name in self.dm.dataset.classnames]
+        # The names by which descriptions are found, and those in the prompts, which a test may make noisy.
+        self.described = [name.replace("_", " ") for name in self.dm.dataset.classnames]
+        self.text_noise = TextNoise(cfg, self.described, self.hand_written)
+        self.classnames = self.text_noise.names
         self.bank = FeatureBank()
         self.record: dict = tower_record(cfg, self.clip)  # what a method adds to results.json
+        if self.text_noise.kind:
+            self.record["text_noise"] = self.text_noise.facts(self.described)
         warn_of_one_class(self.classnames)
         self._kept: dict = {}  # see `once`
         self.curves: MemorisationCurves | None = None
@@ -168,7 +175,7 @@ class PromptTrainer(TrainerX):
         loss, as the published code has.
         """
         dtype = torch.float16 if self.precision == "fp16" and self.cfg.TRAINER.get("FP16_LOSS") else torch.float32
-        f, t = image_features.to(dtype), text_features.to(dtype)
+        f, t = image_features.to(dtype), self.text_noise.moved(text_features).to(dtype)
         with torch.autocast(self.device.type, enabled=False):
             cos = f @ t.t() if t.dim() == 2 else (t @ f[..., None])[..., 0]
             return self.logit_scale.to(dtype) * cos
@@ -322,6 +329,7 @@ class PromptTrainer(TrainerX):
     def test(self, split: str | None = None) -> float:
         """Dassl's test; then the accuracies of the other logits, and whether the class features have collapsed."""
         result = super().test(split)
+        self.text_noise.check_used(self.cfg.TRAINER.NAME)
         self.tester.report()
         return result
 

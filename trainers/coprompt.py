@@ -73,13 +73,13 @@ class CoPrompt(MaPLe):
 
     def build_descriptions(self) -> None:
         """The sentences of every class and their frozen features, when training begins: a test needs neither."""
-        source = source_for(self.cfg, self.method_cfg().CACHE, "main", self.classnames)
-        self.descriptions = {name: source.get(name) for name in self.classnames}
+        source = source_for(self.cfg, self.method_cfg().CACHE, "main", self.described)
+        self.descriptions = {name: source.get(name) for name in self.described}
         self.record["language"] = {"main": {"source": source.name, "file": source.file, "sha256": source.sha256}}
         clip = (self.text_encoder, self.bank, self.precision)
         features = SentenceFeatures(source, *clip, self.cfg.LANGUAGE.TOO_LONG)
-        flat = features([text for name in self.classnames for text in self.descriptions[name]])
-        self.G = flat.split([len(self.descriptions[name]) for name in self.classnames])  # C x [P_c, d]
+        flat = features([text for name in self.described for text in self.descriptions[name]])
+        self.G = flat.split([len(self.descriptions[name]) for name in self.described])  # C x [P_c, d]
 
     def before_train(self) -> None:
         if self.cfg.DATALOADER.K_TRANSFORMS != 2:

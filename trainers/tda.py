@@ -108,7 +108,7 @@ class TDA(StreamTrainer):
 
     def summary(self, f: Tensor) -> tuple[Tensor, Tensor, Tensor, float]:
         """(f [d], l [C], p [C], H) of an image's views [n, d]: means over the confident ones; H of the mean p."""
-        logits = SCALE * f @ self.text_features().mT
+        logits = SCALE * f @ self.text_noise.moved(self.text_features()).mT
         chosen = confident(logits[None], self.method_cfg().SELECTION_P)[0] if len(f) > 1 else slice(None)
         p = logits[chosen].softmax(dim=-1).mean(dim=0)
         return f[chosen].mean(dim=0), logits[chosen].mean(dim=0), p, -torch.xlogy(p, p).sum().item()

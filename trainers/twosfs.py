@@ -80,7 +80,7 @@ class TwoSFS(StepTrainer):
         check_vit(self, "learns the layer norms of the image tower's blocks")
         _ = self.text_encoder.changed({}), self.image_encoder.changed({})  # refuses towers of another layout
         text, image = self.clip.transformer.resblocks, self.clip.visual.transformer.resblocks
-        learner = Learner(self.classnames, text, image, self.text_encoder.embed_dim)
+        learner = Learner(self.described, text, image, self.text_encoder.embed_dim)
         self.tuned_text = self.text_encoder.changed(learner.transformer.changes())
         self.tuned_image = self.image_encoder.changed(learner.visual.transformer.changes())
         self.texts = self.prepare_names(self.classnames)
@@ -113,7 +113,7 @@ class TwoSFS(StepTrainer):
 
     def encode_text(self) -> Tensor:
         """[C, d]: the head's rows, and the text features of classes that have none (or none yet), normalised."""
-        rows = torch.tensor(self.model.rows(self.classnames), device=self.device)
+        rows = torch.tensor(self.model.rows(self.described), device=self.device)
         has = (rows >= 0) & (self.model.head[rows].norm(dim=-1) > 0)
         if has.all():
             return F.normalize(self.model.head[rows], dim=-1)

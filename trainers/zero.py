@@ -55,7 +55,7 @@ class ZERO(TestTimeTrainer):
         return normalize(mean_of_templates(self.text_encoder, templates, self.classnames))
 
     def from_features(self, f: Tensor) -> Tensor:
-        cosines = f @ self.text_features().mT  # [B, n, C]
+        cosines = f @ self.text_noise.moved(self.text_features()).mT  # [B, n, C]
         order = entropy(self.logit_scale * cosines).argsort(dim=1, stable=True)
         kept = order[:, : max(1, int(f.shape[1] * self.cfg.TRAINER.ZERO.GAMMA))]
         votes = count_votes(take(cosines, kept), self.cfg.TRAINER.ZERO.TEMP)

@@ -22,6 +22,7 @@ class ZeroshotCLIP(PromptTrainer):
     """
 
     node = "TRAINER.ZSCLIP"
+    hand_written = True
     config_defaults = {"TRAINER.ZSCLIP.PREC": "fp16", "TRAINER.ZSCLIP.TEMPLATES": "custom"}
     config_domains = declare(config_defaults, {"TEMPLATES": choice("custom", "select", "select+custom", "full80")})
 
@@ -33,7 +34,7 @@ class ZeroshotCLIP(PromptTrainer):
 
     def encode_text(self) -> Tensor:
         """[C, d]: mean over templates of the normalised features, normalised again."""
-        templates = self.templates()
+        templates = [self.text_noise.template] if self.text_noise.template else self.templates()
         texts = [template.format(name) for template in templates for name in self.classnames]
         features = self.text_encoder.encode_texts(texts).float()
         return normalize(features.view(len(templates), len(self.classnames), -1).mean(0))

@@ -33,6 +33,7 @@ LAYOUTS = {
     "noise_xd": rf"noise_xd/(?P<source>[^/]+)/{_NOISE}/{_SET}/{_RUN_WITH_SHOTS}/seed(?P<seed>\d+)",
     "robust": rf"robust/{_SET}/{_ROBUST}/{_SHOTS}/{_RUN}",
     "corruption": rf"corruption/{_SET}/(?P<condition>[^/]+)/{_SHOTS}/{_RUN}",
+    "text_noise": rf"text_noise/{_SET}/(?P<condition>[^/]+)/{_SHOTS}/{_RUN}",
     "open_world": rf"open_world/{_SET}/{_SHOTS}/{_RUN}",
     "few_shot": rf"few_shot/{_SET}/{_SHOTS}/{_RUN}",
     "real_noise": rf"real_noise/{_SET}/{_SHOTS}/{_RUN}",
@@ -211,6 +212,8 @@ def _source(layout: str, found: dict[str, str | None]) -> str:
         return found["source"] or "imagenet"
     if layout == "real_noise":  # a test on another set is in the folder <dataset>_<test set>
         return next((name for name in REAL_NOISE if dataset == name or dataset.startswith(f"{name}_")), dataset)
-    if layout in ("test_time", "online") or (layout in ("robust", "corruption") and found["shots"] == "0"):
+    if layout in ("test_time", "online") or (
+        layout in ("robust", "corruption", "text_noise") and found["shots"] == "0"
+    ):
         return ""
     return found.get("source") or dataset

@@ -27,9 +27,9 @@ CLEAN = ("sym_other", 0.0)  # the clean run, which all types that change labels 
 class Block:
     """One block of a suite, checked. `methods`: (folder label or "", registered name, config pairs).
 
-    types: {noise type: rates}. conditions: (corruption, severity) of each test. sweep: config pairs of each point. eps
-    () and steps (): no attack. select: its runs are candidates; selected: the block among whose candidates a value was
-    chosen for it; published: config keys that have each method's published value.
+    types: {noise type: rates}. conditions: (corruption, severity) or (kind, strength) of each test. sweep: config pairs
+    of each point. eps () and steps (): no attack. select: its runs are candidates; selected: the block among whose
+    candidates a value was chosen for it; published: config keys that have each method's published value.
     """
 
     place: str  # file and block, for error messages
@@ -164,6 +164,7 @@ def _conditions(test: str) -> Callable:
     condition."""
 
     def jobs(block: Block, method: str, seed: int, settings: Settings) -> Iterator[Job]:
+        check_online(block.protocol, method)
         for dataset in block.datasets:
             tests = [
                 Step(test, method, dataset, seed, replace(settings, pairs=(*condition, *settings.pairs)))
@@ -179,7 +180,10 @@ def _conditions(test: str) -> Callable:
 
 
 NOISE = ("types", "rates")
-CONDITION_KEYS = ("TEST.CORRUPTION.",)  # of the tests under a condition alone, not of the training before them
+CONDITION_KEYS = (
+    "TEST.CORRUPTION.",
+    "TEST.TEXT_NOISE.",
+)  # of the tests under a condition alone, not of the training before them
 PROTOCOLS = {
     "base2new": Protocol(_base2new, "base2new_train"),
     "open_world": Protocol(_open_world, "base2new_train"),
@@ -192,5 +196,6 @@ PROTOCOLS = {
     "test_time": Protocol(_test_time, "test_time", ("eps", "steps")),
     "online": Protocol(_test_time, "online", ("eps", "steps")),
     "corruption": Protocol(_conditions("corruption_test"), "few_shot", ("corruptions", "severities")),
+    "text_noise": Protocol(_conditions("text_noise_test"), "few_shot", ("kinds",)),
     "adversarial": Protocol(_adversarial, "few_shot", ("attacks", "eps", "steps", "modes", "subset"), ("eps", "steps")),
 }

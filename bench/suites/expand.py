@@ -52,7 +52,7 @@ def expand(
     for seed in dict.fromkeys(seed for block in blocks for seed in block.seeds):
         for block in blocks:
             for name, method, pairs in block.methods:
-                if seed not in seeds_of(method, block.seeds):
+                if seed not in seeds_of(method, block.seeds, block.protocol):
                     continue
                 for point in _points(block, name or method, method, selects, chosen, resolver):
                     label = _label(block.variant, name, point)

@@ -12,6 +12,7 @@ from runs.arguments import is_file
 from runs.config_names import method_name
 from runs.corruption_protocol import names_of
 from runs.robust_protocol import MODES
+from runs.text_noise_protocol import points
 from runs.words import check_folder
 
 from ..slurm.options import check_block
@@ -133,6 +134,7 @@ class _Reader:
         }
         own |= self._noise(tree, place) if "types" in protocol.keys else {}
         own |= self._attack(tree, protocol, place) if "eps" in protocol.keys else {}
+        own |= self._kinds(tree, place) if "kinds" in protocol.keys else {}
         own |= self._corruptions(tree, place) if "corruptions" in protocol.keys else {}
         found = Block(place, name, protocol_name, source=source, cfg=cfg,
                       variant=variant, **own)  # fmt: skip
@@ -263,6 +265,21 @@ class _Reader:
         if wrong := [level for level in levels if level > 5]:
             raise InputError(f"{place}, severities: {wrong[0]} must be from 1 to 5.")
         return {"conditions": tuple((name, str(level)) for name in names for level in levels)}
+
+    def _kinds(self, tree: dict, place: str) -> dict:
+        """(kind, strength) of each test with noisy text, from a list of kinds or {kind: strengths}."""
+        kinds = tree.get("kinds", "all")
+        if not isinstance(kinds, dict):
+            kinds = dict.fromkeys(once(listed({"kinds": kinds}, "kinds", place), f"{place}, kinds"), ["all"])
+        try:
+            found = [
+                point
+                for kind, each in kinds.items()
+                for point in points(str(kind), [str(x) for x in (each if isinstance(each, list) else [each])])
+            ]
+        except InputError as error:
+            raise InputError(f"{place}, kinds: {error}") from error
+        return {"conditions": once(found, f"{place}, kinds")}
 
     def _check_given(self, block: Block) -> None:
         """Raises InputError for a key of the command line or overrides that a sweep or a method's variant sets too."""

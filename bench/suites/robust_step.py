@@ -48,9 +48,10 @@ def mode_of(method: str, attack: str, modes: Sequence[str]) -> str | None:
     return "T" if "T" in modes else None
 
 
-def seeds_of(method: str, seeds: Sequence[int]) -> Sequence[int]:
-    """The seeds of a method: only the first for zero-shot CLIP, whose results do not depend on the seed."""
-    return seeds[:1] if method in UNTRAINED and method not in TEST_TIME else seeds
+def seeds_of(method: str, seeds: Sequence[int], protocol: str = "") -> Sequence[int]:
+    """The seeds of a method: only the first for zero-shot CLIP, whose results do not depend on the seed unless the text
+    that it reads does."""
+    return seeds[:1] if protocol != "text_noise" and method in UNTRAINED and method not in TEST_TIME else seeds
 
 
 def without_attack(pairs: Sequence[str], groups: tuple[str, ...] = ("ATTACK.",)) -> tuple[str, ...]:

@@ -6,7 +6,7 @@ A rule is a pure function of {dotted key: value} that does not import torch, so 
 
 from __future__ import annotations
 
-from . import attack, corruption, names, noise, preprocess, sar, stand_in, tower
+from . import attack, corruption, names, noise, preprocess, sar, stand_in, text_noise, tower
 from .rule import REMOVED, Rule
 
 __all__ = ["IMAGES", "LEFT_OUT", "NOISE", "REMOVED", "WHICH_RUN", "Rule"]
@@ -18,4 +18,4 @@ NOISE = (noise.RULE,)
 # Applied once all sources but a checkpoint are merged.
 IMAGES = (preprocess.RULE,)
 # Rules that remove the keys of unused features, so that a run is the same as before these keys existed.
-LEFT_OUT = (attack.RULE, corruption.RULE, tower.RULE, stand_in.RULE)
+LEFT_OUT = (attack.RULE, corruption.RULE, text_noise.RULE, tower.RULE, stand_in.RULE)

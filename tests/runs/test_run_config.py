@@ -73,7 +73,9 @@ def test_runs_of_older_versions_are_still_themselves(method):
     other = {"none": "released", "refuse": "truncate", "original": "own"}
     for key in set(LATER) & set(defaults):
         assert defaults[key] == LATER[key]
-        value = "stand_in" if key == "LANGUAGE.MISSING" else other[LATER[key]]
+        value = (
+            "stand_in" if key == "LANGUAGE.MISSING" else "0.3" if key == "LANGUAGE.WRONG_RATE" else other[LATER[key]]
+        )
         assert settings_hash(settings(*config(*given, key, value))) != FIRST[method], key
 
 

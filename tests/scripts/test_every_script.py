@@ -14,7 +14,7 @@ from runs.protocols import PROTOCOLS
 FOLDERS = sorted({script.parent.name for script in LINKS})
 
 
-UNDER_CONDITIONS = ("corruption_test",)  # tests of any method, trained or not
+UNDER_CONDITIONS = ("corruption_test", "text_noise_test")  # tests of any method, trained or not
 WITHOUT = ("ZeroshotCLIP2",)  # by run.sh alone
 
 

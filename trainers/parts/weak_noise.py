@@ -33,7 +33,7 @@ class WeakNoiseText:
             )
         self.trainer, self.cfg = trainer, cfg
         self.dataset, self.seed = data_name(trainer.cfg), max(trainer.cfg.SEED, 0)
-        names = [*trainer.classnames, *(self.every_name() if cfg.KMEANS_SET == "all" else ())]
+        names = [*trainer.described, *(self.every_name() if cfg.KMEANS_SET == "all" else ())]
         self.main = source_for(trainer.cfg, cfg.CACHE_MAIN, "main", names)
         self.noise = source_for(trainer.cfg, cfg.CACHE_NOISE, "noise", names)
         clip = (trainer.text_encoder, trainer.bank, trainer.precision, trainer.cfg.LANGUAGE.TOO_LONG)
@@ -68,7 +68,7 @@ class WeakNoiseText:
             return f_w
         moment = (epoch,) if self.cfg.RESAMPLE == "epoch" else (epoch, step)
         if moment != self._moment:
-            self._moment, self._drawn = moment, self.features(self.trainer.classnames, moment)
+            self._moment, self._drawn = moment, self.features(self.trainer.described, moment)
         return self._drawn
 
     def every_name(self) -> list[str]:

@@ -22,6 +22,7 @@ class Method(Trainer, Protocol):
     image_encoder: ImageEncoder
     bank: FeatureBank
     classnames: list[str]
+    described: list[str]
     model: Any  # the learner; None where nothing is trained
     node: str  # the method's config node
     tester: Any  # a Tester

@@ -150,7 +150,7 @@ class TestTimeTrainer(PromptTrainer):
 
     def view_logits(self, f: Tensor, t: Tensor) -> Tensor:
         """l_i = scale * f_i . t: [B, n, C] from [B, n, d] and [C, d], or [B, C, d]."""
-        return self.logit_scale * (f @ t.mT)
+        return self.logit_scale * (f @ self.text_noise.moved(t).mT)
 
     def from_features(self, f: Tensor) -> Tensor:
         """[B, n, d] -> [B, C]: the method's answer."""

@@ -1,0 +1,72 @@
+"""The protocol of noisy text: what few_shot.sh trained, with one kind of noise at one strength each."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Sequence
+
+from dassl.utils import InputError
+
+from .arguments import Settings
+from .conditions import condition_test, without
+from .words import CONFIG_KEY, number
+
+# The usual strengths of each kind, see `trainers.shared.text_noise`, whose kinds a plan need not import.
+USUAL: dict[str, tuple[str, ...]] = {
+    "typo": ("0.1", "0.2", "0.4"),
+    "case": ("0.5",),
+    "ocr": ("0.1", "0.2", "0.4"),
+    "distractor": ("1", "2", "4"),
+    "paraphrase": tuple(str(i) for i in range(1, 11)),
+    "embedding": ("0.2", "0.4", "0.8"),
+    "synonym": ("0.5", "1"),  # of datasets whose classes have other names
+    "template": tuple(str(i) for i in range(1, 81)),  # of zero-shot CLIP
+}
+ALL = tuple(USUAL)[:6]  # what every method and dataset has
+
+
+def points(kind: str, strengths: Sequence[str]) -> list[tuple[str, str]]:
+    """(kind, strength) for each strength; of "all" strengths, the usual ones; of "all" kinds, `ALL`.
+
+    Raises InputError for an unknown kind, and for a strength that is no number.
+    """
+    if kind == "all":
+        return [point for each in ALL for point in points(each, strengths)]
+    if kind not in USUAL:
+        near = difflib.get_close_matches(kind, USUAL, n=3, cutoff=0.4)
+        known = ", ".join(dict.fromkeys([*near, *USUAL]))
+        raise InputError(f"There is no kind of text noise {kind!r}; known, nearest first: {known}, and all.")
+    found = []
+    for text in strengths:
+        value = number(text)
+        if text != "all" and (value is None or not 0 <= value <= 100):
+            raise InputError(
+                f"The strength of {kind} is {text!r}, but must be a number such as {USUAL[kind][0]}, or all."
+            )
+        found += [(kind, each) for each in (USUAL[kind] if text == "all" else (f"{value:g}",))]
+    return list(dict.fromkeys(found))
+
+
+def spread(pairs: Sequence[str]) -> list[tuple[str, ...]]:
+    """The pairs once for each kind and strength that their first two words name: KINDS and STRENGTHS, with commas;
+    without these words, all usual ones. Raises InputError for wrong words."""
+    words, rest = ("all", "all"), tuple(pairs)
+    if rest and not CONFIG_KEY.fullmatch(rest[0]):
+        if len(rest) < 2 or CONFIG_KEY.fullmatch(rest[1]):
+            raise InputError(f"STRENGTHS must follow {rest[0]!r}: numbers with commas, such as 0.1,0.4, or all.")
+        words, rest = (rest[0], rest[1]), rest[2:]
+    found = [point for kind in words[0].split(",") for point in points(kind, words[1].split(","))]
+    return [(*point, *rest) for point in dict.fromkeys(found)]
+
+
+def text_noise_test(trainer: str, dataset: str, seed: int, settings: Settings) -> list[str]:
+    """train.py's arguments: test on all classes, with one kind of noise at one strength, the first two words of the
+    pairs. Raises InputError for wrong words, or if the method is not trained."""
+    (kind, strength, *_), *more = spread(settings.pairs)
+    if more:
+        raise InputError("A run has one kind of noise at one strength; text_noise_test.sh takes several.")
+    pairs = ["TEST.TEXT_NOISE.KIND", kind, "TEST.TEXT_NOISE.STRENGTH", strength]
+    return condition_test("text_noise", f"{kind}-{strength}", pairs, trainer, dataset, seed, without(settings, 2))
+
+
+PROTOCOLS = {"text_noise_test": text_noise_test}
