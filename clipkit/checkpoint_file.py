@@ -24,6 +24,8 @@ LEARNABLE = re.compile(
     | adapter_(image|text)\.fc\.[02]\.weight                       # CoPrompt
     | representation_learner\.compound_rep_tokens(_r2[vt]proj\.\d+\.(weight|bias))?  # MMRL
     | image_encoder\.proj_rep
+    | film_lp_(img|text)\.(scale|bias) | linear_probe_proj\.(weight|bias)  # DePT
+    | (prompt_learner\.)?ctx_att[123]                             # ATPrompt
     | (prompt_learner\.)?topk | VPT_topk_[tv]\.(weight|bias)       # TAC
     | representation_learner\.srra_r2[vt]proj\.(weight|srra\.\d+\.(A|B|bias))  # MMRL++
     | image_encoder\.[AB]

@@ -83,6 +83,14 @@ PUBLISHED |= {f"{host}SAR": PUBLISHED[host] for host in SAR_HOSTS}
 PUBLISHED["CoOpSAR"] = replace(PUBLISHED["CoOp"], base2new="vit_b16_ep100_ctxv1")
 CONFIG_FOLDER |= {f"{host}SAR": host for host in SAR_HOSTS}
 
+# DePT and ATPrompt on a host have configs of their own; `all` leaves them out, as it does SAR.
+DEPT_HOSTS = ("CoOp", "KgCoOp", "MaPLe", "PromptSRC")
+ATPROMPT_HOSTS = ("CoOp", "CoCoOp", "MaPLe")
+PUBLISHED |= {f"{host}DePT": Names("vit_b16_ep10_batch4") for host in DEPT_HOSTS}
+PUBLISHED["PromptSRCDePT"] = Names("vit_b16_ep20_batch4")
+PUBLISHED |= {f"{host}ATPrompt": Names() for host in ATPROMPT_HOSTS}
+MIX_INS = {"SAR": SAR_HOSTS, "DePT": DEPT_HOSTS, "ATPrompt": ATPROMPT_HOSTS}
+
 # Adapters and low-rank weights; `all` of the generalisation tables leaves them out.
 PUBLISHED |= {"CLIPLoRA": Names(), "TwoSFS": Names(), "TipAdapter": Names(), "TipAdapterF": Names()}
 

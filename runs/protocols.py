@@ -24,7 +24,7 @@ from dassl.utils import InputError
 from . import noise_protocols as noise
 from .arguments import Settings, arguments, last_epoch, test_mode, train_mode
 from .conditions import few_shot_folder
-from .config_names import EMBEDDED, PUBLISHED, SAR_HOSTS, UNTRAINED, config_name, method_name
+from .config_names import EMBEDDED, MIX_INS, PUBLISHED, UNTRAINED, config_name, method_name
 from .corruption_protocol import PROTOCOLS as CORRUPTION_PROTOCOLS
 from .corruption_protocol import spread as corruptions
 from .settled import check_pairs
@@ -46,8 +46,10 @@ def plan(
     """The runs of a script in order, as train.py's arguments. where: the datasets, see `targets.expand`."""
     check_protocol(protocol)
     trainer = method_name(trainer)
-    if trainer.endswith("SAR") and trainer not in PUBLISHED:
-        raise InputError(f"SAR has no scripts for the host {trainer[:-3]!r}; it has them for {', '.join(SAR_HOSTS)}.")
+    for added, hosts in MIX_INS.items():
+        if trainer.endswith(added) and trainer not in PUBLISHED:
+            host = trainer.removesuffix(added)
+            raise InputError(f"{added} has no scripts for the host {host!r}; it has them for {', '.join(hosts)}.")
     counts: Sequence[str] = [env.get("SHOTS", "16")]
     if protocol == "few_shot":
         counts = ALL_SHOTS if counts == ["all"] else counts[0].split() or counts

@@ -22,7 +22,7 @@ if [ ! -f scripts/usage.sh ] || { [ "$folder" != "$PWD/scripts" ] && [ "$folder"
   exit 2
 fi
 
-host=
+host= added=
 if [ "$name" = run ]; then
   command=scripts/run.sh protocol='' trainer=''
   case ${1-} in
@@ -37,8 +37,14 @@ else
   method=${folder##*/}
   command=scripts/$method/$name.sh protocol=$name
   if [ "$name" = test ]; then protocol=test_time; fi
-  if [ "$method" = sar ]; then # SAR goes on another method, which is the first word
-    host=HOST trainer="HOST with SAR"
+  case $method in # these go on another method, which is the first word
+    sar) added=SAR ;;
+    dept) added=DePT ;;
+    atprompt) added=ATPrompt ;;
+    *) added= ;;
+  esac
+  if [ -n "$added" ]; then
+    host=HOST trainer="HOST with $added"
   else # scripts/METHOD belongs to trainers/METHOD.py: the first class that is registered there
     trainer=$(sed -n '/^@TRAINER_REGISTRY.register()/{n;s/^class \([A-Za-z0-9_]*\).*/\1/p;q;}' "trainers/$method.py" 2>/dev/null) || :
   fi
@@ -57,7 +63,7 @@ fi
 if [ $# -eq 0 ] && { [ "$name" != run ] || [ -z "$protocol" ]; }; then usage >&2 && exit 2; fi
 check "$@"
 if [ -n "$host" ]; then
-  trainer=${1}SAR
+  trainer=$1$added
   shift
 fi
 . scripts/python.sh

@@ -46,7 +46,7 @@ about() {
   case $1 in
     PROTOCOL) echo "one of runs/protocols.py, such as those of scripts/coop/, test_time or online" ;;
     TRAINER) echo "a method, as \`python -m trainers list\` names it, or one of PLUGIN" ;;
-    HOST) echo "the method to which SAR is added, such as CoOp (docs/sar.md)" ;;
+    HOST) echo "the method to which $added is added, such as CoOp" ;;
     DATASET) echo "one dataset, several with commas, or a group: all, embedded" ;;
     SOURCE) echo "the dataset to train on: imagenet, or shapes of the embedded suite" ;;
     TARGET) echo "one dataset, several with commas, or all: those that belong to the source" ;;

@@ -48,6 +48,10 @@ FITTING = {
     "VisPrompt": {"TRAINER.VISPROMPT.VISUAL_HIDDEN_DIM": 32, "TRAINER.VISPROMPT.ATTENTION_HEADS": 4},
     "VPT": {"TRAINER.VPT.PROMPT_DEPTH_VISION": 3},
 }
+FITTING["MaPLeDePT"] = FITTING["MaPLe"]
+FITTING["CoOpATPrompt"] = {"TRAINER.ATPROMPT.ATT_NUM": 3, "TRAINER.ATPROMPT.ATT3_TEXT": "size"}  # all contexts learn
+FITTING["MaPLeATPrompt"] = FITTING["MaPLe"] | FITTING["CoOpATPrompt"]
+FITTING["PromptSRCDePT"] = FITTING["PromptSRC"]
 METHODS = (
     "CoOp",
     "CoCoOp",
@@ -71,6 +75,10 @@ METHODS = (
     "MMRLpp",
     "MMA",
     "TipAdapterF",
+    "KgCoOpDePT",
+    "CoOpATPrompt",
+    "MaPLeATPrompt",
+    "MaPLeDePT",
 )
 
 

@@ -58,6 +58,7 @@ class PromptTrainer(TrainerX):
     config_defaults: dict = {}
     config_domains: Mapping[str, Domain] = {}  # the allowed values of these keys
     hand_written = False  # True: the prompt is a template, which a test may exchange
+    stored_normalized = True  # whether `stored_image` is
     frozen_image_encoder = True  # True: test image features are shared through the feature bank
     # True beside a method's `loss`: features [B, d] of a frozen tower do for images there, see `crop_features.py`.
     trains_on_features = False
@@ -144,6 +145,11 @@ class PromptTrainer(TrainerX):
     def build_learner(self) -> nn.Module | None:
         raise NotImplementedError
 
+    @property
+    def context_learner(self) -> nn.Module:
+        """The part of the learner that holds the context: its `prompt_learner`, or all of it."""
+        return getattr(self.model, "prompt_learner", self.model)
+
     # ------------------------------------------------------------------ the model's two sides
 
     def encode_text(self) -> Tensor:
@@ -158,8 +164,13 @@ class PromptTrainer(TrainerX):
         raise NotImplementedError
 
     def encode_image(self, image: Tensor) -> Tensor:
-        """[B, 3, H, W] -> [B, d], normalised. Here: the frozen tower."""
-        return self.frozen_image(image)
+        """[B, 3, H, W] -> [B, d], normalised. What is [B, d] already, of a frozen tower, stays."""
+        return image if image.ndim == 2 else normalize(self.prompted_image(image))
+
+    def prompted_image(self, image: Tensor) -> Tensor:
+        """[B, 3, H, W] -> [B, d], not normalised. Here: the frozen tower."""
+        with torch.no_grad():
+            return self.image_encoder(image.type(self.image_encoder.dtype)).float()
 
     def frozen_image(self, image: Tensor) -> Tensor:
         """[B, 3, H, W] -> [B, d], normalised: CLIP's own features, without a gradient. What is [B, d] already stays."""
@@ -167,6 +178,10 @@ class PromptTrainer(TrainerX):
             return image
         with torch.no_grad():
             return normalize(self.image_encoder(image.type(self.image_encoder.dtype)).float())
+
+    def stored_image(self, image: Tensor) -> Tensor:
+        """What the feature bank keeps of images [B, 3, H, W], where the image tower is frozen: [B, d]."""
+        return self.encode_image(image)
 
     def logits(self, image_features: Tensor, text_features: Tensor) -> Tensor:
         """logit_scale * cos, [B, C] from normalised [B, d] and [C, d], or [B, C, d] where each image has its own texts.

@@ -31,7 +31,11 @@ class PromptLearner(nn.Module):
     def forward(self, features: Tensor) -> SplitText:
         """Normalised image features [B, d] -> the prompts of B images: v_m(x) = v_m + pi, pi = h(x)."""
         pi = self.meta_net(features)
-        return self.prompts.split(self.ctx + pi[:, None, None])
+        return self.prompts.split(self.context(self.ctx + pi[:, None, None]))
+
+    def context(self, ctx: Tensor) -> Tensor:
+        """What stands in the place of the prompts' context, of ctx [B, 1, M, width]."""
+        return ctx
 
 
 @TRAINER_REGISTRY.register()

@@ -26,6 +26,10 @@ class PromptLearner(nn.Module):
         self.ctx = nn.Parameter(ctx)
         self.prompts = prompts
 
+    def context(self, ctx: Tensor) -> Tensor:
+        """What stands in the place of the prompts' context, of ctx [M, width] or [C, M, width]."""
+        return ctx
+
 
 @TRAINER_REGISTRY.register()
 class CoOp(PromptTrainer):
@@ -60,20 +64,20 @@ class CoOp(PromptTrainer):
         """The words that the context starts from; "": it is drawn at random."""
         return context_words(self.method_cfg().CTX_INIT)
 
-    @property
-    def prompt_learner(self) -> PromptLearner:
-        """The learner, or the part of it that holds the context."""
-        return self.model
-
     def prepare_names(self, names: list[str]) -> ContextPrompts:
-        return self.prompt_learner.prompts.for_names(names)
+        return self.context_learner.prompts.for_names(names)
+
+    def prompted_text(self, prepared: ContextPrompts) -> Tensor:
+        """[N, d], not normalised: the names behind the learned context."""
+        learner = self.context_learner
+        return self.text_encoder.encode(prepared.split(learner.context(learner.ctx))).float()
 
     def encode_names(self, prepared: ContextPrompts) -> Tensor:
-        return normalize(self.text_encoder.encode(prepared.split(self.prompt_learner.ctx)).float())
+        return normalize(self.prompted_text(prepared))
 
     def encode_text(self) -> Tensor:
         """g(t_i) of Eq. 3: [C, d], normalised."""
-        return self.encode_names(self.prompt_learner.prompts)
+        return self.encode_names(self.context_learner.prompts)
 
     def classification_loss(self, logits: Tensor, label: Tensor) -> dict[str, Tensor]:
         """{name: value}: cross-entropy, or the loss that `LOSS.NAME` names."""

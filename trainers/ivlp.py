@@ -82,20 +82,23 @@ class IVLP(PromptTrainer):
     def prepare_names(self, names: list[str]) -> ContextPrompts:
         return self.model.prompt_learner.prompts.for_names(names)
 
-    def encode_names(self, prepared: ContextPrompts) -> Tensor:
-        """[N, d]: the context in front, overwritten with each prompted block's own tokens."""
+    def prompted_text(self, prepared: ContextPrompts) -> Tensor:
+        """[N, d], not normalised: the context in front, overwritten with each prompted block's own tokens."""
         text = prepared.split(self.model.prompt_learner.ctx)
-        return normalize(self.text_encoder.encode(text, replace=self.model.text_encoder()).float())
+        return self.text_encoder.encode(text, replace=self.model.text_encoder()).float()
+
+    def encode_names(self, prepared: ContextPrompts) -> Tensor:
+        return normalize(self.prompted_text(prepared))
 
     def encode_text(self) -> Tensor:
         return self.encode_names(self.model.prompt_learner.prompts)
 
-    def encode_image(self, image: Tensor) -> Tensor:
-        """[B, d]: the CLS feature beside the prompt tokens, replaced before each prompted block."""
+    def prompted_image(self, image: Tensor) -> Tensor:
+        """[B, d], not normalised: the CLS feature beside the prompt tokens, replaced before each prompted block."""
         if self.frozen_image_encoder:
-            return self.frozen_image(image)
+            return super().prompted_image(image)
         prompts = self.model.image_encoder()
-        return normalize(self.image_encoder(image.type(self.image_encoder.dtype), replace=prompts).float())
+        return self.image_encoder(image.type(self.image_encoder.dtype), replace=prompts).float()
 
     def loss(self, image: Tensor, label: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
         logits = self.logits(self.encode_image(image), self.encode_text())

@@ -24,6 +24,8 @@ class PromptLearner(nn.Module):
     ctx [n, D_t] and proj: block 1; compound_prompts_text[i] [n, D_t] and compound_prompt_projections[i]: block i + 2.
     """
 
+    place: int | None = None  # the position where deep prompts begin; None: where the context does
+
     def __init__(self, ctx: Tensor, prompts: ContextPrompts, visual_width: int, depth: int) -> None:
         super().__init__()
         n, width = ctx.shape
@@ -34,6 +36,10 @@ class PromptLearner(nn.Module):
         self.compound_prompts_text = nn.ParameterList(deeper)
         first = nn.Linear(width, visual_width)
         self.compound_prompt_projections = nn.ModuleList(copy.deepcopy(first) for _ in deeper)
+
+    def context(self, ctx: Tensor) -> Tensor:
+        """What stands in the place of the prompts' context, of ctx [n, D_t]."""
+        return ctx
 
     def text_prompts(self) -> dict[int, Tensor]:
         """{block: P_i [n, D_t]} for the blocks 2 .. J."""
@@ -97,7 +103,8 @@ class MaPLe(PromptTrainer):
     def prompted_text(self, prepared: ContextPrompts) -> Tensor:
         """[N, d], not normalised: deep language prompting."""
         learner = self.model.prompt_learner
-        return self.text_encoder.encode(prepared.split(learner.ctx), replace=learner.text_prompts()).float()
+        text = prepared.split(learner.context(learner.ctx))
+        return self.text_encoder.encode(text, replace=learner.text_prompts(), replace_at=learner.place).float()
 
     def prompted_image(self, image: Tensor) -> Tensor:
         """[B, d], not normalised: deep vision prompting with the coupled prompts."""
@@ -110,9 +117,6 @@ class MaPLe(PromptTrainer):
 
     def encode_text(self) -> Tensor:
         return self.encode_names(self.model.prompt_learner.prompts)
-
-    def encode_image(self, image: Tensor) -> Tensor:
-        return normalize(self.prompted_image(image))
 
     def loss(self, image: Tensor, label: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
         logits = self.logits(self.encode_image(image), self.encode_text())

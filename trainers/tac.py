@@ -121,9 +121,6 @@ class TAC(EpochAverage, IVLP):
         prompts, sees = self.once("vision", self.visual_prompts)
         return self.image_encoder(image.type(self.image_encoder.dtype), replace=prompts, sees=sees).float()
 
-    def encode_image(self, image: Tensor) -> Tensor:
-        return normalize(self.prompted_image(image))
-
     def dropped(self, features: Tensor, what: str) -> Tensor:
         """Features [N, d] after dropout, which depends on seed, epoch and step alone; normalised."""
         seed = derive_seed(max(self.cfg.SEED, 0), what, self.epoch, self.batch_idx)

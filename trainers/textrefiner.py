@@ -93,10 +93,6 @@ class TextRefiner(CoOp):
         check_vit(self, "reads the attention of the image tower's last block")
         return Learner(super().build_learner(), self.text_encoder.embed_dim, self.cfg.TRAINER.TF.MEMORY_SIZE)
 
-    @property
-    def prompt_learner(self) -> PromptLearner:
-        return self.model.prompt_learner
-
     def registered(self) -> dict[str, nn.Module]:
         """As published: two files, the second with fusion map and cache."""
         model = self.model

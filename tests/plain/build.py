@@ -6,10 +6,12 @@ from torch import nn
 
 from language import source_for
 
+from .atprompt import HOSTS as ATPROMPT
 from .base import PlainMethod
 from .caches import TipAdapterF
 from .coop import TCP, CoCoOp, CoOp, KgCoOp, ProGrad
 from .deep import IVLP, VPT, PromptSRC
+from .dept import HOSTS as DEPT
 from .maple import CoPrompt, MaPLe
 from .mma import MMA
 from .mmrl import MMRL, ANPrompt, MMRLpp
@@ -39,6 +41,8 @@ METHODS: dict[str, type[PlainMethod]] = {
     "MMRLpp": MMRLpp,
     "MMA": MMA,
     "TipAdapterF": TipAdapterF,
+    **DEPT,
+    **ATPROMPT,
 }
 
 NODES = {
@@ -57,8 +61,13 @@ def settings_of(name: str, cfg) -> dict[str, object]:
     values: dict[str, object] = {"TASK": cfg.TASK, "SUBSAMPLE_CLASSES": cfg.DATASET.SUBSAMPLE_CLASSES}
     if name == "CoPrompt":
         values |= {"W": cfg.TRAINER.W, "DISTILL": cfg.TRAINER.DISTILL}
-    for node in NODES.get(name, (name.upper(),)):
+    host = name.removesuffix("DePT").removesuffix("ATPrompt")
+    for node in NODES.get(host, (host.upper(),)):
         values |= dict(cfg.TRAINER[node].items())
+    if name in ATPROMPT:
+        values |= dict(cfg.TRAINER.ATPROMPT.items())
+    if name in DEPT:
+        values |= dict(cfg.TRAINER.LINEAR_PROBE.items()) | {"FILM": cfg.TRAINER.FILM.LINEAR_PROBE}
     return values
 
 

@@ -8,9 +8,10 @@ import pytest
 from stub import LINKS, ROOT, SCRIPTS, call, make_stub, started
 
 from dassl.engine import TRAINER_REGISTRY
-from runs.config_names import ONLINE, SAR_HOSTS, TEST_TIME
+from runs.config_names import MIX_INS, ONLINE, SAR_HOSTS, TEST_TIME
 from runs.protocols import PROTOCOLS
 
+MIX = {added.lower(): added for added in MIX_INS}  # {folder of scripts: what is added to a host}
 FOLDERS = sorted({script.parent.name for script in LINKS})
 
 
@@ -27,7 +28,7 @@ def methods() -> dict[str, str]:
     ours = {
         name: place
         for name, place in places.items()
-        if place[0] == "trainers" and place[-1] not in ("sar", "adversarial")
+        if place[0] == "trainers" and place[-1] not in (*MIX, "adversarial")
     }
     found = {place[1]: name for name, place in ours.items()}
     assert len(found) == len(ours), "two methods of one module: the second needs scripts too, or a place in WITHOUT"
@@ -42,7 +43,7 @@ def python(tmp_path_factory):
 def test_every_method_has_every_script():
     """What is missing is made by `ln -s ../run.sh scripts/METHOD/PROTOCOL.sh`."""
     own = methods()
-    assert set(FOLDERS) == {*own, "sar"}
+    assert set(FOLDERS) == {*own, *MIX}
     for folder in FOLDERS:
         there = {"test_time" if s.stem == "test" else s.stem for s in LINKS if s.parent.name == folder}
         special, name = {"test_time", "online"}, own.get(folder)
@@ -58,7 +59,7 @@ def test_every_method_has_every_script():
 
 @pytest.mark.parametrize("folder", FOLDERS)
 def test_a_script_leads_to_its_protocol_and_method(folder, python):
-    first, trainer = (["CoOp"], "CoOpSAR") if folder == "sar" else ([], methods()[folder])
+    first, trainer = (["CoOp"], f"CoOp{MIX[folder]}") if folder in MIX else ([], methods()[folder])
     words = ["digits", "1", "sym_other", "0.5", "KEY", "with  blanks"]
     for script in (s for s in LINKS if s.parent.name == folder):
         protocol = "test_time" if script.stem == "test" else script.stem
@@ -72,11 +73,11 @@ def test_a_script_without_words_prints_its_usage(folder):
         done = call(script, python="/nonexistent")
         name = f"scripts/{folder}/{script.name}"
         noise = " TYPE RATE" if script.stem in ("noise_train", "noise_xd_train", "noise_xd_test") else ""
-        host = "HOST " if folder == "sar" else ""
+        host = "HOST " if folder in MIX else ""
         first = re.compile(rf"usage: bash {name} {host}(DATASET|SOURCE|TARGET) SEED{noise} (\[[A-Z ]+\] )?\[KEY VALUE")
         usage, does, *_, example = done.stderr.splitlines()
         assert done.returncode == 2 and not done.stdout and first.match(usage), done.stderr
-        assert re.match(rf"(Trains|Tests) {'HOST with SAR' if host else methods()[folder]}\b", does), does
+        assert re.match(rf"(Trains|Tests) {f'HOST with {MIX[folder]}' if host else methods()[folder]}\b", does), does
         words = example.removeprefix(f"example: bash {name} ").split()
         asked = usage.partition(name)[2].partition("[")[0].split()
         assert len(words) >= len(asked) and does.endswith("."), example

@@ -28,6 +28,7 @@ def keys(node: str, values: dict) -> dict:
     return {f"{T}{node}.{key}": value for key, value in values.items()}
 
 
+PLAYFUL = {"ATT_NUM": 2, "N_ATT1": 2, "N_ATT2": 2, "N_ATT3": 2, "ATT1_TEXT": "playfulness", "ATT2_TEXT": "energy"}
 CASES = {
     "CoOp": keys("COOP", {"N_CTX": 4}),
     "CoOp initial words": keys("COOP", {"CTX_INIT": "a photo of a"}),
@@ -83,6 +84,18 @@ CASES = {
     "MMRLpp new classes": keys("MMRLpp", MMRL) | {"DATASET.SUBSAMPLE_CLASSES": "new"},
     "MMA": {},
     "MMA all blocks": keys("MMADAPTER", {"ADAPTER_START": 1, "ADAPTER_SCALE": 0.1, "TEXT_CTX_INIT": "one"}),
+    "CoOpDePT": {T + "COOP.N_CTX": 4},
+    "CoOpDePT similarity": {T + "COOP.N_CTX": 4, T + "LINEAR_PROBE.TYPE": "similarity", T + "LINEAR_PROBE.WEIGHT": 0.4},
+    "CoOpDePT without film": {T + "COOP.N_CTX": 4, T + "FILM.LINEAR_PROBE": False},
+    "KgCoOpDePT": {T + "COOP.CTX_INIT": "a photo of a", T + "COOP.W": 2.0},
+    "MaPLeDePT": {T + "MAPLE.PROMPT_DEPTH": 3},
+    "PromptSRCDePT": keys("PROMPTSRC", IVLP),
+    "CoOpATPrompt": {T + "COOP.N_CTX": 2} | keys("ATPROMPT", {"N_ATT1": 2, "N_ATT2": 3, "ATT_NUM": 2}),
+    "CoOpATPrompt long words": {T + "COOP.N_CTX": 2} | keys("ATPROMPT", PLAYFUL),
+    "CoOpATPrompt one token a word": {T + "COOP.N_CTX": 2} | keys("ATPROMPT", PLAYFUL | {"ONE_TOKEN": True}),
+    "CoCoOpATPrompt": {T + "COCOOP.N_CTX": 3} | keys("ATPROMPT", {"ATT_NUM": 1}),
+    "MaPLeATPrompt": keys("MAPLE", {"PROMPT_DEPTH": 3})
+    | keys("ATPROMPT", PLAYFUL | {"ATT_NUM": 3, "ATT3_TEXT": "size"}),
     "VisPrompt without guidance": keys("VISPROMPT", {"N_CTX": 4, "USE_VISUAL_GUIDANCE": False, "PURIFY": "none"}),
 }
 WORDINGS = {

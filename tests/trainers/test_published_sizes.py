@@ -143,6 +143,24 @@ SHARED = {f"shared_adapter.{b}.0.{key}": shape for b in range(5, 13) for key, sh
 VIT_B16 += [("MMA", {}, 8 * (33_312 + 49_952 + 1_056), beside("text", 512) | beside("visual", 768) | SHARED)]
 NEEDS_TOKENS = ["VPT", "IVLP", "MaPLe", "PromptSRC", "CoPrompt", "MMRL", "ANPrompt", "CLIPLoRA"]
 NEEDS_TOKENS += ["TextRefiner", "TwoSFS"]
+BRANCH = {f"film_lp_{side}.{key}": (512,) for side in ("img", "text") for key in ("scale", "bias")}
+BRANCH |= {"linear_probe_proj.weight": (2, 512), "linear_probe_proj.bias": (2,)}  # of two classes
+ATTRIBUTES = {f"ctx_att{i}": (2, 512) for i in (1, 2, 3)}
+TWO = {f"{T}ATPROMPT.N_ATT{i}": 2 for i in (1, 2, 3)}
+VIT_B16 += [
+    ("CoOpDePT", {}, 16 * 512 + 2_048 + 513 * 2, {"prompt_learner.ctx": (16, 512)} | BRANCH),
+    ("KgCoOpDePT", {T + "COOP.N_CTX": 4}, 4 * 512 + 2_048 + 513 * 2, {"prompt_learner.ctx": (4, 512)} | BRANCH),
+    ("MaPLeDePT", {}, 3_555_072 + 2_048 + 513 * 2, coupled(2, 9) | BRANCH),
+    ("PromptSRCDePT", {}, 46_080 + 2_048 + 513 * 2, independent(4, 9) | BRANCH),
+    ("CoOpATPrompt", {T + "COOP.N_CTX": 2} | TWO, 512 * 2 * (1 + 3), {"ctx": (2, 512)} | ATTRIBUTES),
+    (
+        "CoCoOpATPrompt",
+        {T + "COCOOP.N_CTX": 2} | TWO,
+        512 * 2 * 4 + 33_312,
+        {"ctx": (2, 512)} | ATTRIBUTES | named("meta_net.", META_NET),
+    ),
+    ("MaPLeATPrompt", TWO, 3_555_072 + 3 * 1_024, coupled(2, 9) | named("prompt_learner.", ATTRIBUTES)),
+]
 NEEDS_TOKENS += ["TAC", "MMRLpp", "MMA"]
 
 

@@ -11,6 +11,7 @@ from helpers import METHODS
 
 SEVERAL = {"MMRL": ("class_feature", "fused"), "ANPrompt": ("align", "robust", "final")}
 SEVERAL["MMRLpp"] = SEVERAL["MMRL"]
+SEVERAL |= dict.fromkeys(("KgCoOpDePT", "MaPLeDePT"), ("host", "fused"))
 TEST_TIME = ("TPT", "RTPT", "CTPT", "OTPT", "TPS", "SSTPT", "ZERO", "MTA", "TTC", "TDA")
 NAMES = (*METHODS, "DPSEP", "PTNL", "ZeroshotCLIP", "CoOpSAR")
 

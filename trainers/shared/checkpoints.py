@@ -9,7 +9,7 @@ from pathlib import Path
 from torch import Tensor, nn
 
 from clipkit import InputError
-from dassl.engine.class_rows import check_classes, check_started
+from dassl.engine.class_rows import by_label, check_classes, check_started
 from dassl.utils import load_checkpoint, load_pretrained_weights
 from dassl.utils.finite import check_weights
 from dassl.utils.torch_file import entry, state_dict_in, unusable
@@ -86,6 +86,8 @@ def load_file(learner: nn.Module, path: Path, name: str, run: dict, lab2cname: d
         names = checkpoint.get("classnames")
         learner.take_shapes(state, names if isinstance(names, (list, tuple)) else None, str(path))
     wanted = learner.state_dict()
+    if hasattr(learner, "fit_classes"):  # a head with a row a class, which does without on other classes
+        state = learner.fit_classes(state, checkpoint.get("classnames"), by_label(lab2cname))
     # TextRefiner's published files hold its cache beside the state dict
     state |= {k: checkpoint[k] for k in wanted if k not in state and isinstance(checkpoint.get(k), Tensor)}
     missing = [k for k in wanted if k not in state]

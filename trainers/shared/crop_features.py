@@ -40,7 +40,7 @@ logger = logging.getLogger(__name__)
 
 ROWS = 32  # of a pass through the tower
 # What of a method sees images: a class that defines one of these says by `trains_on_features` that [B, d] features do.
-SEES = ("loss", "forward_backward", "parse_batch_train", "encode_image", "frozen_image", "_batches")
+SEES = ("loss", "forward_backward", "parse_batch_train", "encode_image", "prompted_image", "frozen_image", "_batches")
 
 
 def takes_features(trainer: Method) -> bool:

@@ -14,11 +14,11 @@ from clipkit import arithmetic, image_list_key
 from dassl.utils import read_image
 
 
-def bank_key(loader: DataLoader, backbone: str, precision: str, device: torch.device) -> dict:
+def bank_key(loader: DataLoader, backbone: str, precision: str, device: torch.device, normalized: bool = True) -> dict:
     """Everything that the image features of a sequential loader depend on, down to the last bit."""
     dataset = loader.dataset
     return {
-        "kind": "image features, normalised, fp32",
+        "kind": "image features, normalised, fp32" if normalized else "image features, fp32",
         "backbone": backbone,
         "precision": precision,
         "device": arithmetic(device),

@@ -39,8 +39,9 @@ class Tester:
     def banked(self, loader: DataLoader) -> FeatureLoader:
         """The loader's images as features, read from disk if they were computed before."""
         trainer = self.trainer
-        key = bank_key(loader, fingerprint(trainer.clip), trainer.precision, trainer.device)
-        found = trainer.bank.get(key, lambda: {"features": encode_loader(loader, trainer.encode_image, trainer.device)})
+        clip = fingerprint(trainer.clip), trainer.precision, trainer.device
+        key = bank_key(loader, *clip, normalized=trainer.stored_normalized)
+        found = trainer.bank.get(key, lambda: {"features": encode_loader(loader, trainer.stored_image, trainer.device)})
         return FeatureLoader(found["features"], loader)
 
     def logits(self, image: Tensor) -> dict[str, Tensor]:
