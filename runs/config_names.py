@@ -30,6 +30,8 @@ TEST_TIME = (
 )  # methods that adapt to each test image, and are not trained
 ONLINE = ("TDA",)  # test-time methods that learn from the stream of test images
 UNTRAINED = Methods(("ZeroshotCLIP", "ZeroshotCLIP2", *TEST_TIME, *ONLINE))
+KNOWN_CLASSES_ONLY = Methods(("LPpp",))  # methods that answer for the classes of their training alone
+OF_NEW_CLASSES = ("base2new_test", "open_world_test", "xd_test")  # tests that these methods do not have
 CONFIG_FOLDER = {"ZeroshotCLIP2": "ZeroshotCLIP"}  # {method: the method whose configs it uses}
 EMBEDDED = ("digits", "shapes", "shapes_sketch", "shapes_clutter", "shapes_inverted", "textures", "letters", "objects")
 
@@ -92,7 +94,7 @@ PUBLISHED |= {f"{host}ATPrompt": Names() for host in ATPROMPT_HOSTS}
 MIX_INS = {"SAR": SAR_HOSTS, "DePT": DEPT_HOSTS, "ATPrompt": ATPROMPT_HOSTS}
 
 # Adapters and low-rank weights; `all` of the generalisation tables leaves them out.
-PUBLISHED |= {"CLIPLoRA": Names(), "TwoSFS": Names(), "TipAdapter": Names(), "TipAdapterF": Names()}
+PUBLISHED |= {"CLIPLoRA": Names(), "TwoSFS": Names(), "TipAdapter": Names(), "TipAdapterF": Names(), "LPpp": Names()}
 
 # Methods against label noise; `all` of the generalisation tables leaves them out.
 PUBLISHED |= {"PTNL": Names("rn50"), "DPSEP": Names("vit_b32")}

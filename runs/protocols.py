@@ -24,7 +24,16 @@ from dassl.utils import InputError
 from . import noise_protocols as noise
 from .arguments import Settings, arguments, last_epoch, test_mode, train_mode
 from .conditions import few_shot_folder
-from .config_names import EMBEDDED, MIX_INS, PUBLISHED, UNTRAINED, config_name, method_name
+from .config_names import (
+    EMBEDDED,
+    KNOWN_CLASSES_ONLY,
+    MIX_INS,
+    OF_NEW_CLASSES,
+    PUBLISHED,
+    UNTRAINED,
+    config_name,
+    method_name,
+)
 from .corruption_protocol import PROTOCOLS as CORRUPTION_PROTOCOLS
 from .corruption_protocol import spread as corruptions
 from .settled import check_pairs
@@ -61,6 +70,8 @@ def plan(
     if protocol in SPREAD:
         several = [replace(several[0], pairs=own) for own in SPREAD[protocol](pairs)]
     _check_names(protocol, trainer, several[0])
+    if trainer in KNOWN_CLASSES_ONLY and protocol in OF_NEW_CLASSES:
+        raise InputError(f"{trainer} answers for the classes of its training alone, so it has no {protocol}.")
     check_pairs(protocol, pairs, several[0].output)
     find = noise.datasets_of if protocol in noise.PROTOCOLS else expand
     runs = []

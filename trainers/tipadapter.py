@@ -91,7 +91,6 @@ class TipAdapter(StepTrainer):
         cache = Cache(self.classnames, values, self.text_encoder.embed_dim, cfg.ALPHA, cfg.BETA)
         cache.adapter.weight.requires_grad_(self.learns)
         self.w = classifier(self, self.classnames)
-        self.chosen_on: dict[str, tuple[Tensor, Tensor]] = {}
         return cache
 
     def total_steps(self) -> int:
@@ -135,17 +134,11 @@ class TipAdapter(StepTrainer):
             self.search()
         super().after_epoch()
 
-    def choosing(self, which: str) -> tuple[Tensor, Tensor]:
-        """Features and labels of the images that something is chosen on."""
-        if which not in self.chosen_on:
-            self.chosen_on[which] = choosing_features(self, which, N + "SEARCH")
-        return self.chosen_on[which]
-
     @torch.no_grad()
     def search(self) -> None:
         """The first of the best pairs of the grid, by the accuracy on the images of SEARCH."""
         cfg = self.method_cfg()
-        f, label = self.choosing(cfg.SEARCH)
+        f, label = choosing_features(self, cfg.SEARCH, N + "SEARCH")
         ends = cfg.BETA_RANGE, cfg.ALPHA_RANGE
         beta, alpha, accuracy = best_of_grid(self.logits(f, self.w), self.nearness(f), self.labels(), label, *ends)
         self.model.alpha.fill_(alpha)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor
 from torch.nn import functional as F
 from yacs.config import CfgNode
@@ -11,13 +10,14 @@ from clipkit import InputError
 from dassl.config.domains import choice
 from dassl.engine import TRAINER_REGISTRY
 
+from .parts.best_epoch import BestEpoch
 from .parts.step_trainer import StepTrainer
 from .shared.domains import declare
 from .tipadapter import N, TipAdapter
 
 
 @TRAINER_REGISTRY.register()
-class TipAdapterF(TipAdapter):
+class TipAdapterF(BestEpoch, TipAdapter):
     """The keys start as Tip-Adapter's and learn by cross-entropy on its logits at the first alpha and beta, which are
     searched afterwards.
 
@@ -30,7 +30,6 @@ class TipAdapterF(TipAdapter):
         {N + "EPOCH": "last"}, {"EPOCH": choice("last", "search", "test")}
     )
     learns = True
-    best: tuple[float, Tensor] | None = None  # accuracy and keys of the best epoch
 
     @classmethod
     def dataset_overrides(cls, cfg: CfgNode) -> dict:
@@ -49,29 +48,8 @@ class TipAdapterF(TipAdapter):
         logits = self.image_logits(self.encode_image(image))
         return logits, {"ce": F.cross_entropy(logits, label)}
 
-    # ------------------------------------------------------------------ the best epoch
-
     def after_epoch(self) -> None:
         cfg = self.method_cfg()
         if cfg.EPOCH != "last":
-            self.keep_best("test" if cfg.EPOCH == "test" else cfg.SEARCH)
+            self.choose_epoch("test" if cfg.EPOCH == "test" else cfg.SEARCH, N + "EPOCH")
         super().after_epoch()
-
-    @torch.no_grad()
-    def keep_best(self, which: str) -> None:
-        """Notes the keys if they are better than those of all epochs before; after the last, the best are taken."""
-        (f, label), keys = self.choosing(which), self.model.adapter.weight
-        accuracy = 100 * (self.image_logits(f).argmax(1) == label).float().mean().item()
-        if self.best is None or accuracy > self.best[0]:
-            self.best = (accuracy, keys.detach().clone())
-        if self.epoch + 1 == self.max_epoch:
-            keys.copy_(self.best[1])
-
-    def extra_state(self) -> dict:
-        best = {} if self.best is None else {"best_accuracy": self.best[0], "best_keys": self.best[1]}
-        return super().extra_state() | best
-
-    def load_extra_state(self, state: dict) -> None:
-        super().load_extra_state(state)
-        if "best_keys" in state:
-            self.best = (state["best_accuracy"], state["best_keys"].to(self.device))

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 
 from dassl.utils import InputError
 from runs import noise_protocols
-from runs.config_names import UNTRAINED
+from runs.config_names import KNOWN_CLASSES_ONLY, OF_NEW_CLASSES, UNTRAINED
 from runs.protocols import Settings
 from runs.targets import expand
 from runs.tta_protocol import check_online
@@ -82,16 +82,23 @@ def datasets_of(protocol: Protocol, names: str, source: str, plugins: Sequence[s
     return find(protocol.script, names, source, plugins)
 
 
+def _of(method: str, *parts: str) -> tuple[str, ...]:
+    """Those of these protocols that the method has: some do not answer for new classes."""
+    return tuple(part for part in parts if method not in KNOWN_CLASSES_ONLY or part not in OF_NEW_CLASSES)
+
+
 def _base2new(block: Block, method: str, seed: int, settings: Settings) -> Iterator[Job]:
     """Jobs: training on the base classes, then the test on the new ones."""
+    parts = _of(method, "base2new_train", "base2new_test")
     for dataset in block.datasets:
-        yield tuple(Step(part, method, dataset, seed, settings) for part in ("base2new_train", "base2new_test"))
+        yield tuple(Step(part, method, dataset, seed, settings) for part in parts)
 
 
 def _open_world(block: Block, method: str, seed: int, settings: Settings) -> Iterator[Job]:
     """Jobs: training on the base classes, then the test over base and new classes together."""
+    parts = _of(method, "base2new_train", "open_world_test")
     for dataset in block.datasets:
-        yield tuple(Step(part, method, dataset, seed, settings) for part in ("base2new_train", "open_world_test"))
+        yield tuple(Step(part, method, dataset, seed, settings) for part in parts)
 
 
 def _few_shot(block: Block, method: str, seed: int, settings: Settings) -> Iterator[Job]:
@@ -102,7 +109,7 @@ def _away(test: str) -> Callable:
     """A function that gives the job of training on the source once, then testing on each dataset."""
 
     def jobs(block: Block, method: str, seed: int, settings: Settings) -> Iterator[Job]:
-        tests = (Step(test, method, dataset, seed, settings) for dataset in block.datasets)
+        tests = (Step(test, method, dataset, seed, settings) for dataset in block.datasets if _of(method, test))
         yield (Step("xd_train", method, block.source, seed, settings), *tests)
 
     return jobs

@@ -28,3 +28,30 @@ class TipAdapterF(PlainMethod):
 
     def loss_terms(self, image: Tensor, label: Tensor) -> dict[str, Tensor]:
         return {"ce": F.cross_entropy(self.logits(image), label)}
+
+
+def lp_plus_plus(
+    f: Tensor, y: Tensor, t: Tensor, bias: Tensor, epochs: int, accumulated: bool = True
+) -> list[tuple[Tensor, Tensor, Tensor]]:
+    """Huang et al., CVPR 2024: (W, b, alpha) after each epoch. f [n, d], t [C, d], normalised; bias: b at the start."""
+    n, classes = len(f), len(t)
+    weight = torch.stack([f[y == c].sum(0) for c in range(classes)])
+    similar = torch.stack([(f[y == c] @ t[c]).mean() for c in range(classes)])
+    W, b = weight.clone().requires_grad_(), bias.clone().requires_grad_()
+    alpha = torch.full((classes,), 250 * similar.mean().item(), requires_grad=True)
+    rate = 4 * n / torch.linalg.matrix_norm(f, ord=2) ** 2
+    alpha_rate = n / (4 * max((f @ t[c]).pow(2).sum() for c in range(classes)))
+    speed = [torch.zeros_like(W), torch.zeros_like(b)]
+    total, found = torch.zeros(classes), []
+    for epoch in range(1, epochs + 1):
+        loss = F.cross_entropy(f @ W.t() + b + alpha * (f @ t.t()), y)
+        g_W, g_b, g_alpha = torch.autograd.grad(loss, [W, b, alpha])
+        total = total + g_alpha if accumulated else g_alpha
+        with torch.no_grad():
+            for i, (p, g) in enumerate(((W, g_W), (b, g_b))):
+                speed[i] = 0.9 * speed[i] + g
+                p -= rate * speed[i]
+            if epoch % 10 == 0:
+                alpha -= alpha_rate * total
+        found.append((W.detach().clone(), b.detach().clone(), alpha.detach().clone()))
+    return found

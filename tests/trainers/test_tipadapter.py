@@ -171,28 +171,27 @@ def test_every_image_once_an_epoch_and_a_cosine_to_zero(tiny, tmp_path):
 
 def test_an_epoch_may_be_chosen(tiny, tmp_path, monkeypatch):
     """The first best on the images that EPOCH names, also after an interruption; SEARCH starts from its keys."""
-    pairs = {N + "EPOCH": "search", "OPTIM.MAX_EPOCH": 4}
-    trainer = tiny.trainer(tmp_path, "TipAdapterF", pairs)
-    keys, accuracies, keep = [], iter([50.0, 60.0, 60.0, 40.0]), trainer.keep_best
-    y = torch.zeros(10, dtype=torch.long)
+    trainer = tiny.trainer(tmp_path, "TipAdapterF", {N + "EPOCH": "search", "OPTIM.MAX_EPOCH": 4})
+    keys, right, choose = [], iter([5, 6, 6, 4]), trainer.choose_epoch
 
     def logits(f):
-        right = int(next(accuracies) / 10)
-        return torch.tensor([[1.0, 0, 0]] * right + [[0, 1.0, 0]] * (10 - right))
+        k = next(right)
+        return torch.tensor([[1.0, 0, 0]] * k + [[0, 1.0, 0]] * (10 - k))
 
-    def with_known_accuracies(which):
+    def with_known_accuracies(which, key):
         keys.append(trainer.model.adapter.weight.detach().clone())
         with monkeypatch.context() as patch:
-            patch.setitem(trainer.chosen_on, which, (torch.zeros(10, 32), y))
+            patch.setattr(trainer, "choosing", lambda *_: (torch.zeros(10, 32), torch.zeros(10, dtype=torch.long)))
             patch.setattr(trainer, "image_logits", logits)
-            keep(which)
+            choose(which, key)
         assert which == "val_fewshot"
 
-    monkeypatch.setattr(trainer, "keep_best", with_known_accuracies)
+    monkeypatch.setattr(trainer, "choose_epoch", with_known_accuracies)
     trainer.train()
     assert torch.equal(trainer.model.adapter.weight, keys[1]) and not torch.equal(keys[1], keys[3])
-    state = trainer.extra_state()
-    assert state["best_accuracy"] == pytest.approx(60) and torch.equal(state["best_keys"], keys[1])
+    best = trainer.extra_state()["best"]
+    assert best["accuracy"] == pytest.approx(60) and best["epoch"] == 2
+    assert torch.equal(best["values"]["adapter.weight"], keys[1])
 
 
 @pytest.mark.parametrize(

@@ -64,7 +64,8 @@ def choosing_features(trainer: PromptTrainer, which: str, key: str) -> tuple[Ten
     """([n, d] normalised features under the test transform, [n] labels) of the images that a setting is chosen on.
 
     which: "val_fewshot": as many as a class has shots, four at most, from the validation images; where these are the
-    test images (ImageNet) from the training images that are not trained on. "val_full": all validation images, and
+    test images (ImageNet) from the training images that are not trained on. "val_shots": as many as a class has shots,
+    with repetitions where there are fewer. "val_full": all validation images, and
     where there are none the test images, as published code has it. "test": the test images. The last two are for
     reproductions, and are told in the log. Raises InputError, naming the config key, where there are no such images.
     """
@@ -102,14 +103,19 @@ def _items(trainer: PromptTrainer, which: str) -> list:
         text = "Warning: settings are chosen on all %d validation images, far more labels than a few-shot run has"
         logger.warning(text, len(own))
         return own
+    if which == "val_shots":
+        own = [] if dataset.val is dataset.test else list(getattr(dataset, "val_pool", None) or own)
     used = {item.impath for item in dataset.train_x}
     spare = own or [item for item in getattr(dataset, "train_pool", None) or [] if item.impath not in used]
     shots = trainer.cfg.DATASET.NUM_SHOTS
+    if which == "val_shots":
+        return _few(spare, max(shots, 1), base_seed(trainer.cfg), repeat=True)
     return _few(spare, min(shots, MOST) if shots > 0 else MOST, base_seed(trainer.cfg))
 
 
-def _few(items: list, most: int, seed: int) -> list:
-    """At most so many items of each class, drawn from the seed; in the order of the list."""
+def _few(items: list, most: int, seed: int, repeat: bool = False) -> list:
+    """At most so many items of each class, drawn from the seed; in the order of the list. repeat: where a class has
+    fewer, some come again."""
     places = defaultdict(list)
     for place, item in enumerate(items):
         places[item.label].append(place)
@@ -117,5 +123,7 @@ def _few(items: list, most: int, seed: int) -> list:
     for label, own in places.items():
         generator = torch.Generator().manual_seed(derive_seed(seed, "chosen on", label))
         order = torch.randperm(len(own), generator=generator)[:most].tolist()
+        if repeat and len(order) < most:
+            order += torch.randint(len(own), (most - len(order),), generator=generator).tolist()
         chosen += [own[i] for i in order]
     return [items[i] for i in sorted(chosen)]
