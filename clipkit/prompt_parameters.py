@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 import torch
 from torch import Tensor, nn
 
@@ -38,5 +40,5 @@ class DeepPrompts(nn.Module):
         """{block: tokens [n, width]}, blocks counted from 1: the encoders' `replace`."""
         tokens: dict[int, Tensor] = {} if self.VPT is None else {1: self.VPT}
         for i, block in self.transformer.resblocks.items():
-            tokens[int(i) + 1] = block.get_parameter("VPT_shallow")
+            tokens[int(i) + 1] = cast(_Block, block).VPT_shallow  # a parameter, or what `functional_call` puts there
         return tokens

@@ -74,6 +74,7 @@ PUBLISHED = {
     "MMRLpp": Names(
         "vit_b16", "vit_b16_imagenet", "vit_b16_cross_datasets", {16: "vit_b16_few_shot"}, "vit_b16_imagenet"
     ),
+    "ProMetaR": Names("vit_b16_c2_ep10_batch4_4+4ctx"),
     "MMA": Names("vit_b16_ep5", "vit_b16_ep5_imnet", "vit_b16_ep5_imnet", few_shot_imagenet="vit_b16_ep5_imnet"),
 }
 

@@ -34,6 +34,7 @@ FITTING = {
     },
     "MMA": {"TRAINER.MMADAPTER.ADAPTER_START": 2, "TRAINER.MMADAPTER.ADAPTER_END": 3},
     "MMRLpp": {"TRAINER.MMRLpp.REP_LAYERS": [2, 3], "TRAINER.MMRLpp.REP_DIM": 24, "TRAINER.MMRLpp.N_REP_TOKENS": 3},
+    "ProMetaR": {"TRAINER.PROMETAR.PROMPT_DEPTH_VISION": 3, "TRAINER.PROMETAR.PROMPT_DEPTH_TEXT": 3},
     "TAC": {
         "TRAINER.TAC.N_CTX_VISION": 2,
         "TRAINER.TAC.N_CTX_TEXT": 2,
@@ -75,6 +76,7 @@ METHODS = (
     "MMRLpp",
     "MMA",
     "TipAdapterF",
+    "ProMetaR",
     "KgCoOpDePT",
     "CoOpATPrompt",
     "MaPLeATPrompt",

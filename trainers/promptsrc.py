@@ -6,13 +6,12 @@ from torch import Tensor
 from torch.nn import functional as F
 from yacs.config import CfgNode
 
-from clipkit import normalize
 from dassl.config.domains import NOT_NEGATIVE, POSITIVE, number
 from dassl.engine import TRAINER_REGISTRY
-from datasets.templates import FULL80
 
 from .ivlp import IVLP, PROMPT_SIZES, VLPromptLearner
 from .parts.aggregation import EpochAverage, gaussian_weights
+from .parts.template_mean import template_mean
 from .shared.domains import declare
 
 N = "TRAINER.PROMPTSRC."
@@ -59,10 +58,7 @@ class PromptSRC(EpochAverage, IVLP):
         return {N + "GPA_MEAN": 45.0, N + "GPA_STD": 5.0} if cfg.DATASET.NAME in FEW_SHOT_LATE else {}
 
     def build_learner(self) -> VLPromptLearner:
-        templates = FULL80[:60]
-        texts = [template.format(name) for template in templates for name in self.classnames]
-        frozen = self.frozen_text(texts, normalized=False).view(len(templates), len(self.classnames), -1)
-        self.w = normalize(frozen.mean(0))  # the mean is over features as they come, not over normalised ones
+        self.w = template_mean(self)
         return super().build_learner()
 
     def epoch_weights(self) -> Tensor:

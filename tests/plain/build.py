@@ -15,6 +15,7 @@ from .dept import HOSTS as DEPT
 from .maple import CoPrompt, MaPLe
 from .mma import MMA
 from .mmrl import MMRL, ANPrompt, MMRLpp
+from .prometar import ProMetaR
 from .tac import TAC
 from .textrefiner import TextRefiner
 from .visprompt import VisPrompt
@@ -40,6 +41,7 @@ METHODS: dict[str, type[PlainMethod]] = {
     "TAC": TAC,
     "MMRLpp": MMRLpp,
     "MMA": MMA,
+    "ProMetaR": ProMetaR,
     "TipAdapterF": TipAdapterF,
     **DEPT,
     **ATPROMPT,
@@ -95,6 +97,12 @@ def same_draw(plain: PlainMethod, trainer) -> None:
     """After `trainer.loss`, copy the random draws of its step (CoPrompt's sentence, VisPrompt's dropout) to `plain`."""
     if isinstance(plain, VisPrompt):
         plain.mask, plain.part = trainer.dropout_mask, "all"
+    if isinstance(plain, ProMetaR):
+        gates = {name.replace("-", "."): gate for name, gate in trainer.vnet.gates.items()}
+        own = {key: [x.detach().clone().requires_grad_() for x in gate.parameters()] for key, gate in gates.items()}
+        plain.gates, plain.draw = own, trainer.episode
+        group = trainer.optim.param_groups[0]
+        plain.lr, plain.decay = group["lr"], group["weight_decay"]
     if isinstance(plain, TAC):
         plain.drop = trainer.dropped
     if isinstance(plain, CoPrompt):

@@ -84,6 +84,7 @@ CASES = {
     "MMRLpp new classes": keys("MMRLpp", MMRL) | {"DATASET.SUBSAMPLE_CLASSES": "new"},
     "MMA": {},
     "MMA all blocks": keys("MMADAPTER", {"ADAPTER_START": 1, "ADAPTER_SCALE": 0.1, "TEXT_CTX_INIT": "one"}),
+    "ProMetaR": keys("PROMETAR", IVLP | {"ADAPT_LR": 0.05, "VNET_LR": 0.0}) | {"OPTIM.WARMUP_EPOCH": -1},
     "CoOpDePT": {T + "COOP.N_CTX": 4},
     "CoOpDePT similarity": {T + "COOP.N_CTX": 4, T + "LINEAR_PROBE.TYPE": "similarity", T + "LINEAR_PROBE.WEIGHT": 0.4},
     "CoOpDePT without film": {T + "COOP.N_CTX": 4, T + "FILM.LINEAR_PROBE": False},

@@ -164,7 +164,8 @@ VIT_B16 += [
     ),
     ("MaPLeATPrompt", TWO, 3_555_072 + 3 * 1_024, coupled(2, 9) | named("prompt_learner.", ATTRIBUTES)),
 ]
-NEEDS_TOKENS += ["TAC", "MMRLpp", "MMA"]
+VIT_B16 += [("ProMetaR", {}, 9 * 4 * (512 + 768), independent(4, 9))]
+NEEDS_TOKENS += ["ProMetaR", "TAC", "MMRLpp", "MMA"]
 
 
 def ids(cases: list) -> list[str]:
