@@ -75,15 +75,15 @@ class Adversarial(PromptTrainer):
     # ------------------------------------------------------------------ the step
 
     def parse_batch_train(self, batch: dict) -> tuple[Tensor, ...]:
-        self.items = [int(i) for i in batch["index"]]
-        return super().parse_batch_train(batch)
+        image, label, *more = super().parse_batch_train(batch)
+        return image, label, batch["index"], *more
 
-    def loss(self, image: Tensor, label: Tensor, *more: object) -> tuple[Tensor, dict[str, Tensor]]:
-        """The host's loss of the attacked pictures; clean ones are not trained on."""
+    def loss(self, image: Tensor, label: Tensor, items: Tensor, *more: object) -> tuple[Tensor, dict[str, Tensor]]:
+        """The host's loss of the attacked pictures; clean ones are not trained on. items: the pictures' indices."""
         with self.one_step():
-            return super().loss(self.attacked(image, label), label, *more)
+            return super().loss(self.attacked(image, label, items), label, *more)
 
-    def attacked(self, image: Tensor, label: Tensor, clean: Tensor | None = None) -> Tensor:
+    def attacked(self, image: Tensor, label: Tensor, items: Tensor, clean: Tensor | None = None) -> Tensor:
         """[B, 3, h, w], normalised as `image` is. clean: its logits [B, C], for the loss `kl`; made where missing."""
         image = image.float()
         x = (image * self.std + self.mean).clamp(0, 1)
@@ -106,7 +106,7 @@ class Adversarial(PromptTrainer):
                     p.data.add_(0 if g is None else g, alpha=self.cfg.TRAIN_ATTACK.PROMPT_STEP)
                 return found
 
-            adversarial = self.inner.run(x, gradient, attack_seeds(base_seed(self.cfg), self.epoch, self.items))
+            adversarial = self.inner.run(x, gradient, attack_seeds(base_seed(self.cfg), self.epoch, items.tolist()))
         for p, value in zip(prompts, before, strict=True):
             p.data.copy_(value)
         return image + (adversarial - x) / self.std

@@ -57,11 +57,11 @@ class FAP(Adversarial, ImageToText):
     config_defaults = {**DEFAULTS, LAMBDA: 1.5, **CONFIG_DEFAULTS}
     config_domains = {**DOMAINS, LAMBDA: NOT_NEGATIVE, **CONFIG_DOMAINS}
 
-    def loss(self, image: Tensor, label: Tensor, *more: object) -> tuple[Tensor, dict[str, Tensor]]:
+    def loss(self, image: Tensor, label: Tensor, items: Tensor, *more: object) -> tuple[Tensor, dict[str, Tensor]]:
         with self.one_step():
             f, t = self.encode_image(image), self.encode_text()
             z = self.logits(f, t)
-            attacked = self.attacked(image, label, z if self.precision == "fp32" else None)
+            attacked = self.attacked(image, label, items, z if self.precision == "fp32" else None)
             f_adv = self.encode_image(attacked)
             z_adv = self.logits(f_adv, self.encode_text())
         terms = {

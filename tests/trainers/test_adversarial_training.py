@@ -318,14 +318,13 @@ def test_a_run_trains_and_says_against_what(tiny, tmp_path, name):
 def test_pictures_stay_in_the_ball_and_depend_on_the_item_alone(tiny, tmp_path):
     trainer = built(tiny, tmp_path, "MaPLeAT")
     x, found = batch(trainer)
-    image, label = trainer.parse_batch_train(found)
+    image, label, items = trainer.parse_batch_train(found)
     with trainer.one_step():
-        made = (trainer.attacked(image, label) * trainer.std + trainer.mean).detach()
+        made = (trainer.attacked(image, label, items) * trainer.std + trainer.mean).detach()
     assert (made - x).abs().max() <= 4 / 255 + 1e-6 and made.min() > -1e-6 and made.max() < 1 + 1e-6
     assert attack_seeds(1, 0, [3, 5]) == attack_seeds(1, 0, [5, 3])[::-1] != attack_seeds(1, 1, [3, 5])
-    trainer.parse_batch_train({k: v.flip(0) for k, v in found.items()})
     with trainer.one_step():
-        other = trainer.attacked(image.flip(0), label.flip(0)).flip(0) * trainer.std + trainer.mean
+        other = trainer.attacked(image.flip(0), label.flip(0), items.flip(0)).flip(0) * trainer.std + trainer.mean
     assert ((made - other).abs() > 1e-5).float().mean() < 0.01  # a sign may turn with rounding
 
 
