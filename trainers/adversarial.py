@@ -149,6 +149,12 @@ class Adversarial(PromptTrainer):
         """[C, d] of "a photo of a NAME" without a full stop, underscores kept."""
         return self.frozen_text([f"a photo of a {name}" for name in self.dm.dataset.classnames])
 
+    def prompted_image(self, image: Tensor) -> Tensor:
+        """The host's; of a frozen tower with a gradient to the picture in an attack."""
+        if self._attacking and self.frozen_image_encoder:
+            return self.image_encoder(image.type(self.image_encoder.dtype)).float()
+        return super().prompted_image(image)
+
     def frozen_image(self, image: Tensor) -> Tensor:
         """CLIP's own features; in an attack with a gradient to the picture."""
         if not self._attacking:

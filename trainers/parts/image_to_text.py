@@ -26,6 +26,8 @@ class PromptLearner(nn.Module):
     """ctx [n, D_t] and proj: block 1, from text to image; compound_prompts_image[i] [n, D_v] and
     compound_prompt_projections[i] (D_v to D_t, copies of one at first): block i + 2, from image to text."""
 
+    place: int | None = None  # the position where deep prompts begin; None: where the context does
+
     def __init__(self, ctx: Tensor, prompts: ContextPrompts, visual_width: int, depth: int) -> None:
         super().__init__()
         n, width = ctx.shape
@@ -36,6 +38,10 @@ class PromptLearner(nn.Module):
         self.compound_prompts_image = nn.ParameterList(deeper)
         first = nn.Linear(visual_width, width)
         self.compound_prompt_projections = nn.ModuleList(copy.deepcopy(first) for _ in deeper)
+
+    def context(self, ctx: Tensor) -> Tensor:
+        """What stands in the place of the prompts' context, of ctx [n, D_t]."""
+        return ctx
 
     def text_prompts(self) -> dict[int, Tensor]:
         """{block: F_i(P_i) [n, D_t]} for the blocks 2 .. J."""
