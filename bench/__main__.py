@@ -25,6 +25,7 @@ COMMANDS = {
     "collect": "every result as one table",
     "compare": "results beside published numbers",
     "score": "figures of tests from their outputs alone, or of other predictions",
+    "card": "every method on every axis of robustness",
     "corruptions": "mCE of tests on corrupted images, against zero-shot CLIP",
     "report": "results as one HTML page",
     "claims": "the papers' claims, tried on runs of their own",

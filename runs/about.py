@@ -17,6 +17,11 @@ FIELDS = ("protocol", "suite", "variant", "cfg", "source")
 # rate of label noise, attack and mode, as given to the protocol; the condition
 # of a test on corrupted images or noisy text, such as fog-3; the run's folder, relative to that of its set of runs.
 CELL = ("target", "shots", "noise_type", "noise_rate", "attack", "mode", "condition", "folder")
+# Versions of the protocols: one is raised when the same command gives numbers that are not comparable with before.
+VERSIONS = dict.fromkeys(
+    ("base2new", "open_world", "cross_dataset", "few_shot", "noise", "noise_xd", "real_noise", "test_time", "online",
+     "robust", "corruption", "text_noise"), 1,
+)  # fmt: skip
 VARIANTS = "variants"  # folder of variants: the name of a folder in it is shown in all tables
 
 _CROSS_DATASET = ("xd_train", "xd_test", "dg_test")
@@ -72,5 +77,6 @@ def about_run(args: argparse.Namespace) -> dict[str, object]:
         told = {"cfg": Path(args.config_file).stem or None, "source": dataset if trains else None, "target": dataset}
     return {
         **{key: told.get(key) for key in FIELDS},
+        "protocol_version": VERSIONS.get(str(told.get("protocol"))),
         "cell": {key: told[key] for key in CELL if told.get(key) is not None},
     }

@@ -33,7 +33,10 @@ COLUMNS = {
     "adv_accuracy": "float64", "transfer_accuracy": "float64", "worst_accuracy": "float64", "seconds": "float64",
     "peak_memory_bytes": "Int64", "device": "object", "git": "object", "finished": "object",
     "settings_hash": "object", "noise_hash": "object", "class_feature_distance": "float64", "collapsed": "boolean",
+    "worst_class_accuracy": "float64", "ece": "float64", "classwise_ece": "float64", "brier": "float64",
+    "nll": "float64", "aurc": "float64", "learnable_numbers": "Int64", "protocol_version": "Int64",
 }  # fmt: skip
+SCORES = ("worst_class_accuracy", "ece", "classwise_ece", "brier", "nll", "aurc")  # of outputs, see docs/outputs.md
 KINDS = {"adv_accuracy": "", "transfer_accuracy": "transfer", "worst_accuracy": "worst case"}  # "": the run's own mode
 
 
@@ -99,6 +102,9 @@ def read_row(below: str, file: str, output: str = "") -> dict | None:
             **{key: str(record.get(key) or "") for key in ("device", "git", "finished", "settings_hash")},
             "noise_hash": str((record.get("noise") or {}).get("sha256") or ""),
             "class_feature_distance": number(record, "class_feature_distance"),
+            **{key: number(record.get("scores") or {}, key) for key in SCORES},
+            "learnable_numbers": whole(record, "learnable_numbers", needed=False),
+            "protocol_version": whole(record, "protocol_version", needed=False),
             "collapsed": flag(record, "collapsed"),
         }
     except DAMAGE as error:

@@ -11,6 +11,7 @@ import hashlib
 import json
 import random
 from collections.abc import Callable, Sequence
+from importlib import import_module
 
 import torch
 from torch import Tensor
@@ -167,9 +168,8 @@ class TextNoise:
         return draw.choice(others) if others and draw.random() < self.strength else name
 
     def _synonyms(self, names: Sequence[str]) -> dict[str, list[str]]:
-        from language import load_cache
-
-        aliases = getattr(load_cache(self.dataset), "aliases", None) or {}
+        # By name, so that methods that are exported without the language caches do not take all of them along.
+        aliases = getattr(import_module("language").load_cache(self.dataset), "aliases", None) or {}
         if not aliases:
             raise InputError(
                 f"{T}KIND synonym: the language cache of {self.dataset} has no other names of its classes."

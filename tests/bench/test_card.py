@@ -1,0 +1,166 @@
+"""The robustness card from results written by hand: each axis, what is missing and why, ranks, files, refusals."""
+
+from __future__ import annotations
+
+import json
+import math
+
+import pytest
+
+from bench.__main__ import main
+from bench.reading.card import AXES, ORACLE, card
+from bench.reading.collect import collect
+from bench.suites.load import load
+from bench.suites.select import ORACLE as CHOSEN_BY_TEST
+from runs.about import VERSIONS
+from runs.corruption_protocol import FIFTEEN, SEVERITIES
+from runs.protocols import PROTOCOLS
+from runs.targets import ROOT
+
+PLACES = {
+    "few_shot": "few_shot/{dataset}/shots_{shots}/{method}/embedded",
+    "base": "base2new/train_base/{dataset}/shots_16/{method}/embedded",
+    "new": "base2new/test_new/{dataset}/shots_16/{method}/embedded",
+    "noise": "noise/{dataset}/{more}/shots_16/{method}/embedded",
+    "corruption": "corruption/{dataset}/{more}/shots_{shots}/{method}/embedded",
+    "text_noise": "text_noise/{dataset}/{more}/shots_{shots}/{method}/embedded",
+    "target": "evaluation_shapes/{method}/embedded_16shots/{dataset}",
+}
+
+
+def write(top, kind, method, accuracy, seed=1, dataset="digits", shots=16, more="", backbone="Embedded", **record):
+    place = PLACES[kind].format(dataset=dataset, shots=shots, method=method, more=more)
+    folder = top / place / f"seed{seed}"
+    folder.mkdir(parents=True)
+    half = kind if kind in ("base", "new") else "all"
+    told = {
+        "version": 1, "trainer": method, "dataset": "Digits", "seed": seed, "mode": "test", "subsample_classes": half,
+        "results": {"accuracy": accuracy}, "backbone": {"name": backbone}, "settings_hash": f"{place}{seed}",
+        "wall_seconds": 10.0 * seed, "peak_memory_bytes": 2**21, "learnable_numbers": 40, "scores": {"ece": 3.5},
+        "collapsed": False, **record,
+    }  # fmt: skip
+    if dataset != "digits":
+        told["dataset"] = "".join(word.capitalize() for word in dataset.split("_"))
+    (folder / "results.json").write_text(json.dumps(told))
+
+
+@pytest.fixture
+def made(tmp_path):
+    """CoOp on most axes with two seeds, zero-shot CLIP on some, MaPLe on one."""
+    for seed in (1, 2):
+        for shots, accuracy in ((1, 60.0), (4, 70.0), (16, 80.0 + seed)):
+            write(tmp_path, "few_shot", "CoOp", accuracy, seed, shots=shots)
+        write(tmp_path, "base", "CoOp", 90.0, seed)
+        write(tmp_path, "new", "CoOp", 60.0, seed)
+        for rate, accuracy in (("0000", 80.0), ("0250", 70.0), ("0500", 40.0)):
+            fell = {"collapsed": rate == "0500" and seed == 2}
+            write(tmp_path, "noise", "CoOp", accuracy, seed, more=f"sym_other_r{rate}", **fell)
+        for more, accuracy in (("typo-0.1", 75.0), ("typo-0.4", 65.0), ("embedding-0.4", 50.0)):
+            write(tmp_path, "text_noise", "CoOp", accuracy, seed, more=more)
+        write(tmp_path, "target", "CoOp", 55.0, seed)
+        write(tmp_path, "target", "CoOp", 45.0, seed, dataset="shapes_sketch")
+    write(tmp_path, "few_shot", "ZeroshotCLIP", 72.0, shots=0)
+    write(tmp_path, "text_noise", "ZeroshotCLIP", 71.0, shots=0, more="typo-0.1")
+    for method, shots, accuracy in (("CoOp", 16, 55.0), ("ZeroshotCLIP", 0, 40.0)):
+        for name in FIFTEEN:
+            for level in SEVERITIES:
+                write(tmp_path, "corruption", method, accuracy, shots=shots, more=f"{name}-{level}")
+    write(tmp_path, "new", "MaPLe", 66.0)
+    return tmp_path
+
+
+def means(found, label):
+    return {name: figure.mean for name, figure in found.figures[label].items() if not figure.missing}
+
+
+def test_every_axis_by_hand(made):
+    found = card(collect(made))
+    own = means(found, "CoOp")
+    assert own == pytest.approx(
+        {
+            "clean": 81.5, "slope": (21.5 / 2) / 2, "base": 90, "new": 60, "hm": 72, "cross": 55, "shifted": 45,
+            "noise_area": (75 + 55) / 2, "noise_worst": 40, "collapsed": 100 / 6, "corrupted": 55, "mce": 75,
+            "text": (70 + 50) / 2, "text_worst": 50, "ece": 3.5, "values": 40, "seconds": 15, "memory": 2,
+        }
+    )  # fmt: skip
+    clean = found.figures["CoOp"]["clean"]
+    assert (clean.spread, clean.seeds, clean.rank, clean.of) == (pytest.approx(math.sqrt(0.5)), (1, 2), 1, 2)
+    assert found.figures["ZeroshotCLIP"]["clean"].rank == 2 and found.figures["ZeroshotCLIP"]["mce"].mean == 100
+    assert found.figures["CoOp"]["mce"].rank == 1  # lower is better
+    assert found.datasets["cross"] == ("digits",) and found.datasets["shifted"] == ("shapes_sketch",)
+    assert found.backbone == "Embedded" and found.versions["few_shot"] == 1
+
+
+def test_missing_cells_are_named_and_never_filled(made):
+    found = card(collect(made))
+    zero, maple = found.figures["ZeroshotCLIP"], found.figures["MaPLe"]
+    assert zero["text"].missing == "without embedding-0.4, typo-0.4, which another method has"
+    assert zero["base"].missing == "no runs of this protocol" and math.isnan(zero["base"].mean)
+    assert maple["hm"].missing == "no figure on digits" and maple["new"].mean == 66
+    write(made, "few_shot", "CoOp", 90.0, 1, dataset="shapes")
+    found = card(collect(made))  # zero-shot CLIP has one data set, CoOp both with seed 1
+    assert found.figures["ZeroshotCLIP"]["clean"].missing == "no figure on shapes"
+    assert found.figures["CoOp"]["clean"].seeds == (1,) and found.figures["CoOp"]["clean"].mean == pytest.approx(85.5)
+
+
+def test_the_files(made, tmp_path, capsys):
+    names = {"html": "c.html", "markdown": "c.md", "latex": "c.tex", "json": "c.json"}
+    words = [x for form, name in names.items() for x in (f"--{form}", str(tmp_path / "own" / name))]
+    assert main(["card", str(made), *words]) == 0
+    said = capsys.readouterr().out
+    assert (
+        "81.50 ± 0.71" in said and "ZeroshotCLIP, missing" in said and "Versions of the protocols: base2new 1" in said
+    )
+    told = json.loads((tmp_path / "own" / "c.json").read_text())
+    assert told["methods"]["MaPLe"]["hm"] == {
+        "mean": None, "spread": None, "seeds": [], "rank": None, "of": None, "missing": "no figure on digits"
+    }  # fmt: skip
+    assert told["protocol_versions"]["corruption"] == 1 and told["axes"]["mce"]["higher_is_better"] is False
+    page = (tmp_path / "own" / "c.html").read_text()
+    assert page.count("<svg") == 1 + 3 and page.count('<h2 id="m') == 3 and "<script" not in page
+    assert (
+        "missing: no figure on digits" in page
+        and "missing: no figure on digits" in (tmp_path / "own" / "c.md").read_text()
+    )
+    assert r"\begin{tabular}" in (tmp_path / "own" / "c.tex").read_text()
+    assert main(["card", str(made), "--methods", "CoOp"]) == 0
+    assert "MaPLe" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("change", "words", "says"),
+    [
+        (
+            {"backbone": "ViT-B/16"},
+            (),
+            "of the backbones Embedded and ViT-B/16: a card is of one; give --backbone NAME",
+        ),
+        ({}, ("--backbone", "RN50"), "There are no runs of the backbone RN50; there are of Embedded"),
+        ({"protocol_version": 2}, (), "of versions 1 and 2 of the protocol few_shot"),
+        ({}, ("--methods", "Foo"), "--methods Foo: there are no runs of it"),
+        ({}, ("--html", "/dev/null/x.html"), "cannot be written"),
+    ],
+)
+def test_refused_in_one_sentence(made, capsys, change, words, says):
+    write(made, "few_shot", "KgCoOp", 50.0, **change)
+    assert main(["card", str(made), *words]) == 2
+    said = capsys.readouterr().err
+    assert says in said and said.count("\n") == 1
+
+
+def test_nothing_to_show(tmp_path, capsys):
+    assert main(["card", str(tmp_path)]) == 2
+    assert "There are no results" in capsys.readouterr().err
+    assert main(["card", str(tmp_path / "none")]) == 2
+    assert "There is no folder" in capsys.readouterr().err
+
+
+def test_the_shipped_suite_and_names():
+    blocks = load(ROOT / "configs" / "suites" / "card.yaml")["blocks"]
+    protocols = {block["protocol"] for block in blocks}
+    told = {"adversarial": "robust", "domain_generalization": "cross_dataset"}
+    needed = {axis.protocol for axis in AXES} - {"mce", "shifted"} | {"corruption"}
+    assert needed <= {told.get(name, name) for name in protocols}
+    assert ORACLE == CHOSEN_BY_TEST
+    named = {name.removesuffix("_train").removesuffix("_test") for name in PROTOCOLS} - {"xd", "dg"}
+    assert named <= set(VERSIONS)
