@@ -159,7 +159,7 @@ def test_scripts_and_suites_say_protocol_suite_and_variant(tmp_path):
 def test_a_plain_run_says_what_its_options_say():
     parse = build_parser().parse_args
     files = ["--dataset-config-file", "configs/datasets/dtd.yaml", "--config-file", "configs/trainers/CoOp/rn50.yaml"]
-    nothing = dict.fromkeys(FIELDS) | {"cell": {}}
+    nothing = dict.fromkeys(FIELDS) | {"protocol_version": None, "cell": {}}
     trained = about_run(parse(files))
     assert trained == nothing | {"cfg": "rn50", "source": "dtd", "cell": {"target": "dtd"}}
     assert about_run(parse([*files, "--eval-only"])) == trained | {"source": None}
