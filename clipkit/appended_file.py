@@ -73,6 +73,15 @@ class AppendedFile:
             used(self.path)
         return found
 
+    def names(self) -> set[str]:
+        """The names of all records; needs no lock."""
+        try:
+            with open(self.path, "rb") as file:
+                self._scan(file)
+        except OSError:
+            self._forget()
+        return {name for name, records in self._records.items() if records}
+
     @contextmanager
     def locked(self) -> Iterator[None]:
         """Against other processes that append."""

@@ -87,10 +87,8 @@ def main(args: argparse.Namespace) -> None:
             else:
                 trainer.train()
         if hasattr(trainer, "tower_accounts"):
-            text = (
-                "Image tower: %(encoded)s images encoded; features of %(training_crops_read)s training crops from disk"
-            )
-            logger.info(text, trainer.tower_accounts())
+            accounts = {what.replace("_", " "): f"{count:,}" for what, count in trainer.tower_accounts().items()}
+            logger.info("Image tower: %s", ", ".join(f"{count} {what}" for what, count in accounts.items()))
         kept = keep_outputs(folder.path, cfg, trainer)
         write_record(folder.results, cfg, args, trainer, time.time() - started, tested, kept)
 

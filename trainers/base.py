@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import functools
 import logging
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 
 import torch
@@ -114,6 +115,7 @@ class PromptTrainer(TrainerX):
             self.record["text_noise"] = self.text_noise.facts(self.described)
         warn_of_one_class(self.classnames)
         self._kept: dict = {}  # see `once`
+        self.reads: Counter[str] = Counter()  # features that came from disk: of training crops, of views
         self.curves: MemorisationCurves | None = None
         if cfg.SEED >= 0:  # the initial prompts depend on the seed alone, not on what was drawn before
             torch.manual_seed(derive_seed(cfg.SEED, "learner"))
@@ -302,9 +304,9 @@ class PromptTrainer(TrainerX):
             self.model.train(mode == "train")  # it may be registered in parts
 
     def tower_accounts(self) -> dict[str, int]:
-        """Images that this run sent through the image tower, and training crops whose features it read instead."""
-        known = self.__dict__.get("_crop_features")
-        return {"encoded": self.image_encoder.encoded, "training_crops_read": known.read if known else 0}
+        """Images that this run sent through the image tower, and training crops and views whose features it read."""
+        read = {f"{what}_read": self.reads[what] for what in ("training_crops", "views")}
+        return {"images_encoded": self.image_encoder.encoded, **read}
 
     # ------------------------------------------------------------------ testing
 

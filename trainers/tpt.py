@@ -13,8 +13,9 @@ from dassl.engine import TRAINER_REGISTRY
 from .shared.precision import autocast
 from .tta.adaptive_views import adaptive_logits
 from .tta.per_image_adamw import PerImageAdamW
-from .tta.trainer import TestTimeTrainer, full
+from .tta.trainer import TestTimeTrainer
 from .tta.view_ensemble import LOSSES, confident, reliability, take, weighted
+from .tta.views import full
 
 Objective = Callable[..., Tensor]  # (logits [B, k, C], text features [B, C, d], ...) -> [B]
 

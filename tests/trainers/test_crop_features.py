@@ -55,7 +55,7 @@ def test_cold_warm_and_without(tiny, tmp_path, bank, method):
     assert same(without, cold) and same(cold, warm)
     assert len(list(bank.glob("*.features"))) == 1
     assert second["training_crops_read"] > first["training_crops_read"] == 0
-    assert second["encoded"] < first["encoded"]
+    assert second["images_encoded"] < first["images_encoded"]
 
 
 def test_warm_no_image_is_read_or_encoded_by_whatever_method_noise_and_batch_size(tiny, tmp_path, bank, monkeypatch):
@@ -67,7 +67,7 @@ def test_warm_no_image_is_read_or_encoded_by_whatever_method_noise_and_batch_siz
     monkeypatch.setattr(ImageEncoder, "__call__", forbid)
     for i, method in enumerate(("CoOp", "KgCoOp", "ProGrad", "TCP", "PTNL", "DPSEP")):
         _, found = trained(tiny, tmp_path / f"w{i}", method, **(noise if method != "CoOp" else {}))
-        assert found == {"encoded": 0, "training_crops_read": 36}  # 3 epochs, 12 images
+        assert found == {"images_encoded": 0, "training_crops_read": 36}  # 3 epochs, 12 images
     assert len(list(bank.glob("*.features"))) == 1
 
 
@@ -115,7 +115,7 @@ def test_a_killed_run_leaves_its_epochs_to_the_next(tiny, tmp_path, bank, monkey
         patch.setattr(CropFeatures, "_encode", twice)
         trained(tiny, tmp_path / "1")
     found, accounts = trained(tiny, tmp_path / "2")
-    assert same(whole, found) and accounts == {"encoded": 12, "training_crops_read": 24}
+    assert same(whole, found) and accounts == {"images_encoded": 12, "training_crops_read": 24}
 
 
 def damage(file) -> None:
@@ -132,8 +132,8 @@ def test_a_damaged_or_removed_file(tiny, tmp_path, bank, what):
     cold, _ = trained(tiny, tmp_path / "1")
     what(next(bank.glob("*.features")))
     found, accounts = trained(tiny, tmp_path / "2")
-    assert same(cold, found) and accounts["encoded"] > 0
-    assert trained(tiny, tmp_path / "3")[1]["encoded"] == 0  # and it is mended
+    assert same(cold, found) and accounts["images_encoded"] > 0
+    assert trained(tiny, tmp_path / "3")[1]["images_encoded"] == 0  # and it is mended
 
 
 def test_evicted_in_the_middle(tiny, tmp_path, bank, monkeypatch):
@@ -170,7 +170,7 @@ def _train(tiny, folder, barrier, results):
     torch.set_num_threads(1)
     barrier.wait()
     found, accounts = trained(tiny, folder, "PTNL")
-    results.put((accounts["encoded"], {name: x.tolist() for name, x in found.items() if name == "ctx"}))
+    results.put((accounts["images_encoded"], {name: x.tolist() for name, x in found.items() if name == "ctx"}))
 
 
 def test_concurrent_runs_encode_each_crop_once(tiny, tmp_path, bank):
@@ -207,7 +207,7 @@ def test_a_transform_that_nobody_can_read_is_not_kept(tiny, tmp_path, bank):
     transform = trainer.train_loader_x.dataset.transform
     trainer.train_loader_x.dataset.transform = lambda image: transform(image)
     trainer.train()
-    assert not list(bank.glob("*.features")) and trainer.tower_accounts()["encoded"] > 0
+    assert not list(bank.glob("*.features")) and trainer.tower_accounts()["images_encoded"] > 0
 
 
 @pytest.mark.parametrize(
@@ -224,7 +224,7 @@ def test_passes_of_their_own(tiny, tmp_path, bank, method, pairs):
     cold, _ = trained(tiny, tmp_path / "1", method, **noise)
     warm, accounts = trained(tiny, tmp_path / "2", method, **noise)
     assert same(without, cold) and same(cold, warm)
-    assert (accounts["encoded"] > 0) == (method == "JoAPR")  # the mixed ones
+    assert (accounts["images_encoded"] > 0) == (method == "JoAPR")  # the mixed ones
 
 
 def test_methods_that_choose_their_batches_meet_the_crops_of_an_ordinary_pass(tiny, tmp_path, bank):
@@ -232,9 +232,9 @@ def test_methods_that_choose_their_batches_meet_the_crops_of_an_ordinary_pass(ti
     for method in ("NLPrompt", "VisPrompt"):
         trainer = tiny.trainer(tmp_path / method, method, {"TEST.NO_TEST": True} | FROZEN[method])
         trainer.training_list.logits()  # the features under the test transform are not what this is about
-        before = trainer.tower_accounts()["encoded"]
+        before = trainer.tower_accounts()["images_encoded"]
         trainer.train()
-        assert trainer.tower_accounts() == {"encoded": before, "training_crops_read": 36}
+        assert trainer.tower_accounts() == {"images_encoded": before, "training_crops_read": 36}
 
 
 def test_images_are_cropped_as_features_are(tiny, tmp_path, bank):

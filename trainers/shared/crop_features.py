@@ -69,7 +69,6 @@ class CropFeatures:
         self.planned = PlannedBatches(trainer.cfg, self.dataset)
         self.rows = min(ROWS, len(self.dataset))
         self.file = self._file()
-        self.read = 0  # crops whose features came from disk
 
     def epoch(self) -> Served:
         """The batches of an ordinary pass: those of the loader, with features for images."""
@@ -82,13 +81,13 @@ class CropFeatures:
         """[n, d], normalised, on the device: of the crops at these places."""
         tables = {chunk: _Table(passes, chunk) for chunk in sorted({place // CHUNK for place in places})}
         missing = self._read(tables, places)
-        self.read += len(places) - len(missing)
+        self.trainer.reads["training_crops"] += len(places) - len(missing)
         if missing and self.file is None:
             self._encode(passes, tables, missing)
         elif missing:
             with self.file.locked():
                 still = self._read(tables, missing)  # another process may have been first
-                self.read += len(missing) - len(still)
+                self.trainer.reads["training_crops"] += len(missing) - len(still)
                 if still:
                     self._encode(passes, tables, still)
         raw = torch.stack([tables[place // CHUNK][place] for place in places])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any, Protocol
@@ -29,6 +30,7 @@ class Method(Trainer, Protocol):
     frozen_image_encoder: bool
     trains_on_features: bool
     stored_normalized: bool  # whether `stored_image` is
+    reads: Counter[str]  # features that came from disk
     record: dict[str, Any]  # what the method adds to results.json
     config_defaults: dict[str, Any]
     architecture: tuple[str, ...]  # config keys that shape the learner

@@ -24,7 +24,7 @@ from ..shared.tester import keep_others
 from .config import DEFAULTS, DOMAINS
 from .outputs import BeforeAfter
 from .trainer import TestTimeTrainer
-from .views import groups, view_loader
+from .views import groups
 
 S = "TRAINER.STREAM."
 ORDERS = ("shuffled", "file", "by_class", "by_domain")
@@ -105,7 +105,7 @@ class StreamTrainer(TestTimeTrainer):
         try:
             self.state = self.new_state()
             for _ in range(cfg.PASSES):
-                loader = view_loader(self.cfg, self.views, data_loader, self.dm.dataset, split, order, clean)
+                loader = self.viewed(data_loader, split, order, clean)
                 for group in groups(progress(loader, desc=f"evaluate {split}"), cfg.BATCH):
                     if cfg.RESET_EVERY and since >= cfg.RESET_EVERY:
                         self.state, since = self.new_state(), 0

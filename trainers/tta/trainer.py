@@ -9,14 +9,16 @@ from __future__ import annotations
 import logging
 import os
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 
 import torch
 from torch import Tensor
+from torch.utils.data import DataLoader
 from yacs.config import CfgNode
 
 from clipkit import ImageEncoder, InputError, TextEncoder, normalize
+from dassl.protocols import SizedIterable
 from dassl.utils import DivergedError, base_seed
 from dassl.utils.progress import progress
 
@@ -27,9 +29,12 @@ from ..shared.tester import keep_others
 from .config import DEFAULTS, DOMAINS, N, compat_keys
 from .outputs import BeforeAfter
 from .start_context import context_from
-from .views import ViewedImage, ViewMaker, groups, view_loader
+from .view_features import ViewFeatures
+from .views import ViewedImage, ViewMaker, full, groups, view_loader
 
 logger = logging.getLogger(__name__)
+
+SEES_PIXELS = ("respond", "answer", "encode_views", "raw_features")  # a method of its own with one of these has images
 
 
 class TestTimeTrainer(PromptTrainer):
@@ -158,13 +163,19 @@ class TestTimeTrainer(PromptTrainer):
 
     def respond(self, views: Tensor, seeds: list[int]) -> tuple[Tensor, Tensor]:
         """Logits [B, C] of the plain view under v0, and of the method. views: [B, n, 3, h, w]; seeds: one an image."""
-        f = self.encode_views(views)
+        return self.respond_to(self.encode_views(views))
+
+    def respond_to(self, f: Tensor) -> tuple[Tensor, Tensor]:
+        """`respond` from the features [B, n, d] of the views."""
         return self.view_logits(f[:, :1], self.text_features())[:, 0], self.from_features(f)
 
     def answer(self, images: list[ViewedImage]) -> tuple[Tensor, Tensor]:
         """`respond` for images from a loader."""
-        views = torch.stack([self.views.finish(image, self.device) for image in images])
-        before, after = self.respond(views, [image.seed for image in images])
+        if all(image.features is not None for image in images):
+            before, after = self.respond_to(normalize(torch.stack([image.features for image in images])))
+        else:
+            views = torch.stack([self.views.finish(image, self.device) for image in images])
+            before, after = self.respond(views, [image.seed for image in images])
         wrong = ~(before.isfinite().all(dim=1) & after.isfinite().all(dim=1))
         if bool(wrong.any()):
             row = int(wrong.nonzero()[0])
@@ -192,9 +203,20 @@ class TestTimeTrainer(PromptTrainer):
         if self.counts is not None:
             self.counts[name] += int(images.sum())
 
+    def viewed(
+        self, loader: DataLoader, split: str, order: Sequence[int] | None = None, clean: Collection[int] = ()
+    ) -> SizedIterable[ViewedImage]:
+        """The images of a test, with the features of their views where the method's answer comes from these, so that
+        they are encoded once for all such methods. order, clean: as in `view_loader`."""
+        kind = type(self)
+        own = any(getattr(kind, name) is not getattr(TestTimeTrainer, name) for name in SEES_PIXELS)
+        if own:
+            return view_loader(self.cfg, self.views, loader, self.dm.dataset, split, order, clean)
+        return ViewFeatures(self, loader, split, order, clean)
+
     def _evaluate(self, data_loader, split: str) -> None:
         outputs = BeforeAfter()
-        loader = view_loader(self.cfg, self.views, data_loader, self.dm.dataset, split)
+        loader = self.viewed(data_loader, split)
         with self.counting():
             for group in groups(progress(loader, desc=f"evaluate {split}"), self.method_cfg().SAMPLES_PER_STEP):
                 before, after = self.answer(group)
@@ -225,8 +247,3 @@ class TestTimeTrainer(PromptTrainer):
 
     def loss(self, image: Tensor, label: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
         raise InputError(f"{type(self).__name__} is not trained; run it with --eval-only.")
-
-
-def full(x: Tensor) -> Tensor:
-    """x in fp32, or in fp64 if it has that type."""
-    return x if x.dtype == torch.float64 else x.float()

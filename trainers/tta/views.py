@@ -43,6 +43,7 @@ class ViewedImage:
     views: Tensor | None = None  # the random ones; uint8, or fp32 in [0, 1]
     source: Tensor | None = None  # uint8 [3, H, W], for the tensor backend
     drawn: list[View] = field(default_factory=list)
+    features: Tensor | None = None  # [n, d] of the views, not normalised, on the device: then there are no pixels
 
 
 class ViewMaker:
@@ -64,6 +65,9 @@ class ViewMaker:
         self.flip = 0.5 if "random_flip" in cfg.INPUT.TRANSFORMS else 0.0  # letters and digits have a right way round
         self.on_device = tta.AUG_BACKEND == "tensor"
         self.original = tta.VIEW_SOURCE == "original"
+        resize = (cfg.INPUT.INTERPOLATION, cfg.INPUT.get("RESIZE_MODE", "shortest"))
+        # all that the views of a picture depend on beside their seeds
+        self.recipe = [self.n, *self.size, *resize, self.augmix, *self.scale, self.flip, self.on_device, self.original]
 
     def start(self, plain: Image.Image, full: Image.Image, index: int, label: int, path: str, seed: int) -> ViewedImage:
         """The work of a loader's worker. plain: the picture at the model's size; full: the file's."""
@@ -120,6 +124,10 @@ class ViewDataset(Dataset):
     def __len__(self) -> int:
         return len(self.items)
 
+    def about(self, index: int) -> ViewedImage:
+        """The image without its pixels, which are not read."""
+        return ViewedImage(index, self.items[index].label, self.keys[index], self.seeds[index], torch.empty(0))
+
     def __getitem__(self, index: int) -> ViewedImage:
         if self.attacked is not None and index not in self.clean:
             full = plain = self.attacked(self.items[index].impath)
@@ -158,3 +166,8 @@ def groups(images: Iterator[ViewedImage], size: int) -> Iterator[list[ViewedImag
             group = []
     if group:
         yield group
+
+
+def full(x: Tensor) -> Tensor:
+    """x in fp32, or in fp64 if it has that type."""
+    return x if x.dtype == torch.float64 else x.float()
