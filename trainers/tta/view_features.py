@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import logging
 from collections.abc import Collection, Iterator, Sequence
-from typing import TYPE_CHECKING
+from typing import Any, Protocol
 
 import PIL
 import torch
@@ -22,14 +22,22 @@ from clipkit.appended_file import AppendedFile
 from clipkit.cache_room import VARIABLE, limit
 from dassl.utils import read_image
 
+from ..shared.method import Method
 from .views import ViewedImage, full, view_loader
-
-if TYPE_CHECKING:
-    from .trainer import TestTimeTrainer
 
 logger = logging.getLogger(__name__)
 
 BLOCK = 16  # images that are encoded while other processes wait
+
+
+class Viewing(Method, Protocol):
+    """What a `TestTimeTrainer` has beside other methods."""
+
+    views: Any  # a ViewMaker
+    mean: Tensor
+    std: Tensor
+
+    def raw_features(self, pixels: Tensor) -> Tensor: ...
 
 
 class ViewFeatures:
@@ -39,7 +47,7 @@ class ViewFeatures:
     """
 
     def __init__(
-        self, trainer: TestTimeTrainer, loader: DataLoader, split: str,
+        self, trainer: Viewing, loader: DataLoader, split: str,
         order: Sequence[int] | None = None, clean: Collection[int] = (),
     ) -> None:  # fmt: skip
         self.trainer, self.loader, self.split, self.clean = trainer, loader, split, clean
