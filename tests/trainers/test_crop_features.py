@@ -67,7 +67,7 @@ def test_warm_no_image_is_read_or_encoded_by_whatever_method_noise_and_batch_siz
     monkeypatch.setattr(ImageEncoder, "__call__", forbid)
     for i, method in enumerate(("CoOp", "KgCoOp", "ProGrad", "TCP", "PTNL", "DPSEP")):
         _, found = trained(tiny, tmp_path / f"w{i}", method, **(noise if method != "CoOp" else {}))
-        assert found == {"images_encoded": 0, "training_crops_read": 36}  # 3 epochs, 12 images
+        assert found == {"images_encoded": 0, "training_crops_read": 36, "views_read": 0}  # 3 epochs, 12 images
     assert len(list(bank.glob("*.features"))) == 1
 
 
@@ -115,7 +115,7 @@ def test_a_killed_run_leaves_its_epochs_to_the_next(tiny, tmp_path, bank, monkey
         patch.setattr(CropFeatures, "_encode", twice)
         trained(tiny, tmp_path / "1")
     found, accounts = trained(tiny, tmp_path / "2")
-    assert same(whole, found) and accounts == {"images_encoded": 12, "training_crops_read": 24}
+    assert same(whole, found) and accounts == {"images_encoded": 12, "training_crops_read": 24, "views_read": 0}
 
 
 def damage(file) -> None:
@@ -234,7 +234,7 @@ def test_methods_that_choose_their_batches_meet_the_crops_of_an_ordinary_pass(ti
         trainer.training_list.logits()  # the features under the test transform are not what this is about
         before = trainer.tower_accounts()["images_encoded"]
         trainer.train()
-        assert trainer.tower_accounts() == {"images_encoded": before, "training_crops_read": 36}
+        assert trainer.tower_accounts() == {"images_encoded": before, "training_crops_read": 36, "views_read": 0}
 
 
 def test_images_are_cropped_as_features_are(tiny, tmp_path, bank):
