@@ -42,6 +42,7 @@ OURS = re.compile(
     r"""noise_ctx|nrvpp_proj|(visual|text)_fc\.\d+\.(weight|bias)  # ANPrompt
     | layer_\d+\.[qkv]_proj\.w_lora_[AB]                          # CLIP-LoRA
     | adapter\.weight|values|alpha|beta                            # Tip-Adapter
+    | prompt_learner\.(pos|neg)_ctx|tuner\.vpt_list\.\d+\.prompt     # DeFT
     | fc\.(weight|bias)|alpha_vec                                  # LP++
     | head                                                         # 2SFS
     | (visual\.)?transformer\.resblocks\.\d+\.ln_[12]\.(weight|bias)""",

@@ -82,7 +82,13 @@ class ImageEncoder:
 
     @overload
     def __call__(
-        self, image: Tensor, replace: Prompts = None, insert: Prompts = None, start_block: int = 1
+        self,
+        image: Tensor,
+        replace: Prompts = None,
+        insert: Prompts = None,
+        start_block: int = 1,
+        *,
+        after_norm: bool = False,
     ) -> Tensor: ...
 
     @overload
@@ -96,6 +102,7 @@ class ImageEncoder:
         return_tokens: Literal[True],
         insert_weight: float = 1.0,
         sees: Tensor | None = None,
+        after_norm: bool = False,
     ) -> tuple[Tensor, Tensor]: ...
 
     def __call__(
@@ -107,6 +114,7 @@ class ImageEncoder:
         return_tokens: bool = False,
         insert_weight: float = 1.0,
         sees: Tensor | None = None,
+        after_norm: bool = False,
     ) -> Tensor | tuple[Tensor, Tensor]:
         """Features [B, embed_dim] of B images, not normalised.
 
@@ -119,6 +127,7 @@ class ImageEncoder:
             ones the positions 1 .. K are overwritten (MMRL).
         insert_weight: what is overwritten becomes weight * new + (1 - weight) * old (MMRL++).
         sees: [L, L] booleans over all L tokens, prompts included: True where a row may look, in every block (TAC).
+        after_norm: `replace` tokens for b=1 are appended after ln_pre, not before it (DeFT).
         return_tokens: return (features, tokens) with tokens [B, n, width] = ln_post of the prompt tokens' outputs.
         """
         tower = self.tower
@@ -132,7 +141,7 @@ class ImageEncoder:
         if return_tokens and not (replace or insert):
             raise InputError("return_tokens needs prompt tokens: give `replace` or `insert`")
         edits = token_edits(tower, replace, insert, start_block, insert_weight)
-        append = edits.pop(1, None) if replace and tower.at_end else None
+        append = edits.pop(1, None) if replace and tower.at_end and not after_norm else None
         x = tower.enter(image.to(self.dtype), append) if start_block == 1 else image
         n = deep_prompts.count(replace or insert)
         prompts = slice(-n, None) if replace and tower.at_end and n else slice(tower.prefix, tower.prefix + n)

@@ -100,6 +100,7 @@ PUBLISHED |= {"CLIPLoRA": Names(), "TwoSFS": Names(), "TipAdapter": Names(), "Ti
 # Methods against label noise; `all` of the generalisation tables leaves them out.
 PUBLISHED |= {"PTNL": Names("rn50"), "DPSEP": Names("vit_b32")}
 PUBLISHED |= {"VisPrompt": Names("rn50")}
+PUBLISHED |= {"DeFT": Names()}
 PUBLISHED |= {"NLPrompt": Names("rn50"), "JoAPR": Names("rn50")}
 
 # Training against attacks, on hosts by the hosts' configs; `all` leaves it out.

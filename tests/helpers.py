@@ -47,6 +47,7 @@ FITTING = {
     "TipAdapterF": {"OPTIM.NAME": "adamw", "OPTIM.LR": 0.01},
     "TwoSFS": {"TRAINER.TWOSFS.STEPS": 9},
     "VisPrompt": {"TRAINER.VISPROMPT.VISUAL_HIDDEN_DIM": 32, "TRAINER.VISPROMPT.ATTENTION_HEADS": 4},
+    "DeFT": {"TRAINER.DEFT.PROMPT_DEPTH_VISION": 3, "TRAINER.DEFT.N_CTX_VISION": 3},
     "VPT": {"TRAINER.VPT.PROMPT_DEPTH_VISION": 3},
 }
 FITTING["MaPLeDePT"] = FITTING["MaPLe"]
@@ -77,6 +78,7 @@ METHODS = (
     "MMA",
     "TipAdapterF",
     "ProMetaR",
+    "DeFT",
     "KgCoOpDePT",
     "CoOpATPrompt",
     "MaPLeATPrompt",

@@ -11,13 +11,7 @@ from dassl.engine import TRAINER_REGISTRY
 from runs.config_names import METHODS, UNTRAINED
 
 CONFIGS = Path(__file__).resolve().parent.parent / "configs"
-BY_STEP = (
-    "CLIPLoRA",
-    "TwoSFS",
-    "TipAdapter",
-    "TipAdapterF",
-    "LPpp",
-)  # their rate is a cosine over steps, without warm-up
+BY_STEP = ("CLIPLoRA", "TwoSFS", "TipAdapter", "TipAdapterF", "LPpp", "DeFT")  # without warm-up
 HALF_CROPS = ("MMRL", "MMRLpp", "ANPrompt", "TipAdapter", "TipAdapterF", "LPpp")
 TRAINERS = CONFIGS / "trainers"
 FILES = sorted(TRAINERS.glob("*/*.yaml"))
@@ -92,6 +86,8 @@ SCHEDULES = {
     ("TextRefiner", "vit_b16_lr8e-4"): ("sgd", 8e-4, 32, 10, "fp16"),
     ("ANPrompt", "vit_b16"): ("adamw", 1e-3, 4, 10, "amp"),
     ("CLIPLoRA", "vit_b16"): ("adamw", 2e-4, 32, 10, "amp"),
+    ("DeFT", "vit_b16"): ("sgd", 0.03, 64, 10, "fp16"),
+    ("DeFT", "vit_b32"): ("sgd", 0.03, 64, 10, "fp16"),
     ("LPpp", "rn50"): ("sgd", 1.0, 32, 300, "fp16"),
     ("LPpp", "vit_b16"): ("sgd", 1.0, 32, 300, "fp16"),
     ("TipAdapter", "rn50"): ("adamw", 1e-3, 256, 1, "fp16"),

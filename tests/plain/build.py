@@ -11,6 +11,7 @@ from .base import PlainMethod
 from .caches import TipAdapterF
 from .coop import TCP, CoCoOp, CoOp, KgCoOp, ProGrad
 from .deep import IVLP, VPT, PromptSRC
+from .deft import DeFT
 from .dept import HOSTS as DEPT
 from .maple import CoPrompt, MaPLe
 from .mma import MMA
@@ -43,6 +44,7 @@ METHODS: dict[str, type[PlainMethod]] = {
     "MMA": MMA,
     "ProMetaR": ProMetaR,
     "TipAdapterF": TipAdapterF,
+    "DeFT": DeFT,
     **DEPT,
     **ATPROMPT,
 }
@@ -105,5 +107,7 @@ def same_draw(plain: PlainMethod, trainer) -> None:
         plain.lr, plain.decay = group["lr"], group["weight_decay"]
     if isinstance(plain, TAC):
         plain.drop = trainer.dropped
+    if isinstance(plain, DeFT):
+        plain.epoch, plain.other_of = trainer.epoch, trainer.other_classes
     if isinstance(plain, CoPrompt):
         plain.texts, plain.description = trainer.descriptions, trainer.description_index()

@@ -83,6 +83,8 @@ VIT_B16 = [
     ("CoPrompt", COPROMPT, 5_014_528, coupled(4, 12) | adapters()),
     ("CoPrompt", {}, 3_817_216, coupled(2, 9) | adapters()),
     ("MMRL", {}, 4_992_256, representation(512)),
+    ("DeFT", {}, 200_704, {"prompt_learner.pos_ctx": (16, 512), "prompt_learner.neg_ctx": (16, 512)}
+     | {f"tuner.vpt_list.{i}.prompt": (20, 768) for i in range(12)}),
     ("LPpp", {}, 2 * (512 + 2), {"fc.weight": (2, 512), "fc.bias": (2,), "alpha_vec": (2,)}),
     ("TipAdapterF", {}, 8 * 512, {"adapter.weight": (8, 512), "values": (8,), "alpha": (), "beta": ()}),
     ("TipAdapter", {}, 0, {"adapter.weight": (8, 512), "values": (8,), "alpha": (), "beta": ()}),
@@ -145,7 +147,7 @@ SHARED = {f"shared_adapter.{b}.0.{key}": shape for b in range(5, 13) for key, sh
           (("weight", (32, 32)), ("bias", (32,)))}  # fmt: skip
 VIT_B16 += [("MMA", {}, 8 * (33_312 + 49_952 + 1_056), beside("text", 512) | beside("visual", 768) | SHARED)]
 NEEDS_TOKENS = ["VPT", "IVLP", "MaPLe", "PromptSRC", "CoPrompt", "MMRL", "ANPrompt", "CLIPLoRA"]
-NEEDS_TOKENS += ["TextRefiner", "TwoSFS"]
+NEEDS_TOKENS += ["TextRefiner", "TwoSFS", "DeFT"]
 BRANCH = {f"film_lp_{side}.{key}": (512,) for side in ("img", "text") for key in ("scale", "bias")}
 BRANCH |= {"linear_probe_proj.weight": (2, 512), "linear_probe_proj.bias": (2,)}  # of two classes
 ATTRIBUTES = {f"ctx_att{i}": (2, 512) for i in (1, 2, 3)}

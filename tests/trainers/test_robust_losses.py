@@ -41,6 +41,22 @@ def test_definition(name):
     assert robust_loss(name, logits, label, SETTINGS).item() == pytest.approx(expected, rel=1e-4)
 
 
+def test_bounds_and_gradient_of_the_double_softmax():
+    """Labels that are confidently wrong move no more than those that are confidently right."""
+    C = 100
+    z = torch.zeros(3, C)
+    z[0, 0], z[1, 1], z[2, :2] = 60.0, 60.0, 60.0  # right, wrong, between the label and one other
+    z.requires_grad_()
+    each = [robust_loss("double_softmax", row[None], torch.tensor([0]), SETTINGS) for row in z]
+    most = math.log(math.e + C - 1)
+    assert each[0].item() == pytest.approx(most - 1) and each[1].item() == pytest.approx(most)
+    sum(each).backward()
+    p = z.detach().softmax(1)
+    g = p.softmax(1) - torch.eye(C)[0]
+    torch.testing.assert_close(z.grad, p * (g - (p * g).sum(1, keepdim=True)), atol=1e-6, rtol=1e-4)
+    assert z.grad[:2].abs().max() < 1e-6 and 0.2 < z.grad[2, 0].abs() < 0.3
+
+
 def test_limits_of_the_generalised_cross_entropy():
     logits, label = rows()
     near_ce = SimpleNamespace(GCE_Q=1e-3)
