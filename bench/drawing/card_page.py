@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from html import escape
 
+from dassl.utils.counted import counted
+
 from ..reading.card import Axis, Card
 from .card import notes, overview, page, shown
 from .formats import BEST, TextTable
@@ -29,7 +31,7 @@ def html(card: Card, interval: bool = False) -> str:
     table = overview(card, (), interval)
     links = " · ".join(f'<a href="#m{i}">{escape(label)}</a>' for i, label in enumerate(card.figures))
     parts = [
-        f"<h1>Robustness card</h1><p>Backbone {escape(card.backbone)}; {len(card.figures)} methods.</p>",
+        f"<h1>Robustness card</h1><p>Backbone {escape(card.backbone)}; {counted(len(card.figures), "method")}.</p>",
         _table(table), *(f'<p class="note">{escape(each)}</p>' for each in notes(card, there, interval)),
         "<h2>All methods</h2>", '<p class="note">Each axis from the worst mean (below) to the best (above). A line '
         "breaks where a method has no figure. Point at a line for its name.</p>", lines(card, there),
