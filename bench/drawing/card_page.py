@@ -30,8 +30,9 @@ def html(card: Card, interval: bool = False) -> str:
     there = [axis for axis in card.axes if any(not own[axis.name].missing for own in card.figures.values())]
     table = overview(card, (), interval)
     links = " · ".join(f'<a href="#m{i}">{escape(label)}</a>' for i, label in enumerate(card.figures))
+    count = counted(len(card.figures), "method")
     parts = [
-        f"<h1>Robustness card</h1><p>Backbone {escape(card.backbone)}; {counted(len(card.figures), "method")}.</p>",
+        f"<h1>Robustness card</h1><p>Backbone {escape(card.backbone)}; {count}.</p>",
         _table(table), *(f'<p class="note">{escape(each)}</p>' for each in notes(card, there, interval)),
         "<h2>All methods</h2>", '<p class="note">Each axis from the worst mean (below) to the best (above). A line '
         "breaks where a method has no figure. Point at a line for its name.</p>", lines(card, there),
