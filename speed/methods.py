@@ -48,6 +48,10 @@ class Both:
         views = [self.noise(self.batch) for _ in range(trainer.cfg.DATALOADER.K_TRANSFORMS)]
         self.image = views if len(views) > 1 else views[0]
         self.label = torch.arange(self.batch, device=self.device) % args.classes
+        self.items = {"img": self.image, "label": self.label}
+        if trainer.cfg.DATALOADER.RETURN_IMG0:  # TAC compares with the plain image; plain methods get it last
+            self.items["img0"] = self.noise(self.batch)
+            self.image = [*views, self.items["img0"]]
         trainer.set_model_mode("train")
         trainer.epoch = trainer.batch_idx = 0
         trainer.num_batches = 10**9
@@ -59,12 +63,12 @@ class Both:
     def difference(self) -> float:
         """The absolute difference of the two losses of the same batch."""
         with torch.no_grad():
-            ours = sum(self.trainer.loss(self.image, self.label)[1].values())
+            ours = sum(self.trainer.loss(*self.trainer.parse_batch_train(self.items))[1].values())
             same_draw(self.plain, self.trainer)
             return abs(ours - sum(self.plain.loss_terms(self.image, self.label).values())).item()
 
     def step(self) -> None:
-        self.trainer.forward_backward({"img": self.image, "label": self.label})
+        self.trainer.forward_backward(self.items)
 
     def plain_step(self) -> None:
         gradients = self.plain.gradients(self.image, self.label)
@@ -119,7 +123,9 @@ def probe(name: str, side: str, root: str, args: argparse.Namespace) -> int:
         both.plain.stand_ins = True
         return peak_of(both.plain_step, both.device)
     with torch.no_grad():
-        both.trainer.loss(both.image, both.label)  # computes what is computed once, before the measured step
+        both.trainer.loss(
+            *both.trainer.parse_batch_train(both.items)
+        )  # computes what is computed once, before the measured step
     return peak_of(both.step, both.device)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from argparse import Namespace
 from collections import Counter
 from pathlib import Path
@@ -11,6 +12,7 @@ from yacs.config import CfgNode
 
 import robustness.run
 import train
+from bench.comparing.published import FOLDER
 from bench.running.launch import Step
 from bench.suites.robust_step import RobustStep
 from bench.suites.suite import read_suite
@@ -93,6 +95,17 @@ def test_anprompt():
     assert rows == ["000", "010", "001", "110", "011", "101"]
     assert [v for (b, _, v) in found if b == "prompt length"] == [f"N_TOKENS={t}" for t in (1, 2, 3, 4, 6)]
     assert [v for (b, _, v) in found if b == "text noise"] == ["ALPHA=0.01", "ALPHA=0.1", "ALPHA=1.0"]
+
+
+@pytest.mark.parametrize("number", ["1", "2", "3"])
+def test_every_row_of_anprompts_tables_has_runs(number):
+    (table,) = (t for t in json.loads((FOLDER / "anprompt.json").read_text())["tables"] if t["table"] == number)
+    column = table["columns"].index("method")
+    ours = {table["methods"][cell[column]]["method"] for cell in table["cells"]}  # a row without one: KeyError
+    (file,) = (each for each in SUITES if each.stem == "anprompt_tables")
+    blocks = {"1": ["base2new"], "2": ["cross_dataset"], "3": ["cross_dataset", "domain_generalization"]}[number]
+    planned = {run.method for run in read_suite(file).runs if run.block in blocks}  # trained on ImageNet once for both
+    assert planned >= ours and (number == "3" or planned == ours)
 
 
 def test_sar():

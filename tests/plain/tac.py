@@ -66,7 +66,7 @@ class TAC(DeepPrompts):
     def loss_terms(self, image: list[Tensor], label: Tensor) -> dict[str, Tensor]:
         """image: the views, and last the plain images."""
         *views, plain = image
-        t, w, f0 = self.encode_text(), self.targets(), frozen_image(self.clip, plain)
+        t, w, f0 = self.encode_text(), self.fixed("w", self.targets), frozen_image(self.clip, plain)
         f = self.drop(torch.cat([self.raw_image(view) for view in views]), "dropout")
         z = self.scale * f @ t.t()
         ce = [F.cross_entropy(part, label) for part in z.chunk(len(views))]
