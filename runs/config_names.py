@@ -28,7 +28,7 @@ TEST_TIME = (
     "MTA",
     "TTC",
 )  # methods that adapt to each test image, and are not trained
-ONLINE = ("TDA",)  # test-time methods that learn from the stream of test images
+ONLINE = ("TDA", "BoostAdapter")  # test-time methods that learn from the stream of test images
 UNTRAINED = Methods(("ZeroshotCLIP", "ZeroshotCLIP2", *TEST_TIME, *ONLINE))
 KNOWN_CLASSES_ONLY = Methods(("LPpp",))  # methods that answer for the classes of their training alone
 OF_NEW_CLASSES = ("base2new_test", "open_world_test", "xd_test")  # tests that these methods do not have

@@ -14,7 +14,7 @@ from torch.nn import functional as F
 from clipkit import InputError
 from dassl.utils import InputError as DataError
 from runs.protocols import plan
-from trainers.tda import PUBLISHED
+from trainers.tda import PUBLISHED, TDA
 from trainers.tta.feature_cache import Entry, FeatureCache
 from trainers.tta.stream import stream_order
 
@@ -118,6 +118,38 @@ def test_settings_of_the_data_set(tiny, tmp_path, dataset, views):
     trainer = built(tiny, tmp_path)
     trainer.cfg = cfg()
     assert trainer.n_views() == views
+
+
+def test_boostadapter_reads_its_own_views_and_forgets_them(tiny, tmp_path):
+    trainer = built(tiny, tmp_path, {"TRAINER.TTA.N_VIEWS": 20}, "BoostAdapter")
+    assert trainer.n_views() == trainer.views.n == 20
+    generator = torch.Generator().manual_seed(1)
+    t = F.normalize(torch.randn(5, 32, generator=generator, dtype=torch.float64), dim=1)
+    f = F.normalize(0.1 * t[0] + 0.08 * torch.randn(20, 32, generator=generator, dtype=torch.float64), dim=-1)
+    trainer.text_features = lambda: t
+    state = trainer.new_state()
+    trainer.learn(state, f)
+    before = len(state.positive)
+    found = trainer.read(state, f)
+    assert len(state.positive) == before == 1
+    mean, logits, _, _ = trainer.summary(f)
+    views = 100 * f @ t.T
+    entropies = [-(p * p.log()).sum().item() for p in views.softmax(1)]
+    expected, per_class = (
+        logits.clone(),
+        {int(logits.argmax()): [(state.positive.classes[int(logits.argmax())][0].entropy, mean)]},
+    )
+    for i in sorted(range(20), key=lambda i: entropies[i])[:2]:
+        per_class.setdefault(int(views[i].argmax()), []).append((entropies[i], f[i]))
+    for label, kept in per_class.items():
+        for _, key in sorted(kept, key=lambda x: x[0])[:3]:
+            expected[label] += 2 * math.exp(-5 * (1 - float(mean @ key)))
+    if len(state.negative):
+        expected -= state.negative.read(mean, 0.117, 1.0)
+    torch.testing.assert_close(found, expected, atol=1e-9, rtol=0)
+    assert not torch.allclose(found, TDA.read(trainer, state, f), atol=1e-4)
+    assert tiny.run(tmp_path / "run", "BoostAdapter", EVAL, ALL | {"TRAINER.TTA.N_VIEWS": 8}) == 0
+    assert told(tmp_path / "run")["stateful"] is True
 
 
 # ---------------------------------------------------------------------- the stream

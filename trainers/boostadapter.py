@@ -1,0 +1,36 @@
+"""BoostAdapter: Improving Vision-Language Test-Time Adaptation via Regional Bootstrapping (Zhang et al., NeurIPS
+2024)."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from dassl.engine import TRAINER_REGISTRY
+
+from .tda import SCALE, TDA, Caches
+from .tta.feature_cache import Entry
+from .tta.trainer import TestTimeTrainer
+from .tta.view_ensemble import confident, entropy
+
+
+@TRAINER_REGISTRY.register()
+class BoostAdapter(TDA):
+    """TDA on 64 views, whose positive cache each image reads with its own surest views in it.
+
+    Those views go into a copy of the cache by the cache's own rule, each under its own prediction, and the copy is
+    forgotten. The paper was not within reach: constants are TDA's, and the rest is our reading of a description.
+    """
+
+    def n_views(self) -> int:
+        return TestTimeTrainer.n_views(self)
+
+    def read(self, state: Caches, f: Tensor) -> Tensor:
+        boosted = state.positive.copy()
+        logits = SCALE * f @ self.text_features().mT
+        chosen = confident(logits[None], self.method_cfg().SELECTION_P)[0].tolist()
+        for i, label in zip(chosen, logits[chosen].argmax(dim=1).tolist(), strict=True):
+            value = F.one_hot(torch.tensor(label), logits.shape[1]).to(logits)
+            boosted.add(label, Entry(f[i], entropy(logits[i]).item(), value))
+        return super().read(Caches(boosted, state.negative), f)
