@@ -90,7 +90,8 @@ def full_checkpoint(
     whole = any(key.startswith(WHOLE) for key in state)
     ctx = next((key for key in state if key.rpartition(".")[2] == "ctx"), None)
     full = dict(state)
-    if ctx is not None:
+    # Prompts of ATPrompt and TAC are more than a context before a name; the published code makes them anew.
+    if ctx is not None and not any(key.endswith(("ctx_att1", "topk")) for key in state):
         words = context or (CONTEXT_WORDS if whole else "")
         names = list(classnames) or _names(slim.get("classnames")) or _names(run.get("classnames"))
         full |= _class_buffers(model, state[ctx], ctx.removesuffix("ctx"), names, template, words, path)

@@ -102,3 +102,12 @@ def test_without_words_it_is_the_host_from_a_random_context(tiny, tmp_path):
     coop = tiny.trainer(tmp_path / "2", "CoOp", {"TRAINER.COOP.N_CTX": 4})
     coop.model.ctx.data.copy_(trainer.model.ctx)
     torch.testing.assert_close(trainer.encode_text(), coop.encode_text(), atol=1e-6, rtol=0)
+
+
+def test_export_leaves_the_prompts_buffers_out(tiny, tmp_path):
+    from clipkit.export import full_checkpoint
+
+    assert tiny.run(tmp_path / "run", "CoOpATPrompt", (), {"OPTIM.MAX_EPOCH": 1}) == 0
+    (file,) = (tmp_path / "run").glob("*/model.pth.tar-1")
+    full = full_checkpoint(file, str(tiny.backbone), precision="fp32")
+    assert set(full["state_dict"]) == {"ctx", "ctx_att1", "ctx_att2", "ctx_att3"}
