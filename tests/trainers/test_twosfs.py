@@ -103,7 +103,7 @@ def test_names_choose_between_head_and_text(tiny, tmp_path):
         torch.testing.assert_close(found[:3], normalize(head))
         torch.testing.assert_close(found[3:], tuned[3:])
         assert not torch.allclose(found[:3], tuned[:3], atol=1e-3)
-        everything.classnames = everything.classnames[::-1]
+        everything.classnames = everything.described = everything.classnames[::-1]
         everything.texts = everything.prepare_names(everything.classnames)
         torch.testing.assert_close(everything.encode_text(), found.flip(0), atol=1e-6, rtol=0)
     frozen = everything.frozen_text([f"a photo of a {name}." for name in NAMES])
