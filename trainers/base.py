@@ -60,7 +60,7 @@ class PromptTrainer(TrainerX):
     config_domains: Mapping[str, Domain] = {}  # the allowed values of these keys
     hand_written = False  # True: the prompt is a template, which a test may exchange
     stored_normalized = True  # whether `stored_image` is
-    frozen_image_encoder = True  # True: test image features are shared through the feature bank
+    frozen_image_encoder: bool | None = True  # True: test image features are shared through the feature bank
     # True beside a method's `loss`: features [B, d] of a frozen tower do for images there, see `crop_features.py`.
     trains_on_features = False
     # Config keys that shape the learner: they are saved in the checkpoint, and a test reads them from it.

@@ -57,6 +57,7 @@ class IVLP(PromptTrainer):
         "TRAINER.IVLP.PROMPT_DEPTH_TEXT": 12,
     }
     config_domains = declare(config_defaults, PROMPT_SIZES)
+    frozen_image_encoder: bool | None = None  # as the config says: `build_learner`
     trains_on_features = True
     architecture = tuple(f"TRAINER.IVLP.{key.rpartition('.')[2]}" for key in config_defaults if "PREC" not in key)
 

@@ -42,6 +42,7 @@ class VisPrompt(LastingDecision):
     config_defaults = CONFIG_DEFAULTS
     config_domains = CONFIG_DOMAINS
     architecture = ARCHITECTURE
+    frozen_image_encoder: bool | None = None  # as the config says: `build_learner`
     trains_on_features = True
 
     def check_cfg(self, cfg: CfgNode) -> None:

@@ -17,6 +17,7 @@ from .estimate import kind_of, seconds_of
 from .launch import threads_each
 from .live import Board, display
 from .pool import SIGNALS, Pool, interrupt_on_signals
+from .sharing import in_turn
 from .state import record_failure, survey
 from .time_left import TimeLeft
 from .trouble import CannotWrite, check_writable
@@ -41,7 +42,7 @@ def run_suite(suite: Suite, workers: int, gpus: Sequence[str]) -> int:
     check_writable(suite.home)
     found = survey(suite.runs)
     counts = {state: [r for r in suite.runs if found[r.id].state == state] for state in ("done", "failed", "running")}
-    todo = [run for run in suite.runs if found[run.id].state == "pending"]
+    todo = in_turn([run for run in suite.runs if found[run.id].state == "pending"])
     logger.info(
         "%s: %s, %d done, %d failed before, %d at work elsewhere, %d to do",
         suite.name, counted(len(suite.runs), "run"), *map(len, counts.values()), len(todo),

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from tabulate import tabulate
 
 from dassl.utils.counted import counted
 
-from ..suites.suite import Suite
+from ..suites.suite import Run, Suite
 from .estimate import seconds_of, time_left
+from .sharing import tower_epochs
 from .state import Found
 
 HEADERS = ["block", "runs", "results", "done", "failed", "left", "time left, one worker"]
@@ -28,4 +29,17 @@ def plan_table(suite: Suite, found: Mapping[str, Found]) -> str:
         rows.append([block or "all", *counts, time_left(left, seconds)])
     if len(rows) == 2:
         rows.pop()
-    return f"{suite.name}: {counted(len(suite.runs), 'run')} into {suite.output}\n\n{tabulate(rows, HEADERS)}"
+    left = [each for each in suite.runs if found[each.id].state != "done"]
+    table = tabulate(rows, HEADERS)
+    return f"{suite.name}: {counted(len(suite.runs), 'run')} into {suite.output}\n\n{table}{_passes(left)}"
+
+
+def _passes(runs: Sequence[Run]) -> str:
+    """A line on what the image tower has to do in training, "" where nothing is trained."""
+    without, with_bank = tower_epochs(runs)
+    if not without:
+        return ""
+    return (
+        f"\n\nImage tower: {without:,} passes over a run's training images (one an epoch) are left; with the bank of "
+        f"features {with_bank:,}, or fewer where some are on disk (docs/caching.md)"
+    )

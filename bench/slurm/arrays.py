@@ -20,6 +20,7 @@ from dassl.utils import InputError
 from dassl.utils.counted import counted
 
 from ..running.estimate import seconds_of
+from ..running.sharing import in_turn
 from ..running.state import survey
 from ..running.trouble import check_writable
 from ..suites.suite import Run, Suite
@@ -57,7 +58,7 @@ def submit(suite: Suite, args: argparse.Namespace) -> int:
 def _submit_rest(suite: Suite, options: SlurmOptions) -> None:
     waiting = {name for name, own in _settled(suite).items() if own.state}
     found = survey(suite.runs)
-    todo = [run for run in suite.runs if found[run.id].state == "pending" and run.id not in waiting]
+    todo = in_turn([run for run in suite.runs if found[run.id].state == "pending" and run.id not in waiting])
     states = [each.state for each in found.values()]
     logger.info(
         "%s: %s, %d done, %d failed before, %d at work or in the queue, %d to submit",

@@ -60,7 +60,8 @@ class Known:
 
     defaults: {dotted key: default}. own: {method: the keys that it declares; None for a plain Dassl trainer}.
     architecture: {method: keys that a test takes from the checkpoint}. variants: {name: [method, config pairs]}, such
-    as PTNL-GCE. datasets, noise_types, swaps, attacks: names. noise_aliases: {the field's name of a noise type: ours}.
+    as PTNL-GCE. crops: methods that share features of training crops whatever their config says. datasets,
+    noise_types, swaps, attacks: names. noise_aliases: {the field's name of a noise type: ours}.
 
     plugins: files. from_plugins: methods of these and of installed packages. foreign: {method: keys of plugins that do
     not concern its runs}. dataset_keys: {dataset of a plugin: the keys that it declares}. plugin_values: {method of a
@@ -80,6 +81,7 @@ class Known:
         self.architecture: dict[str, list[str]] = data["architecture"]
         self.variants: dict[str, tuple[str, list[str]]] = data["variants"]
         self.noise_types, self.swaps, self.attacks = data["noise_types"], data["swaps"], data["attacks"]
+        self.crops = frozenset(data["crops"])
         self.plugins: list[str] = data["plugins"]
         self.from_plugins = frozenset(data["from_plugins"])
         self.foreign: dict[str, list[str]] = data["foreign"]
@@ -182,6 +184,7 @@ def _ask(plugins: Sequence[str], plugin_cfg: Sequence[str]) -> dict:
     from runs.config_domains import domains_of
     from runs.defaults import default_cfg
     from runs.settings import foreign_keys
+    from trainers.shared.crop_features import says_so
 
     from .methods import named_variants
 
@@ -218,6 +221,11 @@ def _ask(plugins: Sequence[str], plugin_cfg: Sequence[str]) -> dict:
         "noise_aliases": ALIASES,
         "own": {name: None if keys is None else list(keys) for name, keys in own.items()},
         "architecture": {name: list(getattr(method, "architecture", ())) for name, method in methods.items()},
+        "crops": [
+            name
+            for name, method in methods.items()
+            if getattr(method, "frozen_image_encoder", None) is True and says_so(method)
+        ],
         "variants": named_variants(),
         "noise_types": list(TYPES),
         "swaps": list(SWAPS),

@@ -18,6 +18,7 @@ from runs.words import check_folder
 
 from . import reader as suite_yaml
 from .expand import Draft, expand, merge
+from .known import Known
 from .known import known as get_known
 from .load import load, plugins_of
 from .resolved import Resolved, Resolver
@@ -33,7 +34,8 @@ class Run:
     """A run. id: 12 hex digits, a hash of the resolved configs of its steps, without folders of outputs and data.
 
     dataset: of the training. variant: the label of settings with a subfolder of their own. folders: the folder of each
-    step's results.json. home: the suite's folder .bench. resolved: the settings of each step. candidate: what it tries,
+    step's results.json. home: the suite's folder .bench. resolved: the settings of each step. shares_crops: whether its
+    training reads features of crops that other runs have encoded. candidate: what it tries,
     if its block has `select`.
     """
 
@@ -47,6 +49,7 @@ class Run:
     folders: tuple[Path, ...]
     home: Path
     resolved: tuple[Resolved, ...] = field(repr=False, compare=False)
+    shares_crops: bool = field(default=False, repr=False, compare=False)
     candidate: Candidate | None = None
 
     @property
@@ -132,14 +135,14 @@ def suite_of(
     about = (resolver, spec.name, str(where), str(where / spec.variants), root, plugins, plugin_cfg)
     candidates = merge(expand([block for block in spec.blocks if block.select], *about, {}))
     selects = {block.name: block.select for block in spec.blocks if block.select}
-    trials = [_run(draft, where / KEPT) for draft in candidates]
+    trials = [_run(draft, where / KEPT, known) for draft in candidates]
     marks = {name: mark(run.id for run in trials if run.block == name) for name in selects}
     chosen = read_selected(where / SELECTED, marks) if selects else {}
     drafts = merge(expand(spec.blocks, *about, chosen))
     known.save()
     options = ["--output", str(where), "--root", root]
     options += ["--seeds", *map(str, seeds)] if seeds else []
-    runs, same = _unique([_run(draft, where / KEPT) for draft in drafts], drafts)
+    runs, same = _unique([_run(draft, where / KEPT, known) for draft in drafts], drafts)
     made = {run.id: run for run in runs}
     tried = {
         name: [(run.candidate, made[run.id]) for run in trials if run.block == name and run.candidate]
@@ -152,14 +155,14 @@ def suite_of(
     )  # fmt: skip
 
 
-def _run(draft: Draft, home: Path) -> Run:
+def _run(draft: Draft, home: Path, known: Known) -> Run:
     first = draft.steps[0]
     parts = [resolved.hash(first.seed) for resolved in draft.resolved]
     text = " ".join([parts[0], *sorted(parts[1:])])  # sorted, so that the order of the tests has no effect
     identity = hashlib.sha256(text.encode()).hexdigest()[:12]
     return Run(
         identity, tuple(draft.steps), draft.block.name, first.method, first.dataset, first.seed, draft.label,
-        tuple(map(Path, draft.folders)), home, tuple(draft.resolved), draft.candidate,
+        tuple(map(Path, draft.folders)), home, tuple(draft.resolved), first.method in known.crops, draft.candidate,
     )  # fmt: skip
 
 

@@ -13,7 +13,7 @@ import logging
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
-from itertools import zip_longest
+from itertools import takewhile, zip_longest
 from typing import TYPE_CHECKING
 
 import PIL
@@ -46,18 +46,23 @@ SEES = ("loss", "forward_backward", "parse_batch_train", "encode_image", "prompt
 def takes_features(trainer: Method) -> bool:
     """Whether a method's training can go on features: its tower is frozen, each class that it is made of says that it
     takes them, and an item has one image, cropped by the engine's own data set."""
-    kinds = [kind for kind in type(trainer).__mro__ if any(name in vars(kind) for name in SEES)]
-    own = kinds[: [kind.__name__ for kind in kinds].index("PromptTrainer")]
     data = getattr(trainer.train_loader_x.dataset, "wrapped", None)
     return (
         trainer.frozen_image_encoder
-        and all(vars(kind).get("trains_on_features", False) for kind in own)
+        and says_so(type(trainer))
         and hasattr(trainer.train_loader_x, "next_pass")
         and type(data).__name__ == "DatasetWrapper"
         and callable(data.transform)
         and data.k_tfm == 1
         and not data.return_img0
     )
+
+
+def says_so(method: type) -> bool:
+    """Whether each class that a method is made of, and that sees images, says that features do."""
+    kinds = list(takewhile(lambda kind: kind.__name__ != "PromptTrainer", method.__mro__))
+    seeing = [kind for kind in kinds if any(name in vars(kind) for name in SEES)]
+    return all(vars(kind).get("trains_on_features", False) for kind in seeing)
 
 
 class CropFeatures:
