@@ -107,10 +107,11 @@ def embedded_sets_are_drawn_once(request, drawn_sets):
 
     draw = make.build
 
-    def build(stem: str, folder: Path) -> None:
-        if not (drawn_sets / stem / make.STAMP).exists():
-            draw(stem, drawn_sets / stem)
-        shutil.copytree(drawn_sets / stem, folder)
+    def build(stem: str, folder: Path, draws: str = "") -> None:
+        kept = drawn_sets / (draws or "own") / stem
+        if not (kept / make.STAMP).exists():
+            draw(stem, kept, draws)
+        shutil.copytree(kept, folder)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(make, "build", build)

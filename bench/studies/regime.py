@@ -4,8 +4,9 @@ python -m datasets.embedded.regime --root data
 python -m datasets.embedded.regime --root data --model candidate.safetensors --json card.json
 
 Prints a table: criterion, wanted, measured, met. The runs are train.py's own (methods, configs, few-shot draws, label
-noise) on stored image features without augmentation: about ten minutes of one core a seed; results
-with augmentation differ somewhat. --quick tries the command in seconds: one set, one seed, one epoch.
+noise) on stored image features without augmentation: four to ten minutes of one core a seed; results
+with augmentation differ somewhat. The images are draws of the card's own, since models are chosen by it: the sets' own
+test images are not looked at. --quick tries the command in seconds: one set, one seed, one epoch.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from clipkit.weights import EMBEDDED_FILE
 from dassl.utils import InputError, write_json
 from dassl.utils.ends import one_sentence
 from datasets.attacked.pictures import base_pictures
+from datasets.embedded.make import ensure
 from datasets.reading.catalog import quiet
 from datasets.templates import custom_template
 from runs.targets import EMBEDDED_SETS, SHIFTS
@@ -40,6 +42,7 @@ from .regime_runs import Lab
 HEADERS = ["criterion", "wanted", "measured", "met"]
 LOSSES = {"ce": (), "gce": ("LOSS.NAME", "gce")}
 RATES = (0.0, 0.5, 0.8)
+DRAWS = "calibration"  # and the folder below --root where the sets of the card are made
 
 
 def measure(lab: Lab, sets: Sequence[str], noisy: Sequence[str], seeds: Sequence[int], pictures: int) -> dict:
@@ -150,9 +153,11 @@ def main(argv: list[str] | None = None) -> int:
         args.sets, args.seeds, args.pictures = args.sets[:1], args.seeds[:1], min(args.pictures, 8)
     noisy = args.noisy if args.noisy is not None else [name for name in args.sets if name != "shapes"]
     started = time.process_time()
-    args.root.mkdir(parents=True, exist_ok=True)
+    root = args.root.resolve() / DRAWS
     with quiet(), tempfile.TemporaryDirectory() as scratch:
-        lab = Lab(args.root.resolve(), Path(scratch), str(args.model.resolve()) if args.model else "", int(args.quick))
+        for stem in (*args.sets, *(SHIFTS["shapes"] if "shapes" in args.sets else ())):
+            ensure(stem, root / stem, DRAWS)
+        lab = Lab(root, Path(scratch), str(args.model.resolve()) if args.model else "", int(args.quick))
         found = measure(lab, args.sets, noisy, args.seeds, args.pictures)
     rows = card(found)
     file = args.model or EMBEDDED_FILE

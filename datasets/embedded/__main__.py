@@ -1,4 +1,7 @@
-"""`python -m datasets.embedded make --root data`: write the embedded sets now instead of on first use."""
+"""`python -m datasets.embedded make --root data`: write the embedded sets now instead of on first use.
+
+`python -m datasets.embedded sheet sets.png` draws training images of all of them side by side.
+"""
 
 from __future__ import annotations
 
@@ -13,6 +16,7 @@ from dassl.utils.ends import one_sentence, parse_words
 from dassl.utils.logger import attach_logger
 
 from .make import ensure
+from .sheet import draw_sheet
 from .suite import SPECS
 
 
@@ -23,8 +27,14 @@ def main(argv: list[str] | None = None) -> None:
     make = commands.add_parser("make", help="write the sets in CoOp's layout; sets that are there are kept")
     make.add_argument("--root", type=Path, default=Path("data"), help="folder that gets one folder per set")
     make.add_argument("--sets", nargs="*", choices=sorted(SPECS), default=list(SPECS), metavar="SET")
+    picture = commands.add_parser("sheet", help="one picture: a row of images, each of another class, for every set")
+    picture.add_argument("file", type=Path)
     args = parse_words(parser, argv)
     attach_logger("datasets")
+    if args.command == "sheet":
+        draw_sheet(args.file)
+        sys.stdout.write(f"{args.file}\n")
+        return
     started = time.monotonic()
     for stem in args.sets:
         ensure(stem, args.root.resolve() / stem)

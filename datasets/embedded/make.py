@@ -25,30 +25,31 @@ def split_name(spec: Spec) -> str:
     return f"split_zhou_{spec.name}.json"
 
 
-def is_current(folder: Path) -> bool:
-    """Whether `folder` holds a set of this generator version."""
+def is_current(folder: Path, draws: str = "") -> bool:
+    """Whether `folder` holds a set of this generator version and, where they are named, of these draws."""
     try:
-        return json.loads((folder / STAMP).read_text(encoding="utf-8"))["version"] == GENERATOR_VERSION
+        stamp = json.loads((folder / STAMP).read_text(encoding="utf-8"))
+        return stamp["version"] == GENERATOR_VERSION and (not draws or stamp.get("draws") == draws)
     except (OSError, ValueError, KeyError, TypeError):
         return False
 
 
-def ensure(stem: str, folder: str | Path) -> None:
-    """Make the set `stem` in `folder` (`<root>/<stem>`) unless it is there in this version.
+def ensure(stem: str, folder: str | Path, draws: str = "") -> None:
+    """Make the set `stem` in `folder` (`<root>/<stem>`) unless it is there in this version; draws: see `draw_split`.
 
     Two processes may call this at once: one makes the set, the other waits. The folder appears when it is complete.
     Raises InputError if a folder of that name exists that this generator did not make, or cannot be written.
     """
     folder = Path(folder)
-    if is_current(folder):
+    if is_current(folder, draws):
         return
     if not os.path.isdir(folder.parent):
         logger.info("There was no folder %s: it is made, for the embedded set %s", folder.parent, stem)
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(folder.parent / f".{folder.name}.lock"):
-            if not is_current(folder):
-                _replace(stem, folder)
+            if not is_current(folder, draws):
+                _replace(stem, folder, draws)
     except OSError as error:
         raise InputError(
             f"The embedded set {stem!r} cannot be written to {folder} ({error}); point --root (DATASET.ROOT) "
@@ -56,7 +57,7 @@ def ensure(stem: str, folder: str | Path) -> None:
         ) from error
 
 
-def _replace(stem: str, folder: Path) -> None:
+def _replace(stem: str, folder: Path, draws: str) -> None:
     if folder.exists():
         if not (folder / STAMP).exists():
             raise InputError(
@@ -69,7 +70,7 @@ def _replace(stem: str, folder: Path) -> None:
     fresh = folder.with_name(f".{folder.name}.{os.getpid()}.new")
     old = folder.with_name(f".{folder.name}.{os.getpid()}.old")
     try:
-        build(stem, fresh)
+        build(stem, fresh, draws)
         if folder.exists():
             os.rename(folder, old)
         os.rename(fresh, folder)
@@ -78,8 +79,8 @@ def _replace(stem: str, folder: Path) -> None:
         shutil.rmtree(old, ignore_errors=True)
 
 
-def build(stem: str, folder: Path) -> None:
-    """Write images, split file and stamp of a set into the new folder `folder`."""
+def build(stem: str, folder: Path, draws: str = "") -> None:
+    """Write images, split file and stamp of a set into the new folder `folder`; draws: see `draw_split`."""
     spec = SPECS[stem]
     names = CLASSES[spec.classes]
     next_number = [0] * len(names)
@@ -92,7 +93,7 @@ def build(stem: str, folder: Path) -> None:
         for part, records in split.items():
             if not getattr(spec, part):
                 continue
-            for images, labels in draw_split(stem, part):
+            for images, labels in draw_split(stem, part, draws=draws):
                 for pixels, label in zip(images.numpy(), labels.tolist(), strict=True):
                     relative = f"{_folder_name(names[label])}/{next_number[label]:03d}.png"
                     next_number[label] += 1
@@ -101,7 +102,7 @@ def build(stem: str, folder: Path) -> None:
     finally:
         torch.set_num_threads(threads)
     write_json(split, folder / split_name(spec))
-    write_json({"version": GENERATOR_VERSION, "set": stem}, folder / STAMP)
+    write_json({"version": GENERATOR_VERSION, "set": stem, "draws": draws}, folder / STAMP)
 
 
 def _folder_name(name: str) -> str:

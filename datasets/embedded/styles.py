@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 
 import torch
@@ -70,5 +71,7 @@ STYLES: dict[str, Callable[[Tensor, torch.Generator], Tensor]] = {
     "contour": contour,
     "relief": relief,
     "solarized": solarized,
-    "mosaic": mosaic,
+    **{f"mosaic_{cells}": functools.partial(mosaic, cells=cells) for cells in (7, 8, 9, 11, 12)},
+    "mosaic_15_relief": lambda images, g: mosaic(relief(images, g), g, 15),
+    "negative_solarized": lambda images, g: negative(solarized(images, g), g),
 }

@@ -18,7 +18,7 @@ from .render import IMAGE_SIZE, Scene, blank, render
 from .styles import STYLES
 from .vocab import CLASSES, COLOURS, DIGITS, FIELDS, LETTERS, SHAPES
 
-GENERATOR_VERSION = 3
+GENERATOR_VERSION = 4
 
 
 @dataclass(frozen=True)
@@ -38,8 +38,9 @@ class Shift:
     size: tuple[float, float] = (0.65, 1.1)
     period: tuple[float, float] = (0.16, 0.26)
     ink: bool = False  # dark ink on light paper or the reverse, instead of colours
-    style: str = "plain"  # of the whole image, see styles.py
-    strength: float = 1.0  # share of the styled image in the result; the rest is the image without it
+    # (style of the whole image, see styles.py; its share in the result, the rest is the image without it): the classes
+    # have them by turns, so that what a prompt learns about the look of some classes is not true of the others.
+    looks: tuple[tuple[str, float], ...] = (("plain", 1.0),)
 
 
 @dataclass(frozen=True)
@@ -55,20 +56,31 @@ class Spec:
     test: int
 
 
-_RELIEF = Shift(style="relief", strength=0.75, warp=0.3, rotation=0.25, blur=0.3, noise=0.01)
+# Shapes is what a prompt is carried over from, so its own look costs less than that of its variants.
+_SHAPES = Shift(
+    warp=0.3, rotation=0.25, blur=0.3, noise=0.01,
+    looks=(("mosaic_11", 1.0), ("negative", 1.0), ("solarized", 1.0), ("negative_solarized", 1.0)),
+)  # fmt: skip
+_CLUTTER = Shift(clutter=4, background=0.8, looks=(("mosaic_12", 1.0),))
+_INVERTED = Shift(looks=(("negative", 1.0),), contrast=0.65)
 SPECS = {
     spec.stem: spec
     for spec in (
-        Spec("digits", "Digits", "digits", Shift(), 60, 12, 100),
-        Spec("shapes", "Shapes", "shapes", _RELIEF, 24, 6, 30),
-        Spec("shapes_sketch", "ShapesSketch", "shapes", Shift(ink=True, hatch=0.25), 0, 0, 30),
-        Spec("shapes_clutter", "ShapesClutter", "shapes", Shift(clutter=3, background=0.8), 0, 0, 30),
-        Spec("shapes_inverted", "ShapesInverted", "shapes", Shift(style="negative", contrast=0.7), 0, 0, 30),
+        Spec("digits", "Digits", "digits",
+             Shift(looks=(("solarized", 1.0), ("mosaic_7", 1.0), ("negative_solarized", 1.0))), 60, 12, 100),
+        Spec("shapes", "Shapes", "shapes", _SHAPES, 24, 6, 30),
+        Spec("shapes_sketch", "ShapesSketch", "shapes", Shift(ink=True, hatch=0.3), 0, 0, 30),
+        Spec("shapes_clutter", "ShapesClutter", "shapes", _CLUTTER, 0, 0, 30),
+        Spec("shapes_inverted", "ShapesInverted", "shapes", _INVERTED, 0, 0, 30),
         Spec("textures", "Textures", "textures",
-             Shift(palette=1.0, period=(0.13, 0.3), style="relief", strength=0.65), 32, 8, 70),
-        Spec("letters", "Letters", "letters", Shift(ink=True, shear=0.25, style="contour"), 24, 6, 40),
+             Shift(palette=1.0, period=(0.13, 0.3), looks=(
+                 ("contour", 0.65), ("negative_solarized", 1.0), ("mosaic_11", 1.0), ("relief", 0.75))), 32, 8, 70),
+        Spec("letters", "Letters", "letters",
+             Shift(ink=True, shear=0.25, looks=(
+                 ("contour", 1.0), ("relief", 1.0), ("negative_solarized", 1.0), ("mosaic_8", 1.0))), 24, 6, 40),
         Spec("objects", "Objects", "objects",
-             Shift(ink=True, warp=0.4, hatch=0.1, style="relief", strength=0.9), 30, 8, 55),
+             Shift(ink=True, warp=0.4, hatch=0.1, looks=(
+                 ("relief", 1.0), ("contour", 0.9), ("mosaic_9", 1.0), ("mosaic_15_relief", 1.0))), 30, 8, 55),
     )
 }  # fmt: skip
 
@@ -136,8 +148,12 @@ def _colours(n: int, shift: Shift, outlined: bool, g: torch.Generator) -> Tensor
     return grey[..., None] + 0.08 * (free[:, :1] - 0.5)
 
 
-def _digits(split: str) -> tuple[Tensor, Tensor]:
-    """scikit-learn's 8x8 scans enlarged to 40 and padded to 48 pixels: [N, 3, 48, 48], labels [N]."""
+def _digits(split: str, draws: str) -> tuple[Tensor, Tensor]:
+    """scikit-learn's 8x8 scans enlarged to 40 and padded to 48 pixels: [N, 3, 48, 48], labels [N].
+
+    There are no more than 174 scans of some digits: other draws have a third of the training scans, the validation
+    scans and the few that no split holds for their test images.
+    """
     from sklearn.datasets import load_digits
 
     data = load_digits()
@@ -146,9 +162,12 @@ def _digits(split: str) -> tuple[Tensor, Tensor]:
     rows: list[int] = []
     for label in range(len(DIGITS)):
         mine = [i for i in order if data.target[i] == label]
-        parts = {"test": mine[: spec.test], "val": mine[spec.test : spec.test + spec.val]}
-        parts["train"] = mine[spec.test + spec.val :][: spec.train]
-        rows += parts[split]
+        sizes = np.cumsum([spec.test, spec.val, spec.train])
+        test, val, train, left = (part.tolist() for part in np.split(mine, sizes))
+        if draws:
+            kept = 2 * len(train) // 3
+            train, test = train[:kept], train[kept:] + val + left
+        rows += {"train": train, "val": val, "test": test}[split]
     scans = torch.from_numpy(data.images[rows] / 16).float()[:, None]
     large = torch.nn.functional.interpolate(scans, size=(40, 40), mode="bicubic", align_corners=False).clamp(0, 1)
     pad = (IMAGE_SIZE - 40) // 2
@@ -156,19 +175,31 @@ def _digits(split: str) -> tuple[Tensor, Tensor]:
     return images, torch.from_numpy(data.target[rows])
 
 
-def draw_split(stem: str, split: str, batch: int = 240) -> Iterator[tuple[Tensor, Tensor]]:
-    """Images uint8 [N, 48, 48, 3] and labels [N] of a split ("train", "val", "test") in batches, ordered by class."""
+def draw_split(stem: str, split: str, batch: int = 240, draws: str = "") -> Iterator[tuple[Tensor, Tensor]]:
+    """Images uint8 [N, 48, 48, 3] and labels [N] of a split ("train", "val", "test") in batches, ordered by class.
+
+    draws: a name gives other images of the same kind; models and settings are chosen on those, not on the set's own.
+    """
     spec = SPECS[stem]
+    g = torch.Generator().manual_seed(int.from_bytes(f"{stem}/{split}{draws}".encode(), "big") % (2**61 - 1))
     if stem == "digits":
-        images, labels = _digits(split)
-        yield _to_bytes(images), labels
+        images, labels = _digits(split, draws)
+        yield _to_bytes(_styled(images, labels, spec.shift.looks, g)), labels
         return
     labels = torch.arange(len(CLASSES[spec.classes])).repeat_interleave(getattr(spec, split))
-    g = torch.Generator().manual_seed(int.from_bytes(f"{stem}/{split}".encode(), "big") % (2**61 - 1))
     for part in labels.split(batch):
         images, _ = render(_scene(spec, part, g), g)
-        styled = STYLES[spec.shift.style](images, g)
-        yield _to_bytes(torch.lerp(images, styled, spec.shift.strength)), part
+        yield _to_bytes(_styled(images, part, spec.shift.looks, g)), part
+
+
+def _styled(images: Tensor, labels: Tensor, looks: tuple[tuple[str, float], ...], g: torch.Generator) -> Tensor:
+    """The images in the look of their class."""
+    out = images.clone()
+    for turn, (style, strength) in enumerate(looks):
+        rows = labels % len(looks) == turn
+        if rows.any():
+            out[rows] = torch.lerp(images[rows], STYLES[style](images[rows], g).clamp(0, 1), strength)
+    return out
 
 
 def _to_bytes(images: Tensor) -> Tensor:

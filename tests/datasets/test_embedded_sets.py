@@ -135,7 +135,7 @@ def test_two_processes_at_once(tmp_path):
 def test_another_version_is_made_again(tmp_path, monkeypatch):
     calls = []
 
-    def build(stem, folder):
+    def build(stem, folder, draws):
         calls.append(stem)
         folder.mkdir()
         (folder / make.STAMP).write_text(json.dumps({"version": make.GENERATOR_VERSION}))
@@ -150,8 +150,21 @@ def test_another_version_is_made_again(tmp_path, monkeypatch):
     assert calls == ["digits"] and not (folder / "left over").exists()
 
 
+def test_other_draws_show_none_of_the_images_of_the_sets(sets, tmp_path):
+    def digests(folder):
+        return {hashlib.sha256(file.read_bytes()).hexdigest() for file in (folder / "images").rglob("*.png")}
+
+    for stem in ("digits", "letters"):
+        make.ensure(stem, tmp_path / stem, "calibration")
+        assert make.is_current(tmp_path / stem) and make.is_current(tmp_path / stem, "calibration")
+        assert not make.is_current(sets / stem, "calibration")
+        test = {sets / stem / "images" / path for path, _, _ in records(sets, stem)["test"]}
+        tested = {hashlib.sha256(file.read_bytes()).hexdigest() for file in test}
+        assert not tested & digests(tmp_path / stem)
+
+
 def test_a_failed_build_leaves_nothing(tmp_path, monkeypatch):
-    def build(stem, folder):
+    def build(stem, folder, draws):
         folder.mkdir()
         raise OSError("disk full")
 
