@@ -31,6 +31,7 @@ class StoredLoader:
 
     def __init__(self, loader: DataLoader, features: Tensor, labels: Tensor) -> None:
         self.loader, self.features, self.labels = loader, features, labels
+        self.dataset = loader.dataset
 
     def __len__(self) -> int:
         return len(self.loader)
@@ -101,7 +102,7 @@ class Lab:
         argv = ["--root", str(self.root), "--seed", str(seed), "--trainer", method, "--dataset-config-file", data]
         argv += ["--config-file", config, "--output-dir", tempfile.mkdtemp(dir=self.scratch)]
         argv += ["DATASET.NUM_SHOTS", str(SHOTS), "DATASET.SUBSAMPLE_CLASSES", half]
-        argv += ["TRAIN.TENSORBOARD", "False", "TRAIN.WATCH_EVERY", "0", *pairs]
+        argv += ["TRAIN.TENSORBOARD", "False", "TRAIN.WATCH_EVERY", "0", "TRAIN.FEATURE_BANK", "False", *pairs]
         if self.model:
             argv += ["MODEL.BACKBONE.NAME", "", "MODEL.BACKBONE.PATH", self.model, "MODEL.BACKBONE.SPEC", "openai"]
         if self.epochs:

@@ -28,7 +28,7 @@ def frame(fell: list, **columns) -> pd.DataFrame:
     count = len(fell)
     row = {"protocol": "noise", "part": "all", "method": "CoOp", "dataset": "digits", "source": "", "shots": 16,
            "cfg": "embedded", "variant": "", "settings": "", "noise_type": "sym_other", "noise_rate": 0.8,
-           "attack": "", "mode": "", "backbone": "Embedded"} | columns  # fmt: skip
+           "attack": "", "mode": "", "condition": "", "backbone": "Embedded"} | columns  # fmt: skip
     made = pd.DataFrame({key: [value] * count for key, value in row.items()})
     made = made.assign(seed=range(1, count + 1), accuracy=[10.0 * (i + 1) for i in range(count)])
     return made.assign(collapsed=pd.array(fell, dtype="boolean"))
