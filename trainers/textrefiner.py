@@ -65,10 +65,11 @@ class Learner(nn.Module):
         """Each row of u [n, d] goes to the slot nearest to it, with a weight that is 1 for the slot's best row. Slots
         that get no row keep their direction. The sum over rows is no mean: a popular slot is overwritten at once."""
         v, q = normalize(u), self.memory_item
-        scores = v @ q.t()
-        share = scores.softmax(dim=0)
-        own = F.one_hot(scores.argmax(dim=1), len(q)) * (share / share.amax(dim=0))  # [n, slots]
-        written = torch.where(own.any(dim=0)[:, None], KEEP * q + (1 - KEEP) * own.t() @ v, q)
+        with torch.autocast(u.device.type, enabled=False):
+            scores = v @ q.t()
+            share = scores.softmax(dim=0)
+            own = F.one_hot(scores.argmax(dim=1), len(q)) * (share / share.amax(dim=0))  # [n, slots]
+            written = torch.where(own.any(dim=0)[:, None], KEEP * q + (1 - KEEP) * own.t() @ v, q)
         self.memory_item.copy_(normalize(written))
 
 
