@@ -248,7 +248,7 @@ def test_other_pixels_are_refused(tiny, tmp_path, sets, capsys, row):
 def test_a_clean_runs_identity_is_what_it_was(tiny, tmp_path, sets):
     evaluated(tiny, tmp_path / "clean", "CoOp", None)
     first = (tmp_path / "clean" / "config.yaml").read_text()
-    assert "ATTACK:" not in first and '"ATTACK.' not in first and "ADV_SET" not in first
+    assert "\nATTACK:" not in first and '"ATTACK.' not in first and "ADV_SET" not in first
     evaluated(tiny, tmp_path / "adv", "CoOp", sets["base"])
     assert "ADV_SET" in (tmp_path / "adv" / "config.yaml").read_text().partition("\n")[0]
     assert tiny.run(tmp_path / "clean", "CoOp", ("--eval-only",), {"TEST.ADV_SET": sets["base"]}) == 2
