@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import argparse
 import logging
+import sys
 import time
 
 import torch
 
+from dassl.data.datasets import DATASET_REGISTRY
 from dassl.engine import TRAINER_REGISTRY, build_trainer
 from dassl.engine.preemption import stopping_in_good_order
 from dassl.utils import attach_logger, set_random_seed, setup_logger
 from dassl.utils.ends import one_sentence
 from dassl.utils.memory import keep_freed_memory
+from dassl.utils.registry import check_availability
 from interop.plugins.failures import told_kindly
-from interop.plugins.hosting import files_of, hosted, watch
+from interop.plugins.hosting import files_of, hosted, is_hosted, watch
 from interop.plugins.listing import listing
 from interop.plugins.loading import load_plugins, require
 from trainers.shared.checkpoints import check_there
@@ -22,7 +25,7 @@ from trainers.shared.checkpoints import check_there
 from .defaults import default_cfg
 from .folder import RunFolder
 from .no_effect import without_effect
-from .options import parse
+from .options import build_parser, parse
 from .outputs import keep_outputs
 from .record import environment, write_record
 from .same_data import finished_already
@@ -45,6 +48,9 @@ def main(args: argparse.Namespace) -> None:
         cfg, config = resolved(args)
     args.taken_over = config.taken  # for the record
     require(broken, cfg.TRAINER.NAME, cfg.DATASET.NAME)
+    check_availability(cfg.TRAINER.NAME, TRAINER_REGISTRY.registered_names(), "trainer")
+    if not is_hosted(cfg):  # other people's trainers may build a dataset of their own
+        check_availability(cfg.DATASET.NAME, DATASET_REGISTRY.registered_names(), "dataset")
     if args.show_config:
         shown = config_with_origins(cfg, config, default_cfg(), files_of(cfg, args))
         method = TRAINER_REGISTRY.get(cfg.TRAINER.NAME)
@@ -95,7 +101,10 @@ def main(args: argparse.Namespace) -> None:
 
 @one_sentence("interrupted: the same command goes on from the last checkpoint")
 def run(argv: list[str] | None = None) -> None:
-    """Parse the command line and run. The decorator makes it return the exit code."""
+    """Parse the command line and run; without a word, print the usage. The decorator makes it return the exit code."""
+    if not (sys.argv[1:] if argv is None else argv):
+        build_parser().print_help(sys.stderr)
+        raise SystemExit(2)
     keep_freed_memory()
     with stopping_in_good_order():
         main(parse(argv))

@@ -12,7 +12,8 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 WORDS = {
     "bench": "retry", "clipkit": "export", "datasets": "doctor", "datasets.embedded": "make", "language": "encode",
-    "robustness": "compare FOLDER", "runs": "base2new_train", "speed": "many_runs", "trainers": "new",
+    "robustness": "compare FOLDER", "robustprompt": "doctor", "runs": "base2new_train",
+    "speed": "many_runs", "trainers": "new",
 }  # fmt: skip
 COUNTED = re.compile(r" (runs|results|tasks|failures|folders|experiments|datasets|sets|settings|jobs|methods)\b")
 FINE = {"datasets/imagenetv2.py"}  # it never has one folder

@@ -1,4 +1,4 @@
-"""`pip install .` brings dassl and clipkit, and never `datasets` or `trainers`, whose names belong to others too."""
+"""`pip install .` brings dassl, clipkit and robustprompt; never `datasets` or `trainers`, which others have too."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import clipkit
 ROOT = Path(__file__).resolve().parent.parent
 
 
-def test_the_wheel_holds_two_packages(tmp_path):
+def test_the_wheel_holds_three_packages_and_a_command(tmp_path):
     command = [
         sys.executable,
         "-m",
@@ -26,7 +26,17 @@ def test_the_wheel_holds_two_packages(tmp_path):
         str(tmp_path),
     ]
     copy = tmp_path / "source"  # building writes beside the sources
-    parts = ["dassl", "clipkit", "datasets", "trainers", "pyproject.toml", "README.md", "LICENSE", "LICENSES"]
+    parts = [
+        "dassl",
+        "clipkit",
+        "robustprompt",
+        "datasets",
+        "trainers",
+        "pyproject.toml",
+        "README.md",
+        "LICENSE",
+        "LICENSES",
+    ]
     listing = subprocess.run(["git", "ls-files", *parts], cwd=ROOT, capture_output=True, text=True, check=True)
     files = listing.stdout.split()
     for name in files:
@@ -35,7 +45,10 @@ def test_the_wheel_holds_two_packages(tmp_path):
     subprocess.run([*command, str(copy)], check=True, capture_output=True)
     wheel = next(tmp_path.glob("*.whl"))
     names = zipfile.ZipFile(wheel).namelist()
-    assert {n.split("/")[0] for n in names if not n.split("/")[0].endswith(".dist-info")} == {"dassl", "clipkit"}
+    tops = {n.split("/")[0] for n in names if not n.split("/")[0].endswith(".dist-info")}
+    assert tops == {"dassl", "clipkit", "robustprompt"}
+    entry = zipfile.ZipFile(wheel).read(f"robustprompt-{clipkit.__version__}.dist-info/entry_points.txt").decode()
+    assert entry.split() == ["[console_scripts]", "robustprompt", "=", "robustprompt.entrance:installed"]
     assert {"clipkit/embedded/clip.safetensors", "clipkit/py.typed", "clipkit/openai_clip.pyi", "dassl/py.typed"} <= {
         *names
     }
@@ -53,7 +66,8 @@ def test_the_engine_knows_nothing_of_clip_and_the_backbone_nothing_of_methods():
     """Dependencies point one way; `clipkit` must also run beside upstream Dassl."""
     forbidden = {"dassl": "clip|clipkit|trainers|datasets|language|runs|bench",
                  "clipkit": "dassl|trainers|datasets|language|runs|bench",
-                 "language": "trainers|runs|bench", "trainers": "runs|bench|train"}  # fmt: skip
+                 "language": "trainers|runs|bench", "robustprompt": "bench|trainers|train|predict",
+                 "trainers": "runs|bench|train"}  # fmt: skip
     for package, others in forbidden.items():
         for file in (ROOT / package).rglob("*.py"):
             found = re.findall(rf"^\s*(?:from|import) ({others})\b", file.read_text(), re.M)

@@ -1,0 +1,1 @@
+"""The one entrance: `python -m robustprompt WORD ...` leads to every command of the project (docs/running.md)."""
