@@ -13,6 +13,8 @@ from collections.abc import Callable
 from contextlib import suppress
 from types import SimpleNamespace
 
+import torch
+
 
 class Fork:
     """A running fork; what is used of `subprocess.Popen`, and its output.
@@ -35,6 +37,7 @@ class Fork:
         code = 70
         try:
             os.setsid()
+            torch.set_num_threads(1)  # a pool of threads does not come along; what waits for it never ends
             logging.root.handlers.clear()  # pytest's, which print nothing
             if keep:
                 os.dup2(theirs, 1), os.dup2(theirs, 2)

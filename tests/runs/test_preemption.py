@@ -112,7 +112,10 @@ def test_nothing_is_lost_before_the_first_epoch_ends(tiny, tmp_path, whole, monk
 
 def test_the_signal_reaches_a_loaders_worker_first(tiny, tmp_path, whole, monkeypatch):
     """Schedulers send it to every process of a job; a dead worker is then no failure of the run."""
-    reference, pairs = whole("CoOp"), PAIRS | {"DATALOADER.NUM_WORKERS": 1, "TRAIN.ROLLING_SECONDS": 0}
+    reference, pairs = (
+        whole("CoOp"),
+        PAIRS | {"DATALOADER.NUM_WORKERS": 1, "TRAIN.ROLLING_SECONDS": 0, "TRAIN.FEATURE_BANK": False},
+    )
     kills, timers, wait = [], [], preemption._Watch.wait
 
     def action() -> None:
@@ -144,12 +147,13 @@ def test_a_worker_that_dies_by_itself_is_a_failure(tiny, tmp_path, monkeypatch):
     def action() -> None:
         for pid in Path(f"/proc/self/task/{os.getpid()}/children").read_text().split():
             os.kill(int(pid), signal.SIGKILL)
-        while True:  # until the loader notices
+        for _ in range(6000):  # until the loader notices
             threading.Event().wait(0.01)
 
     call_at(monkeypatch, "CoOp", 1, 0, action)
+    pairs = PAIRS | {"DATALOADER.NUM_WORKERS": 1, "TRAIN.FEATURE_BANK": False}  # else no step waits for a worker
     with pytest.raises(RuntimeError, match="DataLoader worker"):
-        tiny.run(tmp_path / "run", pairs=PAIRS | {"DATALOADER.NUM_WORKERS": 1})
+        tiny.run(tmp_path / "run", pairs=pairs)
 
 
 def test_in_the_test_after_training(tiny, tmp_path, whole, monkeypatch):
