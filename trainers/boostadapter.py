@@ -30,7 +30,8 @@ class BoostAdapter(TDA):
         boosted = state.positive.copy()
         logits = SCALE * f @ self.text_features().mT
         chosen = confident(logits[None], self.method_cfg().SELECTION_P)[0].tolist()
-        for i, label in zip(chosen, logits[chosen].argmax(dim=1).tolist(), strict=True):
-            value = F.one_hot(torch.tensor(label), logits.shape[1]).to(logits)
-            boosted.add(label, Entry(f[i], entropy(logits[i]).item(), value))
+        labels = logits[chosen].argmax(dim=1).tolist()
+        entropies = torch.stack([entropy(logits[i]) for i in chosen]).tolist()
+        for i, label, h in zip(chosen, labels, entropies, strict=True):
+            boosted.add(label, Entry(f[i], h, F.one_hot(torch.tensor(label), logits.shape[1]).to(logits)))
         return super().read(Caches(boosted, state.negative), f)

@@ -113,7 +113,8 @@ class ProMetaR(IVLP):
         logits, terms = self.terms(self.encode_text(), self.encode_image(image), f0, label)
         summary = {"loss": sum(terms.values()), "acc": compute_accuracy(logits, label)[0].squeeze()}
         summary |= {f"loss_{name}": term for name, term in terms.items()}
-        values = {name: float(value.detach()) for name, value in summary.items()}
+        numbers = torch.stack([value.detach().float() for value in summary.values()]).tolist()  # one transfer
+        values = dict(zip(summary, numbers, strict=True))
         check_loss(self, values["loss"], {name: x for name, x in values.items() if "loss_" in name})
         for name, g in self.modulated(terms, create_graph=False).items():
             self.model.get_parameter(name).grad = g.detach()

@@ -75,6 +75,7 @@ class TwoSFS(StepTrainer):
     frozen_image_encoder = False
     rate_at_end = 1e-6
     counts_skipped = False
+    head_started = False  # whether the head has left zero
 
     def build_learner(self) -> Learner:
         check_vit(self, "learns the layer norms of the image tower's blocks")
@@ -133,7 +134,8 @@ class TwoSFS(StepTrainer):
             return logits, {"ce": F.cross_entropy(logits, label)}
         with torch.no_grad():
             f = self.encode_image(image)
-            if not self.model.head.any():
+            self.head_started = self.head_started or bool(self.model.head.any())  # of a resumed run; looked at once
+            if not self.head_started:
                 with torch.autocast(self.device.type, enabled=False):
                     self.model.head.copy_(self.encode_names(self.texts))
         logits = self.logits(f, F.normalize(self.model.head, dim=-1))

@@ -21,11 +21,12 @@ class Episode(NamedTuple):
 
 def draw_episode(label: Tensor, seed: int, alpha: float, beta: float) -> Episode | None:
     """Of labels [B]; shares are drawn from Beta(alpha, beta), partners with replacement. None for one class alone."""
+    device, label = label.device, label.cpu()  # one transfer; all sizes below depend on the labels
     draw, classes = np.random.default_rng(seed), label.unique()
     if len(classes) == 1:
         return None
     chosen = label == classes[int(draw.integers(len(classes)))]
     query, support = chosen.nonzero()[:, 0], (~chosen).nonzero()[:, 0]
-    partner = support[torch.from_numpy(draw.integers(len(support), size=len(query))).to(support.device)]
-    share = torch.from_numpy(draw.beta(alpha, beta, len(query))).float().to(label.device)
-    return Episode(query, support, partner, share)
+    partner = support[torch.from_numpy(draw.integers(len(support), size=len(query)))]
+    share = torch.from_numpy(draw.beta(alpha, beta, len(query))).float()
+    return Episode(*(x.to(device) for x in (query, support, partner, share)))
