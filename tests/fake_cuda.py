@@ -7,9 +7,9 @@ kernels, after a look at what a GPU would refuse or wait for:
 - what makes the host wait for the device (`.item()`, `.cpu()`, `.tolist()`, `bool()`, a mask as an index, `nonzero`)
   is written down in `FakeCuda.waits`, with the function of ours that asked.
 
-`torch.autocast` has CUDA's lists of operations; GradScaler and `tensor.device` behave as with a GPU. Kernels' speed, their rounding and what they lack for a
-dtype are the CPU's. PyTorch's own FakeTensorMode has no numbers, so that nothing which reads one can go on; and its
-backward pass on "cuda" needs a driver where PyTorch was built for CUDA.
+`torch.autocast` has CUDA's lists of operations; GradScaler and `tensor.device` behave as with a GPU. Kernels' speed,
+their rounding and what they lack for a dtype are the CPU's. PyTorch's own FakeTensorMode has no numbers, so nothing
+that reads one can go on; and its backward pass on "cuda" needs a driver where PyTorch was built for CUDA.
 """
 
 from __future__ import annotations
@@ -205,11 +205,12 @@ def moved(x: Tensor, *args: Any, copy: bool = False, **kwargs: Any) -> Tensor:
 
 
 # What CUDA's autocast computes in fp32 and the CPU's does not.
-FP32 = (
+NAMED = (
     "exp expm1 log log10 log1p log2 reciprocal rsqrt pow.Tensor_Scalar pow.Tensor_Tensor pow.Scalar softplus sum "
     "sum.dim_IntList cumsum cumprod softmax.int log_softmax.int logsumexp layer_norm native_layer_norm group_norm "
     "norm.Scalar norm.ScalarOpt_dim linalg_vector_norm linalg_matrix_norm cosine_similarity renorm dist acos asin"
-).split()
+)
+FP32 = NAMED.split()
 ABOVE = torch._C.DispatchKeySet(torch._C.DispatchKey.AutocastCPU)
 
 
@@ -296,6 +297,6 @@ def asker() -> tuple[str, str]:
     while frame is not None:
         code = frame.f_code
         if code.co_filename.startswith(OURS):
-            return str(Path(code.co_filename).relative_to(ROOT)), code.co_qualname
+            return str(Path(code.co_filename).relative_to(ROOT)), code.co_name
         frame = frame.f_back
     return "", ""

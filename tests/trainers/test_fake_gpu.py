@@ -18,25 +18,25 @@ from dassl.engine import TRAINER_REGISTRY
 from dassl.engine.guards import learns
 
 NAMES = sorted(n for n in TRAINER_REGISTRY.registered_names() if TRAINER_REGISTRY.get(n).__module__[:9] == "trainers.")
-BASE = "trainers/base.py", "PromptTrainer.forward_backward"
+BASE = "trainers/base.py", "forward_backward"
 ITEM = "_local_scalar_dense"
 
 # (file, function, what it waits with): why a step or an answer waits there for the device.
 ALLOWED = {
     (*BASE, "tolist"): "once a step: what is logged, in one transfer",
     (*BASE, ITEM): "once a step under amp: GradScaler's own look whether a gradient overflowed",
-    ("trainers/parts/step_trainer.py", "StepTrainer.forward_backward", ITEM): "was the step skipped?",
-    ("trainers/prometar.py", "ProMetaR.forward_backward", "tolist"): "once a step: what is logged, in one transfer",
+    ("trainers/parts/step_trainer.py", "forward_backward", ITEM): "was the step skipped?",
+    ("trainers/prometar.py", "forward_backward", "tolist"): "once a step: what is logged, in one transfer",
     ("trainers/parts/episode.py", "draw_episode", "_to_copy"): "once a step: shapes depend on the labels",
-    ("trainers/twosfs.py", "TwoSFS.loss", ITEM): "once a run: has a resumed head left zero?",
-    ("trainers/twosfs.py", "TwoSFS.encode_text", ITEM): "once a test: has every class a row?",
-    ("clipkit/frozen_text.py", "frozen_text.<locals>.<lambda>", "_to_copy"): "once: fixed texts go to disk",
-    ("trainers/tta/trainer.py", "TestTimeTrainer.model_inference", "_to_copy"): "views are drawn on the host",
-    ("trainers/tta/trainer.py", "TestTimeTrainer.answer", ITEM): "once a group of images: is the answer finite?",
-    ("trainers/tda.py", "TDA.summary", ITEM): "the entropy is a key of the cache, which the host orders",
-    ("trainers/tda.py", "TDA.learn", ITEM): "the predicted class is a key of the cache",
-    ("trainers/boostadapter.py", "BoostAdapter.read", "tolist"): "keys of the cache, all views of an image together",
-    ("trainers/mta.py", "mean_shift.<locals>.settle", ITEM): "rounds go on until they converge",
+    ("trainers/twosfs.py", "loss", ITEM): "once a run: has a resumed head left zero?",
+    ("trainers/twosfs.py", "encode_text", ITEM): "once a test: has every class a row?",
+    ("clipkit/frozen_text.py", "<lambda>", "_to_copy"): "once: fixed texts go to disk",
+    ("trainers/tta/trainer.py", "model_inference", "_to_copy"): "views are drawn on the host",
+    ("trainers/tta/trainer.py", "answer", ITEM): "once a group of images: is the answer finite?",
+    ("trainers/tda.py", "summary", ITEM): "the entropy is a key of the cache, which the host orders",
+    ("trainers/tda.py", "learn", ITEM): "the predicted class is a key of the cache",
+    ("trainers/boostadapter.py", "read", "tolist"): "keys of the cache, all views of an image together",
+    ("trainers/mta.py", "settle", ITEM): "rounds go on until they converge",
     ("trainers/zero.py", "break_tie", ITEM): "once an image: is there a tie?",
     ("trainers/zero.py", "break_tie", "a mask as an index"): "of a tie only: the views that prefer a tied class",
 }  # fmt: skip
@@ -55,7 +55,7 @@ def settings(method: str, novel) -> dict:
     if method == "AdvMaPLe":
         pairs |= FITTING["FAP"]
     if method == "TwoSFS":
-        pairs |= {"TRAINER.TWOSFS.STEPS": 3, "TRAINER.TWOSFS.ALPHA": 0.4}
+        pairs |= {"TRAINER.TWOSFS.STEPS": 9, "TRAINER.TWOSFS.ALPHA": 0.12}
     if method.endswith("SAR"):
         S = "TRAINER.SAR."
         pairs |= {S + "NOVEL_SOURCE": "file", S + "NOVEL_FILE": novel, S + "NUM_NOVEL": 3, S + "SAMPLE_SIZE": 5}

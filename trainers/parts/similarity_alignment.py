@@ -24,9 +24,9 @@ class SimilarityAlignment:
 
     def index_sets(self, epoch: int, step: int) -> Tensor:
         """I_i of Eq. 4: [N, s], for each row i a draw of s other indices, uniform and without repetition."""
-        n, device = len(self.gram), self.gram.device
-        generator = torch.Generator(device).manual_seed(derive_seed(self.seed, "similarity", epoch, step))
-        order = torch.rand(n, n, generator=generator, device=device).fill_diagonal_(-1.0)
+        n = len(self.gram)
+        generator = torch.Generator().manual_seed(derive_seed(self.seed, "similarity", epoch, step))  # as on a CPU
+        order = torch.rand(n, n, generator=generator).to(self.gram.device).fill_diagonal_(-1.0)
         return order.topk(self.sample_size, dim=1).indices
 
     def __call__(self, learned: Tensor, epoch: int, step: int) -> Tensor:
