@@ -6,6 +6,7 @@ import os
 
 from dassl.data.datasets import DATASET_REGISTRY, Datum
 from dassl.utils import InputError
+from dassl.utils.counted import counted
 
 from .base import SplitDataset
 from .class_names import COUNTRIES
@@ -30,8 +31,8 @@ class Country211(SplitDataset):
         folders = class_folders(base)
         if len(folders) != len(COUNTRIES):
             raise InputError(
-                f"{base} has {len(folders)} folders, but Country211 has {len(COUNTRIES)}, whose names follow their "
-                "order; fetch it again."
+                f"{base} has {counted(len(folders), 'folder')}, but Country211 has {len(COUNTRIES)}, whose names "
+                "follow their order; fetch it again."
             )
         listing = list_images(base, folders)
         return [

@@ -218,4 +218,9 @@ def test_there_is_no_other_reader():
     packages = [path.parent for path in root.glob("*/__init__.py") if path.parent.name != "tests"]
     files = [file for package in packages for file in package.rglob("*.py")] + list(root.glob("*.py"))
     found = {str(file.relative_to(root)) for file in files if "Image.open(" in file.read_text(encoding="utf-8")}
-    assert found == {"dassl/utils/images.py", "dassl/data/readable.py"}, "the second only looks at the head"
+    known = {
+        "dassl/utils/images.py",
+        "dassl/data/readable.py",  # only looks at the head
+        "datasets/corruption/digital.py",  # reads what it has just written to memory
+    }
+    assert found == known
