@@ -1,6 +1,6 @@
 """One entrance to all commands. A word leads to the command behind it, with the other words as they are.
 
-Only the standard library is imported for that, so that help comes at once, and `doctor` also where torch is missing.
+No package is imported for that which is not in the tree, so that help comes at once, and `doctor` without torch too.
 """
 
 from __future__ import annotations
@@ -13,13 +13,17 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from dassl.utils.ends import one_sentence
+
 from .doors import DOORS, GROUPS
 
 NAME = "robustprompt"
+ROOT = Path(__file__).resolve().parent.parent
 HELP = ("-h", "--help")
 PARTS = ("robustprompt/__main__.py", "train.py", "bench/__main__.py", "configs/suites")  # what a checkout has
 
 
+@one_sentence()
 def main(argv: Sequence[str] | None = None) -> int:
     """Lead to the command that the first word names; it ends by SystemExit with its own exit code, and so does --help.
 
@@ -33,9 +37,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     if word not in DOORS:
         print(f"error: there is no word {word!r}; the nearest is `{NAME} {nearest(word)}`.", file=sys.stderr)  # noqa: T201
         return 2
-    if DOORS[word].target:
-        return _through(word, rest)
-    return _own(word, rest)
+    try:
+        return _through(word, rest) if DOORS[word].target else _own(word, rest)
+    except ModuleNotFoundError as error:
+        package = (error.name or "").partition(".")[0]
+        if not package or (ROOT / package).exists() or (ROOT / f"{package}.py").exists():
+            raise  # a mistake of this project
+        what = f"{sys.executable} has no package {package}; python -m {NAME} doctor says what to do"
+        print(f"error: {what}.", file=sys.stderr)  # noqa: T201
+        return 2
 
 
 def installed() -> int:
@@ -96,8 +106,6 @@ def _below_help(word: str) -> str:
 
 
 def _own(word: str, rest: list[str]) -> int:
-    from dassl.utils.ends import one_sentence
-
     form = argparse.RawDescriptionHelpFormatter
     parser = argparse.ArgumentParser(
         prog=f"python -m {NAME} {word}", description=DOORS[word].does, epilog=_below_help(word).strip(),
@@ -111,21 +119,17 @@ def _own(word: str, rest: list[str]) -> int:
         parser.add_argument("--output", default="output", help="folder of the runs (default: output)")
     args = parser.parse_args(rest)
 
-    @one_sentence()
-    def answer() -> int:
-        if word == "completion":
-            from .completion import completion
+    if word == "completion":
+        from .completion import completion
 
-            text, code = completion(), 0
-        elif word == "list":
-            from .listing import listing
+        text, code = completion(), 0
+    elif word == "list":
+        from .listing import listing
 
-            text, code = listing([args.what] if args.what else DOORS[word].then, args.names), 0
-        else:
-            from .doctor import examination
+        text, code = listing([args.what] if args.what else DOORS[word].then, args.names), 0
+    else:
+        from .doctor import examination
 
-            text, code = examination(Path(args.root).expanduser(), Path(args.output).expanduser())
-        print(text)  # noqa: T201
-        return code
-
-    return answer()
+        text, code = examination(Path(args.root).expanduser(), Path(args.output).expanduser())
+    print(text)  # noqa: T201
+    return code

@@ -99,6 +99,21 @@ def test_the_commands_exit_code_is_the_entrances(code, monkeypatch):
     assert end.value.code == code
 
 
+@pytest.mark.parametrize("missing, told", [("tabulate", True), ("clip.model", True), ("bench.nothing", False)])
+def test_a_missing_package_is_told_and_a_missing_file_of_ours_is_a_bug(missing, told, capsys, monkeypatch):
+    def lacking(*args, **more):
+        raise ModuleNotFoundError(f"No module named {missing!r}", name=missing)
+
+    monkeypatch.setattr(entrance.runpy, "run_module", lacking)
+    if told:
+        assert entrance.main(["run", SUITE]) == 2
+        said = f"has no package {missing.partition('.')[0]}; python -m robustprompt doctor says what to do.\n"
+        assert said in capsys.readouterr().err
+    else:
+        with pytest.raises(ModuleNotFoundError):
+            entrance.main(["run", SUITE])
+
+
 def test_the_installed_script_becomes_the_checkouts_command(capsys, monkeypatch, tmp_path):
     become = []
     monkeypatch.setattr(os, "execv", lambda file, words: become.append((file, words)))
