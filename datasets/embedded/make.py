@@ -42,6 +42,10 @@ def ensure(stem: str, folder: str | Path, draws: str = "") -> None:
     """
     folder = Path(folder)
     if is_current(folder, draws):
+        if not draws and (other := json.loads((folder / STAMP).read_text(encoding="utf-8")).get("draws")):
+            logger.warning(
+                "%s holds the draws %r of the embedded set %r, not the set's own images", folder, other, stem
+            )
         return
     if not os.path.isdir(folder.parent):
         logger.info("There was no folder %s: it is made, for the embedded set %s", folder.parent, stem)

@@ -15,7 +15,7 @@ from processes import Fork
 from dassl.data.datasets import DATASET_REGISTRY
 from dassl.utils import InputError
 from datasets import embedded_sets
-from datasets.embedded import make
+from datasets.embedded import make, sheet
 from datasets.embedded.__main__ import main
 from datasets.embedded.suite import SPECS, draw_split
 from datasets.embedded.vocab import CLASSES, HELD_OUT, SHAPE_CLASSES
@@ -150,7 +150,7 @@ def test_another_version_is_made_again(tmp_path, monkeypatch):
     assert calls == ["digits"] and not (folder / "left over").exists()
 
 
-def test_other_draws_show_none_of_the_images_of_the_sets(sets, tmp_path):
+def test_other_draws_show_none_of_the_images_of_the_sets(sets, tmp_path, caplog):
     def digests(folder):
         return {hashlib.sha256(file.read_bytes()).hexdigest() for file in (folder / "images").rglob("*.png")}
 
@@ -159,8 +159,22 @@ def test_other_draws_show_none_of_the_images_of_the_sets(sets, tmp_path):
         assert make.is_current(tmp_path / stem) and make.is_current(tmp_path / stem, "calibration")
         assert not make.is_current(sets / stem, "calibration")
         test = {sets / stem / "images" / path for path, _, _ in records(sets, stem)["test"]}
+        caplog.clear()
+        make.ensure(stem, tmp_path / stem)
+        assert f"holds the draws 'calibration' of the embedded set {stem!r}" in caplog.text
         tested = {hashlib.sha256(file.read_bytes()).hexdigest() for file in test}
         assert not tested & digests(tmp_path / stem)
+
+
+def test_the_sheet_shows_a_row_for_each_set(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(sheet, "SPECS", {stem: SPECS[stem] for stem in ("digits", "shapes_sketch")})
+    assert not main(["sheet", str(tmp_path / "sets.png")])
+    with Image.open(tmp_path / "sets.png") as picture:
+        assert picture.size == (100 * sheet.COLUMNS, 250)
+    for file, words in ((tmp_path / "sets.gif", "take .png"), (tmp_path / "none" / "sets.png", "There is no folder")):
+        assert main(["sheet", str(file)]) == 2
+        assert words in capsys.readouterr().err
+    assert [each.name for each in tmp_path.iterdir()] == ["sets.png"]
 
 
 def test_a_failed_build_leaves_nothing(tmp_path, monkeypatch):

@@ -15,8 +15,8 @@ from clipkit.compact_rows import ROWS
 from clipkit.weights import EMBEDDED_FILE, read_weights
 from dassl.utils import InputError
 from datasets.embedded import captions, train_text
-from datasets.embedded.contexts import LENGTH, Misled, class_features, new_contexts
-from datasets.embedded.text_trainer import TextRecipe, openai_factor, rescale
+from datasets.embedded.contexts import LENGTH, Misled, class_features, new_contexts, random_context
+from datasets.embedded.text_trainer import TextRecipe, TextTrainer, openai_factor, rescale
 
 TEXTS = ["a photo of a star.", "X X X X striped circle.", "seven"]
 TINY = TextRecipe(steps=2, images=64, captions=8, views=16)
@@ -89,6 +89,29 @@ def test_a_stopped_run_continues_to_the_bit(tmp_path: Path):
     assert not torch.equal(made.text_projection, shipped.text_projection)
     assert made.positional_embedding.norm() == pytest.approx(shipped.positional_embedding.norm().item(), rel=0.1)
     assert ROWS not in made.state_dict()
+
+
+def test_a_misled_context_is_judged_by_its_own_nouns(model):
+    recipe = TextRecipe(images=64, views=48, misled=2, others=0.25, random=0.5)
+    trainer = TextTrainer(load_clip("Embedded"), recipe, captions.Captioner(captions.load_descriptions()))
+    state, words = trainer.generator.get_state(), trainer.rng.getstate()
+    found = trainer.context_loss()
+    trainer.generator.set_state(state), trainer.rng.setstate(words)
+    rows = torch.randint(64, (48,), generator=trainer.generator)
+    other = random_context(trainer.table.detach(), trainer.rng, trainer.generator)
+    noun, wanted = trainer.shown[rows, 0], torch.zeros(())
+    for context, chosen in zip([*trainer.misled.values, other], [*trainer.misled.nouns, None], strict=True):
+        (text,) = class_features(trainer.clip, trainer.table, context[None], trainer.start, trainer.names)
+        logits = trainer.scale * trainer.features[rows] @ text.t()
+        whole = F.cross_entropy(logits, noun)
+        if chosen is None:
+            wanted = wanted + 0.5 * whole
+            continue
+        place = {int(n): i for i, n in enumerate(chosen)}
+        own = [i for i, n in enumerate(noun.tolist()) if n in place]
+        label = torch.tensor([place[int(noun[i])] for i in own])
+        wanted = wanted + 0.25 * whole + 0.75 * F.cross_entropy(logits[own][:, chosen], label)
+    torch.testing.assert_close(found, wanted / 3, atol=1e-4, rtol=1e-4)
 
 
 def test_an_unknown_setting_is_named(tmp_path):
