@@ -44,9 +44,10 @@ def learnable_checkpoint(path: str | Path) -> dict:
     of_kind = kinds(state)
     kept = {key: value.clone() for key, value in state.items() if of_kind[key] == LEARNABLE_KIND}
     if not kept:
-        raise InputError(
-            f"{path} holds no tensor that a known method learns (it has {', '.join(list(state)[:3])}, ...)"
-        )
+        method, held = entry(checkpoint, "run").get("TRAINER.NAME"), ", ".join(list(state)[:3])
+        if method:
+            raise InputError(f"{path} holds {held}: there is no reference form of {method}'s checkpoints")
+        raise InputError(f"{path} holds no tensor that a known method learns (it has {held}, ...)")
     dropped = [key for key in state if key not in kept]
     if dropped:
         logger.info("Left out: %d tensors, such as %s", len(dropped), ", ".join(dropped[:3]))

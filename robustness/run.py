@@ -136,6 +136,8 @@ def evaluate(trainer: Trainer, mode: str, options: Options) -> Evaluation:
     if mode == "W" and is_hosted(cfg):
         check_open(trainer, images)
 
+    if not is_hosted(cfg):
+        trainer.files.tell_unstated()  # type: ignore[attr-defined]  # a method's
     ordinary = deployed.clean()
     started = time.time()
     logits = deployed(images.pictures(rows), rows)
@@ -144,6 +146,7 @@ def evaluate(trainer: Trainer, mode: str, options: Options) -> Evaluation:
     found = Evaluation(cfg, mode, settings, deployed.keys, images.label, Answers.of(ordinary), clean, items.adversarial)
     found.facts = {"backbone": backbone(trainer), "data": data_record(trainer), **hardware(trainer)}
     found.facts |= class_feature_facts(trainer) if hasattr(trainer, "class_features") else {}
+    found.facts |= {k: x for k, x in getattr(trainer, "record", {}).items() if k == "backbone_not_stated"}
     found.classnames = list(data.classnames)
     if cfg.TEST.OUTPUTS != "none":
         found.columns = image_outputs(logits, images.label, cfg.TEST.OUTPUTS)

@@ -280,6 +280,7 @@ class PromptTrainer(TrainerX):
         return TrainingList(self)
 
     def before_train(self) -> None:
+        self.files.tell_unstated()
         filter_training_list(self)
         super().before_train()
         self.curves = start_curves(self)
@@ -345,6 +346,7 @@ class PromptTrainer(TrainerX):
 
     def test(self, split: str | None = None) -> float:
         """Dassl's test; then the accuracies of the other logits, and whether the class features have collapsed."""
+        self.files.tell_unstated()
         result = super().test(split)
         self.text_noise.check_used(self.cfg.TRAINER.NAME)
         self.tester.report()

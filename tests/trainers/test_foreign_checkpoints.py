@@ -61,7 +61,7 @@ READERS = {
     "--model-dir": lambda folder, file: load_learner(coop(), str(folder), NAME, EPOCH, RUN, CLASSES),
     "--resume": lambda folder, file: resume_from_checkpoint(str(file.parent), coop()),
     "MODEL.INIT_WEIGHTS": lambda folder, file: load_pretrained_weights(coop(), str(file)),
-    "TRAINER.TTA.CTX_FROM": lambda folder, file: context_from(str(folder), ENCODER, "0"),
+    "TRAINER.TTA.CTX_FROM": lambda folder, file: context_from(str(folder), ENCODER, "0")[0],
     "clipkit info": lambda folder, file: describe(file),
     "clipkit export": lambda folder, file: learnable_checkpoint(file),
 }

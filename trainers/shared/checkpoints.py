@@ -15,6 +15,7 @@ from dassl.utils.finite import check_weights
 from dassl.utils.torch_file import entry, state_dict_in, unusable
 
 from .class_evidence import same_class_names
+from .foreign_prompts import says_its_backbone
 from .known_classes import KnownClasses
 
 logger = logging.getLogger(__name__)
@@ -38,15 +39,17 @@ def check_there(directory: str, name: str, epoch: int | None) -> Path:
 
 def load_learner(
     learner: nn.Module, directory: str, name: str, epoch: int | None, run: dict, lab2cname: dict[int, str]
-) -> None:
+) -> Path | None:
     """`load_file` of the epoch's checkpoint of the learner called `name`, or of the best one."""
-    load_file(learner, check_there(directory, name, epoch), name, run, lab2cname)
+    return load_file(learner, check_there(directory, name, epoch), name, run, lab2cname)
 
 
-def start_learner(learner: nn.Module, path: str, lab2cname: dict[int, str]) -> None:
+def start_learner(learner: nn.Module, path: str, lab2cname: dict[int, str]) -> Path | None:
     """Loads the fitting tensors of a checkpoint (MODEL.INIT_WEIGHTS), to train on from them. Raises InputError if none
-    fits, for values that are not finite numbers, and for tensors with a row per class of other classes."""
-    state, own = state_dict_in(load_checkpoint(path), path), learner.state_dict()
+    fits, for values that are not finite numbers, and for tensors with a row per class of other classes. Returns the
+    path if the file does not say its backbone, else None."""
+    checkpoint = load_checkpoint(path)
+    state, own = state_dict_in(checkpoint, path), learner.state_dict()
     if not any(key in own and own[key].shape == value.shape for key, value in state.items()):
         raise InputError(
             f"No tensor of {path} (MODEL.INIT_WEIGHTS) fits this method with this config, which has "
@@ -55,15 +58,17 @@ def start_learner(learner: nn.Module, path: str, lab2cname: dict[int, str]) -> N
     load_pretrained_weights(learner, path)
     check_weights(learner, path, "its training has diverged, or the file is damaged")
     check_started(learner, path, lab2cname, lambda state: same_class_names(learner, state))
+    return None if says_its_backbone(checkpoint) else Path(path)
 
 
-def load_file(learner: nn.Module, path: Path, name: str, run: dict, lab2cname: dict[int, str]) -> None:
+def load_file(learner: nn.Module, path: Path, name: str, run: dict, lab2cname: dict[int, str]) -> Path | None:
     """Loads every tensor of `learner`; keys that it does not have (a reference's frozen CLIP) are left alone.
 
     `run` is the trainer's `run_identity()`: where the file names another method or backbone, it is refused.
     `lab2cname`: the run's classes, label -> name. Raises InputError for another method's or backbone's
     file, missing keys, other shapes, values that are not finite numbers, and other classes if the learner has a tensor
-    with a row per class and is no `KnownClasses`, which has the file's classes afterwards.
+    with a row per class and is no `KnownClasses`, which has the file's classes afterwards. Returns the path if the file
+    does not say its backbone, else None.
     """
     checkpoint = load_checkpoint(str(path))
     saved = entry(checkpoint, "run")
@@ -104,6 +109,7 @@ def load_file(learner: nn.Module, path: Path, name: str, run: dict, lab2cname: d
     if not known:
         check_classes(learner, checkpoint, lab2cname, str(path), same_class_names(learner, whole))
     logger.info('Loading weights to %s from "%s" (epoch = %s)', name, path, checkpoint.get("epoch"))
+    return None if says_its_backbone(checkpoint) else path
 
 
 def _what_is_there(path: Path, directory: str) -> str:

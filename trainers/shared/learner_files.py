@@ -12,6 +12,7 @@ from dassl.config.keys import config_value
 from dassl.config.shown import trainer_name
 
 from .checkpoints import load_file, load_learner, start_learner
+from .foreign_prompts import tell_zero_shot
 from .method import Method
 
 logger = logging.getLogger(__name__)
@@ -22,6 +23,7 @@ class LearnerFiles:
 
     def __init__(self, trainer: Method) -> None:
         self.trainer = trainer
+        self.unstated: Path | None = None  # a file that was loaded and does not say its backbone
 
     def start(self, learner: nn.Module | None) -> None:
         """Loads the fitting tensors of MODEL.INIT_WEIGHTS, if that is set."""
@@ -30,7 +32,7 @@ class LearnerFiles:
         if file and learner is None:
             raise InputError(f"{trainer_name(cfg)} learns nothing, so MODEL.INIT_WEIGHTS has no effect; leave it out.")
         if file:
-            start_learner(learner, file, self.trainer.lab2cname)
+            self.unstated = start_learner(learner, file, self.trainer.lab2cname)
 
     def load(self, directory: str, epoch: int | None) -> None:
         """Loads `<directory>/<registered name>/model.pth.tar-<epoch>` (or model-best), also a reference's."""
@@ -39,13 +41,23 @@ class LearnerFiles:
             return
         trainer = self.trainer
         for name in trainer.get_model_names():
-            load_learner(trainer._models[name], directory, name, epoch, trainer.run_identity(), trainer.lab2cname)
+            self.unstated = load_learner(
+                trainer._models[name], directory, name, epoch, trainer.run_identity(), trainer.lab2cname
+            )
 
     def load_one(self, file: str) -> None:
         """Loads one checkpoint file, as `load` does."""
         trainer = self.trainer
         for name in trainer.get_model_names():
-            load_file(trainer._models[name], Path(file), name, trainer.run_identity(), trainer.lab2cname)
+            self.unstated = load_file(
+                trainer._models[name], Path(file), name, trainer.run_identity(), trainer.lab2cname
+            )
+
+    def tell_unstated(self) -> None:
+        """Before a training or a test: `tell_zero_shot`, once, where a file did not say its backbone."""
+        file, self.unstated = self.unstated, None
+        if file is not None:
+            tell_zero_shot(self.trainer, file)
 
     def identity(self) -> dict:
         """Method, backbone and settings, saved in a checkpoint so that runs with others refuse it."""

@@ -14,13 +14,15 @@ from dassl.utils.checkpoint import last_checkpoint_name
 from dassl.utils.torch_file import entry, state_dict_in, unusable
 
 from ..context import context_words
+from ..shared.foreign_prompts import says_its_backbone
 
 KEY = "TRAINER.TTA.CTX_FROM"
 BUFFERS = ("token_prefix", "token_midfix", "token_suffix", "tokenized_prompts")  # of class names, in references' files
 
 
-def context_from(path: str, encoder: TextEncoder, backbone: str) -> Tensor:
-    """fp32 [M, width]: the context in a checkpoint file, or in the last one of a run's folder.
+def context_from(path: str, encoder: TextEncoder, backbone: str) -> tuple[Tensor, Path | None]:
+    """fp32 [M, width], the context in a checkpoint file, or in the last one of a run's folder; and that file if it does
+    not say its backbone, else None.
 
     backbone: fingerprint of the run's CLIP. Buffers of class names in the file are left alone. Raises InputError for a
     missing file, another backbone's, one without a context or with more than that (MaPLe, CoCoOp), one context a class
@@ -57,7 +59,7 @@ def context_from(path: str, encoder: TextEncoder, backbone: str) -> Tensor:
     position = made.get("CLASS_TOKEN_POSITION", "end")
     if position != "end":
         raise InputError(f"{file} ({KEY}) has the class name in the {position}; only a name at the end can be taken.")
-    return ctx.float()
+    return ctx.float(), None if says_its_backbone(checkpoint) else file
 
 
 def _file(path: Path) -> Path:

@@ -89,7 +89,10 @@ class TestTimeTrainer(PromptTrainer):
         self.mean = torch.tensor(self.cfg.INPUT.PIXEL_MEAN if normalised else [0.0] * 3, device=self.device).view(shape)
         self.std = torch.tensor(self.cfg.INPUT.PIXEL_STD if normalised else [1.0] * 3, device=self.device).view(shape)
         words = context_words(cfg.CTX_INIT)
-        given = context_from(cfg.CTX_FROM, self.text_encoder, self.run_identity()["backbone"]) if cfg.CTX_FROM else None
+        given = None
+        if cfg.CTX_FROM:
+            backbone = self.run_identity()["backbone"]
+            given, self.files.unstated = context_from(cfg.CTX_FROM, self.text_encoder, backbone)
         if given is None and not words:
             raise InputError(f"{self.node}.CTX_INIT is empty: give words such as 'a photo of a', or a CTX_FROM.")
         count = self.text_encoder.tokenizer.count(words) if given is None else len(given)
