@@ -2,7 +2,8 @@
 
 A file in published/ holds the source, notes and tables of a paper. A table has what its cells have in common (protocol,
 backbone, shots; null: not stated), our method and settings for each printed row, and the datasets of its averages;
-`cells` are rows of `columns`. Parts and datasets are named as in `bench.reading.collect`.
+`cells` are rows of `columns`. Parts and datasets are named as in `bench.reading.collect`. `reported_by` says who prints
+the numbers, `measured` whether they ran the method themselves: for the whole table, or by printed method.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from dassl.utils import InputError
 
 FOLDER = Path(__file__).with_name("published")
 ALL = "all"
+BY_THEM, COPIED, NOT_STATED = "by those who report it", "copied from elsewhere", "not stated"
 
 
 @dataclass(frozen=True)
@@ -50,7 +52,8 @@ class Ours:
 @dataclass(frozen=True)
 class Table:
     """One published table. averages: {name: its datasets}; noise_types: {printed: ours, the nearest first}; source: the
-    dataset of the training; decimals: of the printed numbers."""
+    dataset of the training; decimals: of the printed numbers; reported_by: who prints them; measured: {printed method:
+    BY_THEM, COPIED or NOT_STATED}."""
 
     paper: str
     table: str
@@ -66,6 +69,8 @@ class Table:
     noise_types: dict[str, list[str]]
     source: str
     provenance: str
+    reported_by: str = ""
+    measured: dict[str, str] = field(default_factory=dict)
 
     @property
     def name(self) -> str:
@@ -93,7 +98,7 @@ def load(name: str) -> Paper:
         raise InputError(f"There is no paper {name!r}; there are {', '.join(papers())}, and all.")
     found = json.loads((FOLDER / f"{name}.json").read_text(encoding="utf-8"))
     source = f"{found['title']}; {found['source']}"
-    tables = [_table(found["paper"], source, each) for each in found["tables"]]
+    tables = [_table(found, source, each) for each in found["tables"]]
     return Paper(found["paper"], found["title"], found["source"], found["notes"], tables)
 
 
@@ -109,23 +114,49 @@ def choose(paper: str = ALL, table: str = "") -> list[tuple[Paper, list[Table]]]
     return [(p, tables) for p, tables in chosen if tables]
 
 
-def _table(paper: str, source: str, found: dict) -> Table:
+def _table(paper: dict, source: str, found: dict) -> Table:
     cells = tuple(Printed(**dict(zip(found["columns"], cell, strict=True))) for cell in found["cells"])
     methods = {printed: Ours(**ours) for printed, ours in found["methods"].items()}
     names = ("table", "title", "protocol", "backbone", "shots", "seeds", "decimals")
     return Table(
-        paper=paper,
+        paper=paper["paper"],
         cells=cells,
         methods=methods,
         averages=found.get("averages", {}),
         noise_types=found.get("noise_types", {}),
         source=found.get("source", ""),
         provenance=found.get("provenance") or source,
+        reported_by=found.get("reported_by") or paper["reported_by"],
+        measured=_measured(found.get("measured") or paper["measured"], {cell.method for cell in cells}),
         **{name: found[name] for name in names},
     )
 
 
+def _measured(said: str | dict[str, str], methods: set[str]) -> dict[str, str]:
+    """{printed method: by whom it was run}; `said` is one answer for all, or {method: answer}, others not stated."""
+    if isinstance(said, str):
+        return dict.fromkeys(methods, said)
+    return {method: said.get(method, NOT_STATED) for method in methods}
+
+
 # ---------------------------------------------------------------------- numbers that contradict each other
+
+
+def unreliable(table: Table, paper: Paper) -> dict[Printed, str]:
+    """{number: why its row cannot be relied on}, for every number of a row in which one contradicts others.
+
+    A row is what is printed for one method on one dataset under one noise or attack: of a base, a new and an HM that do
+    not fit together nobody can tell which is the misprint.
+    """
+    why = contradictions(table, paper)
+    rows: dict[tuple, list[str]] = defaultdict(list)
+    for cell, sentence in why.items():
+        rows[_row(cell)].append(f"{cell.part} {cell.value:.{table.decimals}f}: {sentence}")
+    return {cell: "; ".join(rows[_row(cell)]) for cell in table.cells if _row(cell) in rows}
+
+
+def _row(cell: Printed) -> tuple:
+    return cell.method, cell.dataset, cell.noise_type, cell.noise_rate, cell.attack, cell.metric
 
 
 def contradictions(table: Table, paper: Paper) -> dict[Printed, str]:

@@ -27,7 +27,8 @@ def legend(interval: bool = False) -> str:
     return (
         f"ours: mean over seeds (number of seeds); ± is {words(interval)}. difference: ours less published, in "
         "brackets where the paper leaves open what it depends on. inside: the published number lies in our 95 % "
-        f"interval. *: the printed number contradicts others, see its note. {MARK}: with runs that collapsed."
+        f"interval. *: the printed number contradicts others, see its note; (*): another number of its row does. "
+        f"{MARK}: with runs that collapsed."
     )
 
 
@@ -72,7 +73,7 @@ def _one(table: Table, dataset: str, rows: list[dict], interval: bool) -> TextTa
 
 
 def _cells(row: dict, published: str, ours: str, decimals: int, notes: dict[str, str], interval: bool) -> list[Cell]:
-    mark = "*" if row["contradiction"] else ""
+    mark = "*" if row["contradiction"] else "(*)" if row["unreliable"] else ""
     fell = f"{row['collapsed']} of {counted(row['n'], 'seed')} collapsed" if row["collapsed"] else ""
     remarks = [r for r in (row["contradiction"], *row["remarks"].split("; "), fell) if r]
     letters = [notes.setdefault(remark, _letter(len(notes))) for remark in remarks]

@@ -13,7 +13,19 @@ from result_files import folder_of, write_result
 
 from bench.__main__ import main as bench_main
 from bench.comparing.comparison import compare
-from bench.comparing.published import Paper, Printed, Table, choose, contradictions, load, papers
+from bench.comparing.published import (
+    BY_THEM,
+    COPIED,
+    NOT_STATED,
+    Paper,
+    Printed,
+    Table,
+    choose,
+    contradictions,
+    load,
+    papers,
+    unreliable,
+)
 from bench.drawing.formats import BEST, SECOND, Cell, TextTable, escape_latex, ranks, render
 from bench.reading.collect import collect
 from dassl.utils import InputError
@@ -155,6 +167,27 @@ def test_the_known_contradictions_are_found():
         ("TextRefiner", "eurosat"), ("MMRL", "dtd"), ("MMRL", "ucf101"), ("ANprompt", "eurosat"),
     }  # fmt: skip
     assert not [key for key in found if key[0].startswith("sar") and key[0] != "sar, Table 5"]
+
+
+def test_a_row_with_a_contradiction_is_unreliable_as_a_whole():
+    paper, table = table_of("anprompt", "1")
+    found = {(c.method, c.dataset, c.part): why for c, why in unreliable(table, paper).items()}
+    whole = {part for method, dataset, part in found if (method, dataset) == ("MMRL", "ucf101")}
+    assert whole == {"base", "new", "hm"}
+    assert found["MMRL", "ucf101", "base"] == "hm 83.39: base and new give 83.89"
+    assert ("MMRL", "eurosat", "base") not in found and ("CoOp", "ucf101", "hm") not in found
+
+
+def test_each_number_says_who_reports_and_who_measured_it(tmp_path):
+    for paper, tables in choose():
+        for table in tables:
+            assert table.reported_by and set(table.measured) == {cell.method for cell in table.cells}, paper
+            assert set(table.measured.values()) <= {BY_THEM, COPIED, NOT_STATED}
+    ours = row(tmp_path, "anprompt", "1", "ANprompt", "ucf101", "hm")
+    other = row(tmp_path, "anprompt", "1", "MMRL", "ucf101", "base")
+    assert (ours.reported_by, ours.measured, other.measured) == ("the authors of ANPrompt", BY_THEM, NOT_STATED)
+    assert other.contradiction == "" and other.unreliable.startswith("hm ")
+    assert row(tmp_path, "sar", "3", "CoOp", "dtd", "base").measured == BY_THEM
 
 
 # ---------------------------------------------------------------------- ours beside them
@@ -366,7 +399,7 @@ def test_the_command_prints_two_decimals(output, capsys):
     assert main([str(output), "--paper", "anprompt", "--table", "1", "--datasets", "caltech101"]) == 0
     text = capsys.readouterr().out
     coop = [line.split() for line in text.splitlines() if " CoOp " in f" {line} "]
-    assert coop[0] == ["CoOp", "98.00", "98.11", "±", "1.17", "(3)", "+0.11", "yes"]
+    assert coop[0] == ["CoOp", "98.00(*)", "98.11", "±", "1.17", "(3)", "+0.11", "yes"]
     assert coop[2][:3] == ["CoOp", "94.20*", "93.33"] and coop[2][-1] == "b"
     assert "b: base and new give 93.73" in text and "ours on RN50, not ViT-B/16" in text
     assert "TextRefiner" in text
