@@ -251,6 +251,31 @@ def test_context_from_a_trained_coop(tiny, tmp_path):
         built(tiny, tmp_path / "t", pairs={N + "CTX_FROM": tmp_path / "nowhere"})
 
 
+WHOLE = ["KgCoOp", "ProGrad", "PTNL", "NLPrompt", "DPSEP", "JoAPR", "CoOpSAR", "KgCoOpSAR", "CoOpAT", "APT"]
+IN_PART = ["TCP", "VisPrompt", "IVLP", "VPT", "PromptSRC", "MMRL", "ANPrompt", "CoPrompt", "TAC", "CLIPLoRA"]
+
+
+@pytest.mark.parametrize("method", WHOLE)
+def test_every_method_whose_prompt_is_its_context_gives_a_start(tiny, tmp_path, method):
+    """The text features that tuning starts from are those that the method itself is tested with."""
+    short = {"OPTIM.MAX_EPOCH": 1, "DATASET.SUBSAMPLE_CLASSES": "base"}
+    if method.endswith("SAR"):
+        short |= {"TRAINER.SAR.NOVEL_SOURCE": "oracle", "TRAINER.SAR.SAMPLE_SIZE": 2}
+    assert tiny.run(tmp_path / "given", method, pairs=short) == 0
+    trained = tiny.trainer(tmp_path / "again", method, short)
+    trained.load_model(str(tmp_path / "given"), 1)
+    start = {N + "CTX_FROM": tmp_path / "given", "DATASET.SUBSAMPLE_CLASSES": "base"}
+    trainer = built(tiny, tmp_path / "t", pairs=start)
+    torch.testing.assert_close(trainer.encode_text(), trained.encode_text(), atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("method", IN_PART)
+def test_a_method_whose_prompt_is_more_than_a_context_gives_none(tiny, tmp_path, method):
+    assert tiny.run(tmp_path / "given", method, pairs={"OPTIM.MAX_EPOCH": 1}) == 0
+    with pytest.raises(InputError, match="CTX_FROM"):
+        built(tiny, tmp_path / "t", pairs={N + "CTX_FROM": tmp_path / "given"})
+
+
 @pytest.mark.parametrize(
     ("method", "unread"), [("TPT", ""), ("MTA", "TRAINER.TTA.STEPS"), ("TTC", "TRAINER.TTA.STEPS, TRAINER.TTA.N_VIEWS")]
 )

@@ -1,4 +1,4 @@
-"""The context of a trained CoOp as a start for methods that tune at test time."""
+"""A trained context as a start for methods that tune at test time: of every method that is tested with nothing else."""
 
 from __future__ import annotations
 
@@ -17,6 +17,8 @@ from ..context import context_words
 from ..shared.foreign_prompts import says_its_backbone
 
 KEY = "TRAINER.TTA.CTX_FROM"
+CONTEXTS = ("ctx", "ctx_pos")  # what a method is tested with: CoOp's and its kin, and DP-SEP's positive prompt
+UNTESTED = ("ctx_neg",)  # DP-SEP's negative prompt has a part in training alone
 BUFFERS = ("token_prefix", "token_midfix", "token_suffix", "tokenized_prompts")  # of class names, in references' files
 
 
@@ -32,13 +34,13 @@ def context_from(path: str, encoder: TextEncoder, backbone: str) -> tuple[Tensor
     file = _file(Path(path).expanduser())
     checkpoint = load_checkpoint(str(file))
     state = state_dict_in(checkpoint, file)
-    ctx = next((v for k, v in state.items() if k.rpartition(".")[2] == "ctx"), None)
+    ctx = next((v for k, v in state.items() if k.rpartition(".")[2] in CONTEXTS), None)
     if ctx is None:
-        raise InputError(f"{file} ({KEY}) holds no context (ctx); give a checkpoint of CoOp.")
-    if more := [key for key in state if key.rpartition(".")[2] not in ("ctx", *BUFFERS)]:
+        raise InputError(f"{file} ({KEY}) holds no context (ctx); give a checkpoint of CoOp or its kin.")
+    if more := [key for key in state if key.rpartition(".")[2] not in (*CONTEXTS, *UNTESTED, *BUFFERS)]:
         raise InputError(
             f"{file} ({KEY}) holds more than a context ({more[0]}), so its prompts are not made of the context alone; "
-            "give a checkpoint of CoOp."
+            "give a checkpoint of CoOp or its kin."
         )
     if ctx.dim() != 2 or ctx.shape[1] != encoder.width or not len(ctx):
         what = "a context of its own for each class" if ctx.dim() == 3 else f"a context of shape {tuple(ctx.shape)}"
@@ -67,5 +69,5 @@ def _file(path: Path) -> Path:
         return path
     folder = path / "prompt_learner" if (path / "prompt_learner").is_dir() else path
     if not os.path.isfile(folder / "checkpoint"):
-        raise InputError(f"{KEY} is {path}, where there is no checkpoint; give a file or the folder of a CoOp run.")
+        raise InputError(f"{KEY} is {path}, where there is no checkpoint; give a file or the folder of a run.")
     return folder / last_checkpoint_name(str(folder))
