@@ -20,7 +20,7 @@ CELL = ("target", "shots", "noise_type", "noise_rate", "attack", "mode", "condit
 # Versions of the protocols: one is raised when the same command gives numbers that are not comparable with before.
 VERSIONS = dict.fromkeys(
     ("base2new", "open_world", "cross_dataset", "few_shot", "noise", "noise_xd", "real_noise", "test_time", "online",
-     "robust", "corruption", "text_noise"), 1,
+     "robust", "robust_base2new", "robust_cross_dataset", "corruption", "text_noise"), 1,
 )  # fmt: skip
 VARIANTS = "variants"  # folder of variants: the name of a folder in it is shown in all tables
 

@@ -1,16 +1,20 @@
-"""The protocol of a method under attack: the arguments of the run that `robustness` evaluates."""
+"""The protocols of a method under attack: the arguments of the run that `robustness` evaluates.
+
+`robust` evaluates what few_shot.sh trained. With DATASET.SUBSAMPLE_CLASSES base or new it is what base2new_train.sh
+trained (`robust_base2new`), and with a SOURCE what xd_train.sh trained on it (`robust_cross_dataset`).
+"""
 
 from __future__ import annotations
 
 import re
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from dassl.utils import InputError
 
 from .arguments import Settings, arguments, test_mode
-from .config_names import ONLINE, TEST_TIME, UNTRAINED
-from .protocols import few_shot_folder
+from .config_names import KNOWN_CLASSES_ONLY, ONLINE, TEST_TIME, UNTRAINED
+from .protocols import base2new_folder, few_shot_folder, source_folder
 from .words import number, take_eps
 
 # {key that is part of the folder's name: pattern of its value}
@@ -63,28 +67,75 @@ def take_attack(trainer: str, settings: Settings) -> tuple[str, list[str], Setti
     return f"{title}-{found.get('ATTACK.STEPS', '100')}{size}", pairs, replace(settings, pairs=tuple(rest))
 
 
+@dataclass(frozen=True)
+class Tested:
+    """What is evaluated. protocol: a key of `runs.about.VERSIONS`; place: its folders above the attack's; trained: the
+    folder of the training and the script that makes it; pairs: config pairs of the test; task: as in `config_name`."""
+
+    protocol: str
+    place: tuple[str, ...]
+    trained: Path
+    script: str
+    pairs: tuple[str, ...]
+    task: str
+    source: str
+
+
+HALF = "DATASET.SUBSAMPLE_CLASSES"
+
+
+def tested(trainer: str, dataset: str, seed: int, own: Settings) -> Tested:
+    """What the settings ask for, without the words of the attack. Raises InputError for a half that there is none of,
+    for a half together with a source, and for new classes of a method that knows those of its training alone."""
+    half, shots = _half(own), str(own.shots)
+    if half and own.source:
+        raise InputError(f"SOURCE {own.source} tests on all classes of another dataset; leave {HALF} out.")
+    if (half == "new" or own.source not in ("", dataset)) and trainer in KNOWN_CLASSES_ONLY:
+        raise InputError(f"{trainer} answers for the classes of its training alone, so it has no test on others.")
+    if half:
+        trained = base2new_folder("train_base", trainer, dataset, seed, own)
+        script = f"base2new_train.sh {dataset} {seed}"
+        pairs = ("DATASET.NUM_SHOTS", shots)
+        return Tested("robust_base2new", (half, dataset), trained, script, pairs, "B2N", dataset)
+    if own.source:
+        trained = source_folder(trainer, own.source, seed, own)
+        script = f"xd_train.sh {own.source} {seed}"
+        place = (own.source, dataset)
+        return Tested("robust_cross_dataset", place, trained, script, ("TASK", "CD"), "CD", own.source)
+    trained = few_shot_folder(trainer, dataset, seed, own)
+    script, pairs = f"few_shot.sh {dataset} {seed}", ("DATASET.NUM_SHOTS", shots, "TASK", "FS")
+    return Tested("robust", (dataset,), trained, script, pairs, "B2N" if trainer in UNTRAINED else "FS", dataset)
+
+
+def _half(own: Settings) -> str:
+    given = dict(zip(own.pairs[::2], own.pairs[1::2], strict=False)).get(HALF, "all")
+    if given not in ("base", "new", "all"):
+        raise InputError(f"{HALF} is {given!r}, but must be base, new or all.")
+    return "" if given == "all" else given
+
+
 def robust_folder(trainer: str, dataset: str, seed: int, settings: Settings) -> Path:
-    """The folder of the evaluation. Raises InputError as `take_attack`."""
+    """The folder of the evaluation. Raises InputError as `take_attack` and `tested`."""
     attack, _, own = take_attack(trainer, settings)
-    untrained = trainer in UNTRAINED
-    shots = f"shots_{0 if untrained else own.shots}"
-    cfg = own.config(trainer, dataset, "B2N" if untrained else "FS")
-    return Path(own.output) / "robust" / dataset / attack / shots / trainer / cfg / f"seed{seed}"
+    what = tested(trainer, dataset, seed, own)
+    shots = f"shots_{0 if trainer in UNTRAINED and what.protocol == 'robust' else own.shots}"
+    cfg = own.config(trainer, what.source, what.task)
+    return Path(own.output, what.protocol, *what.place, attack, shots, trainer, cfg, f"seed{seed}")
 
 
 def robust(trainer: str, dataset: str, seed: int, settings: Settings) -> list[str]:
-    """train.py's arguments for the test of a few-shot run (or of a method without training), with ATTACK.* for the
+    """train.py's arguments for the test of a trained run (or of a method without training), with ATTACK.* for the
     attack on it. Raises InputError if it is not trained."""
     title, pairs, own = take_attack(trainer, settings)
-    own = replace(own, script="robust")
+    what = tested(trainer, dataset, seed, own)
+    own = replace(own, script=what.protocol)
     folder = robust_folder(trainer, dataset, seed, settings)
     name = next(name for name in MODES.values() if title.startswith(f"{name}-"))
     about: dict[str, object] = {"attack": title.removeprefix(f"{name}-"), "mode": name}
-    cfg = folder.parent.name
+    cfg, kept = folder.parent.name, list(what.pairs)
     if trainer in UNTRAINED:
-        about |= {"source": None, "shots": 0}
-        return arguments(trainer, dataset, seed, own, cfg, folder, ["--eval-only"], pairs, about)
-    trained = few_shot_folder(trainer, dataset, seed, own)
-    mode = test_mode(trainer, trained, own, f"few_shot.sh {dataset} {seed}")
-    task = ["DATASET.NUM_SHOTS", str(own.shots), "TASK", "FS"]
-    return arguments(trainer, dataset, seed, own, cfg, folder, mode, [*task, *pairs], about)
+        about |= {"source": None, "shots": 0} if what.protocol == "robust" else {"source": what.source}
+        kept = [] if what.protocol == "robust" else kept
+        return arguments(trainer, dataset, seed, own, cfg, folder, ["--eval-only"], [*kept, *pairs], about)
+    mode = test_mode(trainer, what.trained, own, what.script)
+    return arguments(trainer, dataset, seed, own, cfg, folder, mode, [*kept, *pairs], about | {"source": what.source})

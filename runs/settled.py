@@ -47,6 +47,9 @@ SETTLED = {
 
 CONDITIONS = ("corruption_test", "text_noise_test")  # protocols whose first two words name a condition
 
+# Keys that another protocol settles, and that are in the name of this one's folder.
+TAKEN = {"robust": ("DATASET.SUBSAMPLE_CLASSES",)}
+
 # Keys that are set by the arguments EPS, STEPS and MODE after SEED, if these are given.
 _PGD = "EPS and STEPS after SEED, or eps and steps in a suite"
 WORDS = {
@@ -95,7 +98,8 @@ def check_pairs(protocol: str, words: Sequence[str], output: str, where: str = "
     said, keys = _split(protocol, words)
     if options := [key for key in keys if key.startswith("-")]:
         raise InputError(f"{options[0]} in {where} is an option of train.py; here only config pairs follow: KEY VALUE.")
-    check_keys(keys, where, EVERYWHERE | SETTLED.get(protocol, {}) | said)
+    taken = TAKEN.get(protocol, ())
+    check_keys([key for key in keys if key not in taken], where, EVERYWHERE | SETTLED.get(protocol, {}) | said)
     if VARIANTS in Path(output).parts:
         return
     for key, instead in (UNNAMED | UNNAMED_BY_PROTOCOL.get(protocol, {})).items():

@@ -10,6 +10,8 @@ import pandas as pd
 from dassl.utils.spread import deviation, half_width
 from runs.config_names import config_name
 
+from .layout import HALVES
+
 # Columns that identify a number; a row of `aggregate` has one value of each.
 KEYS = [
     "protocol", "part", "method", "dataset", "source", "shots", "cfg", "variant", "settings", "noise_type",
@@ -21,6 +23,8 @@ TASKS = {
     "base2new": "B2N",
     "cross_dataset": "CD",
     "noise_xd": "CD",
+    "robust_base2new": "B2N",
+    "robust_cross_dataset": "CD",
     "test_time": "B2N",
     "online": "B2N",
 }  # any other: FS
@@ -104,7 +108,7 @@ def _flagged(frame: pd.DataFrame) -> pd.DataFrame:
 def _with_hm(means: pd.DataFrame, frame: pd.DataFrame, keys: list[str], value: str) -> pd.DataFrame:
     """Add rows of part "hm", computed from the parts "base" and "new" of base-to-new."""
     rest = [key for key in keys if key != "part"]
-    here = frame[frame["protocol"] == "base2new"]
+    here = frame[frame["protocol"].isin(HALVES)]
     halves = (here[here["part"] == part][[*rest, "seed", value, "collapsed"]] for part in ("base", "new"))
     seeds = pd.merge(*halves, on=[*rest, "seed"], suffixes=("_base", "_new"))
     if seeds.empty:

@@ -19,7 +19,7 @@ from .accounts import Account, account
 from .apart import Entry, labels
 from .doubles import part
 from .files import DAMAGE, damaged, find, flag, number, open_record, percent, whole
-from .layout import Place, names_of_configs, place_of, strange
+from .layout import ACROSS, ROBUST, Place, names_of_configs, place_of, strange
 from .order import method_order
 
 logger = logging.getLogger(__name__)
@@ -121,14 +121,14 @@ def _met(own: Account, where: Place) -> dict:
     given = own.noise and (own.noise[1] or where.noise_type)
     if given and not (where.noise_type == "real" and own.noise[1] != own.noise[1]):
         found |= {"noise_type": own.noise[0], "noise_rate": own.noise[1]}
-    if own.attack and where.protocol != "robust":
+    if own.attack and where.protocol not in ROBUST:
         found |= {"attack": own.attack, "mode": "transfer"}
     return found
 
 
 def _entry(row: dict) -> Entry:
     """The entry of a row for `labels`. Base and new are one family, and so are a source and its targets."""
-    across = row["protocol"] in ("cross_dataset", "noise_xd")
+    across = row["protocol"] in ACROSS
     own = ["protocol", "method", "variant", "cfg", "shots", "source" if across else "dataset", "condition"]
     own += [] if row["protocol"] in ("base2new", "cross_dataset") else ["attack", "mode"]
     cell = [key for key in (*Place.__dataclass_fields__, "backbone") if key != "seed"]

@@ -21,6 +21,9 @@ from runs.targets import ROOT
 from .files import check_seed, number, whole
 
 ALL_IMAGES = -1  # shots of a run on every image
+HALVES = ("base2new", "robust_base2new")  # protocols that test base and new classes apart
+ACROSS = ("cross_dataset", "noise_xd", "robust_cross_dataset")  # trained on one dataset, tested on others
+ROBUST = ("robust", "robust_base2new", "robust_cross_dataset")  # evaluations under attack
 
 _RUN = r"(?P<method>[^/]+)/(?P<cfg>[^/]+)/seed(?P<seed>\d+)"
 _RUN_WITH_SHOTS = r"(?P<method>[^/]+)/(?P<cfg>[^/]+)_(?P<shots>-?\d+)shots"
@@ -31,6 +34,8 @@ LAYOUTS = {
     "base2new": rf"base2new/(?P<part>train_base|test_new)/{_SET}/{_SHOTS}/{_RUN}",
     "noise": rf"noise/{_SET}/{_NOISE}/{_SHOTS}/{_RUN}",
     "noise_xd": rf"noise_xd/(?P<source>[^/]+)/{_NOISE}/{_SET}/{_RUN_WITH_SHOTS}/seed(?P<seed>\d+)",
+    "robust_base2new": rf"robust_base2new/(?P<part>base|new)/{_SET}/{_ROBUST}/{_SHOTS}/{_RUN}",
+    "robust_cross_dataset": rf"robust_cross_dataset/(?P<source>[^/]+)/{_SET}/{_ROBUST}/{_SHOTS}/{_RUN}",
     "robust": rf"robust/{_SET}/{_ROBUST}/{_SHOTS}/{_RUN}",
     "corruption": rf"corruption/{_SET}/(?P<condition>[^/]+)/{_SHOTS}/{_RUN}",
     "text_noise": rf"text_noise/{_SET}/(?P<condition>[^/]+)/{_SHOTS}/{_RUN}",
@@ -69,7 +74,7 @@ class Place:
 
 def strange(where: Place, dataset: str, half: str) -> tuple[str, ...]:
     """Remarks on the record's dataset and half of the classes if they differ from those of its folder."""
-    expected = where.part if where.protocol == "base2new" else "all"
+    expected = where.part if where.protocol in HALVES else "all"
     named = names_of_configs()
     other = dataset in named.values() and named.get(where.dataset, dataset) != dataset
     found = [f"dataset {dataset}"] if other and where.protocol != "other" else []
@@ -154,9 +159,9 @@ def _variant(variant: str, folder: str, path: str, output: str) -> str:
 
 def _recorded_part(protocol: str, half: str, at_home: bool) -> str:
     """The part of a result. half: of the classes. at_home: the model is tested on its own training set."""
-    if protocol in ("cross_dataset", "noise_xd"):
+    if protocol in ACROSS:
         return "source" if at_home else "target"
-    return "all" if protocol in LAYOUTS and protocol != "base2new" else half
+    return "all" if protocol in LAYOUTS and protocol not in HALVES else half
 
 
 def place(path: str, output: str = "") -> Place | None:
@@ -199,9 +204,9 @@ def _place(layout: str, found: dict[str, str | None]) -> Place:
 
 
 def _part(layout: str, found: dict[str, str | None]) -> str:
-    if layout == "base2new":
-        return {"train_base": "base", "test_new": "new"}[found["part"]]
-    if layout == "noise_xd":
+    if layout in HALVES:
+        return {"train_base": "base", "test_new": "new"}.get(found["part"], found["part"])
+    if layout in ACROSS:
         return "source" if found["source"] == found["dataset"] else "target"
     return layout if layout in ("source", "target") else "all"
 

@@ -13,6 +13,7 @@ from dassl.utils import InputError
 from runs import noise_protocols
 from runs.config_names import KNOWN_CLASSES_ONLY, OF_NEW_CLASSES, UNTRAINED
 from runs.protocols import Settings
+from runs.robust_protocol import HALF
 from runs.targets import expand
 from runs.tta_protocol import check_online
 
@@ -149,21 +150,47 @@ def _test_time(block: Block, method: str, seed: int, settings: Settings) -> Iter
             yield (Step(block.protocol, method, dataset, seed, replace(settings, pairs=(*attack, *settings.pairs))),)
 
 
+def _attacks(block: Block, method: str, seed: int, settings: Settings, dataset: str) -> list[Step]:
+    """The evaluations of a method under each attack of the block that it can be evaluated under."""
+    subset = ("ATTACK.SUBSET", str(block.subset)) if block.subset else ()
+    steps: list[Step] = []
+    for attack, eps, count in [(a, e, s) for a in block.attacks for e in block.eps for s in block.steps]:
+        if mode := mode_of(method, attack, block.modes):
+            pairs = (f"{eps:g}", str(count), mode, "ATTACK.NAME", attack, *subset, *settings.pairs)
+            steps.append(RobustStep("robust", method, dataset, seed, replace(settings, pairs=pairs)))
+    return steps
+
+
+def _attacked(method: str, trained: Step, steps: list[Step]) -> Iterator[Job]:
+    """Jobs: the training, if the method is trained, then its evaluations under attack."""
+    if method in UNTRAINED:
+        yield from ((step,) for step in steps)
+    elif steps:
+        plain = replace(trained.settings, pairs=without_attack(trained.settings.pairs))
+        yield (replace(trained, settings=plain), *steps)
+
+
 def _adversarial(block: Block, method: str, seed: int, settings: Settings) -> Iterator[Job]:
     """Jobs: the few-shot training, if the method is trained, then its evaluations under attack."""
-    subset = ("ATTACK.SUBSET", str(block.subset)) if block.subset else ()
-    points = [(a, e, s) for a in block.attacks for e in block.eps for s in block.steps]
     for dataset in block.datasets:
-        steps = []
-        for attack, eps, count in points:
-            if mode := mode_of(method, attack, block.modes):
-                pairs = (f"{eps:g}", str(count), mode, "ATTACK.NAME", attack, *subset, *settings.pairs)
-                steps.append(RobustStep("robust", method, dataset, seed, replace(settings, pairs=pairs)))
-        if method in UNTRAINED:
-            yield from ((step,) for step in steps)
-        elif steps:
-            plain = replace(settings, pairs=without_attack(settings.pairs))
-            yield (Step("few_shot", method, dataset, seed, plain), *steps)
+        steps = _attacks(block, method, seed, settings, dataset)
+        yield from _attacked(method, Step("few_shot", method, dataset, seed, settings), steps)
+
+
+def _adversarial_base2new(block: Block, method: str, seed: int, settings: Settings) -> Iterator[Job]:
+    """Jobs: training on the base classes, then evaluations under attack on base classes and on new ones."""
+    halves = ("base",) if method in KNOWN_CLASSES_ONLY else ("base", "new")
+    for dataset in block.datasets:
+        each = [replace(settings, pairs=(*settings.pairs, HALF, half)) for half in halves]
+        steps = [step for own in each for step in _attacks(block, method, seed, own, dataset)]
+        yield from _attacked(method, Step("base2new_train", method, dataset, seed, settings), steps)
+
+
+def _adversarial_cross_dataset(block: Block, method: str, seed: int, settings: Settings) -> Iterator[Job]:
+    """Jobs: training on the source once, then evaluations under attack on it and on each dataset."""
+    names = [block.source] if method in KNOWN_CLASSES_ONLY else dict.fromkeys((block.source, *block.datasets))
+    steps = [step for name in names for step in _attacks(block, method, seed, settings, name)]
+    yield from _attacked(method, Step("xd_train", method, block.source, seed, settings), steps)
 
 
 def _conditions(test: str) -> Callable:
@@ -187,6 +214,7 @@ def _conditions(test: str) -> Callable:
 
 
 NOISE = ("types", "rates")
+ATTACKS = ("attacks", "eps", "steps", "modes", "subset")
 CONDITION_KEYS = (
     "TEST.CORRUPTION.",
     "TEST.TEXT_NOISE.",
@@ -204,5 +232,9 @@ PROTOCOLS = {
     "online": Protocol(_test_time, "online", ("eps", "steps")),
     "corruption": Protocol(_conditions("corruption_test"), "few_shot", ("corruptions", "severities")),
     "text_noise": Protocol(_conditions("text_noise_test"), "few_shot", ("kinds",)),
-    "adversarial": Protocol(_adversarial, "few_shot", ("attacks", "eps", "steps", "modes", "subset"), ("eps", "steps")),
+    "adversarial": Protocol(_adversarial, "few_shot", ATTACKS, ("eps", "steps")),
+    "adversarial_base2new": Protocol(_adversarial_base2new, "base2new_train", ATTACKS, ("eps", "steps")),
+    "adversarial_cross_dataset": Protocol(
+        _adversarial_cross_dataset, "xd_test", ("source", *ATTACKS), ("eps", "steps"), default="all"
+    ),
 }

@@ -36,7 +36,7 @@ def choosing(blocks: Sequence[Block], given: Mapping[str, str]) -> list[Block]:
 
 
 def _candidates(block: Block, select: Select, given: Mapping[str, str]) -> Block:
-    if block.protocol == "adversarial":
+    if block.protocol.startswith("adversarial"):
         raise InputError(f"{block.place}, select: choose on clean images, in a block of few_shot or test_time.")
     _check_key(block, (select.key, SPLIT), given)
     variant = f"select/{block.variant or block.name}"

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 
 from pandas import DataFrame
 
+from bench.reading.layout import ACROSS, HALVES, ROBUST
 from bench.reading.order import method_order
 from dassl.utils.counted import counted
 
@@ -20,6 +21,8 @@ PROTOCOLS = {
     "test_time": "Test time",
     "online": "Test time, online",
     "robust": "Under attack",
+    "robust_base2new": "Under attack, base to new",
+    "robust_cross_dataset": "Under attack, cross-dataset",
     "corruption": "Corrupted images",
     "text_noise": "Noisy text",
     "other": "Other runs",
@@ -78,15 +81,15 @@ def _label(row: dict, telling: list[str]) -> str:
 def setting(row: dict) -> str:
     """The setting of a run in words, without dataset, method and seed."""
     protocol, found = row["protocol"], []
-    if protocol == "base2new":
+    if protocol in HALVES:
         found.append(f"{row['part']} classes")
     if protocol == "few_shot":
         found.append(shots_text(row["shots"]))
-    if protocol in ("cross_dataset", "noise_xd"):
+    if protocol in ACROSS:
         found.append("source" if row["part"] == "source" else f"trained on {row['source']}")
     if protocol in ("noise", "noise_xd"):
         found.append(f"{row['noise_type']} {rate_text(row['noise_rate'])}")
-    if protocol in ("test_time", "online", "robust"):
+    if protocol in ("test_time", "online", *ROBUST):
         found += [row["attack"] or "clean", *([row["mode"]] if row["mode"] else [])]
     if row["condition"]:
         found.append(condition_text(row["condition"]))

@@ -10,11 +10,11 @@ from dataclasses import dataclass, replace
 from pandas import DataFrame
 
 from bench.reading.aggregate import aggregate, average
+from bench.reading.layout import ACROSS, HALVES, ROBUST
 from runs.targets import SHIFTS
 
-AVERAGED = ("base2new", "cross_dataset", "few_shot", "noise", "noise_xd", "test_time", "online", "robust")
+AVERAGED = ("base2new", "cross_dataset", "few_shot", "noise", "noise_xd", "test_time", "online", *ROBUST)
 AVERAGED += ("corruption", "text_noise")
-ACROSS = ("cross_dataset", "noise_xd")  # trained on one dataset, tested on others
 AVERAGE = "average of "
 MEASURED = ("accuracy", "adv_accuracy", "transfer_accuracy", "worst_accuracy")
 
@@ -111,12 +111,12 @@ def _averages(
 
 
 def _part(scope: Key, row: dict) -> str:
-    return row["part"] if scope.protocol == "base2new" else scope.part
+    return row["part"] if scope.protocol in HALVES else scope.part
 
 
 def _scope(key: Key) -> Key:
     """A key that is equal for cells of one table, over which averages are taken. Base and new are one table."""
-    part = "" if key.protocol == "base2new" else key.part
+    part = "" if key.protocol in HALVES else key.part
     return replace(key, part=part, dataset="", label="", method="", shots=-1, noise_rate=-1.0, mode="")
 
 

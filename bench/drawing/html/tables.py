@@ -226,6 +226,37 @@ def robust(found: Sequence[Entry]) -> list[Table]:
     return [Table("Clean accuracy and accuracy under attack", note, heads, columns, tuple(rows))]
 
 
+def robust_base2new(found: Sequence[Entry]) -> list[Table]:
+    """One table with a row for each dataset, attack and method: base, new and their harmonic mean, clean and attacked.
+
+    The harmonic means are those of the two accuracies, not of single images.
+    """
+    kinds = {"accuracy": "", "adv_accuracy": " attacked"}
+    gathered: dict[tuple, dict[tuple[str, str], Number | None]] = defaultdict(dict)
+    for e in sorted(_averages_first(found), key=lambda e: attack_order(e.key.attack)):
+        row = e.key.dataset, e.key.attack, e.key.mode, e.key.label
+        gathered[row] |= {(kind, e.key.part): e.numbers.get(kind) for kind in kinds}
+    places = [(kind, part) for kind in kinds for part in ("base", "new", "hm")]
+    rows = [
+        Row(heads, tuple(cells.get(place) for place in places), heads[-1], heads[0], heads[:3])
+        for heads, cells in gathered.items()
+    ]
+    titles = {"base": "Base", "new": "New", "hm": "HM"}
+    columns = tuple(Column(titles[part] + kinds[kind]) for kind, part in places)
+    note = "Attacked: by the attacker of the row. HM is the harmonic mean of the base and the new accuracy beside it."
+    heads = ("Dataset", "Attack", "Attacker", "Method")
+    return [Table("Base and new classes, clean and under attack", note, heads, columns, tuple(rows))]
+
+
+def robust_cross_dataset(found: Sequence[Entry]) -> list[Table]:
+    """For each source the table of `robust`, whose rows are the source and its targets."""
+    made = []
+    for source in dict.fromkeys(e.key.source for e in found):
+        (table,) = robust([e for e in found if e.key.source == source])
+        made.append(replace(table, title=f"{table.title}, trained on {source}"))
+    return made
+
+
 def conditions(found: Sequence[Entry]) -> list[Table]:
     """One table with a row for each dataset, condition and method, and a column for each strength of the condition."""
     named = [(e, *e.key.condition.rpartition("-")[::2]) for e in _averages_first(found)]
@@ -260,5 +291,6 @@ def other(found: Sequence[Entry]) -> list[Table]:
 MAKERS = {
     "base2new": base2new, "cross_dataset": cross_dataset, "few_shot": few_shot, "noise": noise, "noise_xd": noise_xd,
     "real_noise": real_noise, "test_time": test_time, "online": test_time, "robust": robust,
+    "robust_base2new": robust_base2new, "robust_cross_dataset": robust_cross_dataset,
     "corruption": conditions, "text_noise": conditions, "other": other,
 }  # fmt: skip

@@ -12,13 +12,14 @@ from pathlib import Path
 from pandas import DataFrame
 
 from bench.drawing.training_curves import LINES, Curves, over_seeds, read_curves
+from bench.reading.layout import ROBUST
 from dassl.utils import InputError
 
 from .naming import title as title_of
 
 FEWEST_POINTS, MOST_POINTS, ALL_POINTS = 12, 40, 30_000  # fewest and most points of a curve, most of the page
 TESTS = {"new", "target"}  # parts that are tested and not trained on
-UNTRAINED = {"test_time", "online", "robust"}  # protocols that train nothing
+UNTRAINED = {"test_time", "online", *ROBUST}  # protocols that train nothing
 LINE = re.compile(r"^epoch \[(\d+)/\d+\] batch \[\d+/\d+\].*? loss \S+ \((\S+?)\)", re.MULTILINE)
 
 
