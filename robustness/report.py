@@ -108,6 +108,7 @@ def record(e: Evaluation, identity: str, args: Namespace, kept: dict) -> dict:
         **about_run(args),
         "trainer": cfg.TRAINER.NAME,
         "dataset": cfg.DATASET.NAME,
+        "subsample_classes": cfg.DATASET.SUBSAMPLE_CLASSES,
         "seed": cfg.SEED,
         "mode": MODES[e.mode],
         "attack": e.settings.title,

@@ -33,12 +33,13 @@ def write_result(folder: Path, method: str, dataset: str, seed: int, accuracy: f
 
 
 def write_attacked(folder: Path, method: str, dataset: str, seed: int, mode: str, **figures: float) -> Path:
-    """An evaluation under attack; figures: clean, transfer, own, worst."""
+    """An evaluation under attack; figures: clean, transfer, own, worst. The half of the classes is the folder's."""
     names = {"own": mode, "worst": "worst case"}
     record = {
         "version": 1, "kind": "evaluation under attack", "trainer": method, "dataset": dataset, "seed": seed,
         "mode": mode, "attack": "pgd-eps4-10", "git": GIT, "finished": "2026-01-02T03:04:05+0000",
         "settings_hash": "0123456789abcdef",
+        "subsample_classes": next((half for half in ("base", "new") if half in folder.parts), "all"),
         "figures": {names.get(kind, kind): {"accuracy": value} for kind, value in figures.items()},
     }  # fmt: skip
     path = _write(folder, record)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ import pytest
 from dassl.utils import InputError
 from runs.protocols import Settings
 from runs.robust_protocol import robust, robust_folder, take_attack
+from runs.settled import check_pairs
 
 
 def settings(*pairs: str, **more) -> Settings:
@@ -76,3 +78,63 @@ def test_methods_without_training_need_none():
     found = robust("RTPT", "digits", 1, settings("4", "20"))
     assert "--eval-only" in found and "--model-dir" not in found
     assert "shots_0/RTPT" in found[found.index("--output-dir") + 1]
+
+
+HALF = ("DATASET.SUBSAMPLE_CLASSES",)
+
+
+def trained(folder: Path, epoch: int) -> None:
+    (folder / "prompt_learner").mkdir(parents=True)
+    (folder / "prompt_learner" / "checkpoint").write_text(f"model.pth.tar-{epoch}")
+
+
+@pytest.mark.parametrize(
+    ("more", "model", "folder", "pairs", "script"),
+    [
+        ({"pairs": ("4", "20", *HALF, "base")}, "base2new/train_base/digits/shots_4/CoOp/embedded/seed1",
+         "robust_base2new/base/digits/white-box-pgd-eps4-20/shots_4/CoOp/embedded/seed1",
+         {"DATASET.SUBSAMPLE_CLASSES": "base", "DATASET.NUM_SHOTS": "4"}, "base2new_train.sh digits 1"),
+        ({"pairs": ("4", "20", *HALF, "new")}, "base2new/train_base/digits/shots_4/CoOp/embedded/seed1",
+         "robust_base2new/new/digits/white-box-pgd-eps4-20/shots_4/CoOp/embedded/seed1",
+         {"DATASET.SUBSAMPLE_CLASSES": "new", "DATASET.NUM_SHOTS": "4"}, "base2new_train.sh digits 1"),
+        ({"pairs": ("4", "20"), "source": "shapes"}, "shapes/CoOp/embedded_4shots/seed1",
+         "robust_cross_dataset/shapes/digits/white-box-pgd-eps4-20/shots_4/CoOp/embedded/seed1",
+         {"TASK": "CD"}, "xd_train.sh shapes 1"),
+    ],
+)  # fmt: skip
+def test_halves_and_sources_test_what_their_scripts_trained(tmp_path, more, model, folder, pairs, script):
+    own = Settings(output=str(tmp_path), shots=4, **more)
+    with pytest.raises(InputError, match=script):
+        robust("CoOp", "digits", 1, own)
+    trained(tmp_path / model, 50)
+    found = robust("CoOp", "digits", 1, own)
+    assert found[found.index("--model-dir") + 1] == str(tmp_path / model)
+    place = found[found.index("--output-dir") + 1]
+    assert place == str(tmp_path / folder) == str(robust_folder("CoOp", "digits", 1, own))
+    tail = found[found.index("--about") + 2 :]
+    given = dict(zip(tail[::2], tail[1::2], strict=True))
+    assert pairs.items() <= given.items()
+    told = json.loads(found[found.index("--about") + 1])
+    assert told["protocol"] == folder.partition("/")[0] and told["source"] == (more.get("source") or "digits")
+
+
+@pytest.mark.parametrize(
+    ("trainer", "pairs", "source", "words"),
+    [
+        ("CoOp", (*HALF, "old"), "", "must be base, new or all"),
+        ("CoOp", (*HALF, "new"), "shapes", "leave DATASET.SUBSAMPLE_CLASSES out"),
+        ("LPpp", (*HALF, "new"), "", "classes of its training alone"),
+        ("LPpp", (), "shapes", "classes of its training alone"),
+    ],
+)
+def test_tests_that_there_are_not_are_refused(trainer, pairs, source, words):
+    with pytest.raises(InputError, match=words):
+        robust_folder(trainer, "digits", 1, settings("4", "20", *pairs, source=source))
+
+
+def test_only_the_evaluation_under_attack_takes_a_half_of_the_classes(tmp_path):
+    check_pairs("robust", ["4", "20", "W", *HALF, "new"], str(tmp_path))
+    with pytest.raises(InputError, match="SUBSAMPLE_CLASSES"):
+        check_pairs("few_shot", [*HALF, "new"], str(tmp_path))
+    with pytest.raises(InputError, match="NUM_SHOTS"):
+        check_pairs("robust", ["4", "20", "DATASET.NUM_SHOTS", "2"], str(tmp_path))
