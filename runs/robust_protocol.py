@@ -95,8 +95,8 @@ def tested(trainer: str, dataset: str, seed: int, own: Settings) -> Tested:
     if half:
         trained = base2new_folder("train_base", trainer, dataset, seed, own)
         script = f"base2new_train.sh {dataset} {seed}"
-        pairs = ("DATASET.NUM_SHOTS", shots)
-        return Tested("robust_base2new", (half, dataset), trained, script, pairs, "B2N", dataset)
+        own_shots = ("DATASET.NUM_SHOTS", shots)
+        return Tested("robust_base2new", (half, dataset), trained, script, own_shots, "B2N", dataset)
     if own.source:
         trained = source_folder(trainer, own.source, seed, own)
         script = f"xd_train.sh {own.source} {seed}"
@@ -134,8 +134,10 @@ def robust(trainer: str, dataset: str, seed: int, settings: Settings) -> list[st
     about: dict[str, object] = {"attack": title.removeprefix(f"{name}-"), "mode": name}
     cfg, kept = folder.parent.name, list(what.pairs)
     if trainer in UNTRAINED:
-        about |= {"source": None, "shots": 0} if what.protocol == "robust" else {"source": what.source}
-        kept = [] if what.protocol == "robust" else kept
+        if what.protocol == "robust":
+            about, kept = about | {"source": None, "shots": 0}, []
+        else:
+            about = about | {"source": what.source}
         return arguments(trainer, dataset, seed, own, cfg, folder, ["--eval-only"], [*kept, *pairs], about)
     mode = test_mode(trainer, what.trained, own, what.script)
     return arguments(trainer, dataset, seed, own, cfg, folder, mode, [*kept, *pairs], about | {"source": what.source})
