@@ -49,13 +49,21 @@ def notes(card: Card, axes: Sequence[Axis], interval: bool = False) -> list[str]
     told.append(f"Versions of the protocols: {versions}.")
     empty = [axis.title for axis in card.axes if axis not in axes]
     told += [f"Without any figure: {', '.join(empty)}."] if empty else []
+    told += _missing(card, axes)
+    return told + list(card.remarks)
+
+
+def _missing(card: Card, axes: Sequence[Axis]) -> list[str]:
+    """A sentence for each reason and set of axes, with the methods that have no figure there."""
+    without: dict[tuple[str, str], list[str]] = {}
     for label, own in card.figures.items():
         reasons: dict[str, list[str]] = {}
         for axis in axes:
             if own[axis.name].missing:
                 reasons.setdefault(own[axis.name].missing, []).append(axis.title)
-        told += [f"{label}, missing {', '.join(titles)}: {why}." for why, titles in reasons.items()]
-    return told + list(card.remarks)
+        for why, titles in reasons.items():
+            without.setdefault((", ".join(titles), why), []).append(label)
+    return [f"Missing {titles} ({why}): {', '.join(labels)}." for (titles, why), labels in without.items()]
 
 
 def page(card: Card, label: str) -> TextTable:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import math
+import re
 
 import pytest
 
 from bench.__main__ import main
+from bench.drawing import card_page
 from bench.reading.card import AXES, ORACLE, card
 from bench.reading.collect import collect
 from bench.suites.load import load
@@ -109,7 +111,9 @@ def test_the_files(made, tmp_path, capsys):
     assert main(["card", str(made), *words]) == 0
     said = capsys.readouterr().out
     assert (
-        "81.50 ± 0.71" in said and "ZeroshotCLIP, missing" in said and "Versions of the protocols: base2new 1" in said
+        "81.50 ± 0.71" in said
+        and "Missing Base, HM (no figure on digits): MaPLe." in said
+        and "Versions of the protocols: base2new 1" in said
     )
     told = json.loads((tmp_path / "own" / "c.json").read_text())
     assert told["methods"]["MaPLe"]["hm"] == {
@@ -164,3 +168,22 @@ def test_the_shipped_suite_and_names():
     assert ORACLE == CHOSEN_BY_TEST
     named = {name.removesuffix("_train").removesuffix("_test") for name in PROTOCOLS} - {"xd", "dg"}
     assert named <= set(VERSIONS)
+
+
+def test_names_stand_beside_their_lines_without_touching(made):
+    found = card(collect(made))
+    axes = [axis for axis in found.axes if any(not own[axis.name].missing for own in found.figures.values())]
+    svg = card_page.lines(found, axes)
+    ends = {name: float(y) for y, name in re.findall(r'<text x="968" y="([\d.]+)">([^<]+)</text>', svg)}
+    assert set(ends) == set(found.figures)
+    heights = sorted(ends.values())
+    assert all(b - a >= 12.9 for a, b in zip(heights, heights[1:], strict=False))
+
+
+def test_crowded_names_are_moved_apart_and_stay_on_the_picture():
+    ends = {f"m{i}": (0.0, 100.0 + 0.1 * i) for i in range(10)} | {"low": (0.0, 249.0), "lower": (0.0, 250.0)}
+    found = card_page._apart(ends, 250.0)
+    heights = sorted(found.values())
+    assert all(b - a >= card_page.GAP - 1e-9 for a, b in zip(heights, heights[1:], strict=False))
+    assert heights[-1] <= 250 and heights[0] >= card_page.TOP - card_page.GAP
+    assert sorted(found, key=found.get) == sorted(ends, key=lambda label: ends[label][1])
