@@ -19,10 +19,13 @@ svg{width:100%;min-width:700px;height:auto}svg text{font:11px system-ui,sans-ser
 .line{fill:none;stroke:#bbb;stroke-width:1.2}.mark{fill:#bbb}
 .own .line{stroke:#0072b2;stroke-width:2.6}.own .mark{fill:#0072b2}
 g.m:hover .line{stroke:#d55e00;stroke-width:3}g.m:hover .mark{fill:#d55e00}.axis{stroke:#888}
-.leader{fill:none;stroke:#ddd;stroke-width:.8}g.m:hover text{fill:#d55e00;font-weight:700}.own text{fill:#0072b2;font-weight:700}
+.leader{fill:none;stroke:#ddd;stroke-width:.8}
+g.m:hover text{fill:#d55e00;font-weight:700}.own text{fill:#0072b2;font-weight:700}
 @media(prefers-color-scheme:dark){body{color:#e6e6e6;background:#161616}th,td{border-color:#3a3a3a}.note{color:#aaa}
 svg text{fill:#ccc}
-.leader{stroke:#333}.own text{fill:#56b4e9}.line{stroke:#555}.mark{fill:#555}a{color:#7ab8ff}.own .line{stroke:#56b4e9}.own .mark{fill:#56b4e9}}
+.leader{stroke:#333}
+.own text{fill:#56b4e9}.line{stroke:#555}.mark{fill:#555}a{color:#7ab8ff}
+.own .line{stroke:#56b4e9}.own .mark{fill:#56b4e9}}
 """
 WIDTH, HEIGHT, TOP, SIDE = 1100, 250, 26, 40
 NAMES, GAP = 150, 13  # the width of the column of names, and the least height between two

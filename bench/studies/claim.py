@@ -33,27 +33,25 @@ class Published:
 class Claim:
     """A claim: `left` has more of `metric` than `right`; with `sign` -1, less.
 
-    where: in the paper. metric: a key of `METRICS`. points: types and rates of label noise that the metric takes in.
-    margin: how much may be lost where the claim is that something is kept. later: why it is not measured yet; such a
-    claim has no sides.
+    where: in the paper. metric: a key of `METRICS`. points: types and rates of label noise, or kinds and strengths of noisy text, that the metric
+    takes in.
+    margin: how much may be lost where the claim is that something is kept.
     """
 
     id: str
     paper: str
     where: str
     says: str
-    metric: str = "accuracy"
-    left: Side | None = None
-    right: Side | None = None
+    metric: str
+    left: Side
+    right: Side
     points: tuple[Point, ...] = ()
     sign: int = 1
     margin: float = 0.0
     published: Published | None = None
-    later: str = ""
 
     def __post_init__(self) -> None:
         assert self.metric in METRICS and self.sign in (1, -1) and self.margin >= 0, self.id
-        assert bool(self.later) == (self.left is None) == (self.right is None), self.id
 
     def towards(self, left: float, right: float) -> float:
         """The difference in the direction of the claim: positive if it is as the paper says."""

@@ -5,11 +5,12 @@ from __future__ import annotations
 import statistics
 from collections.abc import Callable, Mapping, Sequence
 
-Point = tuple[str, float]  # type and rate of label noise
+Point = tuple[str, float]  # type and rate of label noise, or kind and strength of noisy text
 # Results of one method on one set with one seed, in percent. Key: (what, noise type, rate). what is a part of the
-# classes or the datasets (all, base, new, hm, source, target), an evaluation (clean, transfer, adaptive), or KL.
+# classes or the datasets (all, base, new, hm, source, target), an evaluation (clean, transfer, adaptive), TEXT, or KL.
 Results = Mapping[tuple[str, str, float], float]
 KL = "kl of new classes"
+TEXT = "noisy text"  # accuracy on all classes under a kind and strength
 
 
 def one(what: str) -> Callable[[Results, Sequence[Point]], float | None]:
@@ -49,6 +50,13 @@ def loss(results: Results, points: Sequence[Point]) -> float | None:
     return None if source is None or target is None else source - target
 
 
+def text_loss(results: Results, points: Sequence[Point]) -> float | None:
+    """The accuracy that is lost by noise in the text, the mean over the points."""
+    clean, noisy = results.get(("all", "", 0.0)), [results.get((TEXT, kind, strength)) for kind, strength in points]
+    there = [value for value in noisy if value is not None]
+    return None if clean is None or len(there) < len(points) else clean - statistics.fmean(there)
+
+
 def _at(results: Results, points: Sequence[Point]) -> list[float]:
     """The accuracy at each point, on all classes; empty if one is missing."""
     found = [results.get(("all", kind, rate)) for kind, rate in points]
@@ -60,6 +68,7 @@ METRICS: dict[str, Callable[[Results, Sequence[Point]], float | None]] = {
     "accuracy": accuracy,
     "slope": slope,
     "loss": loss,
+    "text loss": text_loss,
     "clean": one("clean"),
     "transfer": one("transfer"),
     "adaptive": one("adaptive"),

@@ -15,7 +15,7 @@ from ..comparing.published import Printed, Table, load
 from ..suites.suite import Run, Suite
 from .bootstrap import Cell
 from .claim import Claim, Published, Side
-from .claim_metrics import KL, METRICS, Results
+from .claim_metrics import KL, METRICS, TEXT, Results
 
 
 @dataclass
@@ -78,6 +78,9 @@ def _results(row: dict, dataset: str) -> dict[tuple[str, str, float], float]:
         columns = {row["mode"]: "adv_accuracy", "clean": "accuracy", "transfer": "transfer_accuracy"}
         found = {(what, "", 0.0): row[column] for what, column in columns.items()}
         return {key: value for key, value in found.items() if value == value}
+    if row["protocol"] == "text_noise":
+        kind, _, strength = row["condition"].rpartition("-")
+        return {(TEXT, kind, float(strength)): row["accuracy"]}
     noisy = row["protocol"] == "noise"
     return {(row["part"], row["noise_type"] if noisy else "", row["noise_rate"] if noisy else 0.0): row["accuracy"]}
 

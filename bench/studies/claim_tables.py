@@ -51,9 +51,7 @@ class Judged:
     def numbers(self) -> dict:
         """Everything behind the verdict, for JSON; the interval's ends are None where there is none."""
         claim, own = self.claim, self.interval
-        sides = {
-            name: side and [side.block, side.method] for name, side in (("left", claim.left), ("right", claim.right))
-        }
+        sides = {name: [side.block, side.method] for name, side in (("left", claim.left), ("right", claim.right))}
         means = [statistics.fmean(side) for side in zip(*self.values.values(), strict=True)] or [None, None]
         return {
             **{key: getattr(claim, key) for key in ("id", "paper", "where", "says", "metric", "sign", "margin")},
@@ -75,8 +73,6 @@ class Judged:
 def judge(claim: Claim, found: Found) -> Judged:
     """The claim judged by the results; a claim that lacks a cell that the suite has gets no verdict."""
     published = printed_difference(claim)
-    if claim.left is None or claim.right is None:
-        return Judged(claim, {}, None, published, f"not measured yet: {claim.later}")
     if mixed := [side for side in (claim.left, claim.right) if side in found.mixed]:
         told = "; ".join(each or "the suite's" for each in found.mixed[mixed[0]])
         return Judged(claim, {}, None, published, f"{mixed[0].method} has runs of different settings ({told})")

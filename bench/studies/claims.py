@@ -43,18 +43,16 @@ def chosen(args: argparse.Namespace) -> list[Claim]:
 
 
 def tried(claims: Sequence[Claim], suite: Suite) -> list[Claim]:
-    """The claims whose two sides the suite has; those that are not measured yet, of the papers that are tried."""
+    """The claims whose two sides the suite has."""
     there = {(run.block, run.method) for run in suite.runs} | {
         (block, run.method) for run in suite.runs for block, _ in suite.same.get(run.id, ())
     }
-    found = [c for c in claims if all(side and (side.block, side.method) in there for side in (c.left, c.right))]
-    papers = {claim.paper for claim in found}
-    return [claim for claim in claims if claim in found or (claim.later and claim.paper in papers)]
+    return [c for c in claims if all((side.block, side.method) in there for side in (c.left, c.right))]
 
 
 def fill(tree: dict, args: argparse.Namespace) -> None:
     """Keep the blocks and methods that the chosen claims compare. --seeds stands for every block's seeds."""
-    wanted = {(side.block, side.method) for claim in chosen(args) for side in (claim.left, claim.right) if side}
+    wanted = {(side.block, side.method) for claim in chosen(args) for side in (claim.left, claim.right)}
     kept = []
     for block in tree["blocks"]:
         methods = block["methods"] if isinstance(block["methods"], list) else [block["methods"]]
