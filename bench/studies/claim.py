@@ -33,9 +33,8 @@ class Published:
 class Claim:
     """A claim: `left` has more of `metric` than `right`; with `sign` -1, less.
 
-    where: in the paper. metric: a key of `METRICS`. points: types and rates of label noise, or kinds and strengths of noisy text, that the metric
-    takes in.
-    margin: how much may be lost where the claim is that something is kept.
+    where: in the paper. metric: a key of `METRICS`. points: types and rates of label noise, or kinds and strengths of
+    noisy text, that the metric takes in. margin: how much may be lost where the claim is that something is kept.
     """
 
     id: str

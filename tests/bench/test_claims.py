@@ -13,7 +13,7 @@ from study_runs import finish, noise_of, suite_of
 from bench.__main__ import main as bench
 from bench.studies import new_class_similarity
 from bench.studies.bootstrap import Interval
-from bench.studies.claim import Claim, Side, verdict
+from bench.studies.claim import Side, verdict
 from bench.studies.claim_metrics import hm, loss, slope
 from bench.studies.claim_results import find, printed_difference
 from bench.studies.claim_tables import judge, sections
