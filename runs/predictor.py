@@ -28,6 +28,7 @@ from dassl.utils import InputError, read_image, to_rgb
 from dassl.utils.progress import progress
 from interop.plugins.hosting import hosted
 from language import clean, read_classlist
+from trainers.shared.precision import autocast
 
 from .class_list import ClassList
 from .trained_run import ClassNames, TrainedRun, read_run
@@ -122,6 +123,8 @@ class Predictor:
     without a transform (INPUT.NO_TRANSFORM).
     """
 
+    advice = "; --skip-bad goes on without such images"  # on an image that cannot be read
+
     def __init__(self, trainer: SimpleTrainer, classnames: list[str], epoch: int | None) -> None:
         self.trainer, self.classnames, self.epoch = trainer, classnames, epoch
         self.cfg = of_run(trainer.cfg)
@@ -170,26 +173,46 @@ class Predictor:
     @torch.no_grad()
     def logits(self, images: Sequence[ImageLike], skip_bad: bool = False) -> Iterator[tuple[list[int], Tensor]]:
         """As `batches`, but with the logits [B, C], fp32 on the CPU."""
+        for index, logits in self._answers(images, self.trainer.model_inference, skip_bad):
+            wrong = ~logits.softmax(dim=1).isfinite().all(dim=1)
+            if wrong.any():
+                row = int(wrong.nonzero()[0])
+                raise InputError(
+                    f"The logits of {_name(images[index[row]])} are not finite numbers: the run's weights "
+                    "or its CLIP hold NaN or far too large values (a diverged run); take another checkpoint."
+                )
+            yield index, logits
+
+    @torch.no_grad()
+    def features(self, images: Sequence[ImageLike]) -> Iterator[tuple[list[int], Tensor]]:
+        """Yield (indices of a batch's images, their features [B, d]), normalised, fp32 on the CPU, from the method's
+        own image tower. Raises InputError for a plugin's method that has no `encode_image`."""
+        trainer: Any = self.trainer
+        if not hasattr(trainer, "encode_image"):
+            raise InputError(f"{self.cfg.TRAINER.NAME} is a plugin without encode_image, so it has no features.")
+
+        def encode(image: Tensor) -> Tensor:
+            with autocast(trainer.precision, trainer.device, training=False):
+                return trainer.encode_image(image)
+
+        yield from self._answers(images, encode)
+
+    def _answers(
+        self, images: Sequence[ImageLike], answer: Callable[[Tensor], Tensor], skip_bad: bool = False
+    ) -> Iterator[tuple[list[int], Tensor]]:
+        """(indices, answer(images [B, 3, H, W]), fp32 on the CPU) for each batch."""
         loader = self._loader(images)
         for batch in progress(loader, desc="predict"):
             for sentence in batch["bad"]:
                 if not skip_bad:
-                    raise InputError(f"{sentence.rstrip('.')}; --skip-bad goes on without such images.")
+                    raise InputError(f"{sentence.rstrip('.')}{self.advice}.")
                 logger.warning("Warning: %s; skipped", sentence)
             if batch["index"]:
                 # Random draws of inference depend on the run's seed, not on earlier draws.
                 with hosted(self.cfg, quiet=True), self.trainer.test_draws():
                     image, _ = self.trainer.parse_batch_test(batch)
-                    logits = self.trainer.model_inference(image)
-                logits = logits.float().cpu()
-                wrong = ~logits.softmax(dim=1).isfinite().all(dim=1)
-                if wrong.any():
-                    row = int(wrong.nonzero()[0])
-                    raise InputError(
-                        f"The logits of {_name(images[batch['index'][row]])} are not finite numbers: the run's weights "
-                        "or its CLIP hold NaN or far too large values (a diverged run); take another checkpoint."
-                    )
-                yield batch["index"], logits
+                    found = answer(image)
+                yield batch["index"], found.float().cpu()
 
     def _loader(self, images: Sequence[ImageLike]) -> DataLoader:
         part = self.cfg.DATALOADER
