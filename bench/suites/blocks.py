@@ -11,7 +11,8 @@ from dataclasses import dataclass, field, replace
 
 from dassl.utils import InputError
 from runs import noise_protocols
-from runs.config_names import KNOWN_CLASSES_ONLY, OF_NEW_CLASSES, UNTRAINED
+from runs.conditions import few_shot_folder
+from runs.config_names import KNOWN_CLASSES_ONLY, OF_NEW_CLASSES, ONLINE, TEST_TIME, UNTRAINED
 from runs.protocols import Settings
 from runs.robust_protocol import HALF
 from runs.targets import expand
@@ -21,6 +22,7 @@ from .robust_step import RobustStep, mode_of, without_attack
 from .select import Select
 from .step import Job, Step
 
+CTX_FROM = "TRAINER.TTA.CTX_FROM"
 CLEAN = ("sym_other", 0.0)  # the clean run, which all types that change labels share
 
 
@@ -29,7 +31,8 @@ class Block:
     """One block of a suite, checked. `methods`: (folder label or "", registered name, config pairs).
 
     types: {noise type: rates}. conditions: (corruption, severity) or (kind, strength) of each test. sweep: config pairs
-    of each point. eps () and steps (): no attack. select: its runs are candidates; selected: the block among whose
+    of each point. eps () and steps (): no attack. start: the method whose learned context test-time methods start from.
+    select: its runs are candidates; selected: the block among whose
     candidates a value was chosen for it; published: config keys that have each method's published value.
     """
 
@@ -53,6 +56,7 @@ class Block:
     modes: tuple[str, ...] = ()
     subset: int = 0
     conditions: tuple[tuple[str, str], ...] = ()
+    start: str = ""
     select: Select | None = None
     selected: str = ""
     published: tuple[str, ...] = ()
@@ -137,6 +141,23 @@ def _real_noise(block: Block, method: str, seed: int, settings: Settings) -> Ite
         yield tuple(Step(part, method, dataset, seed, settings) for part in parts)
 
 
+def _started(block: Block, method: str, dataset: str, seed: int, settings: Settings) -> tuple[Job, Settings]:
+    """The few-shot training of the block's `start`, and the settings of tests that begin with its context.
+
+    The training is the one of a block without a variant, so that a suite that has it trains once. Raises InputError for
+    a method that does not tune a context.
+    """
+    if not block.start:
+        return (), settings
+    if method not in (*TEST_TIME, *ONLINE):
+        raise InputError(f"start: {method} starts from no context; methods that do are {', '.join(TEST_TIME)}.")
+    pairs = without_attack(settings.pairs, ("ATTACK.", "TEST.", "TRAINER."))
+    trained = replace(settings, output=settings.top, pairs=pairs)
+    folder = few_shot_folder(block.start, dataset, seed, trained)
+    step = Step("few_shot", block.start, dataset, seed, trained)
+    return (step,), replace(settings, pairs=(*settings.pairs, CTX_FROM, str(folder)))
+
+
 def _test_time(block: Block, method: str, seed: int, settings: Settings) -> Iterator[Job]:
     """Jobs: a test on clean images, and on those of each attack; in `online` on the stream of them."""
     if method not in UNTRAINED:
@@ -146,8 +167,10 @@ def _test_time(block: Block, method: str, seed: int, settings: Settings) -> Iter
     if block.eps and 0 in block.eps:
         attacks = list(dict.fromkeys([(), *attacks]))
     for dataset in block.datasets:
+        before, own = _started(block, method, dataset, seed, settings)
         for attack in attacks:
-            yield (Step(block.protocol, method, dataset, seed, replace(settings, pairs=(*attack, *settings.pairs))),)
+            step = Step(block.protocol, method, dataset, seed, replace(own, pairs=(*attack, *own.pairs)))
+            yield (*before, step)
 
 
 def _attacks(block: Block, method: str, seed: int, settings: Settings, dataset: str) -> list[Step]:
@@ -173,8 +196,12 @@ def _attacked(method: str, trained: Step, steps: list[Step]) -> Iterator[Job]:
 def _adversarial(block: Block, method: str, seed: int, settings: Settings) -> Iterator[Job]:
     """Jobs: the few-shot training, if the method is trained, then its evaluations under attack."""
     for dataset in block.datasets:
-        steps = _attacks(block, method, seed, settings, dataset)
-        yield from _attacked(method, Step("few_shot", method, dataset, seed, settings), steps)
+        before, own = _started(block, method, dataset, seed, settings)
+        steps = _attacks(block, method, seed, own, dataset)
+        if before and steps:
+            yield (*before, *steps)
+        else:
+            yield from _attacked(method, Step("few_shot", method, dataset, seed, settings), steps)
 
 
 def _adversarial_base2new(block: Block, method: str, seed: int, settings: Settings) -> Iterator[Job]:
@@ -228,11 +255,11 @@ PROTOCOLS = {
     "noise": Protocol(_noise, "noise_train", NOISE, ("types",)),
     "noise_xd": Protocol(_noise_xd, "noise_xd_test", ("source", *NOISE), ("types",), default="all"),
     "real_noise": Protocol(_real_noise, "real_noise_train", default="all"),
-    "test_time": Protocol(_test_time, "test_time", ("eps", "steps")),
-    "online": Protocol(_test_time, "online", ("eps", "steps")),
+    "test_time": Protocol(_test_time, "test_time", ("eps", "steps", "start")),
+    "online": Protocol(_test_time, "online", ("eps", "steps", "start")),
     "corruption": Protocol(_conditions("corruption_test"), "few_shot", ("corruptions", "severities")),
     "text_noise": Protocol(_conditions("text_noise_test"), "few_shot", ("kinds",)),
-    "adversarial": Protocol(_adversarial, "few_shot", ATTACKS, ("eps", "steps")),
+    "adversarial": Protocol(_adversarial, "few_shot", (*ATTACKS, "start"), ("eps", "steps")),
     "adversarial_base2new": Protocol(_adversarial_base2new, "base2new_train", ATTACKS, ("eps", "steps")),
     "adversarial_cross_dataset": Protocol(
         _adversarial_cross_dataset, "xd_test", ("source", *ATTACKS), ("eps", "steps"), default="all"

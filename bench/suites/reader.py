@@ -9,7 +9,7 @@ from pathlib import Path
 
 from dassl.utils import InputError
 from runs.arguments import is_file
-from runs.config_names import method_name
+from runs.config_names import CONTEXT_ALONE, method_name
 from runs.corruption_protocol import names_of
 from runs.robust_protocol import MODES
 from runs.text_noise_protocol import points
@@ -132,10 +132,12 @@ class _Reader:
             **read_choice(tree, place, self.resolver),
             "overrides": overrides | self.given,
         }
+        own |= {"start": self._start(tree["start"], f"{place}, start")} if "start" in tree else {}
         own |= self._noise(tree, place) if "types" in protocol.keys else {}
         own |= self._attack(tree, protocol, place) if "eps" in protocol.keys else {}
         own |= self._kinds(tree, place) if "kinds" in protocol.keys else {}
         own |= self._corruptions(tree, place) if "corruptions" in protocol.keys else {}
+        variant = variant or (f"from_{own['start']}" if "start" in own else "")
         found = Block(place, name, protocol_name, source=source, cfg=cfg,
                       variant=variant, **own)  # fmt: skip
         self._check_given(found)
@@ -162,6 +164,14 @@ class _Reader:
             except InputError as error:
                 raise InputError(f"{place}: {error}") from error
         return once(found, place, lambda entry: entry[0] or entry[1])
+
+    def _start(self, name: object, place: str) -> str:
+        """The method that is trained first. Its context has to be all that it is tested with."""
+        check_type(name, str, place)
+        found = method_name(str(name))
+        if found not in CONTEXT_ALONE:
+            raise InputError(f"{place}: {unknown('method that is tested with a context alone', found, CONTEXT_ALONE)}")
+        return found
 
     def _datasets(self, tree: dict, protocol: Protocol, source: str, place: str) -> tuple[str, ...]:
         names = tree.get("datasets", protocol.default)
