@@ -1,10 +1,10 @@
 """A file of named records that several processes append to and read at the same time.
 
     RobustPrompt features 1 {key}\n
-    {"name": ..., "bytes": ..., "crc32": ...}\n  and that many bytes: tensors as safetensors       (as often as needed)
+    {"name": ..., "bytes": ..., "crc32": ...}\n  and that many bytes: tensors as safetensors       (one for each record)
 
-A record that is not whole (a killed writer, a full disk) is not seen, and is cut off by the next writer. One whose
-checksum is wrong counts as not there. So whoever reads has the right tensors or none.
+Readers ignore an incomplete record (a killed writer, a full disk); the next writer cuts it off. A record whose checksum
+is wrong counts as missing. So a reader gets the tensors that were written, or none.
 """
 
 from __future__ import annotations
@@ -84,14 +84,14 @@ class AppendedFile:
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Against other processes that append."""
+        """Holds the file's lock: no other process appends within the block."""
         with contextlib.suppress(OSError):
             self.path.parent.mkdir(parents=True, exist_ok=True)
         with locked(self.path.with_suffix(".lock")):
             yield
 
     def append(self, name: str, tensors: Mapping[str, Tensor]) -> None:
-        """Adds a record; called within `locked`. Where it cannot be kept a warning says so, once, and that is all."""
+        """Adds a record; call it within `locked`. A file that cannot be written is one warning in the log, no error."""
         data = safetensors.torch.save({key: value.detach().cpu().contiguous() for key, value in tensors.items()})
         about = json.dumps({"name": name, "bytes": len(data), "crc32": zlib.crc32(data)}).encode() + b"\n"
         if not make_room(self.path.parent, len(about) + len(data), self.path):
@@ -118,7 +118,7 @@ class AppendedFile:
         self._tells = False
 
     def _scan(self, file: BinaryIO) -> None:
-        """Takes the records behind those that are known into the index, up to the first that is not whole."""
+        """Indexes the records appended since the last scan, up to the first incomplete one."""
         stat = os.fstat(file.fileno())
         if (stat.st_dev, stat.st_ino) != self._inode or stat.st_size < self._end:
             self._forget()
@@ -139,7 +139,8 @@ class AppendedFile:
 
 
 def whole_records(file: BinaryIO, size: int) -> Iterator[tuple[str, Record]]:
-    """Names and places of the records from here on; the file is left behind the last whole one. size: of the file."""
+    """Yields name and position of each complete record from the file's position on, which ends behind the last of them.
+    size: bytes in the file."""
     while True:
         begin = file.tell()
         line = file.readline(LONGEST)
@@ -162,7 +163,7 @@ def load(file: BinaryIO, record: Record) -> dict[str, Tensor]:
     if len(data) != record.size or zlib.crc32(data) != record.crc32:
         return {}
     try:
-        # copies: products with tensors that lie unaligned in memory sum up in another order, and round so
+        # cloned: matrix products add up unaligned memory in another order, so their last bits would differ
         return {key: value.clone() for key, value in safetensors.torch.load(data).items()}
     except (safetensors.SafetensorError, ValueError):
         return {}

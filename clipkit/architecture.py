@@ -12,7 +12,7 @@ EMBEDDED = "Embedded"
 RANDOM = "random:"
 FILE_ENDINGS = (".pt", ".pth", ".safetensors", ".bin", ".tar", ".ckpt")
 
-# Files that are no CLIP of this structure: (how the names of their weights begin, what the file holds, what to do).
+# Weights of other models that users give by mistake: (prefixes of their keys, what the file holds, what to do instead).
 STRANGERS = (
     (("text_model.", "vision_model."), "a CLIP under the names of Hugging Face's transformers, which are not read here",
      "give OpenAI's archive, or open_clip's weights of the same model"),
@@ -73,7 +73,7 @@ def looks_like_a_file(name: str) -> bool:
 
 
 def check_name(name: str) -> None:
-    """Raise InputError, nearest names first, if `name` is none of `available_backbones()`."""
+    """Raises InputError, which lists the known names from the most similar on, for a name that is not available."""
     if name in available_backbones():
         return
     if looks_like_a_file(name):
@@ -87,7 +87,8 @@ def check_name(name: str) -> None:
 
 
 def read_architecture(weights: Mapping[str, Tensor], source: str) -> Architecture:
-    """The architecture that a state dict was saved from. `source` names the file in error messages."""
+    """The architecture of the CLIP that a state dict was saved from, by the shapes of its tensors.
+    source: the file, for messages. Raises InputError if the keys are not those of OpenAI's CLIP."""
     try:
         return _read(weights)
     except (KeyError, IndexError, ValueError, ZeroDivisionError) as error:

@@ -1,4 +1,5 @@
-"""What a CLIP computes on its weights beyond their names and shapes: two files may share those and differ in this.
+"""Settings of a CLIP that its weights do not show (activation, heads, mask, pooling, preprocessing ...): two files with
+the same names and shapes may differ in them.
 
 A spec is part of a backbone's fingerprint, and so of cached features and of the identity of a checkpoint.
 """
@@ -21,10 +22,10 @@ class TextSpec:
     """A text tower. heads: of a block's attention. hidden: width of its MLP. length: tokens that it reads.
 
     activation: "quick_gelu", "gelu" or "gelu_tanh". eps: of the layer norms. mask: which tokens a token sees: "causal",
-    "none" (all, padding too) or "padding" (all but padding). pool: what is read: "argmax" (the token with the highest
-    id), "eos" (the first `eos_id`), "last", "cls", "pooler" (cls through BERT's pooler) or "mean". projection: "matrix"
-    (without bias), "linear" (with bias), "mlp" or "none". tokenizer: "openai", or a name of the Hugging Face hub;
-    clean: how it cleans a text. hf: name of a text tower of transformers, "" for one of CLIP's own layout.
+    "none" (all, padding too) or "padding" (all but padding). pool: which output is used: "argmax" (the token with the
+    highest id), "eos" (the first `eos_id`), "last", "cls", "pooler" (CLS through BERT's pooler) or "mean". projection:
+    "matrix" (without bias), "linear" (with bias), "mlp" or "none". tokenizer: "openai", or a name of the Hugging Face
+    hub; clean: how it cleans a text. hf: name of a text tower of transformers, "" for one of CLIP's own layout.
     """
 
     activation: str
@@ -112,7 +113,7 @@ class BackboneSpec:
 
     @property
     def savings(self) -> frozenset[str]:
-        """Which of the text tower's savings are exact: "cut" (nothing after the end token is computed), "groups"
+        """Which shortcuts leave the text features unchanged: "cut" (nothing after the end token is computed), "groups"
         (prompts of like length, each group cut at its longest), "prefix" (a shared beginning is computed once)."""
         exact = {"causal": ("cut", "groups", "prefix"), "padding": ("cut", "groups"), "none": ()}
         return frozenset(exact[self.text.mask])
@@ -128,8 +129,8 @@ def openai_spec(a: Architecture) -> BackboneSpec:
 
 
 def is_openai(spec: BackboneSpec, a: Architecture) -> bool:
-    """Whether OpenAI's code computes the same on the same pixels. Where the text's padding or end has no effect on a
-    tower of that kind, its ids are not compared."""
+    """Whether OpenAI's code gives the same features for the same pixels and texts. The ids of padding and end token are
+    not compared: towers of OpenAI's kind do not read them."""
     known = openai_spec(a)
     text = replace(spec.text, pad_id=known.text.pad_id, eos_id=known.text.eos_id)
     return replace(spec, text=text, custom_text=False) == known

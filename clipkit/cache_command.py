@@ -1,4 +1,4 @@
-"""`python -m clipkit cache`: what the folder of cached features holds, whether it is whole, and away with it."""
+"""`python -m clipkit cache`: shows, checks or removes the cached features."""
 
 from __future__ import annotations
 
@@ -65,13 +65,13 @@ def _key(path: Path) -> str:
 
 
 def _verify(files: list[tuple[Path, int]]) -> str:
-    """Reads everything that has a checksum or a structure."""
+    """Reads every file; raises InputError that names those with a wrong checksum or structure."""
     damaged = [path for path, _ in files if not _whole(path)]
     if damaged:
         names = "\n".join(map(str, damaged))
         raise InputError(
-            f"{len(damaged)} of {len(files)} files are damaged, what they lack is computed anew when it is asked for; "
-            f"remove them to be rid of this message:\n{names}"
+            f"{len(damaged)} of {len(files)} files are damaged; runs compute their features anew. "
+            f"Remove them to end this message:\n{names}"
         )
     return f"{len(files)} files are whole"
 

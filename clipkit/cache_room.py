@@ -1,4 +1,4 @@
-"""How large the folder of cached features may grow (ROBUSTPROMPT_CACHE_GB): what was unused for longest goes first."""
+"""Limits the size of the folder of cached features (ROBUSTPROMPT_CACHE_GB): the least recently used go first."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from .errors import InputError
 logger = logging.getLogger(__name__)
 
 VARIABLE, DEFAULT_GB = "ROBUSTPROMPT_CACHE_GB", 20.0
-SUFFIXES = (".safetensors", ".features", ".images")  # what may go: each is made again when it is asked for
+SUFFIXES = (".safetensors", ".features", ".images")  # files that may be removed: runs compute them anew
 
 
 def limit() -> int:
-    """The most bytes that cached features may take; 0: nothing is kept. Raises InputError for what is no number."""
+    """The most bytes that cached features may take; 0: nothing is kept. Raises InputError unless it is a number."""
     said = os.environ.get(VARIABLE, "").strip()
     try:
         gigabytes = float(said) if said else DEFAULT_GB
@@ -45,15 +45,15 @@ def cached_files(root: Path) -> list[tuple[float, int, Path]]:
 
 def used(path: Path) -> None:
     """Note that the file was used now."""
-    with contextlib.suppress(OSError):  # another's folder, which may be read only
+    with contextlib.suppress(OSError):  # the folder of another user may be read-only
         os.utime(path)
 
 
 def make_room(root: Path, size: int, keep: Path) -> bool:
-    """Removes files of the folder, the longest unused first, until `size` more bytes fit; never `keep`, whose they are.
+    """Removes files of the folder, the least recently used first, until `size` more bytes fit.
 
-    False if they do not fit beside `keep` alone. A reader that has a removed file open reads on; the next one makes it
-    anew.
+    keep: the file that these bytes are for; it is never removed. Returns False if they do not fit beside it alone.
+    A process that has a removed file open can still read it; later ones compute its features anew.
     """
     most, files = limit(), cached_files(root)
     own = sum(bytes_ for _, bytes_, path in files if path == keep)
@@ -66,6 +66,6 @@ def make_room(root: Path, size: int, keep: Path) -> bool:
         if path != keep:
             with contextlib.suppress(OSError):
                 path.unlink()
-                logger.info("%s was not used for longest and made room in the cache (%s)", path, VARIABLE)
+                logger.info("Removed %s, the least recently used file, to make room in the cache (%s)", path, VARIABLE)
             total -= bytes_
     return True

@@ -1,4 +1,4 @@
-"""Blocks of a frozen tower with a learner's values in place of some of their own, or beside them.
+"""Blocks of a frozen tower in which learned values replace some of the frozen weights, or are added to them.
 
 For methods that change weights (low-rank updates, layer norms), not tokens. The stock modules are neither edited nor
 copied: a `ChangedBlock` reads what the learner does not give from the block that it stands for.
@@ -22,14 +22,14 @@ Added = Callable[[Tensor, int, int], Tensor]
 
 @dataclass(frozen=True)
 class BlockChange:
-    """What a learner changes in one block. None: the block's own.
+    """What a method changes in one block. None: the block's own weights are used.
 
     ln_1, ln_2: the layer norms before attention and MLP.
     merge: takes the matrix [3 D, D] of queries, keys and values, and gives the one to use in its place.
     added: is added to queries, keys and values.
     beside: is added to the block's output, from its input after ln_1: [N, R, D] -> [N, R, D], each row on its own.
-    random: whether `added` draws random numbers. What classes share must then be computed for each of them, since each
-        has draws of its own.
+    random: whether `added` draws random numbers. A prefix that all classes share must then be computed for each class,
+        since each has draws of its own.
     """
 
     ln_1: nn.LayerNorm | None = None
@@ -62,8 +62,8 @@ class ChangedBlock:
 
 
 def changed_blocks(blocks: Sequence[ResidualAttentionBlock], changes: Changes, tower: str) -> list[Any]:
-    """The blocks, those of `changes` with them. tower: "text" or "image", for the InputError of a block that is not
-    there."""
+    """All blocks of a tower, with `changes` applied to those that it names. tower: "text" or "image", for messages.
+    Raises InputError for the number of a block that the tower does not have."""
     if wrong := [b for b in changes if not 1 <= b <= len(blocks)]:
         raise InputError(
             f"Block {wrong[0]} of the {tower} encoder is to be changed, but its blocks are numbered 1 to {len(blocks)}"

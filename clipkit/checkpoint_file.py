@@ -31,7 +31,7 @@ LEARNABLE = re.compile(
     | image_encoder\.[AB]
     | (text|visual)_adapter\.\d+\.(down\.0|up)\.(weight|bias)     # MMA
     | shared_adapter\.\d+\.0\.(weight|bias)
-    | mid_image_trans\.conv1\.[03]\.(weight|bias)                 # TextRefiner; its second file from here on
+    | mid_image_trans\.conv1\.[03]\.(weight|bias)                 # TextRefiner; from here on its second file
     | mid_image_trans\.conv1\.1\.(weight|bias|running_mean|running_var|num_batches_tracked)
     | extractor\.weight
     | memory_item""",
@@ -55,7 +55,7 @@ LEARNABLE_KIND, CLASS_KIND, FROZEN_KIND = "learnable", "class names", "frozen"
 
 
 def read_checkpoint(path: str | Path) -> dict:
-    """The checkpoint in `path` on the CPU: a dict with "state_dict" (names to tensors), "epoch" and what else there is.
+    """The checkpoint in `path` on the CPU: a dict with "state_dict" (names to tensors) and the file's other entries.
 
     Nothing in the file is executed: reference checkpoints also hold scheduler objects and arguments, which come back
     as inert records. A leading "module." of the keys is stripped. A file may also be a bare state dict.
@@ -83,7 +83,7 @@ def kinds(keys: Mapping[str, object]) -> dict[str, str]:
             found[key] = LEARNABLE_KIND if learnable else FROZEN_KIND
     if "meta_net.linear2.weight" not in keys:  # KgCoOp's files carry half a meta-net that it neither trains nor uses
         found |= {key: FROZEN_KIND for key in keys if key.startswith("meta_net.")}
-    if "head" not in keys:  # of a whole CLIP
+    if "head" not in keys:  # only 2SFS learns these keys; in other files they are CLIP's frozen weights
         found |= {key: FROZEN_KIND for key in keys if key.startswith(("transformer.", "visual."))}
     return found
 

@@ -20,7 +20,7 @@ FILL_STD = 0.02  # of the initial rows, as in OpenAI's code
 def untrained_rows(width: int, dtype: torch.dtype) -> Tensor:
     """The table [49408, width] before training: uniform, mean 0, standard deviation 0.02, the same on every machine.
 
-    Uniform and not normal: each value is one draw of the generator times a constant, so no processor rounds otherwise.
+    Uniform, not normal: each value is one draw of the generator times a constant, which every processor rounds alike.
     """
     generator = torch.Generator().manual_seed(derive_seed("untrained token rows"))
     unit = torch.rand(VOCABULARY, width, generator=generator)
@@ -28,7 +28,7 @@ def untrained_rows(width: int, dtype: torch.dtype) -> Tensor:
 
 
 def compact(weights: dict[str, Tensor], ids: list[int]) -> dict[str, Tensor]:
-    """The state dict with the rows `ids` of its token table alone; the values of the other rows are given up."""
+    """The state dict with only the rows `ids` of its token table; the other rows are dropped."""
     rest = {key: value for key, value in weights.items() if key != TABLE}
     return rest | {ROWS: weights[TABLE][ids].contiguous(), IDS: torch.tensor(ids, dtype=torch.int32)}
 

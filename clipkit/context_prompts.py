@@ -28,8 +28,10 @@ class ContextPrompts(nn.Module):
         "front" [SOS][name][V][rest].
     truncate: cut at the longest EOT where that is exact (see TextEncoder); False keeps 77 tokens.
 
-    In a backbone without SOS (SigLIP) the context stands at the beginning: what is said here of position 1 holds for
-    position `first` of its tokenizer.
+    The context begins at position `first` of the backbone's tokenizer: 1, or 0 where there is no SOS (SigLIP).
+
+    Raises InputError if the context has fewer tokens than n, the position is unknown or does not fit the template, or
+    a prompt is too long for the text tower.
 
     Has no parameters, and its buffers are not persistent: they belong to the class names, not to what was learned.
     Buffers: token_prefix [C, first, d] (SOS), token_suffix [C, L-first-n, d], eot [C], tokenized_prompts [C, L].

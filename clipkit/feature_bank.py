@@ -72,7 +72,7 @@ def _read(path: Path, canonical: str) -> Features | None:
             stored = (file.metadata() or {}).get("key")
             if stored == canonical:
                 used(path)
-                # copies: products with tensors that lie unaligned in the file sum up in another order, and round so
+                # cloned: matrix products add up unaligned memory in another order, so their last bits would differ
                 return {name: file.get_tensor(name).clone() for name in file.keys()}  # noqa: SIM118 (not a dict)
         logger.warning("%s holds the features of another key and is rebuilt", path)
     except (OSError, safetensors.SafetensorError) as error:

@@ -17,7 +17,7 @@ logger = logging.getLogger(__name__)
 
 @contextlib.contextmanager
 def atomic_path(path: Path) -> Iterator[Path]:
-    """Yield a temporary path beside `path`; rename it to `path` if the block succeeds, remove it if not."""
+    """Yields a temporary path beside `path`; renames it to `path` if the block succeeds, removes it if not."""
     # Not mkstemp: its files are readable by their owner alone, and a cache may be shared.
     temporary = path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}.tmp")
     try:

@@ -23,8 +23,8 @@ from .torch_file import unusable
 
 
 def openai_model(weights: Mapping[str, Tensor], file: Path, spec: BackboneSpec | None = None) -> openai_clip.CLIP:
-    """A `clip.model.CLIP` with these weights of its layout. spec: what they compute; None: the same as OpenAI's code.
-    `file` names them in errors."""
+    """A `clip.model.CLIP` with these weights, under OpenAI's names. spec: its activation, heads and so on; None: those
+    of OpenAI's code. file: where the weights come from, for messages. Raises InputError if they do not fit."""
     weights = {key: value.detach() for key, value in weights.items() if key not in MARKS}
     architecture = read_architecture(weights, str(file))
     spec = spec or openai_spec(architecture)
@@ -62,7 +62,7 @@ def configured(
 
 
 def equipped(model: Any, spec: BackboneSpec, folder: Path | None = None) -> Any:
-    """The model with its spec and its tokenizer."""
+    """Attaches the spec, and the tokenizer that it names, to the model, and returns it."""
     model.clipkit_spec = spec
     model.clipkit_tokenizer = make_tokenizer(spec.text, folder)
     return model

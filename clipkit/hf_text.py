@@ -1,4 +1,4 @@
-"""Text towers of transformers (BERT, RoBERTa, XLM-RoBERTa), as in BiomedCLIP: padding is masked, all else is seen."""
+"""Text towers of transformers (BERT, RoBERTa, XLM-RoBERTa), as in BiomedCLIP: tokens attend to all but padding."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ FILES = ("text_config.json", "config.json")  # in the folder of the weights, bef
 
 
 class HFText:
-    """A `TextTower` of transformers: embeddings, post-norm blocks, pooling over what is no padding, projection."""
+    """A `TextTower` of transformers: embeddings, post-norm blocks, pooling over all tokens but padding, projection."""
 
     savings = frozenset(("cut", "groups"))
     blocks: list[ResidualAttentionBlock] = []
@@ -75,9 +75,9 @@ class HFText:
 
 
 def text_config(name: str, folder: Path) -> Any:
-    """The configuration of the tower `name` of the Hugging Face hub: the file of it beside the weights, or the hub's.
+    """The configuration of the text tower `name`: from a file in `folder`, else from the Hugging Face hub.
 
-    Raises InputError without transformers, where there is none, and for a kind of tower that is not known here.
+    Raises InputError if transformers is missing, no configuration is found, or the kind of tower is not supported.
     """
     try:
         from transformers import AutoConfig
@@ -86,7 +86,7 @@ def text_config(name: str, folder: Path) -> Any:
     beside = next((folder / file for file in FILES if os.path.isfile(folder / file)), None)
     try:
         found = AutoConfig.from_pretrained(str(beside or name))
-    except Exception as error:  # whatever is raised: it is not there, or not readable
+    except Exception as error:  # transformers raises many kinds: not found, no network, not readable
         reason = str(error).strip().partition("\n")[0]
         raise InputError(
             f"The configuration of the text tower {name} cannot be read ({type(error).__name__}: {reason[:200]}): "

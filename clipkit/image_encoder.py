@@ -29,8 +29,7 @@ class ImageEncoder:
         self.encoded = 0  # images that entered the tower
 
     def changed(self, changes: Changes) -> ImageEncoder:
-        """An encoder whose blocks have these changes. Raises InputError in a tower of another layout than OpenAI's
-        ViTs."""
+        """An encoder with these changes in its blocks. Raises InputError unless it is a ViT of OpenAI's layout."""
         encoder = ImageEncoder(self.clip_model)
         encoder._tower().change(changes)
         return encoder
@@ -125,8 +124,9 @@ class ImageEncoder:
             overwritten (VPT, MaPLe).
         insert: {b: [K, width] or [B, K, width]}: before the smallest b the K tokens go in after CLS, before the later
             ones the positions 1 .. K are overwritten (MMRL).
-        insert_weight: what is overwritten becomes weight * new + (1 - weight) * old (MMRL++).
-        sees: [L, L] booleans over all L tokens, prompts included: True where a row may look, in every block (TAC).
+        insert_weight: overwritten tokens become weight * new + (1 - weight) * old (MMRL++).
+        sees: attention mask [L, L] over all L tokens, prompts included, for every block: True where the token of a row
+            may attend to that of a column (TAC).
         after_norm: `replace` tokens for b=1 are appended after ln_pre, not before it (DeFT).
         return_tokens: return (features, tokens) with tokens [B, n, width] = ln_post of the prompt tokens' outputs.
         """
@@ -153,7 +153,7 @@ class ImageEncoder:
         to the last bit, and the patches of its last layer in the same space, row by row of the grid; not normalised.
 
         ViT: ln_post and the projection on each patch token. ResNet: each cell of the last feature map, its position
-        added, through the value and the output projection of the attention pool, which is what the pool averages.
+        added, through the value and the output projection of the attention pool: what the pool would average.
         """
         tower = self.tower
         self.encoded += len(image)
@@ -171,7 +171,9 @@ class ImageEncoder:
         """
         tower = self._tower()
         if not isinstance(tower, OpenAIViT):
-            raise InputError("The attention of CLS is read off image towers of OpenAI's layout only: choose such a ViT")
+            raise InputError(
+                "The attention of CLS can be read in image towers of OpenAI's layout only: choose such a ViT"
+            )
         return tower.with_attention(tower.lower(tower.enter(image.to(self.dtype)), self.depth - 1))
 
     def _resnet_with_patches(self, visual: ModifiedResNet, image: Tensor) -> tuple[Tensor, Tensor]:

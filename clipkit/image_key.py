@@ -23,8 +23,8 @@ def image_list_key(paths: Iterable[str | os.PathLike[str]], root: str | Path | N
     """SHA-256 (hex) over the contents of the files, in their order. Their paths do not matter.
 
     Every file is read once. Then the key is kept in `root` (default: the feature bank's folder) under device, inode,
-    size and times of all files, and asking again costs one `stat` a file. One of these is the time of the inode's
-    change, which no program can set: files that were moved, exchanged or restored with old time stamps are read anew.
+    size and times of all files, and asking again costs one `stat` a file. One of the times is ctime, the inode's last
+    change, which programs cannot set: files that were moved, exchanged or restored with old time stamps are read anew.
 
     Raises InputError naming the first file that cannot be read.
     """
@@ -70,7 +70,7 @@ def _cannot_read(path: str, error: Exception) -> InputError:
 
 
 def _read(known: Path) -> str:
-    """The kept key, or "" where there is none, or not a whole one."""
+    """The stored key, or "" where there is none or the file is incomplete."""
     try:
         text = known.read_text(encoding="ascii")
     except (OSError, ValueError):
@@ -84,4 +84,6 @@ def _write(known: Path, key: str) -> None:
         with atomic_path(known) as temporary:
             temporary.write_text(key, encoding="ascii")
     except OSError as error:
-        logger.info("The images' hash is not kept in %s (%s): they are read again next time", known.parent, error)
+        logger.info(
+            "The hash of the images cannot be stored in %s (%s): they are read again next time", known.parent, error
+        )

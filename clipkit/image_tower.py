@@ -1,4 +1,4 @@
-"""An image tower taken apart: what makes tokens of an image, the blocks, and what is read after them."""
+"""The steps of an image tower: from pixels to tokens, through the blocks, and from their outputs to features."""
 
 from __future__ import annotations
 
@@ -27,10 +27,11 @@ class ImageTower(Protocol):
     patch: int
 
     def change(self, changes: Changes) -> None:
-        """The blocks of `changes` become those with them. Raises InputError in a tower of another layout."""
+        """Applies the changes to its blocks. Raises InputError in a tower that is not of OpenAI's layout."""
 
     def enter(self, image: Tensor, append: Edit | None = None) -> Tensor:
-        """[B, 3, H, W] pixels -> [B, L, width], what enters block 1. append: puts prompts in after the positions."""
+        """[B, 3, H, W] pixels -> tokens [B, L, width] that enter block 1. append: adds prompts after the positional
+        embedding."""
 
     def lower(self, x: Tensor, until: int) -> Tensor:
         """The hidden state after block `until`, from what enters block 1."""
@@ -45,13 +46,13 @@ class ImageTower(Protocol):
         sees: Tensor | None = None,
     ) -> tuple[Tensor, Tensor]:
         """(features [B, d], outputs [B, n, width] of the prompt tokens after the last layer norm) from the hidden state
-        that enters block `start`. prompts: where the prompt tokens stand at the end. wanted: whether their outputs are
-        asked for; else they may be empty. sees: [L, L], where each row may look. Raises InputError in a tower that
-        takes none."""
+        that enters block `start`. prompts: where the prompt tokens stand after the last block. wanted: whether their
+        outputs are needed; else they may be empty. sees: [L, L] attention mask, True where a row may attend to a
+        column. Raises InputError for a mask in a tower that takes none."""
 
     def patches(self, x: Tensor) -> Tensor:
-        """[B, G, d]: the patches after the last block, in the space of the features, from what enters that block.
-        Raises InputError where features are no projection of such tokens."""
+        """Patches after the last block in the space of the features, [B, G, d], from the hidden state that enters that
+        block. Raises InputError where features are not a projection of single tokens."""
 
     def projection(self) -> Tensor | None:
         """[width, d], from tokens after the last layer norm to features; None where there is none (width = d)."""
@@ -108,8 +109,8 @@ class OpenAIViT:
         return layer_norm(self._visual.ln_post, patches) @ self._visual.proj
 
     def with_attention(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """All tokens after the last block, in the space of the features [B, L, d], and CLS's attention [B, L - 1] to
-        the others in that block, the mean over heads; from what enters the block."""
+        """(all tokens after the last block in the space of the features [B, L, d], attention [B, L - 1] of CLS to the
+        others in that block, mean over heads), from the hidden state that enters the block."""
         block = self._blocks[-1]
         tokens = layer_norm(self._visual.ln_post, block_forward(block, x, causal=False)) @ self._visual.proj
         return tokens, first_row_attention(block, x)[:, 1:]

@@ -14,7 +14,7 @@ def check_input_size(size: Sequence[int], own: int, patch: int | None, name: str
     """Raises InputError unless images of INPUT.SIZE (height, width) have the backbone's rows and columns of patches.
 
     own: the side of its images, in pixels. patch: the side of its patches, None for a ResNet. name: the backbone's, or
-    its file's. A size with a rest of pixels beside the right number of patches is a warning.
+    its file's. Logs a warning where the number of patches is right but pixels at the border are in none of them.
     """
     height, width = size
     if height == width == own:
@@ -26,5 +26,5 @@ def check_input_size(size: Sequence[int], own: int, patch: int | None, name: str
 
 
 def rows(side: int, patch: int | None) -> int:
-    """Patches along a side of so many pixels; of a ResNet, positions of its last feature map."""
+    """Number of patches along a side of `side` pixels; for a ResNet, of cells along a side of its last feature map."""
     return -(-side // 2) // 16 if patch is None else side // patch

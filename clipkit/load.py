@@ -48,7 +48,7 @@ def load_clip(
     if precision not in PRECISIONS:
         raise InputError(f"Unknown precision {precision!r}: choose one of {', '.join(PRECISIONS)}")
     if spec and not path:
-        raise InputError(f"{KEY} has no effect without MODEL.BACKBONE.PATH, the file that it is about")
+        raise InputError(f"{KEY} describes the file MODEL.BACKBONE.PATH, which is not given: give both or neither")
     if name.startswith(RANDOM) and not path:
         model: openai_clip.CLIP | OtherCLIP = _random(name)
     elif name.startswith(PREFIXES):

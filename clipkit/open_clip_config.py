@@ -1,7 +1,7 @@
 """Reads open_clip's configuration of a model (`open_clip_config.json`) as a `BackboneSpec`.
 
-Every setting in it is understood, known to have no effect on features, or refused by its name: what is skipped in
-silence would be computed wrongly in silence. Defaults are those of open_clip 3.3 (`CLIPVisionCfg`, `CLIPTextCfg`).
+Every setting in it is understood, known to have no effect on features, or refused by its name: to skip a setting
+silently could mean wrong features silently. Defaults are those of open_clip 3.3 (`CLIPVisionCfg`, `CLIPTextCfg`).
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ NO_EFFECT = {
     "attn_pooler_queries", "attn_pooler_heads", "init_logit_scale", "nonscalar_logit_scale",
 }  # fmt: skip
 MODEL = {"embed_dim", "vision_cfg", "text_cfg", "quick_gelu", "custom_text", "init_logit_bias"}
-# {setting: default}; the structure that the default stands for is the only one that is known here.
+# {setting: default}: only the structure of the default value is supported.
 FIXED_VISION = {"no_ln_pre": False, "final_ln_after_pool": False, "pool_type": "tok", "attentional_pool": False,
                 "pos_embed_type": "learnable", "ls_init_value": None}  # fmt: skip
 FIXED_TEXT = {"final_ln_after_pool": False, "embed_cls": False, "ls_init_value": None}
@@ -33,13 +33,13 @@ TEXT = {"context_length", "vocab_size", "width", "heads", "layers", "mlp_ratio",
         "proj_type", "proj_bias", "act_kwargs", "norm_kwargs", "pad_id", "eos_id", "hf_tokenizer_name",
         "tokenizer_kwargs"}  # fmt: skip
 HF = {"hf_model_name", "hf_proj_type", "hf_pooler_type", "context_length", "hf_tokenizer_name", "tokenizer_kwargs"}
-# Of an HF tower these settings are not read: it has its own.
+# Not read for a tower of transformers, whose own configuration has them.
 HF_UNREAD = {"vocab_size", "width", "heads", "layers"}
 POOLERS = {"mean_pooler": "mean", "cls_last_hidden_state_pooler": "cls", "cls_pooler": "pooler"}
 
 
 class _Unread(Exception):
-    """A setting that stands for a structure that is not known here."""
+    """The configuration has a setting of a structure that is not supported; the message names it."""
 
 
 def read_config(file: Path) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -86,7 +86,7 @@ def spec_from_config(model: Mapping[str, Any], preprocess: Mapping[str, Any], wh
 
 
 def _unknown(prefix: str, given: Mapping[str, Any], known: set[str]) -> list[str]:
-    """Settings that are set, and neither known nor without effect."""
+    """Names of the settings in `given` that are neither known nor without effect."""
     return [
         f"{prefix}{key} {value}" for key, value in given.items() if value and key not in known and key not in NO_EFFECT
     ]

@@ -1,7 +1,7 @@
 """Backbones by open_clip's names: `open_clip:MODEL:TAG`, `hf-hub:ORG/NAME`, and `local-dir:FOLDER` without internet.
 
-Each comes down to a file of weights and its configuration. Packages of the extra are imported only where a name needs
-them; a folder of OpenAI's layout (LAION, DataComp, DFN, MetaCLIP) needs none.
+Each leads to a file of weights and its configuration. open_clip, timm and transformers are imported only where a name
+needs them; a folder of OpenAI's layout (LAION, DataComp, DFN, MetaCLIP) needs none.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from .tokenizer import EXTRA
 
 OPEN_CLIP, HUB, FOLDER = "open_clip:", "hf-hub:", "local-dir:"
 PREFIXES = (OPEN_CLIP, HUB, FOLDER)
-# Names of the weights in a folder, the first that is there; open_clip's own order.
+# File names of weights; the first that exists in a folder is taken. The order is open_clip's.
 WEIGHTS = (
     "open_clip_model.safetensors", "open_clip_pytorch_model.safetensors", "open_clip_pytorch_model.bin",
     "open_clip_pytorch_model.pth", "model.safetensors", "pytorch_model.bin", "pytorch_model.pth", "model.pth",
@@ -30,7 +30,8 @@ TOKENIZERS = ("*.json", "*.txt", "*.model")  # files of a hub's repository besid
 
 
 class Described(NamedTuple):
-    """file: of weights. settings, preprocess: model_cfg and preprocess_cfg. where: the configuration, for errors."""
+    """A model on disk. file: its weights. settings, preprocess: its model_cfg and preprocess_cfg. where: the source of
+    these, for messages."""
 
     file: Path
     settings: dict[str, Any]
@@ -41,8 +42,8 @@ class Described(NamedTuple):
 def find(name: str) -> Described:
     """The weights and the configuration of a name with one of `PREFIXES`; downloads what is not there yet.
 
-    Raises InputError for a name or tag that there is not (with the nearest), a folder without weights or configuration,
-    a missing package, and a failed download.
+    Raises InputError for an unknown name or tag (it lists the nearest), a folder without weights or configuration, a
+    missing package, and a failed download.
     """
     if name.startswith(FOLDER):
         return _in_folder(Path(name.removeprefix(FOLDER)).expanduser(), name)
@@ -65,7 +66,7 @@ def configuration(name: str) -> tuple[dict[str, Any], dict[str, Any], str]:
 
 
 def split_name(name: str) -> tuple[str, str]:
-    """(model, tag) of "open_clip:MODEL:TAG". Raises InputError, nearest names first, for one that there is not."""
+    """(model, tag) of "open_clip:MODEL:TAG". Raises InputError, which lists the nearest names, for an unknown one."""
     model, _, tag = name.removeprefix(OPEN_CLIP).partition(":")
     known = names()
     tag = tag.lower().replace("-", "_")
@@ -84,7 +85,8 @@ def names() -> list[str]:
 
 
 def listed(pattern: str = "") -> Iterator[tuple[str, str, str]]:
-    """(name, family or "not read", what refuses it) of all names that hold the pattern; `*` and `?` match any text."""
+    """(name, family or "not read", setting that is not supported) of all names that contain the pattern; `*` and `?`
+    match any text."""
     from .open_clip_config import spec_from_config
 
     for name in names():
@@ -168,7 +170,7 @@ def _downloaded(model: str, tag: str) -> Path:
     package = _open_clip()
     try:
         found = package.download_pretrained(package.get_pretrained_cfg(model, tag))
-    except Exception as error:  # of urllib, requests, the hub: the file is not to be had
+    except Exception as error:  # urllib, requests and the hub each raise their own kinds
         raise _no_download(f"{OPEN_CLIP}{model}:{tag}", error) from error
     return Path(found)
 

@@ -28,15 +28,15 @@ def layer_norm(norm: nn.LayerNorm, x: Tensor) -> Tensor:
 
 
 def block_forward(block: ResidualAttentionBlock, x: Tensor, causal: bool, mask: Tensor | None = None) -> Tensor:
-    """One residual attention block on all tokens: [N, L, D] -> [N, L, D]. mask [L, L] is True where a row may look."""
+    """One residual attention block on all tokens: [N, L, D] -> [N, L, D]. mask [L, L]: True where a row may attend."""
     attn, h = block.attn, layer_norm(block.ln_1, x)
     q, k, v = heads_of(attn, h)
     return after_attention(block, h, x + attend(attn, q, k, v, attn_mask=mask, is_causal=causal))
 
 
 def after_attention(block: ResidualAttentionBlock, h: Tensor, x: Tensor) -> Tensor:
-    """The rest of a block: x + MLP(ln_2(x)), and what a learner adds to it (`BlockChange.beside`), which it makes of
-    the block's input after ln_1, h. Both are [N, R, D], of the rows that count."""
+    """The rest of a block: x + MLP(ln_2(x)), plus a learned term of h where there is one (`BlockChange.beside`).
+    h: the block's input after ln_1. x: the block after attention. Both [N, R, D], only the rows that are needed."""
     out = x + mlp_forward(block.mlp, layer_norm(block.ln_2, x))
     beside: Callable[[Tensor], Tensor] | None = getattr(block, "beside", None)  # of a `ChangedBlock`
     return out if beside is None else out + beside(h)
@@ -48,8 +48,8 @@ def block_forward_rows(
     """The rows `pick(block(x))` of one block: [N, L, D] -> [N, R, D].
 
     For the last block, of which only a few rows are read: keys and values come from all tokens; queries, output
-    projection and MLP are computed for the rows that count. `pick` selects rows (along axis 1) of a [N, L, D] tensor;
-    `mask` [N, 1, R, L] is True where a row may look.
+    projection and MLP are computed for these rows only. `pick` selects rows (along axis 1) of a [N, L, D] tensor;
+    `mask` [N, 1, R, L] is True where a row may attend.
     """
     attn = block.attn
     h = layer_norm(block.ln_1, x)
@@ -59,7 +59,7 @@ def block_forward_rows(
 
 
 def first_row_attention(block: ResidualAttentionBlock, x: Tensor) -> Tensor:
-    """[N, L, D] -> [N, L]: what the first token attends to in this block, the mean over heads; each row sums to 1."""
+    """[N, L, D] -> [N, L]: attention of the first token to all tokens, mean over heads; each row sums to 1."""
     attn, width = block.attn, x.shape[-1]
     h = layer_norm(block.ln_1, x)
     (q,) = split_heads(F.linear(h[:, :1], attn.in_proj_weight[:width], attn.in_proj_bias[:width]), 1, attn.num_heads)
@@ -117,7 +117,8 @@ def run_blocks(
 ) -> Tensor:
     """The picked rows after blocks `start` .. last (1-based), with `edits[b]` applied to the tokens that enter b.
 
-    mask: of the picked rows in the last block, as in `block_forward_rows`. sees: [L, L], in all blocks in its place.
+    mask: of the picked rows in the last block, as in `block_forward_rows`. sees: [L, L], a mask for all blocks, which
+    takes the place of `mask`.
     """
     depth = len(blocks)
     for b in range(start, depth + 1):

@@ -1,6 +1,6 @@
 """A frozen CLIP whose towers `clip.model.CLIP` cannot hold: a timm image tower, a text tower without a causal mask, ...
 
-Where it has such a part, it has that class's attribute for it (`visual`, `transformer`, `token_embedding`, ...).
+Parts that both classes have bear the names of that class (`visual`, `transformer`, `token_embedding`, ...).
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ from .tokenizer import EXTRA
 
 
 class OtherCLIP(nn.Module):
-    """Towers by a spec, without forward passes: `ImageEncoder` and `TextEncoder` run them.
+    """The towers that a `BackboneSpec` describes, without forward passes: `ImageEncoder` and `TextEncoder` run them.
 
-    visual: OpenAI's ViT or ResNet, or open_clip's `TimmModel`. The text tower is in OpenAI's layout, its projection a
-    matrix [width, d], or None, with `text_bias` [d] beside it, or None; or it is `text_model`, of transformers.
+    visual: OpenAI's ViT or ResNet, or open_clip's `TimmModel`. The text tower is in OpenAI's layout, with
+    `text_projection` [width, d] and `text_bias` [d], each possibly None; or it is `text_model`, one of transformers.
     """
 
     visual: Any
@@ -99,7 +99,7 @@ def _add_hf(model: OtherCLIP, spec: BackboneSpec, embed_dim: int, config: object
     """A tower of transformers and its projection, under the names of open_clip's `HFTextEncoder`."""
     from transformers import AutoModel
 
-    with torch.random.fork_rng(devices=[]):  # not on the meta device: it has constants that are in no file
+    with torch.random.fork_rng(devices=[]):  # not on the meta device: it has constants that no file of weights holds
         tower = AutoModel.from_config(config, add_pooling_layer=spec.text.pool == "pooler")
     width = tower.config.hidden_size
     model.text_model = nn.Module()

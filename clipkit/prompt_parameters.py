@@ -40,5 +40,7 @@ class DeepPrompts(nn.Module):
         """{block: tokens [n, width]}, blocks counted from 1: the encoders' `replace`."""
         tokens: dict[int, Tensor] = {} if self.VPT is None else {1: self.VPT}
         for i, block in self.transformer.resblocks.items():
-            tokens[int(i) + 1] = cast(_Block, block).VPT_shallow  # a parameter, or what `functional_call` puts there
+            tokens[int(i) + 1] = cast(
+                _Block, block
+            ).VPT_shallow  # a parameter, or the tensor that `functional_call` sets
         return tokens

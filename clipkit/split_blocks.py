@@ -1,4 +1,4 @@
-"""The text tower on a `SplitText`: the shared beginning runs once, its keys and values serve the ends of all classes.
+"""The text tower on a `SplitText`: the shared beginning runs once; the ends of all classes use its keys and values.
 
 Exact because the tower is causal: what stands at position p depends on positions 0 .. p only, so a beginning that all
 classes share has the same states, keys and values in each of them.
@@ -28,8 +28,8 @@ def run_split(
 ) -> SplitText:
     """Blocks `start` .. `end` (1-based) on all tokens. prefix [G, P, D] and tokens [G * C_g, S, D] in and out.
 
-    `replace` and `insert` as in `TextEncoder`: one [n, D] for all classes, or [C, n, D]. `weight`: share of what is
-    written over tokens; the former ones have the rest (TCP). `at`: where the tokens of `replace` begin.
+    `replace` and `insert` as in `TextEncoder`: one [n, D] for all classes, or [C, n, D]. Overwritten tokens become
+    `weight` * new + (1 - `weight`) * old (TCP). `at`: the position where the tokens of `replace` begin.
     """
     for b in range(start, end + 1):
         text = _edited(text, b, replace, insert, weight, at)
@@ -70,8 +70,8 @@ def _edited(text: SplitText, b: int, replace: Prompts, insert: Prompts, weight: 
 
 
 def overwrite(text: SplitText, prompt: Tensor, weight: float = 1.0, at: int = 1) -> SplitText:
-    """The n positions from `at` on become weight * prompt + (1 - weight) * what they were: [n, D] in the shared
-    beginning where it reaches that far, or [C, n, D] in each class's end."""
+    """The n positions from `at` on become weight * prompt + (1 - weight) * old. A prompt [n, D] changes the shared
+    beginning, if that has these positions; [C, n, D] changes the end of each class."""
     n = prompt.shape[-2]
     for group in text.groups:
         if text.prefix.shape[1] + group.tokens.shape[1] < at + n + 1:

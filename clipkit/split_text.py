@@ -1,5 +1,5 @@
-"""A set of prompts as one shared beginning and groups of different ends: what is the same for all classes is computed
-once, and short names are not padded to the longest."""
+"""A set of prompts as one shared beginning and groups of different ends: the beginning is computed once for all
+classes, and short names are not padded to the longest."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-# Cost of one more group, which is that of launching its kernels, in multiply-adds: a coarse measurement by device.
+# Cost of one more group (launching its kernels), in multiply-adds: a coarse measurement by device.
 GROUP_COST = {"cpu": 1e8, "cuda": 3e9}
 MAX_GROUPS = 3
 

@@ -1,4 +1,4 @@
-"""What a file of weights computes: whether it is of OpenAI's structure, or which other one it states.
+"""Finds out which structure a file of weights is of: OpenAI's, or another one that the file states.
 
 Names and shapes of the weights do not tell the activation (QuickGELU, or GELU), the attention heads, which token is
 pooled, the mask, or the tokenizer: open_clip's models have OpenAI's names and, read as OpenAI's, give other features

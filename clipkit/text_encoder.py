@@ -27,10 +27,9 @@ from .whole_text import of_group, whole_groups
 class TextEncoder:
     """Runs the text tower of a frozen CLIP on prompts [C, L, width]. Not an nn.Module: CLIP stays out of state dicts.
 
-    Where the tower is causal and one row, EOT's, is read, only the tokens up to the longest EOT are run: the later ones
-    cannot matter, so the cut is exact, and several times cheaper than 77 tokens. `truncate=False` turns the cut off.
-    Which savings are exact is a property of the tower, see `BackboneSpec.savings`.
-
+    Where the tower is causal and only the output of EOT is read, only the tokens up to the longest EOT are run: later
+    ones have no effect, so the cut is exact, and several times cheaper than 77 tokens. `truncate=False` turns it off.
+    Which shortcuts are exact is a property of the tower, see `BackboneSpec.savings`.
     tokenizer: that of the backbone. savings: the exact ones. first: the position where a context starts (1 after SOS).
     """
 
@@ -42,8 +41,8 @@ class TextEncoder:
         self.truncate = truncate and "cut" in self.savings
 
     def changed(self, changes: Changes) -> TextEncoder:
-        """An encoder whose blocks have these changes. Where they draw random numbers a beginning that classes share is
-        computed for each class. Raises InputError in a tower of another layout than OpenAI's."""
+        """An encoder with these changes in its blocks. If they draw random numbers, a beginning that classes share is
+        computed for each class. Raises InputError unless the tower is of OpenAI's layout."""
         encoder = TextEncoder(self.clip_model, self.truncate)
         encoder.tower.change(changes)
         encoder.savings = encoder.tower.savings
@@ -93,8 +92,8 @@ class TextEncoder:
         insert: {b: [K, width] or [C, K, width]}: before the smallest b the K tokens go in after SOS, before the later
             ones they are overwritten (MMRL); EOT moves by K.
 
-        Prompts of the full 77 tokens are cut here, at the price of reading eot.max() back from the device; shorter
-        ones are taken as cut already.
+        Prompts of the full 77 tokens are cut here, which has to wait for eot.max() from the device; shorter ones are
+        taken as cut already.
         """
         return self._run(self._enter(prompts, eot), eot, replace, insert)
 
@@ -129,11 +128,10 @@ class TextEncoder:
         """Features [C, embed_dim] of EOT, not normalised, for prompts that share their beginning; [G, C, embed_dim]
         for a beginning [G, P, width].
 
-        The same numbers as `__call__` to rounding, at less cost: the beginning runs once and not once a class, and each
-        group of like length is as long as its own longest prompt. `replace` and `insert` as there.
-
+        The same numbers as `__call__` up to rounding, at less cost: the beginning runs once instead of once per class,
+        and each group of similar length is padded to its own longest prompt. `replace` and `insert` as there.
         start_block: above 1, `text` is the hidden state that enters that block, from `lower`.
-        replace_weight: what is overwritten becomes weight * new + (1 - weight) * old (TCP; MMRL++, with `insert`).
+        replace_weight: overwritten tokens become weight * new + (1 - weight) * old (TCP; MMRL++, with `insert`).
         replace_at: the position where the tokens of `replace` begin; None: where a context does (ATPrompt).
         """
         deep_prompts.refuse_both(replace, insert)
@@ -183,7 +181,8 @@ class TextEncoder:
         """
         if not 1 <= until < self.depth:
             raise InputError(
-                f"The text encoder of this backbone has {self.depth} blocks, the lower {until} cannot be kept apart"
+                f"The text encoder of this backbone has {self.depth} blocks, so its lower {until} cannot be run alone: "
+                "choose a smaller number"
             )
         learned = text.prefix.requires_grad or any(g.tokens.requires_grad for g in text.groups)
         with torch.set_grad_enabled(torch.is_grad_enabled() and learned):

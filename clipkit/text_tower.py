@@ -1,4 +1,4 @@
-"""A text tower taken apart: its blocks, what stands before them, and which rows are read after them."""
+"""The steps of a text tower: from embeddings into the blocks, through them, and from their outputs to features."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class TextTower(Protocol):
     def token_embedding(self) -> Tensor: ...
 
     def change(self, changes: Changes) -> None:
-        """The blocks of `changes` become those with them. Raises InputError in a tower of another layout."""
+        """Applies the changes to its blocks. Raises InputError in a tower that is not of OpenAI's layout."""
 
     def enter(self, prompts: Tensor) -> Tensor:
         """[N, L, width] embeddings -> the hidden state that enters block 1."""

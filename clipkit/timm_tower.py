@@ -94,20 +94,20 @@ class TimmViT:
         trunk, head = self._trunk, self._head
         if trunk.attn_pool is not None or not isinstance(trunk.fc_norm, nn.Identity) or self._map() is None:
             raise InputError(
-                "This backbone's features are no projection of single tokens (an attention pool, a mean or an MLP "
-                "stands between), so its patches have none: choose another backbone for a method that looks at patches"
+                "This backbone's features are not a projection of single tokens (an attention pool, a mean or an MLP "
+                "stands between), so its patches have no features: choose another backbone for a method that uses them"
             )
         x = trunk.norm(self._blocks(x, {}, self.depth, self.depth))
         return head(trunk.head(x[:, self.prefix :]))
 
     def _map(self) -> nn.Linear | None:
-        """The one linear map after the pool, if it is one."""
+        """The linear map after the pool; None where the head is something else."""
         found = [m for part in (self._trunk.head, self._head) for m in part.modules() if not list(m.children())]
         maps = [m for m in found if not isinstance(m, (nn.Identity, nn.Dropout, nn.Sequential))]
         return maps[0] if len(maps) == 1 and isinstance(maps[0], nn.Linear) else None
 
     def projection(self) -> Tensor | None:
-        """Where an MLP stands in its place there is no matrix either."""
+        """As in `ImageTower`; also None where the head is an MLP."""
         linear = self._map()
         return None if linear is None else linear.weight.T
 

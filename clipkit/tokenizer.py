@@ -1,6 +1,6 @@
 """Tokenizers: OpenAI's, and those of the Hugging Face hub that other backbones were trained with.
 
-Each gives ids of the backbone's full length, and says where a text starts in them and which row of the tower is read.
+Each gives ids of the backbone's full length, and says at which position a text starts and whose output is read.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ EXTRA = "pip install open_clip_torch timm transformers"
 
 
 class Tokenizer(Protocol):
-    """length: tokens of a text with all that is added. first: position of a text's first own token. added: tokens
-    beside a text's own (start, end). filler: a word of one token, which stands where a learned context goes."""
+    """length: ids per text, with start, end and padding. first: position of a text's first own token. added: number of
+    start and end tokens. filler: a word of one token, the placeholder for a token of a learned context."""
 
     length: int
     first: int
@@ -43,8 +43,8 @@ class Tokenizer(Protocol):
         """Number of the text's own tokens."""
 
     def eot(self, ids: Tensor) -> Tensor:
-        """[N] from ids [N, L]: the position of the row that is read; in a tower that masks padding, the last token that
-        is none."""
+        """[N] from ids [N, L]: the position whose output is read; in a tower that masks padding, that of the last token
+        before the padding."""
 
 
 class OpenAITokenizer:
@@ -62,7 +62,7 @@ class OpenAITokenizer:
         return len(openai_clip.tokenizer.encode(text))
 
     def save(self, folder: Path) -> None:
-        """Nothing: the package has it."""
+        """Writes nothing: this tokenizer comes with the `clip` package."""
 
     def eot(self, ids: Tensor) -> Tensor:
         if self._pool == "last":
@@ -90,7 +90,10 @@ class HFTokenizer:
         for word in FILLERS:
             if self.count(f"{word} {word} {word}") == 3:
                 return word
-        raise InputError(f"No word of {', '.join(FILLERS)} is one token of this backbone, so no context can be put in")
+        raise InputError(
+            f"None of the words {', '.join(FILLERS)} is a single token of this backbone, so prompts with a learned "
+            "context cannot be built: choose another backbone"
+        )
 
     def ids(self, texts: Sequence[str], truncate: bool = False) -> Tensor:
         if not texts:
@@ -124,8 +127,8 @@ OPENAI_TOKENIZER = OpenAITokenizer()
 
 
 def make_tokenizer(spec: TextSpec, folder: Path | None = None) -> OpenAITokenizer | HFTokenizer:
-    """The tokenizer of a text tower. folder: its files are taken from there if they lie in it; else they are asked for
-    by the spec's name, from the hub or its cache."""
+    """The tokenizer of a text tower. folder: where its files are looked for first; then the hub (or its cache) is asked
+    for the spec's name."""
     if spec.tokenizer == BPE:
         return OpenAITokenizer(spec.length, spec.pool)
     here = folder is not None and any(os.path.isfile(folder / file) for file in TOKENIZER_FILES)
@@ -144,7 +147,7 @@ def _load(source: str) -> Any:
         raise InputError(f"This backbone's tokenizer needs transformers: {EXTRA}") from error
     try:
         return AutoTokenizer.from_pretrained(source)
-    except Exception as error:  # whatever is raised: the files are not there, or not readable
+    except Exception as error:  # transformers raises many kinds: not found, no network, not readable
         reason = str(error).strip().partition("\n")[0]
         raise InputError(
             f"The tokenizer {source} cannot be loaded ({type(error).__name__}: {reason[:200]}): without internet put "
@@ -153,8 +156,8 @@ def _load(source: str) -> Any:
 
 
 def clean(text: str, how: str) -> str:
-    """The text as open_clip cleans it before a tokenizer: "whitespace" (mended encoding, single blanks), or "lower"
-    (lower case besides), or "canonicalize" (besides without punctuation, with underscores as blanks)."""
+    """The text as open_clip cleans it before a tokenizer. how: "whitespace" (repaired encoding, single blanks), "lower"
+    (that, and lower case) or "canonicalize" (that, without punctuation, underscores as blanks)."""
     import ftfy
 
     text = html.unescape(html.unescape(ftfy.fix_text(text)))

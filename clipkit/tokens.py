@@ -72,13 +72,3 @@ def exceeding(texts: Sequence[str], tokenizer: Tokenizer = OPENAI_TOKENIZER) -> 
         if length > tokenizer.length:
             found[i] = length
     return found
-
-
-def token_count(text: str) -> int:
-    """Number of tokens of `text` in OpenAI's encoding, without start and end."""
-    return OPENAI_TOKENIZER.count(text)
-
-
-def eot_positions(tokens: Tensor) -> Tensor:
-    """[N, L] token ids of OpenAI's tokenizer -> [N] position of EOT, which has the highest id."""
-    return OPENAI_TOKENIZER.eot(tokens)

@@ -42,7 +42,7 @@ def load_visual_weights(model: CLIP, path: str | Path, key: str = "") -> str:
     """
     path = Path(path).expanduser()
     if not os.path.isfile(path):
-        raise InputError(f"There are no weights of an image tower at {path} ({SETTING}).")
+        raise InputError(f"There are no weights of an image tower at {path} ({SETTING}): give the path of a file.")
     try:
         found = read_torch_file(path)
     except InputError as error:

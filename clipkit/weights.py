@@ -18,8 +18,8 @@ EMBEDDED_FILE = Path(__file__).parent / "embedded" / "clip.safetensors"
 def read_weights(file: Path) -> dict[str, Tensor]:
     """The state dict in `file`, on the CPU: TorchScript archive, torch.save of a state dict, or .safetensors.
 
-    Names lose a leading "module."; what an archive has beside the weights (its sizes) stays in. A token table of which
-    only the trained rows are stored (`compact_rows.py`) comes back whole.
+    A leading "module." is taken off the names; entries of an archive beside the weights (its sizes) are kept. A token
+    table of which only the trained rows are stored (`compact_rows.py`) comes back whole.
     Raises InputError naming the file if it is missing, damaged or holds something else.
     """
     if not os.path.isfile(file):

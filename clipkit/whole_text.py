@@ -1,7 +1,7 @@
-"""Prompts of a text tower in which a shared beginning saves nothing: each is run whole.
+"""Prompts for a text tower that cannot share the beginning of all classes: each prompt is run whole.
 
 In a tower without a causal mask the states of a beginning depend on what follows it, so it is joined to each end.
-Prompts of like length still go together; where padding is seen, all have the full length.
+Prompts of similar length still form a group; in a tower that attends to padding, all have the full length.
 """
 
 from __future__ import annotations

@@ -9,7 +9,7 @@ import torch
 
 from clipkit import ContextPrompts, InputError, TextEncoder, tokenize
 from clipkit.split_text import common_prefix, length_groups
-from clipkit.tokens import eot_positions
+from clipkit.tokens import OPENAI_TOKENIZER
 
 NAMES = ["cat", "a very long winded name of a thing", "dog", "striped circle", "ox", "two words", "red deer of old"]
 
@@ -156,8 +156,8 @@ def test_too_long_a_prompt_and_too_many_replacements(encoder):
 
 def test_common_beginning():
     tokens = tokenize(["a photo of a cat", "a photo of two dogs", "a photo of an ox"])
-    assert common_prefix(tokens, eot_positions(tokens)) == 4  # SOS a photo of
-    assert common_prefix(tokens[:1], eot_positions(tokens[:1])) == 6  # all but EOT
+    assert common_prefix(tokens, OPENAI_TOKENIZER.eot(tokens)) == 4  # SOS a photo of
+    assert common_prefix(tokens[:1], OPENAI_TOKENIZER.eot(tokens[:1])) == 6  # all but EOT
     assert common_prefix(tokenize(["cat", "dog"]), torch.tensor([2, 2])) == 1
 
 
