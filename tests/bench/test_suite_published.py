@@ -52,7 +52,7 @@ def test_every_suite_plans_and_its_commands_parse(file, monkeypatch):
             trained = run.resolved[0].architecture  # in place of the checkpoint, which is not there yet
             monkeypatch.setattr("runs.registered.saved_architecture", lambda *_, trained=trained: trained)
             cfg, found = settings_of(step, args)
-            assert run.method == cfg.TRAINER.NAME and run.folders[number] == Path(cfg.OUTPUT_DIR)
+            assert step.method == cfg.TRAINER.NAME and run.folders[number] == Path(cfg.OUTPUT_DIR)
             assert run.resolved[number].hash(run.seed, found.get("model", "")) == settings_hash(found), argv
 
 
