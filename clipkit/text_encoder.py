@@ -210,7 +210,8 @@ class TextEncoder:
         groups = []
         for g in text.groups:
             tokens = g.tokens.to(self.dtype) + positions[size : size + g.tokens.shape[1]]
-            groups.append(TextGroup(g.rows, tokens.repeat(len(prefix), 1, 1) if len(prefix) > 1 else tokens, g.eot))
+            own = len(tokens) == len(prefix) * len(g.rows)  # each beginning has ends of its own already
+            groups.append(TextGroup(g.rows, tokens if own else tokens.repeat(len(prefix), 1, 1), g.eot))
         return SplitText(prefix.to(self.dtype) + positions[:size], groups)
 
     def split_texts(self, texts: Sequence[str]) -> SplitText:

@@ -16,7 +16,7 @@ from torch.optim.lr_scheduler import LRScheduler
 from torch.utils.data import DataLoader
 from yacs.config import CfgNode
 
-from clipkit import FeatureBank, ImageEncoder, InputError, TextEncoder, derive_seed, frozen_text, normalize
+from clipkit import FeatureBank, ImageEncoder, InputError, derive_seed, frozen_text, normalize
 from clipkit.openai_clip import CLIP
 from dassl.config.domains import Domain, check_config
 from dassl.config.keys import config_value
@@ -31,6 +31,7 @@ from .shared.backbone import check_images, shared_clip, tower_record
 from .shared.checks import check_no_method, warn_of_one_class
 from .shared.crop_features import CropFeatures, takes_features
 from .shared.feature_loader import FeatureLoader
+from .shared.joint_text import finish_backward, text_encoder
 from .shared.learner_files import LearnerFiles
 from .shared.precision import autocast, choose_precision
 from .shared.tester import Tester
@@ -63,6 +64,8 @@ class PromptTrainer(TrainerX):
     frozen_image_encoder: bool | None = True  # True: test image features are shared through the feature bank
     # True beside a method's `loss`: features [B, d] of a frozen tower do for images there, see `crop_features.py`.
     trains_on_features = False
+    # True beside a method's `loss`: its text passes can be made together with those of other runs, see `joint_text.py`.
+    stacks = False
     # Config keys that shape the learner: they are saved in the checkpoint, and a test reads them from it.
     architecture: tuple[str, ...] = ()
 
@@ -103,7 +106,7 @@ class PromptTrainer(TrainerX):
     def build_model(self) -> None:
         cfg = self.cfg
         self.tester, self.files = Tester(self), LearnerFiles(self)
-        self.text_encoder, self.image_encoder = TextEncoder(self.clip), ImageEncoder(self.clip)
+        self.text_encoder, self.image_encoder = text_encoder(self), ImageEncoder(self.clip)
         self.logit_scale = self.clip.logit_scale.detach().exp().float()
         # The names by which descriptions are found, and those in the prompts, which a test may make noisy.
         self.described = [name.replace("_", " ") for name in self.dm.dataset.classnames]
@@ -253,6 +256,7 @@ class PromptTrainer(TrainerX):
         """Computes the learner's gradients; returns the loss, the sum of the terms."""
         loss = sum(terms.values())
         self.scaler.scale(loss).backward()
+        finish_backward(self.text_encoder)
         return loss
 
     @property

@@ -45,6 +45,7 @@ class CoOp(PromptTrainer):
     losses = LOSSES  # the allowed values of LOSS.NAME
     architecture = context_architecture("TRAINER.COOP")
     trains_on_features = True
+    stacks = True
 
     def check_cfg(self, cfg: CfgNode) -> None:
         super().check_cfg(cfg)

@@ -43,6 +43,7 @@ class DPSEP(PromptTrainer):
     config_domains = CONFIG_DOMAINS
     architecture = ARCHITECTURE
     trains_on_features = True
+    stacks = True
 
     def build_learner(self) -> PromptLearner:
         cfg = self.method_cfg()

@@ -23,6 +23,7 @@ class KgCoOp(CoOp):
     config_defaults = {**CoOp.config_defaults, "TRAINER.COOP.W": 1.0}  # lambda; the published scripts give 8.0
     config_domains = {**CoOp.config_domains, "TRAINER.COOP.W": NOT_NEGATIVE}
     trains_on_features = True
+    stacks = True
 
     def words(self) -> str:
         return "a photo of a" if super().words() else ""

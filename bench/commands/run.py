@@ -1,6 +1,7 @@
 """python -m bench run SUITE.yaml --launcher local|slurm: runs what is not done.
 
-local: --jobs runs at a time, each worker on one of --gpus. After Ctrl-C the same command continues the runs. If the
+local: --jobs runs at a time, each worker on one of --gpus. --stack R trains R runs that differ in seed, label noise or
+a rate as one, where the method allows it (docs/running.md). After Ctrl-C the same command continues the runs. If the
 command is started twice, the two share the runs. When all runs of blocks with `select` are done, a value is chosen
 (docs/selection.md), and the blocks that wait for it are run. slurm: runs as tasks of array jobs, see docs/cluster.md.
 """
@@ -22,6 +23,8 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     add_suite_options(parser)
     parser.add_argument("--launcher", choices=("local", "slurm"), default="local")
     parser.add_argument("--jobs", type=int, help="runs at a time (default: one a GPU; without GPUs 2)")
+    stack = "text-only runs that a worker trains at once, with one pass of the text tower a step (default: 1)"
+    parser.add_argument("--stack", type=int, default=1, metavar="R", help=stack)
     parser.add_argument("--gpus", default="all", help="all, none, or numbers such as 0,1 (default: all)")
     slurm_options.add_options(parser)
     parser.set_defaults(run=run)
@@ -30,6 +33,8 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
 def run(args: argparse.Namespace) -> int:
     suite = open_suite(args)
     if args.launcher == "slurm":
+        if args.stack != 1:
+            raise InputError("--stack is for --launcher local; leave it out.")
         from ..slurm import arrays as slurm
 
         return slurm.submit(suite, args)
@@ -42,10 +47,10 @@ def run(args: argparse.Namespace) -> int:
     if args.gpus != "all":
         check_gpus(gpus)
     jobs = default_jobs(gpus) if args.jobs is None else args.jobs
-    code = run_suite(suite, jobs, gpus)
+    code = run_suite(suite, jobs, gpus, args.stack)
     if code or not suite.waiting:
         return code
     from ..running.selection import told, write_choice
 
     print(f"\n{told(write_choice(suite))}\n")  # noqa: T201
-    return run_suite(open_suite(args), jobs, gpus)
+    return run_suite(open_suite(args), jobs, gpus, args.stack)

@@ -18,12 +18,14 @@ from .launch import threads_each
 from .live import Board, display
 from .pool import SIGNALS, Pool, interrupt_on_signals
 from .sharing import in_turn
+from .stacking import stacked, work_at_once
 from .state import record_failure, survey
 from .time_left import TimeLeft
 from .trouble import CannotWrite, check_writable
-from .work import Outcome, work
+from .work import Outcome
 
 logger = logging.getLogger(__name__)
+Together = tuple[Run, ...]  # the runs that a worker has at once
 
 
 def default_jobs(gpus: Sequence[str]) -> int:
@@ -32,13 +34,14 @@ def default_jobs(gpus: Sequence[str]) -> int:
     return len(real) or min(2, os.cpu_count() or 1)
 
 
-def run_suite(suite: Suite, workers: int, gpus: Sequence[str]) -> int:
+def run_suite(suite: Suite, workers: int, gpus: Sequence[str], stack: int = 1) -> int:
     """Run all pending runs. Returns the exit code: 0 if all is done, 1 if not, 130 if interrupted.
 
-    Raises InputError if nothing can be written.
+    stack: how many runs a worker trains at once, where that is possible. Raises InputError if nothing can be written.
     """
-    if workers < 1:
-        raise InputError(f"--jobs is {workers}, but must be at least 1.")
+    for option, number in (("--jobs", workers), ("--stack", stack)):
+        if number < 1:
+            raise InputError(f"{option} is {number}, but must be at least 1.")
     check_writable(suite.home)
     found = survey(suite.runs)
     counts = {state: [r for r in suite.runs if found[r.id].state == state] for state in ("done", "failed", "running")}
@@ -49,33 +52,48 @@ def run_suite(suite: Suite, workers: int, gpus: Sequence[str]) -> int:
     )  # fmt: skip
     left = TimeLeft(todo, workers, kind_of, seconds_of(suite.runs, found))
     ends: dict[str, Outcome] = {}
-    interrupted = _run(todo, workers, gpus, display(len(todo), left), ends)
+    interrupted = _run(stacked(todo, stack), workers, gpus, display(len(todo), left), ends)
     return _report(suite, ends, interrupted, len(found) - len(todo) - len(counts["done"]))
 
 
-def _run(todo: list[Run], workers: int, gpus: Sequence[str], board: Board, ends: dict[str, Outcome]) -> bool:
+def _run(todo: list[Together], workers: int, gpus: Sequence[str], board: Board, ends: dict[str, Outcome]) -> bool:
     """Run `todo` and fill `ends`, {id: outcome}; True if it was interrupted."""
     before = {number: signal.getsignal(number) for number in SIGNALS}
     interrupt_on_signals()
     try:
-        with board, Pool(partial(work, threads=threads_each(workers)), workers, gpus) as pool:
-            for event in pool.run(todo):
-                run, name = event.task, str(event.task)
-                if event.kind == "started":
-                    board.started(event.worker, name)
-                    continue
-                outcome = ends[run.id] = event.value if event.kind == "ended" else _died(run, event.value)
-                board.ended(event.worker, run, name, outcome.how, outcome.seconds)
-                for note in outcome.notes:
-                    logger.info("%s", note)
-                if outcome.how == "halted":
-                    break
+        with board, Pool(partial(work_at_once, threads=threads_each(workers)), workers, gpus) as pool:
+            while todo:
+                todo = _pass(pool, todo, board, ends)
     except KeyboardInterrupt:
         return True
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
     return False
+
+
+def _pass(pool: Pool, todo: list[Together], board: Board, ends: dict[str, Outcome]) -> list[Together]:
+    """Runs `todo`. Returns what is to be run again, one by one: the runs that a worker had at once when it died."""
+    again: list[Together] = []
+    for event in pool.run(todo):
+        runs: Together = event.task
+        name = str(runs[0]) + (f" and {len(runs) - 1} more" if runs[1:] else "")
+        if event.kind == "started":
+            board.started(event.worker, name)
+            continue
+        if event.kind == "died" and runs[1:] and event.value != "interrupted":
+            logger.info("%s: %s; each is run alone", name, event.value)
+            again += [(run,) for run in runs]
+            continue
+        outcomes = event.value if event.kind == "ended" else [_died(run, event.value) for run in runs]
+        for run, outcome in zip(runs, outcomes, strict=True):
+            ends[run.id] = outcome
+            board.ended(event.worker, run, str(run), outcome.how, outcome.seconds / len(runs))
+            for note in outcome.notes:
+                logger.info("%s", note)
+        if any(outcome.how == "halted" for outcome in outcomes):
+            return []
+    return again
 
 
 def _died(run: Run, why: str) -> Outcome:

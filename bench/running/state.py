@@ -171,9 +171,10 @@ def _read(file: Path) -> dict:
 
 
 def _seconds(records: list[dict], recorded: dict) -> float | None:
-    """The time of a run in seconds, as recorded by its steps, else by the suite; None if neither is known."""
-    parts = [record.get("wall_seconds") for record in records]
-    for values in (parts, [recorded.get("seconds")]):
+    """The time of a run in seconds, as recorded by its steps, else by the suite; None if neither is known. Of runs that
+    were trained at once each has its share."""
+    parts = [(record.get("wall_seconds"), (record.get("stack") or {}).get("runs", 1)) for record in records]
+    for values in (parts, [(recorded.get("seconds"), 1)]):
         with suppress(*DAMAGE):
-            return sum(number({"seconds": value}, "seconds", needed=True) for value in values)
+            return sum(number({"seconds": value}, "seconds", needed=True) / at_once for value, at_once in values)
     return None

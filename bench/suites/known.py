@@ -60,8 +60,9 @@ class Known:
 
     defaults: {dotted key: default}. own: {method: the keys that it declares; None for a plain Dassl trainer}.
     architecture: {method: keys that a test takes from the checkpoint}. variants: {name: [method, config pairs]}, such
-    as PTNL-GCE. crops: methods that share features of training crops whatever their config says. datasets,
-    noise_types, swaps, attacks: names. noise_aliases: {the field's name of a noise type: ours}.
+    as PTNL-GCE. crops: methods that share features of training crops whatever their config says. stacks: methods whose
+    runs can share a pass through the text tower. datasets, noise_types, swaps, attacks: names. noise_aliases: {the
+    field's name of a noise type: ours}.
 
     plugins: files. from_plugins: methods of these and of installed packages. foreign: {method: keys of plugins that do
     not concern its runs}. dataset_keys: {dataset of a plugin: the keys that it declares}. plugin_values: {method of a
@@ -81,7 +82,7 @@ class Known:
         self.architecture: dict[str, list[str]] = data["architecture"]
         self.variants: dict[str, tuple[str, list[str]]] = data["variants"]
         self.noise_types, self.swaps, self.attacks = data["noise_types"], data["swaps"], data["attacks"]
-        self.crops = frozenset(data["crops"])
+        self.crops, self.stacks = frozenset(data["crops"]), frozenset(data["stacks"])
         self.plugins: list[str] = data["plugins"]
         self.from_plugins = frozenset(data["from_plugins"])
         self.foreign: dict[str, list[str]] = data["foreign"]
@@ -185,6 +186,7 @@ def _ask(plugins: Sequence[str], plugin_cfg: Sequence[str]) -> dict:
     from runs.defaults import default_cfg
     from runs.settings import foreign_keys
     from trainers.shared.crop_features import says_so
+    from trainers.shared.joint_text import stacks
 
     from .methods import named_variants
 
@@ -226,6 +228,7 @@ def _ask(plugins: Sequence[str], plugin_cfg: Sequence[str]) -> dict:
             for name, method in methods.items()
             if getattr(method, "frozen_image_encoder", None) is True and says_so(method)
         ],
+        "stacks": [name for name, method in methods.items() if not is_plugin(method) and stacks(method)],
         "variants": named_variants(),
         "noise_types": list(TYPES),
         "swaps": list(SWAPS),

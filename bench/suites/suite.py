@@ -35,8 +35,8 @@ class Run:
 
     dataset: of the training. variant: the label of settings with a subfolder of their own. folders: the folder of each
     step's results.json. home: the suite's folder .bench. resolved: the settings of each step. shares_crops: whether its
-    training reads features of crops that other runs have encoded. candidate: what it tries,
-    if its block has `select`.
+    training reads features of crops that other runs have encoded. stacks: whether its text passes can be made together
+    with those of other runs. candidate: what it tries, if its block has `select`.
     """
 
     id: str
@@ -50,6 +50,7 @@ class Run:
     home: Path
     resolved: tuple[Resolved, ...] = field(repr=False, compare=False)
     shares_crops: bool = field(default=False, repr=False, compare=False)
+    stacks: bool = field(default=False, repr=False, compare=False)
     candidate: Candidate | None = None
 
     @property
@@ -162,7 +163,8 @@ def _run(draft: Draft, home: Path, known: Known) -> Run:
     identity = hashlib.sha256(text.encode()).hexdigest()[:12]
     return Run(
         identity, tuple(draft.steps), draft.block.name, first.method, first.dataset, first.seed, draft.label,
-        tuple(map(Path, draft.folders)), home, tuple(draft.resolved), first.method in known.crops, draft.candidate,
+        tuple(map(Path, draft.folders)), home, tuple(draft.resolved),
+        first.method in known.crops, first.method in known.stacks, draft.candidate,
     )  # fmt: skip
 
 

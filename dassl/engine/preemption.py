@@ -61,7 +61,7 @@ class _Watch:
             self.leave(f"epoch {number} is too long to be finished; the same command goes on from the last checkpoint")
 
     def leave(self, how: str) -> None:
-        for each in SIGNALS:
+        for each in SIGNALS if threading.current_thread() is threading.main_thread() else ():
             signal.signal(each, signal.SIG_IGN)  # a further signal must not interrupt the end of the run
         self.how = how
         raise KeyboardInterrupt(self.asked)
@@ -75,17 +75,19 @@ class _Watch:
 
 
 _watch: _Watch | None = None  # one for the process, as signal handlers are
+_in_threads: dict[threading.Thread, _Watch] = {}  # of runs in other threads, which their starter asks to stop
 
 
 @contextmanager
 def stopping_in_good_order() -> Iterator[None]:
     """Inside, SIGTERM and SIGUSR1 end the run as described above; afterwards the former handlers are back.
 
-    Only in the main thread, since Python handles signals there alone; in other threads nothing changes.
+    Python handles signals in the main thread alone: a run in another one is asked by `finishes_epoch`.
     """
     global _watch
     if threading.current_thread() is not threading.main_thread():
-        yield
+        with _watched_thread():
+            yield
         return
     outer, _watch = _watch, _Watch()
     watch, handler = _watch, _watch.answer
@@ -109,10 +111,35 @@ def stopping_in_good_order() -> Iterator[None]:
 
 
 @contextmanager
+def _watched_thread() -> Iterator[None]:
+    thread, watch = threading.current_thread(), _Watch()
+    _in_threads[thread] = watch
+    try:
+        yield
+    finally:
+        del _in_threads[thread]
+        if watch.asked:
+            logger.info("%s: %s", watch.asked, watch.how)
+
+
+def finishes_epoch(thread: threading.Thread) -> bool:
+    """Asks the run in a thread to stop, as SIGTERM asks one in the main thread. True if its epoch is about to end: it
+    raises KeyboardInterrupt there. Else the caller has to end it."""
+    watch = _in_threads.get(thread)
+    if watch is None or watch.asked:
+        return False
+    watch.asked = signal.Signals(signal.SIGTERM).name
+    if watch.trainer is not None and watch.seconds_left() <= PATIENCE[watch.asked]:
+        return True
+    watch.how = "stopped in an epoch that is too long to be finished; the same command goes on from the last checkpoint"
+    return False
+
+
+@contextmanager
 def epoch(trainer: Trainer) -> Iterator[None]:
     """Around an epoch of `trainer` with all its hooks. If a signal came, `trainer.save_to_stop()` is called at the end
     and KeyboardInterrupt raised."""
-    watch = _watch
+    watch = _in_threads.get(threading.current_thread(), _watch)
     if watch is None:
         yield
         return

@@ -58,11 +58,12 @@ def takes_features(trainer: Method) -> bool:
     )
 
 
-def says_so(method: type) -> bool:
-    """Whether each class that a method is made of, and that sees images, says that features do."""
+def says_so(method: type, what: str = "trains_on_features", names: Sequence[str] = SEES) -> bool:
+    """Whether each class that a method is made of, and that defines one of `names`, says `what`. Here: each that sees
+    images says that features do."""
     kinds = list(takewhile(lambda kind: kind.__name__ != "PromptTrainer", method.__mro__))
-    seeing = [kind for kind in kinds if any(name in vars(kind) for name in SEES)]
-    return all(vars(kind).get("trains_on_features", False) for kind in seeing)
+    seeing = [kind for kind in kinds if any(name in vars(kind) for name in names)]
+    return all(vars(kind).get(what, False) for kind in seeing)
 
 
 class CropFeatures:
