@@ -18,6 +18,7 @@ from torch.utils.weak import WeakIdKeyDictionary
 from clipkit import InputError, SplitText, TextEncoder
 from clipkit.deep_prompts import Prompts
 from clipkit.split_text import TextGroup
+from dassl.utils.counted import counted
 
 from .crop_features import says_so
 from .lockstep import Lockstep, current
@@ -92,8 +93,8 @@ class JointTextEncoder(TextEncoder):
         try:
             made = _Pass(super().encode, texts)
         except torch.OutOfMemoryError as error:
-            text = f"the GPU's memory is full with the texts of {len(texts)} runs at once; give a smaller --stack."
-            raise InputError(text) from error
+            at_once = counted(len(texts), "run")
+            raise InputError(f"A GPU cannot hold the texts of {at_once}: give a smaller --stack.") from error
         return [(made, number) for number in range(len(texts))]
 
     def finish_backward(self) -> None:
