@@ -25,7 +25,7 @@ from interop.plugins.loading import load_plugins
 from language import read_classlist
 from runs.image_files import find_images
 from runs.predictions import FORMATS, Prediction, render
-from runs.predictor import Predictor, load_predictor
+from runs.predictor import SCORES, Predictor, load_predictor
 
 OUTPUTS = "npz"  # the format that keeps what `bench score` needs of images of unknown classes
 LOGGERS = ("dassl", "train", "trainers", "datasets", "clipkit", "language", "runs", "plugins")
@@ -41,6 +41,10 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--classes", default="", metavar="FILE", help="class names, one a line (default: the run's own)"
     )
+    parser.add_argument(
+        "--score", choices=SCORES, default="softmax",
+        help="softmax: over the classes; sigmoid: of each class by itself, on backbones with a logit bias (SigLIP)",
+    )  # fmt: skip
     parser.add_argument("--top", type=int, default=5, help="number of classes for each image (default: 5)")
     parser.add_argument(
         "--format",
@@ -61,6 +65,8 @@ def main(args: argparse.Namespace) -> None:
     form = args.format or (ending if ending in (*FORMATS, OUTPUTS) else "table")
     if form == OUTPUTS and not args.output:
         raise InputError("--format npz needs --output FILE, for it is no text.")
+    if form == OUTPUTS and args.score != "softmax":
+        raise InputError(f"--score {args.score} has no effect on --format npz, which keeps logits; leave it out.")
     if args.top < 1:
         raise InputError(f"--top is {args.top}, but must be at least 1.")
     output = Path(args.output) if args.output else None
@@ -72,7 +78,8 @@ def main(args: argparse.Namespace) -> None:
     load_plugins(args.plugin)
     files = find_images(args.images)
     classes = read_classlist(args.classes) if args.classes else None
-    predictor = load_predictor(args.model_dir, classes, args.load_epoch, args.backbone_path, args.backbone_spec)
+    backbone = args.backbone_path, args.backbone_spec
+    predictor = load_predictor(args.model_dir, classes, args.load_epoch, *backbone, args.score)
     if form == OUTPUTS and output is not None:
         _write_outputs(predictor, files, output, args.skip_bad)
         return
@@ -89,7 +96,7 @@ def main(args: argparse.Namespace) -> None:
         "epoch": predictor.epoch,
         "backbone": predictor.cfg.MODEL.BACKBONE.PATH or predictor.cfg.MODEL.BACKBONE.NAME,
         "classes": len(predictor.classnames),
-    }
+    } | ({"score": args.score} if args.score != "softmax" else {})
     text = render(found, facts, form, "utf-8" if output is not None else sys.stdout.encoding or "utf-8")
     if output is None:
         print(text, end="")  # noqa: T201

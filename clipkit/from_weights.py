@@ -48,11 +48,15 @@ def configured(
     spec = spec_from_config(settings, preprocess, where)
     own = own_names({key: value.detach() for key, value in weights.items() if key not in MARKS}, spec)
     if spec.fits_openai_s_class:
-        check_sizes(where, settings, read_architecture(own, str(file)))
+        read_architecture(own, str(file))
+        check_sizes(where, settings, own)
         return openai_model(own, file, spec)
     config = text_config(spec.text.hf, file.parent) if spec.text.hf else None
     try:
+        check_sizes(where, settings, own)
         model = other_clip(own, spec, settings["embed_dim"], config)
+    except InputError:  # a sentence already, such as that of a missing package
+        raise
     except (KeyError, IndexError, ValueError) as error:
         raise InputError(
             f"{file} does not hold the weights that {where} describes ({type(error).__name__} at {error})"

@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import Any
 
 import safetensors
+from torch import Tensor
 
-from .architecture import Architecture
+from .architecture import Architecture, image_sizes, text_sizes
 from .errors import InputError
 from .files import sha256
 from .open_clip_config import CONFIG
@@ -78,25 +79,34 @@ def check_shapes(file: Path, found: Architecture) -> None:
         )
 
 
-def check_sizes(where: str, model: Mapping[str, Any], found: Architecture) -> None:
-    """Raises InputError unless the sizes that a configuration states are those of the weights, of OpenAI's layout."""
+def check_sizes(where: str, model: Mapping[str, Any], weights: Mapping[str, Tensor]) -> None:
+    """Raises InputError unless the sizes that a configuration states are those of the weights, as far as their towers
+    are of OpenAI's layout; others are built from the configuration, and take no weights of other shapes."""
     vision, text = model["vision_cfg"], model["text_cfg"]
-    layers = list(found.vision_layers) if isinstance(found.vision_layers, tuple) else found.vision_layers
-    patch = vision.get("patch_size", 16) if found.patch else None
-    pairs = [
-        ("embed_dim", model["embed_dim"], found.embed_dim),
-        ("vision_cfg.layers", vision.get("layers", 12), layers),
-        ("vision_cfg.width", vision.get("width", 768), found.vision_width),
-        ("vision_cfg.image_size", vision.get("image_size", 224), found.image_size),
-        ("vision_cfg.patch_size", patch, found.patch),
-        ("text_cfg.context_length", text.get("context_length", 77), found.context_length),
-        ("text_cfg.vocab_size", text.get("vocab_size", VOCABULARY), found.vocab_size),
-        ("text_cfg.width", text.get("width", 512), found.text_width),
-        ("text_cfg.layers", text.get("layers", 12), found.text_layers),
-    ]
+    pairs: list[tuple[str, object, object]] = []
+    if "timm_model_name" not in vision:
+        size, blocks, width, patch = image_sizes(weights)
+        pairs += [
+            ("vision_cfg.layers", vision.get("layers", 12), list(blocks) if isinstance(blocks, tuple) else blocks),
+            ("vision_cfg.width", vision.get("width", 768), width),
+            ("vision_cfg.image_size", vision.get("image_size", 224), size),
+            ("vision_cfg.patch_size", vision.get("patch_size", 16) if patch else None, patch),
+        ]
+    if "hf_model_name" not in text:
+        length, vocabulary, width, layers = text_sizes(weights)
+        pairs += [
+            ("text_cfg.context_length", text.get("context_length", 77), length),
+            ("text_cfg.vocab_size", text.get("vocab_size", VOCABULARY), vocabulary),
+            ("text_cfg.width", text.get("width", 512), width),
+            ("text_cfg.layers", text.get("layers", 12), layers),
+        ]
+    projection = weights.get("text_projection")
+    if projection is not None:
+        pairs.insert(0, ("embed_dim", model["embed_dim"], projection.shape[1]))
     differences = [f"{key} {says} (the weights: {has})" for key, says, has in pairs if says != has]
     if differences:
-        raise InputError(f"{where} describes other weights: it says {', '.join(differences)}")
+        found = ", ".join(differences)
+        raise InputError(f"{where} describes other weights: it says {found}; give the configuration of these")
 
 
 def _says_so(file: Path) -> bool:

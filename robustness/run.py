@@ -24,6 +24,7 @@ from datasets.attacked.pictures import base_pictures, picture_transform
 from interop.plugins.hosting import hosted, is_hosted, watch
 from interop.plugins.loading import load_plugins, require
 from runs.folder import RunFolder
+from runs.kernels import chosen_kernels
 from runs.one_run import LOGGERS
 from runs.record import backbone, hardware
 from runs.robust_protocol import MODES, check_mode
@@ -102,7 +103,7 @@ def main(args: Namespace, options: Options) -> None:
     require(broken, cfg.TRAINER.NAME, cfg.DATASET.NAME)
     folder = RunFolder(named(cfg, mode), args)
     folder.settings |= {"evaluation": MODES[mode], "checks": options.checks, "check_images": options.check_images}
-    with folder:
+    with folder, chosen_kernels(args.deterministic):
         if folder.finished:
             print(finished_already(folder, cfg, args))  # noqa: T201
             return

@@ -24,6 +24,7 @@ from trainers.shared.checkpoints import check_there
 
 from .defaults import default_cfg
 from .folder import RunFolder
+from .kernels import chosen_kernels
 from .no_effect import without_effect
 from .options import build_parser, parse
 from .outputs import keep_outputs
@@ -58,7 +59,8 @@ def main(args: argparse.Namespace) -> None:
             check_there(args.model_dir, method.registered_name, args.load_epoch)
         print(shown)  # noqa: T201
         return
-    with RunFolder(cfg, args) as folder:
+    benchmark = torch.cuda.is_available() and cfg.USE_CUDA
+    with RunFolder(cfg, args) as folder, chosen_kernels(args.deterministic, benchmark):
         if folder.finished:
             print(finished_already(folder, cfg, args))  # noqa: T201
             return
@@ -69,7 +71,6 @@ def main(args: argparse.Namespace) -> None:
         attach_logger(*LOGGERS)
         if cfg.SEED >= 0:
             logger.info("Setting fixed seed: %d", cfg.SEED)
-        torch.backends.cudnn.benchmark = torch.cuda.is_available() and cfg.USE_CUDA
         logger.info("** Arguments **\n%s", shown_arguments(args))
         for taken in config.taken:
             logger.info("%s", "\n".join(taken.lines()))

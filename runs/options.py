@@ -37,6 +37,9 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--model-dir", default="", help="with --eval-only: folder of the trained run")
     parser.add_argument("--load-epoch", type=int, help="with --eval-only: epoch of the checkpoint to test")
     parser.add_argument("--no-train", action="store_true", help="build everything, train nothing")
+    parser.add_argument(
+        "--deterministic", action="store_true", help="on a GPU: only kernels that give the same numbers each time"
+    )
     parser.add_argument("--plugin", action="append", default=[], metavar="FILE", help="a trainer or dataset file")
     parser.add_argument(
         "--plugin-cfg", action="append", default=[], metavar="FILE",

@@ -36,6 +36,7 @@ from .trained_run import ClassNames, TrainedRun, read_run
 logger = logging.getLogger(__name__)
 
 ImageLike = str | Path | Image
+SCORES = ("softmax", "sigmoid")
 
 
 def load_predictor(
@@ -44,12 +45,15 @@ def load_predictor(
     load_epoch: int | None = None,
     backbone_path: str = "",
     backbone_spec: str = "",
+    score: str = "softmax",
 ) -> Predictor:
     """Load the trained model of a run's folder (the --output-dir of a train.py run). The dataset is not needed.
 
     classes: the names to choose from, or a text file with one a line; default: the classes of the run.
     load_epoch: epoch of the checkpoint; default: the one that the run itself was tested with.
     backbone_path: a CLIP file in place of the one that the run's config names. backbone_spec: its MODEL.BACKBONE.SPEC.
+    score: "softmax", probabilities that add up to 1 over the classes; or "sigmoid", of each class by itself, as SigLIP
+    was trained: sigmoid(logit + logit bias of the backbone).
 
     Raises InputError when the folder, a name or the checkpoint cannot be used.
     """
@@ -82,7 +86,7 @@ def load_predictor(
             folder, epoch = run.weights(models, load_epoch)
             trainer.load_model(folder, epoch=epoch)
         trainer.set_model_mode("eval")
-    return Predictor(trainer, names, epoch)
+    return Predictor(trainer, names, epoch, _bias(trainer, score))
 
 
 def _say_doubts(found: ClassNames, names: Sequence[str], model_dir: str | Path) -> None:
@@ -98,6 +102,22 @@ def _say_doubts(found: ClassNames, names: Sequence[str], model_dir: str | Path) 
             "Warning: %s named more than once; such classes have one prompt and share its probability",
             f"{', '.join(doubled[:5])}{', ...' if len(doubled) > 5 else ''} {'is' if len(doubled) == 1 else 'are'}",
         )
+
+
+def _bias(trainer: Any, score: str) -> float | None:
+    """The backbone's logit bias for "sigmoid", None for "softmax". Raises InputError for a backbone without one."""
+    if score not in SCORES:
+        raise InputError(f"score is {score!r}, but must be one of {', '.join(SCORES)}.")
+    if score == "softmax":
+        return None
+    bias = getattr(getattr(trainer, "clip", None), "logit_bias", None)
+    if bias is None:
+        raise InputError(
+            f"The backbone of this run ({trainer.cfg.MODEL.BACKBONE.NAME or trainer.cfg.MODEL.BACKBONE.PATH}) has no "
+            "logit bias, which SigLIP's have: its logits compare classes and say nothing of one alone; take the score "
+            "softmax."
+        )
+    return float(bias)
 
 
 def _build(run: TrainedRun, names: list[str]) -> SimpleTrainer:
@@ -119,14 +139,17 @@ class Predictor:
     """Classifies images as the run's own test does, with the same transform, batch size and logits.
 
     classnames: C names, the columns of `probabilities`. trainer: the built trainer. epoch: of the loaded checkpoint;
-    None for a method without training, or for the best checkpoint on the validation split. Raises InputError for a run
+    None for a method without training, or for the best checkpoint on the validation split. bias: of the logits of a
+    sigmoid; None for a softmax. Raises InputError for a run
     without a transform (INPUT.NO_TRANSFORM).
     """
 
     advice = "; --skip-bad goes on without such images"  # on an image that cannot be read
 
-    def __init__(self, trainer: SimpleTrainer, classnames: list[str], epoch: int | None) -> None:
-        self.trainer, self.classnames, self.epoch = trainer, classnames, epoch
+    def __init__(
+        self, trainer: SimpleTrainer, classnames: list[str], epoch: int | None, bias: float | None = None
+    ) -> None:
+        self.trainer, self.classnames, self.epoch, self.bias = trainer, classnames, epoch, bias
         self.cfg = of_run(trainer.cfg)
         transform = build_transform(self.cfg, is_train=False)
         if transform is None:
@@ -148,7 +171,7 @@ class Predictor:
         return [best for _, found in self.batches(images) for best in self.best(found, top)]
 
     def probabilities(self, images: ImageLike | Sequence[ImageLike]) -> Tensor:
-        """[N, C] fp32 on the CPU: the softmax of the test logits of N images."""
+        """[N, C] fp32 on the CPU: the softmax of the test logits of N images, or the sigmoid with the bias."""
         images = [images] if isinstance(images, (str, Path, Image)) else images
         found = [probabilities for _, probabilities in self.batches(images)]
         return torch.cat(found) if found else torch.empty(0, len(self.classnames))
@@ -168,7 +191,7 @@ class Predictor:
         skip_bad: leave out an image that cannot be read, with a warning; if False, raise InputError.
         """
         for index, logits in self.logits(images, skip_bad):
-            yield index, logits.softmax(dim=1)
+            yield index, logits.softmax(dim=1) if self.bias is None else (logits + self.bias).sigmoid()
 
     @torch.no_grad()
     def logits(self, images: Sequence[ImageLike], skip_bad: bool = False) -> Iterator[tuple[list[int], Tensor]]:

@@ -118,10 +118,11 @@ def backbone(trainer: Trainer) -> dict:
 
 
 def hardware(trainer: Trainer) -> dict:
-    """The device and the precision of the computation."""
+    """The device and the precision of the computation, and whether its kernels were chosen by --deterministic."""
     cuda = trainer.device.type == "cuda"
     name = torch.cuda.get_device_name() if cuda else platform.processor() or "cpu"
-    return {"device": name, "precision": getattr(trainer, "precision", None)}
+    fixed = torch.are_deterministic_algorithms_enabled()
+    return {"device": name, "precision": getattr(trainer, "precision", None), "deterministic": fixed}
 
 
 def environment() -> str:

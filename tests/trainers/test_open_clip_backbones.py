@@ -16,6 +16,8 @@ from open_clip_families import make_folder
 import predict
 from clipkit.__main__ import run as clipkit_command
 from dassl.engine import TRAINER_REGISTRY
+from dassl.utils import read_image
+from runs.predictor import load_predictor
 
 pytest.importorskip("open_clip")
 pytest.importorskip("transformers")
@@ -110,6 +112,29 @@ def test_a_method_that_tunes_at_test_time(family, tiny, folders, tmp_path, capsy
     assert image.name in capsys.readouterr().out
 
 
+def test_the_sigmoid_score_is_that_of_open_clip_s_model(tiny, folders, tmp_path, capsys):
+    """Of SigLIP: each class by itself. Other backbones have no logit bias, and say so."""
+    theirs = make_folder(tmp_path / "C", "C")
+    assert tiny.run(tmp_path / "run", "ZeroshotCLIP", ("--eval-only",), pairs(folders, "C")) == 0
+    predictor = load_predictor(tmp_path / "run", score="sigmoid")
+    images = sorted((tiny.root / "tiny" / "images").glob("0_test_*.png"))
+    texts = predictor.trainer.text_encoder.tokenizer.ids([f"a photo of a {name}." for name in predictor.classnames])
+    pixels = torch.stack([predictor.transform(read_image(str(file))) for file in images])
+    with torch.no_grad():
+        f, t = theirs.encode_image(pixels, normalize=True), theirs.encode_text(texts, normalize=True)
+        expected = (theirs.logit_scale.exp() * f @ t.T + theirs.logit_bias).sigmoid()
+    torch.testing.assert_close(predictor.probabilities(images), expected, atol=1e-5, rtol=1e-4)
+    files = [str(file) for file in images]
+    capsys.readouterr()
+    assert predict.run(["--model-dir", str(tmp_path / "run"), "--score", "sigmoid", "--format", "json", *files]) == 0
+    assert json.loads(capsys.readouterr().out)["score"] == "sigmoid"
+
+    assert tiny.run(tmp_path / "A", "ZeroshotCLIP", ("--eval-only",), pairs(folders, "A")) == 0
+    capsys.readouterr()
+    assert predict.run(["--model-dir", str(tmp_path / "A"), "--score", "sigmoid", *files]) == 2
+    assert "has no logit bias" in capsys.readouterr().err
+
+
 def test_prompts_of_one_backbone_are_refused_on_another_of_the_same_shape(tiny, folders, tmp_path, capsys):
     make_folder(tmp_path / "quick", "A")
     config = tmp_path / "quick" / "open_clip_config.json"
@@ -151,6 +176,42 @@ def test_names_that_there_are_not(name, words, tiny, folders, tmp_path, capsys):
     assert tiny.run(tmp_path / "run", "ZeroshotCLIP", ("--eval-only",), settings) == 2
     error = capsys.readouterr().err
     assert words in error and not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("family", "change", "words"),
+    [
+        ("A", {"text_cfg": {"width": 128}}, "describes other weights: it says text_cfg.width 128 (the weights: 64)"),
+        ("A", {"text_cfg": {"layers": 5}}, "text_cfg.layers 5 (the weights: 3); give the configuration of these"),
+        ("A", {"vision_cfg": {"patch_size": 4}}, "vision_cfg.patch_size 4 (the weights: 8)"),
+        ("B", {"vision_cfg": {"timm_model_name": "vit_none"}}, "installed timm has no model vit_none, the image tower"),
+        ("B", {"embed_dim": 40}, "it says embed_dim 40 (the weights: 48)"),
+        ("C", {"text_cfg": {"layers": 2}}, "it says text_cfg.layers 2 (the weights: 3)"),
+        ("C", {"text_cfg": {"context_length": 16}}, "text_cfg.context_length 16 (the weights: 32)"),
+        ("E", {"vision_cfg": {"width": 32}}, "vision_cfg.width 32 (the weights: 64)"),
+        ("E", {"text_cfg": {"hf_proj_type": "linear"}}, "missing or unknown weights"),
+    ],
+)
+def test_a_configuration_of_other_weights(family, change, words, tiny, tmp_path, capsys):
+    make_folder(tmp_path / family, family)
+    file = tmp_path / family / "open_clip_config.json"
+    found = json.loads(file.read_text())
+    for key, value in change.items():
+        found["model_cfg"][key] = found["model_cfg"][key] | value if isinstance(value, dict) else value
+    file.write_text(json.dumps(found))
+    assert tiny.run(tmp_path / "run", "ZeroshotCLIP", ("--eval-only",), pairs(tmp_path, family)) == 2
+    (error,) = capsys.readouterr().err.splitlines()
+    assert words in error and error.count("InputError") == 0 and not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("method", ["CoOp", "MaPLe"])
+def test_a_prompt_that_is_longer_than_the_context(method, family, tiny, folders, tmp_path, capsys):
+    longer = {f"TRAINER.{method.upper()}.N_CTX": 80}
+    assert tiny.run(tmp_path / "run", method, (), pairs(folders, family, **longer)) == 2
+    error = capsys.readouterr().err.strip()
+    reads = 77 if family in "AB" else 32
+    assert f"CLIP reads at most {reads}" in error and "\n" not in error and not (tmp_path / "run").exists()
 
 
 def test_the_list_of_names(capsys):
