@@ -1,7 +1,7 @@
 """The engine: trainers, data loaders, evaluation and checkpoints behind the API of Dassl.pytorch 0.6.3.
 
-Written anew for current PyTorch. Files written for upstream Dassl (`from dassl.engine import TrainerX`) run on it
-unmodified; its additions are optional. It does not depend on CLIP.
+Written anew for current PyTorch; "upstream" in this package means Dassl.pytorch. Files written for upstream
+(`from dassl.engine import TrainerX`) run unmodified; the additions are optional. It does not depend on CLIP.
 """
 
 from dassl.left_out import say_what_is_left_out

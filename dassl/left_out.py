@@ -1,4 +1,4 @@
-"""What upstream Dassl has and this engine leaves out: asking for it gives one sentence (an ImportError).
+"""The parts of upstream Dassl that this engine leaves out: importing one gives a clear message (an ImportError).
 
 Domain adaptation, domain generalisation and semi-supervised learning have trainers, datasets and layers of their own
 upstream, which no method of this field uses.

@@ -1,4 +1,4 @@
-"""Dotted keys of a config: adding them, and reading what is there."""
+"""Adds keys to a config, and reads values, by dotted key ("OPTIM.LR")."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""The names of a run's trainer and data set, and the names that the code of a method reads in their place.
+"""The names of a run's trainer and data set, and the plain names that the code of a method sees instead.
 
 TRAINER.NAME and DATASET.NAME may end in the checkout that a class comes from (`MaPLe@PromptSRC`), and DATASET.STAND_IN
-may name another data set. Methods look these names up in tables of their own, so they read `MaPLe`, and the stand-in.
-Whatever is built, recorded and compared has the run's own names.
+may name another data set. Methods look these names up in tables of their own, so they see `MaPLe`, and the stand-in.
+The registries, the records and the comparison of runs use the run's own names.
 """
 
 from __future__ import annotations

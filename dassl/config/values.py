@@ -37,8 +37,8 @@ def pairs_of(words: Sequence, where: str) -> list[tuple[str, object]]:
 
 
 def merge_pairs(cfg: CfgNode, words: Sequence, where: str, domains: Mapping[str, Domain] = NO_DOMAINS) -> None:
-    """Merges [key, value, ...]. Raises InputError for an odd count, an unknown key, a value of another type, and one
-    that the key's domain does not have."""
+    """Merges [key, value, ...] into `cfg`. Raises InputError for an odd count, an unknown key, a value of another type,
+    and a value outside of the key's domain. where: the source of the words, for messages."""
     for key, given in pairs_of(words, where):
         *path, leaf = str(key).split(".")
         node = cfg
@@ -56,7 +56,7 @@ def check_known(known: Collection[str], key: str, where: str) -> None:
 
 
 def unknown_key(known: Collection[str], key: str, where: str) -> InputError:
-    """What to say of a key that is none of `known`: that it is a group of them, or which are nearest."""
+    """The error for a key that is none of `known`: it says that the key is a group of keys, or lists the nearest."""
     key = str(key)
     if inside := [each[len(key) + 1 :].partition(".")[0] for each in known if each.startswith(f"{key}.")]:
         names = ", ".join(dict.fromkeys(inside))
@@ -67,14 +67,15 @@ def unknown_key(known: Collection[str], key: str, where: str) -> InputError:
 
 
 def read_value(key: str, given: object, old: object, where: str, domain: Domain | None) -> object:
-    """The value that a key gets which has `old`. given: as a person typed it, or as Python or a YAML file has it.
+    """The new value of a key whose present value is `old`.
 
-    Raises InputError for another type than that of `old`, and for what the domain does not have.
+    given: the value as a person typed it, or as Python or a YAML file has it. domain: the allowed values; None: all.
+    Raises InputError for another type than that of `old`, and for a value outside of the domain.
     """
     value = _read(given, old, domain)
     if any(isinstance(x, str) and "\0" in x for x in (value if isinstance(value, (list, tuple)) else (value,))):
         raise InputError(
-            f"{key} in {where} is {shown(value)}, with a zero byte in it, which no name has; leave it out."
+            f"{key} in {where} is {shown(value)}, with a zero byte in it, which no file name may have; leave it out."
         )
     if domain is not None:
         check_value(key, value, domain, "" if where == COMMAND_LINE else where)
@@ -86,7 +87,7 @@ def read_value(key: str, given: object, old: object, where: str, domain: Domain 
 
 
 def _read(value: object, old: object, domain: Domain | None) -> object:
-    """The value of a key that had `old`: a text as it was typed, anything else as Python or YAML has it."""
+    """As `read_value`: where `old` is a text, the text as typed; else the value that Python or YAML makes of it."""
     texts = domain is not None and domain.item is not None and domain.item.kind == "text"
     if isinstance(value, (list, tuple)):
         return type(value)(_read(item, "" if texts else None, None) for item in value)
@@ -103,7 +104,7 @@ def _read(value: object, old: object, domain: Domain | None) -> object:
 
 
 def _text(value: object) -> object:
-    """As typed: 007 and 1e5 are texts too. Quotes around a text are Python's, and None is a blank."""
+    """The text as typed (007 and 1e5 are texts too), without quotes around it; None is an empty text."""
     if not isinstance(value, str):
         return value if value is None or isinstance(value, (list, tuple, dict)) else str(value)
     literal = _literal(value, value)

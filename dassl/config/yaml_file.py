@@ -1,4 +1,4 @@
-"""A YAML config file as [(dotted key, value)]: texts stay as they were typed, and a key that is there twice is refused.
+"""Reads a YAML config file as [(dotted key, value)]: texts stay as they were typed, and a repeated key is an error.
 
 YAML reads `PATH: 007` as 7, `PATH: 2024-11-05` as a date and `NAME: on` as True; which keys hold texts only the config
 knows. So a plain value comes as a `Typed`, with its text beside it.
@@ -14,14 +14,14 @@ from yacs.config import CfgNode
 
 from dassl.utils import InputError
 
-LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # the same, ten times as quick
+LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # the loader in C: same result, ten times as fast
 DUMPER = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
 NULL, MERGE, MAP = (f"tag:yaml.org,2002:{name}" for name in ("null", "merge", "map"))
 
 
 @dataclass(frozen=True)
 class Typed:
-    """What YAML makes of a word, and the word."""
+    """A plain YAML value: what YAML makes of it, and its text in the file."""
 
     value: object
     text: str

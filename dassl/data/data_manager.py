@@ -167,7 +167,7 @@ class DataManager:
         )
 
     def keep_training_items(self, indices: Sequence[int]) -> None:
-        """The training list becomes its items of these indices, in this order, with a new `train_loader_x` of them."""
+        """Reduces the training list to the items at these indices, in this order, and makes `train_loader_x` anew."""
         self.dataset.keep_training_items(indices)
         self.train_loader_x = self._train_loader(self.cfg.DATALOADER.TRAIN_X, self.dataset.train_x)
 

@@ -30,7 +30,7 @@ def check_images(paths: Sequence[str], seconds: float = SECONDS) -> int:
     begun, done = time.monotonic(), 0
     for i in progress(order, desc="look at test images"):
         if done and time.monotonic() - begun > seconds:
-            logger.info("Looked at %d of %d images before training: the others are taken to be whole", done, len(paths))
+            logger.info("Checked %d of %d images before training, for lack of time; the others are not checked", done, len(paths))
             break
         if not _plain_and_whole(paths[i]):
             _decode(paths[i])
@@ -47,7 +47,7 @@ def _plain_and_whole(path: str) -> bool:
             size = file.seek(0, os.SEEK_END)
             file.seek(max(0, size - TAIL))
             return bool(end and plain and end in file.read())
-    except Exception:  # whatever is wrong, decoding the file will report it
+    except Exception:  # not plain or not intact: the caller decodes the file, which reports what is wrong
         return False
 
 
@@ -55,4 +55,4 @@ def _decode(path: str) -> None:
     try:
         read_image(path)
     except InputError as error:
-        raise type(error)(f"{error} (found before training: the test would have ended there)") from None
+        raise type(error)(f"{error} (checked before training, since the test would have failed on it)") from None

@@ -71,12 +71,15 @@ class RandomClassSampler(Sampler):
 
     def __init__(self, data_source: Sequence[Datum], batch_size: int, n_ins: int) -> None:
         if batch_size < n_ins:
-            raise InputError(f"a batch of {batch_size} cannot hold N_INS = {n_ins} images of a class")
+            raise InputError(f"a batch of {batch_size} cannot hold N_INS = {n_ins} images of a class: raise BATCH_SIZE")
         self.groups = _group(data_source, "label")
         self.n_ins = n_ins
         self.n_classes = batch_size // n_ins
         if len(self.groups) < self.n_classes:
-            raise InputError(f"a batch needs {self.n_classes} classes, the data has {len(self.groups)}")
+            raise InputError(
+            f"a batch needs {self.n_classes} classes (BATCH_SIZE / N_INS), but the data has {len(self.groups)}: "
+            "lower BATCH_SIZE or raise N_INS"
+            )
         self.length = len(self._class_order()) * n_ins
 
     def _class_order(self) -> list[int]:

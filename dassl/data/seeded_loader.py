@@ -123,7 +123,7 @@ class SeededLoader(DataLoader):
         self._order.stream = stream
 
     def next_pass(self) -> list[SeededIndex]:
-        """What the next pass would go through, which then counts as gone through."""
+        """The items of the next pass, in order. The pass is counted as done, although no item is loaded."""
         return self._order.next_pass()
 
     def stop_workers(self) -> None:
@@ -144,7 +144,7 @@ class SeededLoader(DataLoader):
             return super().__iter__()
         snapshot = _snapshot(self._wrapped)
         # Workers hold a copy of the data set: new ones if it changed (relabelled items, another transform).
-        # Also if an earlier pass was left early or still runs: persistent workers serve one pass at a time.
+        # New ones too if an earlier pass was left early or still runs: persistent workers serve one pass at a time.
         if snapshot != self._snapshot or self._pass_is_running():
             self.stop_workers()
         self._snapshot = snapshot

@@ -23,8 +23,8 @@ Transforms = Transform | list[Transform] | tuple[Transform, ...]
 
 
 class DatasetWrapper(Dataset):
-    """Items are dicts: `img`, `label`, `domain`, `impath`, `index`, and as in forks for noisy labels `target` and
-    `gttarget`: the label that is trained on, possibly a wrong one, and the true one (-1: unknown).
+    """Items are dicts: `img`, `label`, `domain`, `impath`, `index`, and, as in forks for noisy labels, `target` (the
+    label to train on, possibly a wrong one) and `gttarget` (the true label, -1 if unknown).
 
     With several transforms (list or tuple) also `img2`, `img3`, ...; with DATALOADER.RETURN_IMG0 also `img0`, the image
     without augmentation. In training, K_TRANSFORMS > 1 makes `img` a list of that many independent transforms.

@@ -57,7 +57,7 @@ class TrainerBase(ModelKeeper):
         super().__init__()
         self._writer: SummaryWriter | None = None
         self._data_met: dict | None = None
-        self.lists_met: dict[str, list[str]] = {}  # of `data_met`: {"train", "val", "test"} -> paths of the images
+        self.lists_met: dict[str, list[str]] = {}  # {"train", "val", "test"} -> image paths when the training began
         self._rolling_file = ""  # see `replace_next`
 
     # ---- checkpoints
@@ -77,7 +77,7 @@ class TrainerBase(ModelKeeper):
             state = {
                 "state_dict": self._models[name].state_dict(),
                 "epoch": epoch + 1,
-                # A finished run does not step again: without the optimizer's state the file is a third of the size.
+                # A finished run takes no further step: without the optimizer's state the file is a third of the size.
                 "optimizer": None if optim is None or finished else optim.state_dict(),
                 "scheduler": None if sched is None else sched.state_dict(),
                 "val_result": val_result,
@@ -92,7 +92,7 @@ class TrainerBase(ModelKeeper):
             save_checkpoint(state, os.path.join(directory, name), is_best=is_best, model_name=model_name)
 
     def replace_next(self, file: str) -> str:
-        """Note the checkpoint that the next save replaces ("": none); returns the one noted before. See rolling.py."""
+        """Sets the checkpoint that the next save replaces ("": none); returns the one set before. See rolling.py."""
         before, self._rolling_file = self._rolling_file, file
         return before
 
@@ -123,7 +123,8 @@ class TrainerBase(ModelKeeper):
             scaler.load_state_dict(state["scaler"])
 
     def resume_model_if_exist(self, directory: str) -> int:
-        """Resume all registered models if each has a folder in `directory`; returns the epoch index to go on at."""
+        """Resume all registered models if each has a folder in `directory`; returns the index of the next epoch.
+        Raises InputError if a checkpoint is of another run, other data, or more epochs than OPTIM.MAX_EPOCH."""
         names = self.get_model_names()
         folders = [os.path.join(directory, name) for name in names]
         if not all(os.path.isdir(folder) for folder in folders) or not any(
@@ -185,7 +186,7 @@ class TrainerBase(ModelKeeper):
 
     def _check_data(self, saved: dict | None, path: str) -> None:
         if not saved:
-            logger.warning("Warning: %s does not say which images it was trained on; they are taken to be these", path)
+            logger.warning("Warning: %s does not say which images it was trained on: resuming assumes this run's", path)
             return
         if wrong := difference(saved, self.data_met()):
             unseeded = self.run_identity().get("SEED", 0) < 0

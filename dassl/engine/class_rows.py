@@ -48,13 +48,15 @@ def check_classes(
         # files of older runs have the names in the order of the training list
         same = _clean(saved) in (_clean(mine), _clean(lab2cname.values()))
     if same is None:
-        text = "Warning: %s does not name its classes, each of which has a row in %s: this run's %d are taken"
+        text = (
+            "Warning: %s does not name its classes, although %s has a row for each: this run's %d classes are assumed"
+        )
         logger.warning(text, path, rows[0], len(mine))
     elif not same:
         theirs = f" ({_shown(saved)})" if saved else ""
         raise InputError(
             f"{path}: {rows[0]} has a row for each class that it was trained on{theirs}, and this run's classes are "
-            f"others ({_shown(mine)}); take it for its own classes, or train with one context for all classes."
+            f"others ({_shown(mine)}); use it on its own classes, or train one context for all classes."
         )
 
 

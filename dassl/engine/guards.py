@@ -61,13 +61,13 @@ def check_training(trainer: Trainer) -> None:
     if tested and (both := _shared(train, test)):
         raise InputError(
             f"{name_of(trainer)} has {counted(len(both), 'image')} of its test list in its training list too, "
-            f"{also(*both[0])} for one: the accuracy would be that of images it was trained on; take them out of one "
+            f"for example {also(*both[0])}: accuracy would be measured on training images; take them out of one "
             "of the lists, or train on another dataset."
         )
     if tested and (both := copies([item.impath for item in train], [item.impath for item in test])):
         logger.warning(
-            "Warning: %d training images are byte for byte test images too, such as %s and %s: the accuracy is in part "
-            "that of images it was trained on", len(both), *both[0],
+            "Warning: %d training images are copies of test images, such as %s and %s: the accuracy is in part that of "
+            "training images", len(both), *both[0],
         )  # fmt: skip
     chosen_by_val = tested and cfg.TEST.FINAL_MODEL == "best_val"
     if chosen_by_val and getattr(trainer, "val_loader", None) is None:
@@ -78,7 +78,7 @@ def check_training(trainer: Trainer) -> None:
     if chosen_by_val and (both := _shared(val, test)):
         raise InputError(
             f"TEST.FINAL_MODEL is best_val, but {len(both)} validation images of {name_of(trainer)} are test images "
-            f"({also(*both[0])} for one), which must not choose the epoch: take TEST.FINAL_MODEL last_step."
+            f"(for example {also(*both[0])}), which must not choose the epoch: take TEST.FINAL_MODEL last_step."
         )
     if tested and os.environ.get("DASSL_SKIP_FILE_CHECK") != "1":
         loaders = [trainer.test_loader, *([trainer.val_loader] if chosen_by_val or cfg.TEST.SPLIT == "val" else [])]

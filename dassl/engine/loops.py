@@ -29,7 +29,7 @@ class TrainerXU(EpochLoop, SimpleTrainer):
 
     def _batches(self) -> Iterator[tuple]:
         if self.train_loader_u is None:
-            raise InputError(f"{type(self).__name__} needs unlabelled images, and the data set has no train_u")
+            raise InputError(f"{type(self).__name__} needs unlabelled images, but the data set has none (train_u)")
         x, u = len(self.train_loader_x), len(self.train_loader_u)
         lengths = {"train_x": x, "train_u": u, "smaller_one": min(x, u)}
         if self.cfg.TRAIN.COUNT_ITER not in lengths:

@@ -96,10 +96,10 @@ class ModelKeeper:
     def prograd_backward_and_update(
         self, loss_a: Tensor, loss_b: Tensor, lambda_: float = 1, names: str | list[str] | None = None
     ) -> None:
-        """ProGrad (Zhu et al. 2023): step along the gradient of `loss_a` without what opposes that of `loss_b`.
+        """ProGrad (Zhu et al., ICCV 2023): a step along the gradient of `loss_a`, without its part against `loss_b`'s.
 
-        Per parameter, where the two gradients point against each other, `lambda_` times the projection of the first
-        on the second is taken away.
+        For each parameter whose gradients have a negative inner product, `lambda_` times the projection of the first on
+        the second is subtracted.
         """
         params = [p for name in self.get_model_names(names) for p in self._models[name].parameters() if p.requires_grad]
         self.detect_anomaly(loss_b)

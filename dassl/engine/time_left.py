@@ -11,8 +11,8 @@ STEPS, PAUSES = 50, 5
 class TimeLeft:
     """The mean of the last 50 steps, and of the last 5 pauses between epochs (tests, checkpoints, decisions).
 
-    The first step of a run, in which workers and kernels start, counts only while there is no other: a mean over all
-    steps is wrong by several times after a slow start, or when other work comes to the machine or leaves it.
+    The first step of a run is slow, since workers and kernels start; it counts only while there is no other. A mean
+    over all steps would be wrong by several times after a slow start, or when the load of the machine changes.
     """
 
     def __init__(self) -> None:

@@ -45,7 +45,7 @@ class EvaluatorBase:
 class Classification(EvaluatorBase):
     """Accuracy, error rate and macro F1; after `evaluate()`, `self.results` has them unrounded, and per class.
 
-    `outputs` has what was said about each image since the last `reset()`; None with TEST.OUTPUTS none.
+    `outputs`: the model's outputs for each image since the last `reset()` (`KeptOutputs`); None with TEST.OUTPUTS none.
     """
 
     def __init__(self, cfg: CfgNode, lab2cname: dict[int, str] | None = None, **kwargs: object) -> None:
@@ -109,7 +109,7 @@ class Classification(EvaluatorBase):
             "total": self._total,
             "correct": self._correct,
             **results,
-            "predicted_classes": len(set(self._y_pred)),  # how many classes were ever answered
+            "predicted_classes": len(set(self._y_pred)),  # classes that were predicted at least once
             "per_class": self._per_class(),
         }
         return results

@@ -1,4 +1,4 @@
-"""How well probabilities say how often a classifier is right. Errors are shares (0 to 1), as in the papers.
+"""Calibration: whether predicted probabilities agree with accuracy. Errors are shares (0 to 1), as in the papers.
 
 N images, C classes. `label` [N]; `confidence` [N] is the probability of the predicted class and `right` [N] whether the
 prediction is correct; `probability` [N, C]; `logits` [N, C]. Sums are taken in fp64.
@@ -13,7 +13,7 @@ import numpy as np
 from dassl.utils.errors import InputError
 
 BINS = 15
-_COLDEST, _HOTTEST = 1e-3, 1e3  # between these the temperature is looked for
+_COLDEST, _HOTTEST = 1e-3, 1e3  # the range in which a temperature is searched
 
 
 class Reliability(NamedTuple):
@@ -86,8 +86,8 @@ def fit_temperature(logits: np.ndarray, label: np.ndarray) -> float:
     """The T for which logits / T have the least NLL (temperature scaling, Guo et al., ICML 2017).
 
     NLL is convex in 1 / T; its slope there, mean(E_p[z] - z_label), has one zero, which bisection finds to the last
-    digits. Fit it on validation images, never on those of the test. Raises InputError where there is no such T, as
-    every image is classified correctly (the best T would be 0), or none better than by chance (infinity).
+    digits. Fit it on validation images, never on test images. Raises InputError where no such T exists, because every
+    image is classified correctly (the best T would be 0), or accuracy is no better than chance (infinity).
     """
     z = np.asarray(logits, float)
     z = z - z.max(1, keepdims=True)
@@ -101,7 +101,7 @@ def fit_temperature(logits: np.ndarray, label: np.ndarray) -> float:
     if not slope(low) < 0 < slope(high):
         raise InputError(
             f"No temperature from {_COLDEST:g} to {_HOTTEST:g} fits these {len(z)} images best: all of them are "
-            "classified correctly, or the answers say nothing about the labels; give more validation images."
+            "classified correctly, or the predictions are no better than chance; give more validation images."
         )
     for _ in range(60):
         middle = (low + high) / 2

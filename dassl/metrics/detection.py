@@ -1,4 +1,4 @@
-"""How well a score tells known from unknown images, right from wrong answers. Results are shares, from 0 to 1.
+"""Whether a score separates known from unknown images, or right from wrong predictions. Results are shares (0 to 1).
 
 `known` [N] and `unknown` [M] are the scores of images of known classes and of others; higher means known.
 """
@@ -13,8 +13,8 @@ import numpy as np
 def aurc(confidence: np.ndarray, right: np.ndarray) -> float:
     """Area under the risk-coverage curve (Geifman et al., ICLR 2019):
 
-    the mean over k = 1 .. N of the share of wrong answers among the k most confident images. Images of equal confidence
-    count with the share that they have on average over their orders, so that the order of the list has no part in it.
+    the mean over k = 1 .. N of the share of wrong predictions among the k most confident images. Images of equal
+    confidence count with their average over all orders, so that the result does not depend on the order of the list.
     """
     wrong = 1.0 - np.asarray(right, float)
     _, place, count = np.unique(-np.asarray(confidence, float), return_inverse=True, return_counts=True)

@@ -36,7 +36,7 @@ def mcnemar(first: Sequence[bool] | np.ndarray, second: Sequence[bool] | np.ndar
     image correctly, for the same images in the same order."""
     one, two = np.asarray(first, bool), np.asarray(second, bool)
     if one.shape != two.shape:
-        raise ValueError(f"{len(one)} and {len(two)} images")
+        raise ValueError(f"both methods need the same images, but have {len(one)} and {len(two)}")
     b, c = int((one & ~two).sum()), int((two & ~one).sum())
     tail = sum(math.comb(b + c, i) for i in range(min(b, c) + 1))
     return Paired(b, c, min(1.0, tail / 2 ** (b + c - 1)) if b + c else 1.0)
@@ -56,13 +56,13 @@ def paired_bootstrap(
     """mean(first) - mean(second), with the 95 % percentile interval over `draws` samples of images with replacement
     (Efron and Tibshirani, 1993). first, second: a value of each image, in the same order.
 
-    Both methods are drawn together, image by image, so that what they share in difficulty cancels. The interval says
-    what other test images would give, not what other seeds of the training would.
+    Both methods are drawn together, image by image, so that the difficulty of an image, which they share, cancels.
+    The interval is for other test images, not for other seeds of the training.
     """
     gap = np.asarray(first, float) - np.asarray(second, float)
     values, place = np.unique(gap, return_inverse=True)
     random = np.random.default_rng(seed)
-    if len(values) <= 64:  # as for right and wrong: how often each value is drawn is multinomial
+    if len(values) <= 64:  # few distinct values (right, wrong): the count of each is drawn from the multinomial
         means = random.multinomial(len(gap), np.bincount(place) / len(gap), draws) @ values / len(gap)
     else:
         sizes = [min(_AT_ONCE // len(gap) + 1, draws - done) for done in range(0, draws, _AT_ONCE // len(gap) + 1)]

@@ -51,7 +51,7 @@ class _WarmupScheduler(LRScheduler):
         state = dict(state_dict)
         successor = state.pop("successor")
         if not isinstance(successor, dict):
-            # Only its position is read: stepping that object would change the optimizer stored in it, not this one.
+            # Only its epoch and rates are read: the object itself would step the optimizer stored in it, not this one.
             keys = ("last_epoch", "_step_count", "base_lrs", "_last_lr")
             successor = {key: vars(successor)[key] for key in keys if key in vars(successor)}
         self.successor.load_state_dict(successor)

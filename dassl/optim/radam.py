@@ -1,4 +1,4 @@
-"""Rectified Adam as upstream has it: weight decay is apart from the gradient (Liu et al., ICLR 2020)."""
+"""Rectified Adam (Liu et al., ICLR 2020) as in upstream: with decoupled weight decay."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ import torch
 
 
 class RAdam(torch.optim.RAdam):
-    """torch's RAdam whose weight decay shrinks the weights by lr * weight_decay in place of entering the gradient.
+    """torch's RAdam with decoupled weight decay: weights shrink by the factor 1 - lr * weight_decay at each step.
 
-    While the variance of the adaptive rate is not yet tractable (the first steps), the step is that of momentum: this
-    is `degenerated_to_sgd`. False would mean no step then, which torch does not have: ValueError.
+    In the first steps, while the variance of the adaptive rate is not tractable, the step is that of SGD with momentum
+    (`degenerated_to_sgd`). False would skip these steps, which torch cannot: ValueError.
     """
 
     def __init__(

@@ -1,2 +1,2 @@
-"""Outputs of a test, image by image: `kept` collects and writes them, `reading` and `tables` read, `scores` computes
-all figures from them. No model is needed for it. The format: docs/outputs.md."""
+"""Outputs of a test, image by image: `kept` collects and writes them, `reading` and `tables` read them, `scores`
+computes all figures from them, without the model. The format: docs/outputs.md."""

@@ -1,4 +1,4 @@
-"""What a test says about each image: collected while it runs, written as one .npz file (docs/outputs.md).
+"""The model's outputs for each test image: collected during the test, written as one .npz file (docs/outputs.md).
 
 The file needs numpy alone to be read or written by hand, and no pickle.
 """
@@ -30,12 +30,12 @@ class KeptOutputs:
         self._parts: dict[str, list[dict[str, Tensor]]] = {}
 
     def add(self, logits: Tensor, label: Tensor) -> None:
-        """A batch of the answer: `logits` [B, C] and labels [B]. Copies are kept on the CPU."""
+        """Adds a batch of the method's answer: `logits` [B, C] and labels [B]. Copies are kept on the CPU."""
         self._labels.append(label.detach().cpu())
         self._parts.setdefault("", []).append(image_outputs(logits.detach(), label, self.form))
 
     def add_other(self, name: str, logits: Tensor, label: Tensor) -> None:
-        """The same batch's logits of another answer."""
+        """Adds the logits of another answer of the method, `name`, for the same batch."""
         self._parts.setdefault(name, []).append(image_outputs(logits.detach(), label, self.form))
 
     def arrays(self) -> dict[str, np.ndarray]:
@@ -59,7 +59,7 @@ def image_outputs(logits: Tensor, label: Tensor, form: str = "top5") -> dict[str
     the largest of the image, so that fp16 is finest where the probability is.
     """
     z = logits.float()
-    best, prediction = logits.max(1)  # as the evaluator takes it, so that ties fall alike
+    best, prediction = logits.max(1)  # the evaluator's function, so that ties are resolved alike
     logsumexp = z.logsumexp(1)
     p = z.softmax(1)
     label = label.to(z.device)

@@ -1,4 +1,4 @@
-"""Figures of a test whose candidates are base and new classes together, and of telling known from unknown images."""
+"""Figures of a test over base and new classes together, and of the detection of unknown images."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ def open_world(outputs: Outputs, answer: Answer) -> dict[str, float]:
     """Figures of an answer over base and new classes, in percent; nothing for outputs of another test, or without
     logits.
 
-    joint_accuracy and its parts joint_base, joint_new, all classes being candidates, with joint_hm, the harmonic mean
-    of the parts; base_alone, new_alone: the same images among the classes of their own kind. openworld_auc: of the
-    probability of all base classes together. The further ones tell base from new images by the logits of the base
-    classes alone, as if no new class had been named: `ood_auroc_*`, `ood_fpr95_*` for each of `SCORES`.
+    joint_accuracy: all classes are candidates; joint_base, joint_new: the same on the base and the new images alone;
+    joint_hm: the harmonic mean of these two. base_alone, new_alone: accuracy when only the classes of the image's own
+    kind are candidates. openworld_auc: OpenworldAUC with the summed probability of all base classes as the score.
+    `ood_auroc_*`, `ood_fpr95_*`, for each of `SCORES`: detection of new images by the logits of the base classes alone.
     """
     known_class, here = outputs.known, outputs.label >= 0
     if known_class is None or answer.logits is None or known_class.all() or not known_class.any():
@@ -55,17 +55,17 @@ def open_world(outputs: Outputs, answer: Answer) -> dict[str, float]:
 
 
 def out_of_distribution(known: Outputs, unknown: Outputs) -> dict[str, float]:
-    """`ood_auroc_*`, `ood_fpr95_*` in percent: a method's answers on images of its classes, and on images of none.
+    """`ood_auroc_*`, `ood_fpr95_*` in percent, from a method's outputs on images of its classes and on images of none.
 
     Raises InputError for outputs over different classes, or without confidences; scores that a file lacks are left out.
     """
     if known.classnames is None or known.classnames != unknown.classnames:
         check_same_classes(known, unknown)
-        raise InputError(f"{known.file} and {unknown.file} must both name their classes, which must be the same.")
+        raise InputError(f"{known.file} and {unknown.file} must name the same classes; give outputs of one model.")
     if (unknown.label >= 0).any():
         raise InputError(
-            f"{unknown.file} has images of known classes (labels from 0 on); give images of none of the classes, whose "
-            "label is -1, as predict.py --format npz writes them."
+            f"{unknown.file} has images of known classes (labels from 0 on); give outputs on images of no known class, "
+            "with label -1, as predict.py --format npz writes them."
         )
     here = known.label >= 0
     columns = {"msp": "confidence", "energy": "logsumexp", "max_logit": "max_logit"}
@@ -75,7 +75,9 @@ def out_of_distribution(known: Outputs, unknown: Outputs) -> dict[str, float]:
         if ours is not None and theirs is not None:
             found |= _figures(score, ours[here], theirs)
     if not found:
-        raise InputError(f"{known.file} or {unknown.file} has neither confidences nor logits.")
+        raise InputError(
+            f"{known.file} or {unknown.file} has neither confidences nor logits; test with TEST.OUTPUTS logits."
+        )
     return found
 
 

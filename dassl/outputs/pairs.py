@@ -52,7 +52,7 @@ def aligned(first: Outputs, second: Outputs) -> np.ndarray:
         row = int(np.argmax(wrong))
         raise InputError(
             f"{first.path[row]} has label {first.label[row]} in {first.file}, but {second.label[rows[row]]} in "
-            f"{second.file}; the lists of labels differ."
+            f"{second.file}; give outputs over the same labels."
         )
     return rows
 
@@ -75,7 +75,7 @@ class Comparison:
         return Interval(*(100 * value for value in paired_bootstrap(*self._right())))
 
     def nll(self) -> Interval | None:
-        """The difference of NLL, alike; None where one of the two does not have it."""
+        """The difference of NLL, with its interval; None where one of the two outputs has no NLL."""
         one, two = ((answer.nll, rows) for answer, rows in self._answers)
         return None if one[0] is None or two[0] is None else paired_bootstrap(one[0][one[1]], two[0][two[1]])
 
@@ -85,7 +85,7 @@ class Comparison:
 
 
 def logits_of(outputs: Outputs) -> np.ndarray:
-    """The answer's logits [N, C]. Raises InputError for a file that does not have those of all classes."""
+    """The method's logits [N, C]. Raises InputError for a file without the logits of all classes."""
     if outputs.answer.logits is None:
         raise InputError(f"{outputs.file} has no logits of all classes; run its test with TEST.OUTPUTS logits.")
     return outputs.answer.logits

@@ -1,4 +1,4 @@
-"""Reads the outputs of a test, of a run or written by hand; refuses in one sentence what is none (docs/outputs.md)."""
+"""Reads the outputs of a test, written by a run or by hand; wrong files are an InputError (docs/outputs.md)."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ PER_IMAGE = ("confidence", "nll", "brier", "max_logit", "logsumexp")
 @dataclass(frozen=True)
 class Answer:
     """One answer of a method for N images: prediction [N] and, where the file has them or its logits give them,
-    confidence, nll, brier, max_logit, logsumexp [N], and logits [N, C] up to a number added to each row."""
+    confidence, nll, brier, max_logit, logsumexp [N], and logits [N, C], up to a constant for each image."""
 
     prediction: np.ndarray
     confidence: np.ndarray | None = None
@@ -40,11 +40,11 @@ class Answer:
 
 @dataclass(frozen=True)
 class Outputs:
-    """The outputs of a test on N images over C classes; None for what the file does not have.
+    """The outputs of a test on N images over C classes; an attribute is None where the file does not have it.
 
     file: its name, for messages. label [N]: -1 for an image of none of the classes. answer: the method's; others:
-    further ones, by name. known [C]: whether the model was trained on a class. more: other columns [N]. about: facts on
-    the run.
+    further answers, by name. known [C]: whether the model was trained on a class. more: other columns [N]. about: facts
+    on the run.
     """
 
     file: str
@@ -121,7 +121,7 @@ def _classes(answer: Answer, names: list[str] | None) -> int | None:
 
 
 def _answer(found: Mapping[str, np.ndarray], label: np.ndarray, names: list[str] | None, name: str) -> Answer:
-    """The answer of these columns; what logits say is computed where the file does not have it."""
+    """The answer in these columns; columns that the file lacks are computed from the logits, if it has them."""
     where = f"{name}." if name else ""
     values: dict[str, np.ndarray] = {}
     for column in PER_IMAGE:
@@ -157,8 +157,8 @@ def _answer(found: Mapping[str, np.ndarray], label: np.ndarray, names: list[str]
 def of_logits(
     logits: np.ndarray, prediction: np.ndarray, label: np.ndarray, absolute: bool = False
 ) -> dict[str, np.ndarray]:
-    """The columns of an answer that its logits [N, C] give. absolute: they are not relative to the largest, so that
-    max_logit and logsumexp are among them."""
+    """The columns of an answer that follow from its logits [N, C]. absolute: the logits are the model's own, not
+    relative to the largest, so max_logit and logsumexp are among the columns."""
     p = np.exp(log_softmax(logits))
     inside, known = np.maximum(label, 0), label >= 0
     found = {

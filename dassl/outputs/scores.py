@@ -13,12 +13,12 @@ from dassl.metrics.detection import aurc
 from .open_world import SCORES, open_world
 from .reading import Answer, Outputs
 
-# figure: what a table calls it
+# {figure: its title in tables}
 TITLES = {
     "accuracy": "accuracy, %", "macro_f1": "macro F1, %", "worst_class_accuracy": "worst class, %",
     "ece": "ECE, %", "classwise_ece": "class-wise ECE, %", "brier": "Brier", "nll": "NLL", "aurc": "AURC, %",
 }  # fmt: skip
-# Of a test over base and new classes (`open_world`), and of images of no known class.
+# Figures of a test over base and new classes (`open_world`), and of out-of-distribution detection.
 OPEN_WORLD = {
     "joint_accuracy": "joint, %", "joint_base": "joint base", "joint_new": "joint new", "joint_hm": "joint HM",
     "base_alone": "base alone", "new_alone": "new alone", "openworld_auc": "OpenworldAUC, %",
@@ -28,10 +28,10 @@ OPEN_WORLD = {
 
 
 def scores(label: np.ndarray, answer: Answer) -> dict[str, float]:
-    """{figure of `TITLES`: value} for images [N] of known labels; only figures that the answer is enough for.
+    """{figure of `TITLES`: value} for images [N] of known labels; figures whose columns are missing are left out.
 
-    Percentages, but Brier (0 to 2) and NLL (nats). ECE has 15 bins. Class-wise ECE needs logits; Brier, NLL logits or
-    columns of that name; ECE, AURC confidences.
+    Percentages, except Brier (0 to 2) and NLL (nats). ECE has 15 bins. Class-wise ECE needs logits; Brier and NLL need
+    logits or columns of that name; ECE and AURC need confidences.
     """
     here = label >= 0
     label, prediction = label[here], answer.prediction[here]
@@ -53,7 +53,7 @@ def scores(label: np.ndarray, answer: Answer) -> dict[str, float]:
 
 
 def all_scores(outputs: Outputs) -> dict[str, Mapping[str, float]]:
-    """{name of the answer, "" for the method's own: its `scores`}. Nothing for images without a known label."""
+    """{name of an answer ("": the method's own): its `scores`}. Empty if the images have no known labels."""
     if not (outputs.label >= 0).any():
         return {}
     answers = {"": outputs.answer, **outputs.others}

@@ -1,4 +1,4 @@
-"""Small helpers. Names are resolved on first use, so that `import dassl` does not import torch."""
+"""Helpers of the engine. Names are imported on first use, so that `import dassl` does not import torch."""
 
 from __future__ import annotations
 

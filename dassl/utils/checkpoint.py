@@ -143,9 +143,7 @@ def resume_state(
                 raise InputError(f"the {name} state in {fpath} does not fit this run ({exc}). {advice}") from exc
             logger.info("Loaded %s", name)
         elif part is not None:
-            logger.info(
-                "%s has no %s state (a finished run keeps none): going on from here starts it anew", fpath, name
-            )
+            logger.info("%s has no %s state (a finished run keeps none): it starts anew", fpath, name)
     logger.info("Previous epoch: %s", checkpoint.get("epoch"))
     return checkpoint
 

@@ -53,8 +53,8 @@ def one_sentence(
 
 
 def parse_words(parser: argparse.ArgumentParser, argv: Sequence[str] | None) -> argparse.Namespace:
-    """Parse the words of a command that has commands. Without a word it prints the help, with the list of these, to
-    stderr. Raises SystemExit (code 2) for that, and for wrong words."""
+    """Parses the arguments of a command that has subcommands. Without arguments it prints the help, which lists them,
+    to stderr and raises SystemExit (code 2), as for wrong arguments."""
     words = sys.argv[1:] if argv is None else argv
     if not words:
         parser.print_help(sys.stderr)

@@ -24,11 +24,11 @@ WHOLE = ("I", "I;16", "I;16L", "I;16B", "I;16N")  # grey, more than 8 bits
 UNPREMULTIPLIED = {"La": "LA", "RGBa": "RGBA"}
 TWELVE_BITS, FULL = 4095, 65535
 ORIENTATION = 0x0112  # the EXIF tag
-_said: set[str] = set()  # kinds of warnings that this process has given
+_said: set[str] = set()  # kinds of warnings that this process has logged
 
 
 class UnfitImage(ValueError):
-    """An image that can be opened, but not converted. The text is a sentence that the image's name begins."""
+    """An image that can be opened, but not converted. The text is the rest of a sentence after the image's name."""
 
 
 def read_image(path: str | os.PathLike[str]) -> Image.Image:
@@ -121,7 +121,7 @@ def _too_dark(kind: str, greatest: str) -> str:
 
 
 def _fractions(image: Image.Image) -> np.ndarray:
-    """uint8 [H, W] of floats, which must lie in 0..1 or in 0..255."""
+    """uint8 [H, W] of an image of floats, all in 0..1 or all in 0..255. Raises UnfitImage for other values."""
     values = np.asarray(image, dtype=np.float64)
     low, high = float(values.min()), float(values.max())
     if not (low >= 0 and high <= 255):  # not: NaN
@@ -175,4 +175,4 @@ def _profile_name(profile: bytes) -> str:
 def _warn_once(kind: str, text: str, *values: object) -> None:
     if kind not in _said:
         _said.add(kind)
-        logger.warning("Warning: " + text + " (this is said once; docs/own_data.md has the rules)", *values)
+        logger.warning("Warning: " + text + " (logged for the first such image; rules: docs/own_data.md)", *values)

@@ -1,4 +1,4 @@
-"""Freed memory stays in the process: a training step on the CPU frees and takes the same megabytes again and again."""
+"""Keeps freed memory in the process: a training step on the CPU frees and takes the same megabytes again and again."""
 
 from __future__ import annotations
 
@@ -11,11 +11,10 @@ MEGABYTE = 2**20
 
 
 def keep_freed_memory(megabytes: int = 256) -> bool:
-    """Let glibc's malloc keep up to so many megabytes of freed memory, which it else returns to the system.
+    """Lets glibc's malloc keep up to `megabytes` of freed memory, which it would otherwise return to the system.
 
-    The system hands memory out page by page and empties each page first, which takes time in every step. The numbers
-    that are computed do not change. Returns whether it was set: not with another C library, nor where variables
-    MALLOC_* of the environment ask for something else.
+    The system hands memory out page by page and clears each page first, which takes time in every step. Results do not
+    change. Returns whether it was set: not with another C library, nor where environment variables MALLOC_* are set.
     """
     if sys.platform != "linux" or any(name.startswith("MALLOC_") for name in os.environ):
         return False

@@ -26,7 +26,7 @@ class _Moved(MetaPathFinder, Loader):
         new = self.moved[spec.name]
         warnings.warn(f"{spec.name} is {new} now", DeprecationWarning, stacklevel=2)
         module = importlib.import_module(new)
-        self.own = module.__spec__  # importing it under the old name puts another in its place
+        self.own = module.__spec__  # kept, since importing the module under its old name overwrites it
         return module
 
     def exec_module(self, module: ModuleType) -> None:

@@ -1,4 +1,4 @@
-"""Checks a saved state of an optimizer or schedule before it is loaded: torch loads any, and fails a step later."""
+"""Checks a saved state of an optimizer or schedule before it is loaded: torch would load it and fail a step later."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def misfit(part: Optimizer | LRScheduler, saved: object) -> str:
 
 
 def _kinds(own: object, saved: object, where: str) -> str:
-    """The first place where `own` has numbers and `saved` has not; keys that one of them lacks are not compared."""
+    """The first place where `own` has numbers and `saved` does not; keys that only one of them has are not compared."""
     if isinstance(own, Mapping) and isinstance(saved, Mapping):
         pairs = [(f"{where}.{key}".strip("."), own[key], saved[key]) for key in own if key in saved]
     elif isinstance(own, (list, tuple)) and isinstance(saved, (list, tuple)):

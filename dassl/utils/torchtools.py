@@ -47,7 +47,7 @@ def load_pretrained_weights(model: nn.Module, weight_path: str) -> None:
     discarded = [k for k in state if k not in fitting]
     wrong = [why for k, v in fitting.items() if (why := unusable(k, v, own[k]))]
     if wrong:
-        raise InputError(f"{weight_path} cannot be started from: {wrong[0]}")
+        raise InputError(f"training cannot start from {weight_path}: {wrong[0]}; give another file")
     if not fitting:
         warnings.warn(f'Cannot load "{weight_path}": no key matches, check the key names', stacklevel=2)
         return

@@ -50,7 +50,7 @@ def test_looking_at_images_is_bounded_and_says_so(tmp_path, capsys):
     for i in range(9):
         (tmp_path / f"{i}.png").write_bytes(encoded("PNG"))
     assert check_images([str(tmp_path / f"{i}.png") for i in range(9)], seconds=0.0) == 1
-    assert "Looked at 1 of 9 images" in capsys.readouterr().out
+    assert "Checked 1 of 9 images" in capsys.readouterr().out
 
 
 def test_a_list_is_its_names_and_labels(tmp_path):

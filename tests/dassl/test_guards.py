@@ -85,11 +85,11 @@ def test_refused_before_anything_is_trained(make_cfg, change, opts, says):
 def test_copies_of_test_images_are_spoken_of(make_cfg, capsys):
     trainer = build_trainer(make_cfg("OPTIM.MAX_EPOCH", 1))
     trainer.train()
-    assert "byte for byte" not in capsys.readouterr().out
+    assert "are copies of test images" not in capsys.readouterr().out
     trainer = build_trainer(make_cfg("OPTIM.MAX_EPOCH", 1, "OUTPUT_DIR", f"{trainer.output_dir}-2"))
     link(trainer, "copy")
     trainer.train()
-    assert "Warning: 1 training images are byte for byte test images" in capsys.readouterr().out
+    assert "Warning: 1 training images are copies of test images" in capsys.readouterr().out
 
 
 def test_without_a_test_or_without_learning_there_is_nothing_to_refuse(make_cfg):

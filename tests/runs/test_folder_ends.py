@@ -175,4 +175,4 @@ def test_a_name_that_no_folder_can_have(tiny, tmp_path, capsys):
     arguments = [x for x in tiny.arguments("", "CoOp", ("--config-file", str(tmp_path / "nul.yaml"))) if x]
     arguments.remove("--output-dir")
     assert train.run(arguments) == 2
-    assert "with a zero byte in it, which no name has" in capsys.readouterr().err
+    assert "with a zero byte in it, which no file name may have" in capsys.readouterr().err

@@ -86,7 +86,7 @@ class DatasetBase:
     dataset_dir = ""  # folder under DATASET.ROOT
     domains: list[str] = []  # known domain names
     test_only = False  # True: there are test images alone, and nothing is trained on them
-    train_on = ""  # for a test-only set: what to train on instead, in words
+    train_on = ""  # for a test-only set: the data set to train on instead, for the error message
     # Facts for the record of a run, if a list has noisy labels, or attacked or corrupted images:
     noise: dict | None = None
     adversarial: dict | None = None
@@ -111,7 +111,7 @@ class DatasetBase:
     def replace_items(
         self, train_x: list[Datum] | None = None, val: list[Datum] | None = None, test: list[Datum] | None = None
     ) -> None:
-        """Put other items (wrong labels, attacked pictures) in the place of the lists that are given.
+        """Replaces the lists that are given (by items with wrong labels, or attacked images).
 
         Class names and their number stay. To be called before loaders are made.
         """
@@ -120,7 +120,7 @@ class DatasetBase:
         self._test = self._test if test is None else test
 
     def keep_training_items(self, indices: Sequence[int]) -> None:
-        """The training list becomes its items of these indices, in this order. Class names and their number stay."""
+        """Reduces the training list to the items at these indices, in this order. Class names and their number stay."""
         self.replace_items(train_x=[self.train_x[i] for i in indices])
 
     @property

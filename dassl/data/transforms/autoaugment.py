@@ -6,7 +6,7 @@ from torchvision.transforms import AutoAugment, AutoAugmentPolicy
 
 
 class _Policy(AutoAugment):
-    """Image -> image. fillcolor: what shifted pixels leave behind."""
+    """Image -> image. fillcolor: RGB of the pixels that a shift or rotation leaves empty."""
 
     kind: AutoAugmentPolicy
 

@@ -1,7 +1,8 @@
-"""torchvision's RandomResizedCrop, ToTensor and Normalize in less time: the same draws, and the same numbers to the bit.
+"""torchvision's RandomResizedCrop, ToTensor and Normalize, faster: the same draws, and the same numbers to the bit.
 
 torchvision makes its constants anew and checks its arguments for every image, which takes longer than the work itself where
-images are small. Whatever is no 8-bit RGB image of Pillow, and no float32 tensor on the CPU, goes torchvision's own way.
+images are small. Only 8-bit RGB images of Pillow and float32 tensors on the CPU take the fast way; for anything else
+torchvision's own code runs.
 """
 
 from __future__ import annotations
@@ -41,7 +42,7 @@ class RandomResizedCrop(transforms.RandomResizedCrop):
             if 0 < w <= width and 0 < h <= height:
                 top = torch.randint(0, height - h + 1, (1,)).item()
                 return int(top), int(torch.randint(0, width - w + 1, (1,)).item()), h, w
-        w = min(width, round(height * max(self.ratio)))  # no part fits: the largest one in the middle
+        w = min(width, round(height * max(self.ratio)))  # no draw fitted: the largest part in the middle
         h = min(height, round(width / min(self.ratio)))
         return (height - h) // 2, (width - w) // 2, h, w
 

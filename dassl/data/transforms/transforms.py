@@ -154,7 +154,7 @@ def _test_steps(cfg: CfgNode, choices: Sequence[str]) -> list[Step]:
         (f"resize the smaller edge to {edge}", resize),
         (f"{height}x{width} center crop", CenterCrop(size)),
     ]
-    if cfg.get("RESIZE_MODE", "shortest") == "squash":  # a key of other projects' choice: not all configs have it
+    if cfg.get("RESIZE_MODE", "shortest") == "squash":  # `get`: configs of other projects lack this key
         squash = Resize(size, interpolation=INTERPOLATION_MODES[cfg.INTERPOLATION])
         steps = [(f"resize to {height}x{width}, whatever the shape", squash)]
     steps.append(_to_tensor())

@@ -6,7 +6,7 @@ from torch import Tensor, nn
 
 
 class Backbone(nn.Module):
-    """Sets `_out_features`, the dimension of what `forward` gives; it is read as `out_features`."""
+    """Subclasses set `_out_features`, the dimension of the features of `forward`; it is read as `out_features`."""
 
     _out_features: int | None = None
 
