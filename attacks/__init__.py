@@ -1,4 +1,7 @@
-"""Attacks on pictures in [0, 1], for any function from pictures to logits. docs/adversarial.md says more."""
+"""Adversarial attacks on images in [0, 1], for any function from images to logits (docs/adversarial.md).
+
+A "picture" here is what the test transform makes of an image before normalisation: the input that is attacked.
+"""
 
 from .eot import expectation
 from .evaluation import evaluation
@@ -9,7 +12,7 @@ from .settings import AttackSettings, add_attack_defaults
 from .suite import Outcome, attack_pictures
 from .surrogate import Surrogate
 
-VERSION = 1  # counts up when an attack's pictures change
+VERSION = 1  # to be raised when the result of any attack changes
 
 __all__ = [
     "VERSION",

@@ -45,7 +45,7 @@ def torchattack(
             f"run: pip install --no-deps torchattacks=={VERSION}"
         ) from error
     model, eps, draw = _Model(logits, x.device), s.eps / 255, seed % 2**31
-    targets = min(s.targets, classes - 1) + 1  # the package counts the classes of which all but one are targets
+    targets = min(s.targets, classes - 1) + 1  # the package's number of classes includes the label's
     apgd = {"norm": "Linf", "eps": eps, "steps": s.steps, "n_restarts": s.restarts, "seed": draw}
     make = {
         "apgd-ce": lambda: torchattacks.APGD(model, **apgd, loss="ce", eot_iter=1, rho=0.75),

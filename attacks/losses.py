@@ -21,8 +21,8 @@ def cross_entropy(logits: Tensor, label: Tensor) -> Tensor:
 def dlr(logits: Tensor, label: Tensor) -> Tensor:
     """[B] from [B, C] logits, C at least 3: the difference of logits ratio (Croce and Hein, ICML 2020, Eq. 6).
 
-    -(the label's logit - the largest other one) / (the largest - the third largest): no scale or shift of the logits
-    changes it, so it has a gradient where the cross-entropy's has vanished.
+    -(the label's logit - the largest other one) / (the largest - the third largest). It does not depend on the scale or
+    a shift of the logits, so it has a gradient where the cross-entropy's has vanished.
     """
     top = logits.topk(3, dim=1).values
     return -margin(logits, label) / (top[:, 0] - top[:, 2] + 1e-12)

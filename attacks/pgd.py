@@ -1,4 +1,4 @@
-"""Projected gradient descent in the L-infinity ball (Madry et al., ICLR 2018), its one-step form, and plain noise.
+"""Projected gradient descent in the L-infinity ball (Madry et al., ICLR 2018), FGSM, and random noise.
 
 eps and alpha are in pixel units of [0, 1] (4/255, not 4). Each image has a seed of its own, so that its result does not
 depend on its batch.
@@ -25,7 +25,7 @@ class Found(NamedTuple):
 
 
 class _Best:
-    """The picture to keep of each image: a misclassified one rather than not, then the one of highest loss."""
+    """The best picture found so far of each image: misclassified ones first, then by the higher loss."""
 
     def __init__(self, x: Tensor) -> None:
         self.x = x.clone()
@@ -79,7 +79,7 @@ def fgsm(evaluate: Evaluate, x: Tensor, eps: float) -> Found:
 
 
 def noise(evaluate: Evaluate, x: Tensor, eps: float, seeds: Sequence[int], draws: int = 1) -> Found:
-    """Random noise, as a control: the worst of `draws` points, by turns uniform in the ball and a corner of it."""
+    """Random noise, as a control: the most harmful of `draws` points, in turn uniform in the ball and at a corner."""
     best = _Best(x)
     for draw in range(draws):
         adv = start(x, eps, seeds, draw)

@@ -19,7 +19,7 @@ class PixelModel:
 
     Normalisation is inside, with the same operations in the same order as the loader's. Within the block the method is
     in eval mode and fp32 (an fp16 model's gradient underflows), its parameters are frozen, gradients are on, and text
-    features that do not depend on the picture are computed once. All of that is put back at the end.
+    features that do not depend on the picture are computed once. At the end the method is as it was before.
 
     If the trainer has a method `pixel_logits(x01)`, that is called instead. Raises InputError for test transforms that
     do more than normalise, and on entering for a half-precision model whose trainer has no `precision`.

@@ -93,7 +93,7 @@ PARAMETERS = {
     "cw-l2": ("steps",),
     "di": ("eps", "alpha", "steps"),
 }
-OWN = ("none", "noise", "fgsm", "pgd", "eot-pgd")  # the others are torchattacks'
+OWN = ("none", "noise", "fgsm", "pgd", "eot-pgd")  # implemented here; the others come from torchattacks
 NAMES = (*PARAMETERS, "aa")
 LEAST_CLASSES = {"apgd-dlr": 3, "apgd-dlr-t": 4, "aa": 4}
 
@@ -105,7 +105,7 @@ def add_attack_defaults(cfg: CfgNode) -> None:
 
 @dataclass(frozen=True)
 class AttackSettings:
-    """One attack, or several, of which the worst counts for each image. eps and alpha in 1/255."""
+    """The settings of one attack, or of several whose worst case is taken for each image. eps and alpha in 1/255."""
 
     names: tuple[str, ...] = ("pgd",)
     eps: float = 4.0
@@ -195,8 +195,8 @@ def _sizes(node) -> tuple[float, float, int]:
     alpha = alpha or eps / 4
     if not 0 <= alpha <= 2 * eps:
         raise InputError(
-            f"{A}ALPHA is {alpha:g}, but must be above 0 and at most twice {A}EPS ({eps:g}): a longer step leaves the "
-            "ball from any point of it."
+            f"{A}ALPHA is {alpha:g}, but must be above 0 and at most twice {A}EPS ({eps:g}): a longer step would leave "
+            "the ball from every point of it."
         )
     return eps, alpha, steps
 

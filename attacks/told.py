@@ -14,7 +14,7 @@ EVERY = 30.0  # seconds between lines
 
 
 class Told:
-    """Logs progress. `tick()` is called after each of `total` steps that take about equally long."""
+    """Logs progress. what: name of the work in the log. Call `tick()` after each of `total` steps of similar length."""
 
     def __init__(self, what: str, total: int, clock: Callable[[], float] = time.monotonic) -> None:
         self.what, self.total, self.clock = what, total, clock

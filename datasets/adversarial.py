@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 MAKE = "make"  # in place of a folder or key: the set that ATTACK.* describes
-SAMPLE = 8  # clean pictures that are made anew and compared if the image files have not changed since the attack
+SAMPLE = 8  # clean pictures that are made anew and compared where the image files have not changed since the attack
 
 
 def add_adversarial_defaults(cfg: CfgNode) -> None:
@@ -48,7 +48,7 @@ def add_adversarial_defaults(cfg: CfgNode) -> None:
 
 
 class AdversarialItems(list):
-    """A list of items whose pictures are those of `adversarial`. Loaders take their torch data set from it."""
+    """A list of items whose pictures come from the set `adversarial`; loaders use its `dataset_wrapper`."""
 
     def __init__(self, items: Sequence[Datum], adversarial: AdversarialSet, image_dir: str) -> None:
         super().__init__(items)
@@ -72,7 +72,7 @@ class AdversarialItems(list):
 
 
 class AdversarialPictures(Compose):
-    """The test transform after resize and crop. Its repr names the set, so that no cache takes attacked for clean."""
+    """The test transform after resize and crop. Its repr names the set, so that caches tell attacked from clean."""
 
     def __init__(self, rest: Compose, content: str) -> None:
         super().__init__(rest.transforms)
@@ -95,7 +95,8 @@ class AdversarialWrapper(DatasetWrapper):
 
 
 def serve(cfg: CfgNode, dataset: DatasetBase) -> DatasetBase:
-    """The dataset with the pictures of `cfg.TEST.ADV_SET` in its test (or validation) split; the same without a set."""
+    """The dataset with the pictures of `cfg.TEST.ADV_SET` in its test (or validation) split; unchanged without a set.
+    Raises InputError for a set of other images, another backbone or other preprocessing."""
     spec = cfg.TEST.get("ADV_SET", "")
     if not spec:
         return dataset
@@ -111,8 +112,8 @@ def serve(cfg: CfgNode, dataset: DatasetBase) -> DatasetBase:
     dataset.replace_items(**{split: chosen})
     dataset.adversarial = found.facts
     logger.info(
-        "Adversarial %s set %s: %s, eps %s, %d images; the surrogate is right on %.1f%% of the clean pictures and on "
-        "%.1f%% of these",
+        "Adversarial %s set %s: %s, eps %s, %d images; accuracy of the surrogate: %.1f%% on the clean pictures, "
+        "%.1f%% on the attacked ones",
         split, found.key[:12], found.facts["attack"], found.facts["eps"], len(found),
         found.totals["clean_accuracy"], found.totals["accuracy"],
     )  # fmt: skip
@@ -123,7 +124,8 @@ WRAPPERS.append(serve)
 
 
 def find_set(spec: str, cfg: CfgNode) -> Path:
-    """The folder that `spec` is, or whose key begins with it. Raises InputError for none and for several."""
+    """The folder of a set. spec: the folder itself, or the beginning of the set's key (6 or more digits).
+    Raises InputError if no set or several fit."""
     if os.path.isdir(Path(spec).expanduser()):
         return Path(spec).expanduser()
     root = adversarial_root(cfg)
@@ -146,7 +148,7 @@ def check_surrogate(found: AdversarialSet, cfg: CfgNode) -> None:
     backbone, made = cfg.MODEL.BACKBONE, found.made
     path, file = backbone_file(backbone), made["backbone_file"]
     if not path and not file and made["backbone"] == backbone.NAME:
-        return  # a name stands for its weights: they need not be read
+        return  # backbones known by name always have the same weights
     if fingerprint(load_backbone(backbone)) != found.manifest["surrogate"]["weights"]:
         raise InputError(
             f"{found.folder} was made against {file or made['backbone']} with other weights than this run's "
@@ -156,8 +158,8 @@ def check_surrogate(found: AdversarialSet, cfg: CfgNode) -> None:
 
 
 def check_clean(items: AdversarialItems, cfg: CfgNode) -> None:
-    """Raises InputError unless the clean pictures, made anew, are the ones that were attacked: all of them, or some
-    where the files have not changed (then only another version of a library could make other pictures)."""
+    """Raises InputError unless the clean pictures of this machine are the ones that were attacked. All are compared, or
+    only `SAMPLE` where the image files are unchanged: then only another version of a library could change them."""
     clean, rows = base_pictures(items, picture_transform(cfg)), items.adversarial.rows
     same_files = items.adversarial.made.get("images") == image_list_key([item.impath for item in items])
     count = SAMPLE if same_files else len(rows)

@@ -1,4 +1,4 @@
-"""`SplitDataset`, the base class of all loaders: a folder, a split file and a few class attributes about them."""
+"""`SplitDataset`, the base class of all loaders: reads a folder and a split file that class attributes describe."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ class SplitDataset(DatasetBase):
     """
 
     dataset_dir: str = ""
-    other_dirs: ClassVar[Sequence[str]] = ()  # further names that the folder goes by
+    other_dirs: ClassVar[Sequence[str]] = ()  # other common names of the folder
     image_dir: str = "."
     split_file: str = ""  # "": the dataset has none
     needs: ClassVar[Mapping[str, str]] = {}  # path under `dataset_dir` -> where it comes from, beyond the split file
@@ -164,7 +164,7 @@ class SplitDataset(DatasetBase):
     def load_items(self) -> tuple[list[Datum], list[Datum], list[Datum]]:
         """(train, val, test), all classes: from the split file; without one generated and saved, with a warning."""
         has_split = os.path.isfile(self.split_file)
-        # With the check of single files turned off a split may be read without its images.
+        # DASSL_SKIP_FILE_CHECK turns the check of files off: a split may then be read without its images.
         if not (has_split and os.environ.get("DASSL_SKIP_FILE_CHECK") == "1"):
             self.require_images()
         if has_split:

@@ -1,4 +1,4 @@
-"""Caltech-256 (Griffin et al. 2007): 256 kinds of things and a class of clutter. All pictures are for testing."""
+"""Caltech-256 (Griffin et al. 2007): 256 object classes and a class of clutter. All images are for testing."""
 
 from __future__ import annotations
 

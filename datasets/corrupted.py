@@ -49,7 +49,7 @@ def add_corruption_defaults(cfg: CfgNode) -> None:
 
 
 def serve(cfg: CfgNode, dataset: DatasetBase) -> DatasetBase:
-    """The dataset with corrupted pictures in its test (or validation) split; the same without a corruption.
+    """The dataset with corrupted pictures in its test (or validation) split; unchanged without a corruption.
 
     Raises InputError for a run that also has attacked pictures (TEST.ADV_SET).
     """
@@ -63,7 +63,7 @@ def serve(cfg: CfgNode, dataset: DatasetBase) -> DatasetBase:
     items = list(dataset.val if split == "val" else dataset.test)
     dataset.replace_items(**{split: AdversarialItems(items, found, image_folder(dataset, items))})
     dataset.corruption = found.facts
-    text = "Corrupted %s set %s: %s, severity %d, %d images; grey levels move by %.1f on average"
+    text = "Corrupted %s set %s: %s, severity %d, %d images; mean change %.1f grey levels"
     facts = found.facts
     logger.info(text, split, found.key[:12], facts["name"], facts["severity"], len(found), facts["mean_levels"])
     return dataset

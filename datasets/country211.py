@@ -1,4 +1,4 @@
-"""Country211 (Radford et al. 2021): where in the world a picture was taken, 211 countries."""
+"""Country211 (Radford et al. 2021): the country in which a picture was taken, 211 classes."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from .reading.splits import known_item
 
 @DATASET_REGISTRY.register()
 class Country211(SplitDataset):
-    """Folders are two-letter codes; in their sorted order the names are OpenAI's."""
+    """Folders are two-letter country codes; class names are OpenAI's, in the sorted order of the codes."""
 
     dataset_dir = "country211"
     needs = dict.fromkeys(("train", "valid", "test"), "country211.tgz of github.com/openai/CLIP")

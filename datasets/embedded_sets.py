@@ -18,14 +18,14 @@ class EmbeddedSet(SplitDataset):
 
     @classmethod
     def ensure(cls, dataset_dir: str) -> None:
-        """Makes the set where it is missing, and the root with it where that is a folder `data`, which the README's
-        commands name. Raises InputError for any other root that does not exist: it may be a typing error."""
+        """Makes the set if it is missing. A missing root is made only if it is called `data`, as in the README's
+        commands; for any other missing root, which may be a typing error, raises InputError."""
         from .embedded.make import ensure  # renders with torch: only when a set is asked for
 
         root = Path(dataset_dir).parent
         if not os.path.isdir(root) and not (root.name == "data" and os.path.isdir(root.parent)):
             raise InputError(
-                f"The folder of the datasets (--root, DATA) is {root}, which does not exist; mend it, or make it: "
+                f"The folder of the datasets (--root, DATA) is {root}, which does not exist; correct it, or create it: "
                 f"mkdir -p {root}"
             )
         ensure(cls.dataset_dir, dataset_dir)

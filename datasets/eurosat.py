@@ -1,4 +1,4 @@
-"""EuroSAT (Helber et al. 2019): ten kinds of land, from a satellite."""
+"""EuroSAT (Helber et al. 2019): ten classes of land use in satellite images."""
 
 from dassl.data.datasets import DATASET_REGISTRY
 

@@ -61,7 +61,9 @@ class Folder(SplitDataset):
         except InputError as error:
             raise InputError(f"{unset}: {error}") from error
         classes = sorted({item.classname for part in parts for item in part})
-        logger.warning("Warning: %s, with classes such as %s; '.' says that it is meant", unset, ", ".join(classes[:3]))
+        logger.warning(
+            "Warning: %s, with classes such as %s; set it to '.' if that is right", unset, ", ".join(classes[:3])
+        )
         return parts
 
     def read_items(self) -> Parts:
@@ -103,7 +105,7 @@ class Folder(SplitDataset):
             logger.info("Folder: there is no test folder, so the images of %s are the test set", test)
         has_train = os.path.isdir(os.path.join(self.image_dir, "train"))
         if not has_train:
-            logger.info("Folder: there is no train folder, so the test images stand for it; shots are not drawn")
+            logger.info("Folder: there is no train folder: the set is for testing only, and no shots are drawn")
             self.test_only = True
             self.train_on = f"another dataset, or put a folder train beside test in {self.image_dir}"
         labels = class_labels(os.path.join(self.image_dir, "train" if has_train else test))
@@ -133,7 +135,7 @@ class Folder(SplitDataset):
             items += [known_item(os.path.join(path, file), labels[folder], folder) for file in files]
         if left_out:
             logger.warning(
-                "Warning: %d files or folders beside the images of %s are left out, such as %s: images end in %s and "
+                "Warning: %d files or folders beside the images of %s are ignored, such as %s: images end in %s and "
                 "lie directly in their class folder", len(left_out), base, shown(left_out[0]), ", ".join(EXTENSIONS),
             )  # fmt: skip
         return items
@@ -156,7 +158,7 @@ class Folder(SplitDataset):
         try:
             save_split(*parts, self.split_file, self.image_dir)
         except OSError as error:
-            logger.warning("The split is not kept (%s); images added later will change it", error)
+            logger.warning("The split cannot be saved (%s); images added later will change it", error)
         return parts
 
     def _tell_of_new_images(self, items: list[Datum], parts: Parts) -> None:

@@ -63,7 +63,7 @@ def add_noise(cfg: CfgNode, dataset: DatasetBase) -> DatasetBase:
         manifest = make_manifest(cfg, dataset, folder) if made else real_manifest(_about(cfg, dataset), dataset, folder)
         _keep(manifest, getattr(dataset, "dataset_dir", ""))
     if made and has_real_noise(dataset):
-        text = "%s's labels come from the web and may be wrong before any is made so; they count as true here."
+        text = "%s's labels come from the web and may be wrong already; the added noise treats them as true."
         logger.warning(text, cfg.DATASET.NAME)
     if made:
         domains = {item.impath: item.domain for item in (*dataset.train_x, *(dataset.val or []))}
@@ -84,7 +84,7 @@ def warn_of_idle(noise: CfgNode) -> None:
     for key in idle:
         node = noise.get("IDN", {}) if ".IDN." in key else noise
         if node.get(key.rpartition(".")[2], CONFIG_DEFAULTS[key]) != CONFIG_DEFAULTS[key]:
-            logger.warning("Warning: %s has no effect here; DATASET.NOISE.TYPE is %r", key, noise.TYPE)
+            logger.warning("Warning: %s has no effect with DATASET.NOISE.TYPE %r", key, noise.TYPE)
 
 
 def _log(manifest: Manifest, stats: dict) -> None:
@@ -92,7 +92,7 @@ def _log(manifest: Manifest, stats: dict) -> None:
     if noise["type"] == REAL:
         counts = noise["params"]["looked_at"], noise["params"]["wrong"]
         logger.info(
-            "Label noise of the real world: of %d labels %d were looked at, of which %d are wrong; manifest %s",
+            "Real-world label noise: of %d labels %d were verified, of which %d are wrong; manifest %s",
             stats["n"], *counts, manifest.sha256,
         )  # fmt: skip
         return
@@ -209,4 +209,4 @@ def _keep(manifest: Manifest, dataset_dir: str) -> None:
         if not file.is_file() or read_manifest(file).sha256 != manifest.sha256:
             manifest.write(file)
     except (OSError, InputError) as error:
-        logger.info("The noise manifest is not kept (%s)", error)
+        logger.info("The noise manifest cannot be saved (%s)", error)

@@ -1,4 +1,4 @@
-"""Sets that are published as arrays: their pictures are written once as PNG files, which every loader then reads.
+"""Base of datasets that are published as arrays: their images are written once as PNG files, which loaders then read.
 
 The arrays are read by torchvision's class, which compares their checksums before it opens them.
 """
@@ -28,10 +28,11 @@ VAL_SHARE = 0.1  # of the official training part, where there is no validation p
 
 
 class PackedDataset(SplitDataset):
-    """A loader gives `archive`, `names` and `pictures(part)`.
+    """A subclass defines `archive`, `names` and `pictures(part)`.
 
-    Pictures land in images/<part>/<label>_<class>/<number>.png, a number being the place in the official part. Without
-    an official validation part a tenth of each class is drawn for it, the same in every run: no published split has it.
+    Images go to images/<part>/<label>_<class>/<number>.png, where the number is the position in the official part.
+    Without an official validation part, a tenth of each class is drawn for validation, the same in every run: there is
+    no published split.
     """
 
     image_dir = "images"

@@ -1,4 +1,4 @@
-"""STL-10 (Coates et al. 2011): ten kinds of things in pictures of 96 pixels; the unlabelled ones are not read."""
+"""STL-10 (Coates et al. 2011): ten object classes in images of 96 pixels; the unlabelled images are not read."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class STL10(PackedDataset):
     opened: Any = None
 
     def pictures(self, part: str, root: str) -> Pictures:
-        """Files are column-major [3, 96, 96] with labels 1 .. 10; torchvision has turned both."""
+        """Files hold column-major [3, 96, 96] and labels 1 .. 10; torchvision transposes the images and subtracts 1."""
         import torchvision.datasets
 
         self.opened = torchvision.datasets.STL10(root, split=part)

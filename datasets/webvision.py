@@ -16,7 +16,7 @@ from .reading.splits import make_items
 from .synsets import read_classnames, synset_items
 
 CLASSES = 50
-SITE = "WebVision 1.0 of data.vision.ee.ethz.ch/cvl/webvision (the images resized to 256 pixels do)"
+SITE = "WebVision 1.0 of data.vision.ee.ethz.ch/cvl/webvision (the images resized to 256 pixels suffice)"
 TESTS = ("webvision_val", "ilsvrc12_val")
 
 
@@ -80,7 +80,7 @@ class WebVisionMini(SplitDataset):
     def ilsvrc12(self, names: dict[str, str], synsets: list[str]) -> list[Datum]:
         folder = os.path.join(ImageNet.find_dir(self.cfg.DATASET.ROOT), "images", "val")
         if not os.path.isdir(folder):
-            raise InputError(f"ilsvrc12_val needs {folder}; it is {ImageNet.needs['images/val']}.")
+            raise InputError(f"ilsvrc12_val needs {folder}, which comes from {ImageNet.needs['images/val']}.")
         items = [item for item in synset_items(folder, names) if item.label < CLASSES]
         found = {item.label: item.classname for item in items}
         if found != {label: names[synset] for label, synset in enumerate(synsets)}:

@@ -151,12 +151,10 @@ class _Maker:
             parts = {i: part if part and self._is_of_these(part, ranges[i]) else None for i, part in parts.items()}
         missing = [i for i, part in parts.items() if part is None]
         if not missing and finished:
-            logger.info("Adversarial set %s is there already", folder)
+            logger.info("Adversarial set %s exists already", folder)
             return
         if len(missing) < len(ranges):
-            logger.info(
-                "Adversarial set %s: %d of %d shards are there", folder, len(ranges) - len(missing), len(ranges)
-            )
+            logger.info("Adversarial set %s: %d of %d shards exist", folder, len(ranges) - len(missing), len(ranges))
         started = time.time()
         # a batch never reaches into another shard, so that a shard made again is the same
         batches = [
@@ -187,12 +185,12 @@ class _Maker:
         finish(folder, manifest, totals([row for i in parts for row in parts[i]["rows"]]), made, list(parts.values()))
 
     def _is_of_these(self, part: dict, rows: range) -> bool:
-        """Whether a shard's clean pictures are those of the images that are there now."""
+        """Whether a shard was made from the present pictures of these images."""
         pairs = zip(rows, part["rows"], strict=True)
         return all(picture_hash(self.pictures[i]) == row["clean_sha256"] for i, row in pairs)
 
     def _loader(self, batches: list) -> DataLoader:
-        """Clean pictures, batch by batch, made ahead by workers where a GPU would wait for them."""
+        """Clean pictures, batch by batch. With a GPU, worker processes make them ahead, so that it need not wait."""
         workers = usable_workers(self.cfg.DATALOADER.NUM_WORKERS) if self.device.type == "cuda" else 0
         return DataLoader(
             self.pictures,

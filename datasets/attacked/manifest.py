@@ -85,7 +85,7 @@ def listed(paths: Sequence[str], file: str) -> list[int]:
 
 
 def preprocessing(cfg: CfgNode) -> dict:
-    """The settings that make the picture, and those of the normalisation between picture and model."""
+    """The config values that determine the picture, and those of the normalisation between picture and model."""
     given = cfg.INPUT
     normalised = "normalize" in given.TRANSFORMS
     return {

@@ -1,4 +1,4 @@
-"""The picture that a test transform makes before it becomes a tensor: 8-bit, H x W, what attacks start from."""
+"""Pictures: the 8-bit images [H, W] that a test transform makes before normalisation, from which attacks start."""
 
 from __future__ import annotations
 

@@ -92,7 +92,7 @@ def _checksum(folder: Path, number: int, count: int, store: str) -> str:
 
 
 class StoredSet:
-    """A finished set, read only. `picture(i)` is the i-th picture, `rows[i]` its row of the table.
+    """A finished set on disk, read only. `picture(i)` is the i-th picture, `rows[i]` its row of the table.
 
     manifest: what it was made from (`key` is the hash of that). what, remedy: its kind and the command that makes one,
     for errors. Raises InputError for a folder that is not there, not finished, of another format, changed or damaged.

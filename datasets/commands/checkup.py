@@ -32,7 +32,7 @@ class Finding:
     unreadable: int | None = None
     problems: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
-    lacks: bool = False  # something is missing that `prepare` fetches, or says how to
+    lacks: bool = False  # something is missing that `prepare` fetches, or explains how to get
 
     def lack(self, sentence: str) -> None:
         self.problems.append(sentence)
@@ -52,7 +52,7 @@ def examine(entry: Entry, root: str | Path, quick: bool = False, workers: int | 
             finding.lack(f"{os.path.normpath(folder / path)} is missing: {source}.")
     records = _records(entry, root, folder, finding)
     if records:
-        _check_counts(finding, records, loader)
+        _check_counts(finding, records)
         _check_names(finding, records)
         _check_images(finding, records, folder / loader.image_dir, quick, workers)
     finding.state = "problems" if finding.problems else "ok"
@@ -115,7 +115,7 @@ def _ask_loader(entry: Entry, root: str | Path, finding: Finding) -> Records | N
         with quiet():
             data = entry.loader(make_cfg(entry, root))
     except InputError as error:
-        if not finding.problems:  # else the loader repeats a known problem
+        if not finding.problems:  # the loader's error would repeat a known problem
             finding.problems.append(str(error))
         return None
     val = [] if data.val is data.test else data.val or []  # ImageNet has one set for both
@@ -123,7 +123,7 @@ def _ask_loader(entry: Entry, root: str | Path, finding: Finding) -> Records | N
     return {part: [(x.impath, x.label, x.classname) for x in items] for part, items in parts.items()}
 
 
-def _check_counts(finding: Finding, records: Records, loader: type) -> None:
+def _check_counts(finding: Finding, records: Records) -> None:
     labels = {label for part in records.values() for _, label, _ in part}
     finding.counts = (len(labels), *(len(records.get(part, [])) for part in PARTS))
     if finding.published and finding.counts != finding.published:

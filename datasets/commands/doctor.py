@@ -1,4 +1,4 @@
-"""`python -m datasets doctor`: what is there of each dataset, and what is wrong with it. Nothing is changed."""
+"""`python -m datasets doctor`: reports which datasets are complete, and what is missing or wrong. Changes nothing."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def _tell(finding: Finding, root: str) -> None:
     lines = [f"problem: {line}" for line in _shortened(finding.problems)]
     lines += [f"note: {line}" for line in _shortened(finding.notes)]
     if finding.lacks:
-        lines.append(f"to get it, or to be told how: python -m datasets prepare {finding.stem} --root {root}")
+        lines.append(f"to fetch it, or to see how: python -m datasets prepare {finding.stem} --root {root}")
     if lines:
         say("\n" + "\n".join([f"{finding.stem}:", *(f"  {line}" for line in lines)]))
 

@@ -34,7 +34,7 @@ def prepare(entry: Entry, root: str) -> None:
     from ..prepare.recipes import RECIPES
 
     if entry.name in STEPS:
-        say(f"{entry.stem} cannot be fetched for you. Nothing was changed; these are the steps:\n")
+        say(f"{entry.stem} must be fetched by hand. Nothing was changed; these are the steps:\n")
         place = os.path.abspath(os.path.expanduser(root))
         for number, step in enumerate(STEPS[entry.name], start=1):
             say(f"  {number}. {step.replace('{root}', place)}")
@@ -42,12 +42,12 @@ def prepare(entry: Entry, root: str) -> None:
     if entry.name in RECIPES:
         folder = entry.folder(root)
         fetched = lay_out(RECIPES[entry.name], folder)
-        what = f"{', '.join(fetched)} fetched" if fetched else "all is there already"
+        what = f"{', '.join(fetched)} fetched" if fetched else "complete already"
         say(f"{folder}: {what}. To check it: python -m datasets doctor {entry.stem} --root {root}")
         return
     if getattr(entry.loader, "dataset_dir", "") and entry.loader.ensure.__func__ is not SplitDataset.ensure.__func__:
         folder = entry.folder(root)
         entry.loader.ensure(str(folder))  # generated here
-        say(f"{folder}: it is there.")
+        say(f"{folder}: complete.")
         return
     raise InputError(f"There is nothing to fetch for {entry.stem}: its images are your own.")

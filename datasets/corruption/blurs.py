@@ -9,13 +9,13 @@ FINE = 8  # a pixel is cut into 8 x 8 for the edge of a scaled disk
 
 
 def gaussian_blur(x: np.ndarray, rng: np.random.Generator, scale: float, sigma: float) -> np.ndarray:
-    """Convolution with a Gaussian, cut at four deviations; the outermost pixels go on beyond the edge."""
+    """Convolution with a Gaussian, cut at four deviations; beyond the edge the outermost pixels are repeated."""
     return ndimage.gaussian_filter(x, (sigma * scale, sigma * scale, 0), mode="nearest")
 
 
 def disk(radius: float, soft: float, scale: float) -> np.ndarray:
     """The kernel of a lens out of focus, [K, K], sum 1: pixels within `radius`, softened by a Gaussian of 3 (radius up
-    to 8) or 5 pixels. Where the picture is not of 224, pixels count by the share of them that is within the radius."""
+    to 8) or 5 pixels. For a picture of another size than 224, edge pixels count by their share within the radius."""
     reach = 8 if radius <= 8 else int(radius)
     if scale == 1:
         at = np.arange(-reach, reach + 1)
@@ -41,10 +41,10 @@ def defocus_blur(x: np.ndarray, rng: np.random.Generator, scale: float, radius: 
 def glass_blur(
     x: np.ndarray, rng: np.random.Generator, scale: float, sigma: float, reach: int, rounds: int
 ) -> np.ndarray:
-    """A Gaussian blur, pixels that change places with others at most `reach` away, and the same blur again.
+    """A Gaussian blur, `rounds` of swaps of each pixel with one at most `reach` away, and the same blur again.
 
-    As published, pixels are gone through from the lower right, and a change is seen by those that come after it; the
-    values are cut to 8 bits before.
+    As published, values are first cut to 8 bits, and pixels are swapped one after the other from the lower right, so
+    that a swap affects later ones.
     """
     levels = np.floor(np.clip(gaussian_blur(x, rng, scale, sigma), 0, 1) * 255)
     height, width = x.shape[:2]
@@ -53,7 +53,7 @@ def glass_blur(
     for _ in range(rounds):
         moves = rng.integers(-reach, reach, size=(height, width, 2)) * scale
         if scale != 1:
-            moves = np.floor(moves + rng.random(moves.shape))  # up or down, so that the mean move is kept
+            moves = np.floor(moves + rng.random(moves.shape))  # rounded at random, so that the mean move is kept
         moves = np.clip(moves, -edge, edge - 1 if scale == 1 else edge).astype(int)
         away = (moves[..., 1] * width + moves[..., 0]).tolist()
         for row in range(height - edge - 1, edge, -1):
@@ -68,7 +68,7 @@ def glass_blur(
 def moved_by_line(x: np.ndarray, length: float, sigma: float, angle: float) -> np.ndarray:
     """x [H, W, ...], blurred along one direction: half a Gaussian from the pixel on, 2 length + 1 whole steps.
 
-    angle: in degrees, 0 to the right, clockwise. The outermost pixels go on beyond the edge.
+    angle: in degrees, 0 to the right, clockwise. Beyond the edge the outermost pixels are repeated.
     """
     steps = np.arange(2 * max(1, round(length)) + 1)
     weights = np.exp(-(steps**2) / (2 * sigma**2))

@@ -10,12 +10,12 @@ from scipy import ndimage
 
 
 def image_of(x: np.ndarray) -> Image.Image:
-    """x as a picture of 8 bits, cut as the published recipe cuts: 254.9 becomes 254."""
+    """x as an 8-bit image; values are cut off, not rounded, as in the published recipe: 254.9 becomes 254."""
     return Image.fromarray(np.clip(x * 255, 0, 255).astype(np.uint8))
 
 
 def contrast(x: np.ndarray, rng: np.random.Generator, scale: float, share: float) -> np.ndarray:
-    """The share of the differences from the picture's mean colour that is left."""
+    """Differences from the picture's mean colour are reduced to this share."""
     mean = x.mean((0, 1), keepdims=True)
     return (x - mean) * share + mean
 

@@ -11,12 +11,12 @@ def gaussian_noise(x: np.ndarray, rng: np.random.Generator, scale: float, deviat
 
 
 def shot_noise(x: np.ndarray, rng: np.random.Generator, scale: float, photons: float) -> np.ndarray:
-    """A Poisson number of photons, of which white has `photons` in the mean."""
+    """Poisson noise: a white pixel has `photons` photons on average."""
     return rng.poisson(np.clip(x, 0, 1) * photons) / photons
 
 
 def impulse_noise(x: np.ndarray, rng: np.random.Generator, scale: float, share: float) -> np.ndarray:
-    """A share of all values is 0 or 1, one as likely as the other."""
+    """A share of all values is set to 0 or 1, with equal probability."""
     hit, white = rng.random(x.shape) < share, rng.random(x.shape) < 0.5
     return np.where(hit, white.astype(x.dtype), x)
 

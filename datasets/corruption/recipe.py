@@ -1,8 +1,8 @@
 """The 15 corruptions of ImageNet-C and the 4 extra ones, with the published strength of each of the five severities.
 
 Hendrycks and Dietterich, "Benchmarking Neural Network Robustness to Common Corruptions and Perturbations", ICLR 2019.
-Two things differ, see docs/corruptions.md: frost is drawn, since the published photographs would be a download, and the
-edges of drops in spatter are found in another way. Pictures are kept as they are, and not once more as JPEG.
+Three things differ, see docs/corruptions.md: frost is drawn, since the published photographs would be a download; the
+edges of drops in spatter are found in another way; and pictures are not compressed as JPEG once more.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from dassl.utils import InputError
 
 from . import blurs, digital, noises, weather
 
-VERSION = 1  # of the pictures: a change of any of them raises it
+VERSION = 1  # to be raised when any corrupted picture changes
 SIZE = 224  # of the published pictures, in whose pixels all lengths are
 SEVERITIES = (1, 2, 3, 4, 5)
 

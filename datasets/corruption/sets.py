@@ -1,4 +1,4 @@
-"""Corrupted test pictures on disk, in the form of adversarial sets: made once, met by all methods."""
+"""Corrupted test pictures on disk, in the format of adversarial sets: made once, used by all methods."""
 
 from __future__ import annotations
 
@@ -111,7 +111,7 @@ def make_set(cfg: CfgNode, dataset: DatasetBase, split: str = "test", shard: int
 
 class _Corrupted(Dataset):
     """Item i: (corrupted picture uint8 [3, H, W], mean change in grey levels). An image has the same random numbers at
-    every severity, so that severities differ in nothing else."""
+    every severity, so that only the strength differs between severities."""
 
     def __init__(self, clean: Sequence[Tensor], paths: Sequence[str], about: dict) -> None:
         self.clean, self.paths, self.about = clean, paths, about

@@ -39,7 +39,7 @@ def plasma(size: int, decay: float, rng: np.random.Generator) -> np.ndarray:
 
 
 def fog(x: np.ndarray, rng: np.random.Generator, scale: float, strength: float, decay: float) -> np.ndarray:
-    """x + strength x plasma, brought back to the picture's brightest value."""
+    """x + strength * plasma, rescaled to the picture's largest value."""
     height, width = x.shape[:2]
     size = 1 << (max(height, width) - 1).bit_length()
     brightest = x.max()
@@ -48,7 +48,7 @@ def fog(x: np.ndarray, rng: np.random.Generator, scale: float, strength: float, 
 
 
 def frost(x: np.ndarray, rng: np.random.Generator, scale: float, kept: float, iced: float) -> np.ndarray:
-    """kept x + iced times ice on a window pane. The published recipe has photographs of frost; this ice is drawn:
+    """kept * x + iced * ice on a window pane. The published recipe has photographs of frost; this ice is drawn:
     crystals (cells around random points, bright at their borders, of three sizes) where a plasma is high."""
     height, width = x.shape[:2]
     size = 1 << (max(height, width) - 1).bit_length()
@@ -98,7 +98,7 @@ def spatter(
 
 
 def _gloss(liquid: np.ndarray, scale: float) -> np.ndarray:
-    """How light falls on drops [H, W]: a relief of the distance to their edges, at most 20 pixels, equalised."""
+    """Light and shade on drops [H, W]: a relief of the distance to their edges (at most 20 pixels), equalised."""
     steep = np.hypot(ndimage.sobel(liquid, 0), ndimage.sobel(liquid, 1)) > 100
     far = ndimage.distance_transform_edt(~steep) if steep.any() else np.full(liquid.shape, 20.0)
     far = np.floor(ndimage.uniform_filter(np.minimum(far, 20 * scale), 3))

@@ -81,7 +81,7 @@ class Captioner:
         self.descriptions = descriptions
         nouns = set(" ".join(NOUNS + PATTERNS + _COLOUR_NAMES).lower().split())
         found = {w for sets in descriptions.values() for texts in sets.values() for t in texts for w in t.split()}
-        # Words of held-out pairs' descriptions are seen as filler, never as a sentence about such a pair.
+        # Words from descriptions of held-out pairs occur as filler only, never in a sentence about such a pair.
         rare = sorted(w for w in found if w.lower().strip(".,") not in nouns)
         other = {w.strip(".,") for text in _OTHER for w in text.split()} - {"{}"}
         self.filler = _FILLER + sorted(other - set(_FILLER)) + rare

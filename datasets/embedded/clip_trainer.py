@@ -30,7 +30,7 @@ ARCHITECTURE = {
 
 @dataclass
 class Recipe:
-    """Settings of a run; the defaults are those of the shipped weights but for the time limit (see the model card)."""
+    """Settings of a run; the defaults, without a time limit, are those of the shipped weights (see the model card)."""
 
     images: int = 900_000
     batch: int = 256
@@ -38,7 +38,7 @@ class Recipe:
     lr_matrix: float = 8e-3  # Muon, rescaled to AdamW's update size
     lr_other: float = 3e-3  # AdamW: embeddings, norms, biases
     weight_decay: float = 0.05
-    warmup: float = 0.015  # shares of the run from here on
+    warmup: float = 0.015  # this and the following in shares of the run
     patch_share: float = 0.5  # patches seen in the first part of the run
     full_from: float = 0.65  # where all patches are seen
     easy_until: float = 0.15  # hardness rises to 1 until here
@@ -192,7 +192,7 @@ class Trainer:
         return [token for token, count in zip(self.ids, self.seen.tolist(), strict=True) if count >= least]
 
     def state(self) -> dict:
-        """All that the next step depends on."""
+        """All that the next step depends on, as tensors and plain values."""
         return {
             "dtype": str(self.dtype).removeprefix("torch."),
             "clip": self.clip.state_dict(),
@@ -208,7 +208,7 @@ class Trainer:
 
     def restore(self, state: dict) -> None:
         """Continue where another trainer of the same recipe was."""
-        self.dtype = getattr(torch, state["dtype"])  # of the machine that began the run
+        self.dtype = getattr(torch, state["dtype"])  # the run goes on in the type that it began with
         self.clip.load_state_dict(state["clip"])
         self.heads.load_state_dict(state["heads"])
         with torch.no_grad():

@@ -1,9 +1,9 @@
-"""Learned contexts as part of training: the text tower learns to read class names behind contexts off the grammar.
+"""Learned contexts in training: the text tower learns to read class names after vectors that are no words.
 
-A prompt learner puts vectors that stand for no words before a class name, and wrong labels push them to where every
-class looks alike. CLIP's text tower withstands that; a tower trained on captions of one grammar does not. So some
-contexts are trained on random labels, as such a learner would, and the tower is trained to tell the classes apart
-behind them (adversarial examples in the space of prompts).
+A prompt learner puts learned vectors before a class name. Wrong labels push them to where the features of all classes
+are alike. CLIP's text tower withstands that; a tower trained on captions of one grammar does not. So some contexts are
+trained on random labels, as a prompt learner would train them, and the tower is trained to separate the classes after
+them (adversarial examples in the space of prompts).
 """
 
 from __future__ import annotations
@@ -88,7 +88,7 @@ class Misled:
         self.nouns = [self._subset() for _ in range(count)]
 
     def _subset(self) -> Tensor:
-        """The nouns that a context tells apart: all or half of one kind, as a data set or its base classes."""
+        """The nouns that a context is trained on: all or half of one kind, like a data set or its base classes."""
         first, size = _KINDS[int(torch.randint(len(_KINDS), (), generator=self.generator))]
         part = size if torch.rand((), generator=self.generator) < 0.5 else (size + 1) // 2
         return first + torch.randperm(size, generator=self.generator)[:part]
@@ -96,8 +96,8 @@ class Misled:
     def advance(self, features: Tensor, image: Tensor, noun: Tensor, contexts: Tensor, scale: float) -> None:
         """One step of SGD on labels drawn at random, for every context.
 
-        features [G, C, d] of all nouns behind `contexts`, a leaf that requires a gradient and equals `values`; image
-        [B, d] and noun [B]: images to take those of a context's nouns from.
+        features [G, C, d]: text features of all nouns after `contexts`, a leaf tensor with gradient that equals
+        `values`. image [B, d] and noun [B]: image features and their nouns; a context uses those of its own nouns.
         """
         loss = features.sum() * 0
         for mine, chosen in zip(features, self.nouns, strict=True):

@@ -48,7 +48,7 @@ def ensure(stem: str, folder: str | Path, draws: str = "") -> None:
             )
         return
     if not os.path.isdir(folder.parent):
-        logger.info("There was no folder %s: it is made, for the embedded set %s", folder.parent, stem)
+        logger.info("Created the folder %s for the embedded set %s", folder.parent, stem)
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(folder.parent / f".{folder.name}.lock"):

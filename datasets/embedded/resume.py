@@ -50,7 +50,7 @@ def load_checkpoint(file: Path, trainer: Resumable) -> dict:
     try:
         found = torch.load(file, map_location="cpu", weights_only=True)
         recipe = found["recipe"]
-    except Exception as error:  # whatever the reader raises, the file is at fault
+    except Exception as error:  # the reader raises many kinds; all mean that the file is unusable
         raise InputError(f"{file} is no checkpoint of this training: move it away, or give another --out") from error
     wanted = asdict(trainer.recipe)
     if recipe != wanted:

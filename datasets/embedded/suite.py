@@ -38,8 +38,8 @@ class Shift:
     size: tuple[float, float] = (0.65, 1.1)
     period: tuple[float, float] = (0.16, 0.26)
     ink: bool = False  # dark ink on light paper or the reverse, instead of colours
-    # (style of the whole image, see styles.py; its share in the result, the rest is the image without it): the classes
-    # have them by turns, so that what a prompt learns about the look of some classes is not true of the others.
+    # (style of the whole image, see styles.py; its share in the blend with the plain image). The classes take these in
+    # turn, so that what a prompt learns about the look of some classes does not hold for the others.
     looks: tuple[tuple[str, float], ...] = (("plain", 1.0),)
 
 
@@ -56,7 +56,7 @@ class Spec:
     test: int
 
 
-# Shapes is what a prompt is carried over from, so its own look costs less than that of its variants.
+# Shapes is the source of transfer, so its shift is smaller than that of its variants.
 _SHAPES = Shift(
     warp=0.3, rotation=0.25, blur=0.3, noise=0.01,
     looks=(("mosaic_11", 1.0), ("negative", 1.0), ("solarized", 1.0), ("negative_solarized", 1.0)),

@@ -1,7 +1,8 @@
 """The second stage of training: the text tower alone, against the features of the finished image tower.
 
-What it is for: after the first stage a prompt learner's context is off the scale and off the grammar of what the tower
-has seen. Here the residual stream is brought to OpenAI's scale, and class names stay apart behind learned contexts.
+After the first stage the vectors of a prompt learner's context differ in scale and content from all that the tower has
+seen. This stage rescales the residual stream to OpenAI's, and trains the tower to separate class names after such
+contexts.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from .render import render
 from .resume import set_words, words_of
 from .vocab import NOUNS
 
-# What every block adds to the residual stream; with rows and positions, all that sets the stream's scale.
+# The weights through which a block adds to the residual stream. With token rows and positions they set its scale.
 _STREAM = (".attn.out_proj.weight", ".attn.out_proj.bias", ".mlp.c_proj.weight", ".mlp.c_proj.bias")
 
 
@@ -33,14 +34,14 @@ class TextRecipe:
     """Settings of the second stage (see the model card)."""
 
     steps: int = 700
-    images: int = 20_480  # rendered once; their features are the other side of the loss
+    images: int = 20_480  # rendered once; the loss compares texts with their features
     captions: int = 48  # a step
-    views: int = 192  # images a step that class names behind contexts are held against
+    views: int = 192  # images a step that class names after contexts are compared with
     misled: int = 4  # contexts in training on random labels
     life: int = 120  # steps of such a context
     context_weight: float = 2.0
     random: float = 0.1  # weight of a context that was not trained at all
-    others: float = 0.03  # weight of the classes that a misled context does not tell apart
+    others: float = 0.03  # weight of the classes that a misled context is not trained on
     lr: float = 6e-4
     warmup: int = 20
     weight_decay: float = 0.01
@@ -139,10 +140,10 @@ class TextTrainer:
         return contrastive_loss(self.features[rows], text, owners, self.shown[rows], torch.tensor(said), self.scale)
 
     def context_loss(self) -> Tensor:
-        """Cross-entropy on true labels behind the misled contexts, each over its own nouns, and a random one.
+        """Cross-entropy on true labels after the misled contexts, each over its own nouns, and after a random context.
 
-        Behind a misled context all other nouns count little, and so does a random context: what a prompt does to
-        classes that it is not trained on is hardly the tower's concern. CLIP's prompts too buy base with new classes.
+        The other nouns of a misled context have a small weight, and so has the random context: the tower need not
+        protect classes that a prompt is not trained on. With CLIP, too, prompts gain on base and lose on new classes.
         """
         rows = self._pick(self.recipe.views)
         other = random_context(self.table.detach(), self.rng, self.generator)
@@ -154,7 +155,7 @@ class TextTrainer:
         parts = [w * F.cross_entropy(each, noun) for w, each in zip(weights, logits, strict=True)]
         for each, chosen in zip(
             logits, self.misled.nouns, strict=False
-        ):  # the last, random one has no nouns of its own
+        ):  # the last context is the random one, which has no nouns of its own
             shown, label = (noun[:, None] == chosen).nonzero(as_tuple=True)
             if len(shown):
                 parts.append((1 - self.recipe.others) * F.cross_entropy(each[shown][:, chosen], label))

@@ -1,1 +1,1 @@
-"""Wrong training labels: their models, config keys, manifests, and noise of the real world."""
+"""Label noise in training sets: models of it, config keys, manifests, and real-world noise."""

@@ -22,7 +22,7 @@ CONFIG_DEFAULTS = {
     N + "IDN.STD": 0.1,
     N + "IDN.TEMP": 1.0,
     # flags of earlier label-noise code, which `runs/rules/noise.py` translates to the above
-    "DATASET.NOISE_LABEL": True,  # False: clean, whatever the rate says
+    "DATASET.NOISE_LABEL": True,  # False: clean labels, for any rate
     "DATASET.NOISE_TYPE": "",  # sym | asym | pair | idn
     "DATASET.NOISE_RATE": 0.0,
     "DATASET.NUM_FP": 0,  # images of other classes among the shots of each class

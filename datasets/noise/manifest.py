@@ -54,7 +54,7 @@ class Manifest:
         known = [item for item in self.items if item.true is not None]
         flips = Counter((item.true, item.noisy) for item in known if item.true != item.noisy)
         flipped, observed = sum(flips.values()), Counter(item.noisy for item in self.items)
-        real = self.noise["type"] == REAL  # then known labels are right ones, and how many are wrong is not known
+        real = self.noise["type"] == REAL  # then `true` is known for verified labels alone, and no rate can be given
         return {
             "n": len(self.items),
             "flipped": None if real else flipped,

@@ -1,7 +1,7 @@
-"""Models of label noise: which training labels turn wrong, and into what.
+"""Models of label noise: which training labels become wrong, and which class they get.
 
-All draw everything that they may need once, whatever the rate, and let a higher rate use more of it: what is corrupted
-at a low rate is corrupted in the same way at a higher one. Generators are private; global random states stay untouched.
+Each makes all random draws at once, for any rate, and uses more of them at a higher rate: labels that are wrong at a
+low rate are wrong in the same way at a higher one. Generators are private; global random states stay untouched.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ def noise_generator(dataset: str, shots: int, split_seed: int, kind: str, seed: 
 
 
 def count_of(rate: float, n: int) -> int:
-    """floor(rate n), proof against binary fractions: 0.3 of 10 is 3."""
+    """floor(rate * n), without errors of binary fractions: 0.3 of 10 is 3."""
     return int(np.floor(rate * n + 1e-9))
 
 
@@ -71,14 +71,14 @@ def sym_per_class(labels: Labels, classes: int, rate: float, generator: Generato
 
 
 def pair_next(labels: Labels, classes: int, rate: float, generator: Generator) -> Labels:
-    """Exactly floor(rate N) items; class t is taken for t + 1, the last for the first."""
+    """Exactly floor(rate N) items; label t becomes t + 1, the last label becomes the first."""
     return _first_of_permutation(labels, (labels + 1) % classes, rate, generator.permutation(len(labels)))
 
 
 def asym_semantic(
     labels: Labels, classes: int, rate: float, generator: Generator, similarity: Callable[[], np.ndarray]
 ) -> Labels:
-    """Exactly floor(rate N) items; class t is taken for the class most like it: `similarity()` [C, C]."""
+    """Exactly floor(rate N) items; label t becomes the most similar other class by `similarity()` [C, C]."""
     likeness = similarity().astype(float).copy()
     np.fill_diagonal(likeness, -np.inf)
     wrong = likeness.argmax(axis=1)[labels]

@@ -48,5 +48,5 @@ def _marks(dataset: DatasetBase) -> dict[str, bool]:
     try:
         return dataset.verified()
     except MissingFileError as error:
-        logger.info("No label is known to be right: %s", error)
+        logger.info("No verified labels can be read, so no label is known to be right: %s", error)
         return {}

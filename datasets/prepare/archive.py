@@ -72,7 +72,7 @@ def _untar(archive: Path, folder: Path) -> None:
 
 
 def _check_name(name: str, archive: Path) -> None:
-    """Refuse a path that is absolute (here or on Windows) or climbs up."""
+    """Raises InputError for a path that is absolute (here or on Windows) or has ".." in it."""
     windows = PureWindowsPath(name)
     absolute = PurePosixPath(name).is_absolute() or windows.drive or windows.root
     if absolute or ".." in windows.parts or ".." in PurePosixPath(name).parts:

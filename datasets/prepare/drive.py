@@ -39,7 +39,7 @@ def fetch(address: str, target: Path) -> None:
         reason = " ".join(str(error).split()) or type(error).__name__
     if reason:
         raise InputError(
-            f"Google Drive did not hand out {target.name} ({reason[:300]}). Fetch it from {view(address)} with a "
+            f"Google Drive did not deliver {target.name} ({reason[:300]}). Fetch it from {view(address)} with a "
             f"browser, put it at {target} and run the same command again."
         )
     os.replace(part, target)

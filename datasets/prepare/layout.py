@@ -1,4 +1,4 @@
-"""Following a recipe: fetch what is missing, unpack it aside, and put it into the dataset's folder when complete."""
+"""Follows a recipe: fetches missing files, unpacks them in a work folder, and moves them into the dataset's folder."""
 
 from __future__ import annotations
 
@@ -53,7 +53,8 @@ def lay_out(sources: tuple[Source, ...], folder: Path) -> list[str]:
 
 
 def _alternative(source: Source, folder: Path) -> Path | None:
-    """A file at hand that is the same as what the source gives, or one put into the work folder by hand."""
+    """A local file that can replace the download: an equal file of another dataset, or one put into the work folder by
+    hand; None if there is none."""
     candidates = [folder / WORK / source.file]
     if source.same_as:
         candidates.append(Path(os.path.normpath(folder / source.same_as)))  # `folder` may not be there yet
@@ -94,7 +95,9 @@ def _check_text(file: Path, source: Source) -> None:
         bad = True
     if bad:
         file.unlink()
-        raise InputError(f"What came from {source.page} as {source.file} is not such a file, and was removed.")
+        raise InputError(
+            f"{source.page} sent something else than {source.file} (a web page?), which was removed; fetch it by hand."
+        )
 
 
 def _only(folder: Path, name: str) -> Path:
@@ -105,7 +108,7 @@ def _only(folder: Path, name: str) -> Path:
 
 
 def _put(source: Source, aside: Path, folder: Path) -> None:
-    """Move what was unpacked to its place, `source.gives[0]` last: it is the sign that all is there."""
+    """Moves unpacked files to their place, `source.gives[0]` last: its presence means that the dataset is complete."""
     renamed = {new: old for old, new in source.rename.items()}
     wanted = {renamed.get(name, name) for name in source.gives}
     inside = _home(aside, wanted)

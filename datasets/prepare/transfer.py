@@ -21,7 +21,7 @@ from .meter import Meter
 
 logger = logging.getLogger(__name__)
 
-TRIES = 5  # attempts in a row that bring nothing new
+TRIES = 5  # attempts in a row that receive nothing
 WAIT = 1.0  # seconds before the second attempt, doubled with each
 TIMEOUT = 30  # seconds without a byte
 CHUNK = 1 << 18
@@ -53,7 +53,9 @@ def fetch(url: str, target: Path, checksum: str | None = None, hint: str = "") -
 def disk_error(error: OSError, folder: Path) -> InputError:
     """The sentence for a file that could not be written below `folder`."""
     if error.errno in DISK_FULL:
-        return InputError(f"The disk of {folder} is full; free some space and run the same command again: it goes on.")
+        return InputError(
+            f"The disk of {folder} is full; free some space and run the same command again: it continues."
+        )
     return InputError(f"{error.filename or folder} cannot be written ({error.strerror}).")
 
 
@@ -81,7 +83,7 @@ def _until_complete(url: str, part: Path, hint: str, target: Path) -> None:
         try:
             if _receive(url, part):
                 return
-            reason = "the connection broke off"
+            reason = "the connection was lost"
         except urllib.error.HTTPError as error:
             if error.code < 500 and error.code not in BUSY:
                 raise InputError(f"{url} cannot be fetched (HTTP {error.code} {error.reason}). {by_hand}") from error

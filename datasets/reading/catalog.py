@@ -17,7 +17,7 @@ from dassl.config.yaml_file import LOADER
 from dassl.data.datasets import DATASET_REGISTRY
 from dassl.utils import InputError
 
-LARGEST_SEED = 2**63  # what torch takes
+LARGEST_SEED = 2**63  # torch accepts seeds below this
 CONFIGS = Path(__file__).resolve().parents[2] / "configs" / "datasets"
 
 

@@ -72,7 +72,7 @@ def save_sample(file: str, sha: str, train: list[Datum], val: list[Datum], path_
     try:
         write_json({"split_sha256": sha, **paths}, file)
     except OSError as error:
-        logger.info("Few-shot sample not kept (%s)", error)
+        logger.info("The few-shot sample cannot be saved (%s)", error)
 
 
 def load_sample(
@@ -96,7 +96,7 @@ def load_sample(
             there, kept_of = (Counter(item.label for item in part) for part in (items, drawn))
             whole = {label: min(count, most) for label, count in there.items()}
             if kept_of != whole or len({item.impath for item in drawn}) < len(drawn):
-                raise ValueError("it does not hold so many images of each class")
+                raise ValueError("it has another number of images of a class")
     except (OSError, ValueError, KeyError, TypeError) as error:
         logger.info("Few-shot sample %s is drawn anew: %s", file, error)
         return None

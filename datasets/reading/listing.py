@@ -82,7 +82,7 @@ def list_images(image_dir: str, folders: Iterable[str], cache_file: str = "") ->
             with atomic_path(cache_file) as temporary, open(temporary, "w", encoding="utf-8") as file:
                 file.write(json.dumps({"note": "listing of image folders; may be deleted", "folders": new}))
         except OSError as error:
-            logger.info("The listing of %s is not kept (%s)", image_dir, error)
+            logger.info("The listing of %s cannot be saved (%s)", image_dir, error)
     return listing
 
 

@@ -65,7 +65,7 @@ def check_record(record: Sequence, origin: str) -> tuple[str, int, str]:
         return InputError(f"{origin}: {reprlib.repr(record)} is not {RECORD}: {what}.")
 
     if not isinstance(record, (list, tuple)) or len(record) != 3:
-        raise wrong("it has not these three parts")
+        raise wrong("it does not have these three parts")
     path, label, name = record
     if not isinstance(path, str) or not path or "\0" in path:
         raise wrong(f"the path is {path!r}")
@@ -178,7 +178,7 @@ def warn_of_same_names(names: Sequence[str], origin: str) -> None:
     if same := same_names(names):
         name, labels = next(iter(same.items()))
         logger.warning(
-            "Warning: %s: %d names stand for several classes each, %r for labels %s: their prompts are the same, so "
-            "images of all but one of these count as wrong; give each class a name of its own",
+            "Warning: %s: %d names are shared by several classes, such as %r by labels %s: their prompts are the "
+            "same, so images of all but one of these classes count as wrong; give each class a name of its own",
             origin, len(same), name, ", ".join(map(str, labels)),
         )  # fmt: skip

@@ -62,7 +62,7 @@ def read_split(
 def relative_paths(items: Iterable[Datum], path_prefix: str) -> list[str]:
     """The items' paths as a split file has them: below `path_prefix`, with forward slashes."""
     prefix = os.path.join(path_prefix, "")
-    start = len(prefix)  # cutting off is far quicker than relpath
+    start = len(prefix)  # slicing is far faster than os.path.relpath
     paths = [path[start:] if path.startswith(prefix) else os.path.relpath(path, path_prefix)
              for path in [item.impath for item in items]]  # fmt: skip
     return paths if os.sep == "/" else [path.replace(os.sep, "/") for path in paths]

@@ -119,7 +119,7 @@ def test_images_are_read_by_several_and_reported_in_order(tmp_path):
         (lambda s: s["val"][0].__setitem__(0, "gone.jpg"), "1 of 12 images are missing"),
         (lambda s: s.__setitem__("note", "generated here"), "was generated here: results are not comparable"),
         (lambda s: s.pop("test"), "there are no test images"),
-        (lambda s: s["val"][0].pop(), "it has not these three parts"),
+        (lambda s: s["val"][0].pop(), "it does not have these three parts"),
     ],
 )  # fmt: skip
 def test_wrong_splits(change, says, doctor, toy):

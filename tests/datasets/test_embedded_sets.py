@@ -118,7 +118,7 @@ def test_made_on_first_use_and_kept(tmp_path, make_cfg):
 @pytest.mark.parametrize("root", ["dta", "nowhere/data", "file"])
 def test_another_root_that_does_not_exist_is_not_made(tmp_path, make_cfg, root):
     (tmp_path / "file").touch()
-    with pytest.raises(InputError, match=f"is {tmp_path / root}, which does not exist; mend it, or make it"):
+    with pytest.raises(InputError, match=f"is {tmp_path / root}, which does not exist; correct it, or create it"):
         DATASET_REGISTRY.get("Digits")(make_cfg(tmp_path / root, shots=1))
     assert [each.name for each in tmp_path.iterdir()] == ["file"]
 

@@ -120,7 +120,7 @@ def test_a_good_transfer_is_laid_out_and_never_repeated(site, prepare, capsys):
     assert "split.json, images.zip fetched" in capsys.readouterr().out
     requests = len(site.requests)
     assert prepare(split, images(site)) == 0
-    assert len(site.requests) == requests == 2 and "all is there already" in capsys.readouterr().out
+    assert len(site.requests) == requests == 2 and "complete already" in capsys.readouterr().out
 
 
 def test_a_broken_transfer_goes_on_where_it_stopped(site, prepare):
@@ -134,7 +134,7 @@ def test_a_later_run_goes_on_too(site, prepare, capsys):
     site.cuts = [100_000] + [0] * transfer.TRIES
     assert prepare(blob(site)) == 2
     error = capsys.readouterr().err
-    assert error.count("\n") == 1 and "the connection broke off; 100000 bytes are kept" in error
+    assert error.count("\n") == 1 and "the connection was lost; 100000 bytes are kept" in error
     assert tree(prepare.folder) == [
         ".download",
         ".download/blob.bin.part",
@@ -359,7 +359,9 @@ def test_google_drive(prepare, monkeypatch, capsys):
     error = capsys.readouterr().err
     assert "too many users" in error and "drive.google.com/file/d/ID/view" in error and error.count("\n") == 1
     answers["text"] = "<!DOCTYPE html>sign in"
-    assert prepare(source) == 2 and "is not such a file" in capsys.readouterr().err and not prepare.folder.exists()
+    assert (
+        prepare(source) == 2 and "sent something else than" in capsys.readouterr().err and not prepare.folder.exists()
+    )
     answers["text"] = '{"train": []}'
     assert prepare(source) == 0 and json.loads((prepare.folder / "split.json").read_text()) == {"train": []}
 

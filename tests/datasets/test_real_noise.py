@@ -38,7 +38,7 @@ def test_food101n_knows_only_what_a_person_found_right(tmp_path, make_cfg, caplo
     assert read_manifest(file).sha256 == data.noise["sha256"]
     rows = {row["impath"]: (row["true"], row["noisy"]) for row in json.loads(file.read_text())["items"]}
     assert rows["apple_pie/002.jpg"] == (None, 0) and rows["waffles/000.jpg"] == (2, 2)
-    assert data.noise["sha256"] in caplog.text and "of 9 labels 3 were looked at, of which 1 are wrong" in caplog.text
+    assert data.noise["sha256"] in caplog.text and "of 9 labels 3 were verified, of which 1 are wrong" in caplog.text
     given = add_noise(noisy_cfg(make_cfg, tmp_path, "Food101N", MANIFEST=str(file)), Food101N(cfg))
     assert given.noise == data.noise
     assert [x.gttarget for x in given.train_x] == [x.gttarget for x in data.train_x]

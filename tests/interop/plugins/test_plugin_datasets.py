@@ -84,4 +84,4 @@ def test_one_name_for_two_classes_is_said_of_a_plugin_s_set_too(caplog):
 
     items = [Datum(__file__, label, classname=name) for label, name in enumerate(("old_dog", "Old dog", "cat"))]
     _check_foreign(CfgNode({"DATASET": {"NAME": "Theirs"}}), DatasetBase(train_x=items, test=items))
-    assert "Theirs: 1 names stand for several classes each, 'old dog' for labels 0, 1" in caplog.text
+    assert "Theirs: 1 names are shared by several classes, such as 'old dog' by labels 0, 1" in caplog.text
