@@ -1,4 +1,6 @@
-"""python -m language check | encode: language caches and lists of novel class names. docs/language.md says more."""
+"""python -m language check | encode: checks language caches and lists of novel class names, and encodes them once
+(docs/language.md).
+"""
 
 from __future__ import annotations
 
@@ -17,7 +19,7 @@ from .stems import STEMS, cache_stem, dataset_stem
 def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m language", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
-    check = commands.add_parser("check", help="say what is wrong with caches and lists of novel names, line by line")
+    check = commands.add_parser("check", help="report errors in caches and lists of novel names, line by line")
     check.add_argument("files", nargs="*", metavar="FILE", help="default: all files of the tree")
     check.add_argument("--dataset", default="", help="compare with this dataset's classes; default: the file's")
     check.add_argument("--least", type=int, default=None, metavar="N", help="least number of sentences a class")
@@ -76,7 +78,7 @@ def run_encode(args: argparse.Namespace) -> int:
             too_long = "truncate" if args.truncate else "refuse"
             for line in encode(name, encoders[backbone], bank, precision, args.file, too_long):
                 _say(f"{line}, {precision}")
-    _say(f"kept in {bank.root}")
+    _say(f"stored in {bank.root}")
     return 0
 
 

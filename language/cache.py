@@ -15,7 +15,7 @@ from .tokens import shorten
 
 try:
     from dassl.utils import InputError
-except ImportError:  # beside upstream Dassl
+except ImportError:  # in a checkout with upstream Dassl, which has no such class
 
     class InputError(ValueError):
         """Wrong input of the user."""
@@ -60,14 +60,16 @@ class Cache:
                 continue
             self.classes[clean(name)] = {k: list(v) for k, v in by_source.items()}
         for name, first in self.doubled:
-            logger.warning("language cache %s: %r and %r are one class; the first counts", self.origin, first, name)
+            logger.warning(
+                "language cache %s: %r and %r are names of one class; only the first is used", self.origin, first, name
+            )
         self.aliases = {clean(other): clean(name) for other, name in (aliases or {}).items()}
         self._folded = {other.casefold(): name for other, name in self.aliases.items()}
         self._folded |= {name.casefold(): name for name in reversed(self.classes)}
 
     @cached_property
     def sha256(self) -> str:
-        """Hash of classes and sentences, whatever the layout of the file; part of the key of cached features."""
+        """Hash of classes and sentences, independent of the file's layout; part of the key of cached features."""
         content = [self.dataset, self.classes, *([self.aliases] if self.aliases else [])]
         content = json.dumps(content, sort_keys=True, ensure_ascii=False)
         return hashlib.sha256(content.encode()).hexdigest()
@@ -92,8 +94,8 @@ class Cache:
     def get(self, name: str, source: str | None = None, fallback: str = "") -> list[str]:
         """The sentences of one class.
 
-        `fallback`: a template ("a photo of a {}.") that stands in for a class that has none; else that is an
-        InputError that names the class and its nearest neighbours in the cache.
+        `fallback`: a template ("a photo of a {}.") for a class without sentences; "": such a class is an InputError,
+        which names it and its nearest neighbours in the cache.
         """
         source, found = self.source(source), self._find(name)
         sentences = self.classes[found].get(source, []) if found is not None else []
@@ -101,7 +103,7 @@ class Cache:
             return list(sentences)
         if fallback:
             return [fallback.format(clean(name))]
-        way_out = "add it, or let CLIP's templates stand in (LANGUAGE.MISSING stand_in)"
+        way_out = "add it, or use CLIP's templates instead (LANGUAGE.MISSING stand_in)"
         if found is not None:
             text = f"language cache {self.origin}: class {name!r} has no sentence from source {source!r}; {way_out}."
             raise InputError(text)
@@ -118,12 +120,12 @@ class Cache:
         exclude: Iterable[str] = (),
         fallback: str = "",
     ) -> list[str]:
-        """k different sentences of one class, or all that there are (ANPrompt's `per_class` sampling).
+        """k different sentences of one class, or all if it has fewer (ANPrompt's `per_class` sampling).
 
         The order comes from (seed, dataset, class name, role) alone: the same class gets the same sentences in
-        training and in evaluation, whatever other classes there are, and the first k of a larger draw are the
-        smaller draw. `role` (default: the source) separates draws from one source; `exclude` keeps the second
-        of two roles from repeating the first.
+        training and in evaluation, for any set of other classes, and the first k of a larger draw are the
+        smaller draw. `role` (default: the source) separates draws from one source; `exclude`: sentences not to be
+        drawn, so that the second of two roles does not repeat the first.
         """
         source, excluded = self.source(source), set(exclude)
         sentences = [s for s in self.get(name, source, fallback) if s not in excluded]

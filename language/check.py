@@ -20,7 +20,7 @@ from .tokens import CONTEXT_LENGTH, count_tokens
 
 LEAST = {"imagenet": 3}  # least number of sentences a class in this repository's files; others: 5
 NOVEL = 200  # least number of novel names (SAR)
-SLOTTED = 4  # a sentence that this many classes share, but for their names, is a template
+SLOTTED = 4  # a sentence that so many classes share, with only the class name exchanged, counts as a template
 PROMPT = "a photo of a {}, a type of flower, food, pet or aircraft."  # longer than any prompt that takes a name
 
 
@@ -70,7 +70,7 @@ def check_cache(cache: Cache, path: Path, stem: str, least: int) -> Report:
     line = _Lines(path)
     wanted = {cache._find(name) or name: name for name in classnames or ()}
     for missing in (name for name in wanted if name not in cache):
-        report.faults.append((0, f"class {missing!r} of {stem} is not there"))
+        report.faults.append((0, f"class {missing!r} of {stem} is missing"))
     for name, other in cache.doubled:
         report.faults.append((line(name), f"{name!r} and {other!r} are one class: its sentences are not used"))
     templates = defaultdict(set)
@@ -86,10 +86,10 @@ def check_cache(cache: Cache, path: Path, stem: str, least: int) -> Report:
     for text, count in Counter(text.strip().casefold() for text in sentences).items():
         if count > 1:
             written = next(s for s in sentences if s.strip().casefold() == text)
-            report.faults.append((line(written, turn=1), f"{written!r} stands there {count} times"))
+            report.faults.append((line(written, turn=1), f"{written!r} occurs {count} times"))
     for text, users in templates.items():
         if "_" in text and len(users) >= SLOTTED:
-            report.faults.append((0, f"{text!r} is a template: {len(users)} classes have it, with their names put in"))
+            report.faults.append((0, f"{text!r} is a template: {len(users)} classes have it, each with its own name"))
     return report
 
 

@@ -23,7 +23,7 @@ from .stems import cache_stem, dassl_name, dataset_stem
 def encode(
     dataset: str, encoder: TextEncoder, bank: FeatureBank, precision: str, file: str = "", too_long: str = "refuse"
 ) -> list[str]:
-    """Fills the bank for one dataset (registry name or YAML stem); returns what was done, a line each.
+    """Fills the feature bank for one dataset (registry name or YAML stem); returns lines that report what was computed.
 
     file: the user's cache in place of the repository's. too_long: as in `SentenceFeatures`.
     """

@@ -1,4 +1,4 @@
-"""Frozen features of a language cache: encoded once for a backbone, whatever the classes, draws and methods of a run.
+"""Frozen features of a language cache: encoded once for a backbone, for all runs, classes, draws and methods.
 
     features = SentenceFeatures(source, encoder, bank, precision)
     features(["A tench is ...", ...])       # [N, d]
@@ -21,11 +21,11 @@ from dassl.config.domains import SHARE, Domain, choice
 from .cache import TemplateCache
 from .source import MISSING, Source
 
-# What methods do with sentences that are too long for CLIP, and with classes without sentences.
+# Settings of methods that use descriptions: sentences that are too long, wrong ones, and classes without any.
 CONFIG_DEFAULTS = {
     "LANGUAGE.TOO_LONG": "refuse",  # refuse | truncate: the first 75 tokens, as published code has it
-    "LANGUAGE.WRONG_RATE": 0.0,  # share of the sentences that are those of another class: noise to be withstood
-    "LANGUAGE.MISSING": "refuse",  # refuse | stand_in: CLIP's templates, with a warning; they change the numbers
+    "LANGUAGE.WRONG_RATE": 0.0,  # share of sentences replaced by those of another class: noise that tests robustness
+    "LANGUAGE.MISSING": "refuse",  # refuse | stand_in: CLIP's templates, with a warning; results then differ
 }
 CONFIG_DOMAINS: dict[str, Domain] = {"LANGUAGE.TOO_LONG": choice(*TOO_LONG), "LANGUAGE.MISSING": choice(*MISSING)}
 CONFIG_DOMAINS["LANGUAGE.WRONG_RATE"] = SHARE

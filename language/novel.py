@@ -1,4 +1,4 @@
-"""Novel class names: names near the base classes of a dataset that are none of them, for regularisers such as SAR.
+"""Novel class names: names similar to the base classes of a dataset, for regularisers such as SAR.
 
     novel = load_novel("dtd", base_names=classnames)             # 200 names of language/novel_classes/dtd.json
     novel = load_novel("dtd", "wordnet", base_names=classnames)  # 200 nouns drawn from WordNet
@@ -24,13 +24,13 @@ from .stems import cache_stem, dataset_stem
 logger = logging.getLogger(__name__)
 
 NOVEL_CLASSES = Path(__file__).parent / "novel_classes"
-OWN_LIST = ("llm", "hand", "list")  # all three mean this repository's list: SAR's is by an LLM, this one by hand
+OWN_LIST = ("llm", "hand", "list")  # all three mean this repository's hand-written list; SAR's was made by an LLM
 SOURCES = (*OWN_LIST, "wordnet", "oracle", "file")
 
 
 @dataclass(frozen=True)
 class NovelNames:
-    """Cleaned names without repetition. `file`: "" if they come from none; `sha256`: of the names in their order."""
+    """Cleaned names without repetition. `file`: where they come from, or ""; `sha256`: of the names in their order."""
 
     names: tuple[str, ...]
     source: str
@@ -52,7 +52,7 @@ def load_novel(
     """`count` novel names for a dataset (registry name or YAML stem).
 
     source: "llm", "hand" or "list": this repository's list for the dataset. "wordnet": nouns, drawn uniformly.
-    "oracle": all of `new_names`, the dataset's real new classes, whatever `count` says. "file": the names in `file`,
+    "oracle": all of `new_names`, the dataset's real new classes, for any `count`. "file": the names in `file`,
     which also replaces the repository's list (see `read_names`).
     base_names: names that must not be among them, compared cleaned and regardless of case. Of a longer list `count`
     names are chosen at random by (seed, dataset) alone and stay in their order; a smaller choice is part of a larger.
@@ -62,7 +62,7 @@ def load_novel(
     if source not in SOURCES:
         raise InputError(f"source of novel names {source!r} is not known; it is one of {', '.join(SOURCES)}.")
     if count < 1:
-        raise InputError(f"{count} novel names make no sense; ask for at least 1.")
+        raise InputError(f"The number of novel names is {count}, but must be at least 1.")
     if file and source in OWN_LIST:
         source = "file"
     if file and source != "file":
@@ -83,14 +83,16 @@ def load_novel(
     usable = _without(names, base_names, origin, quiet=source == "wordnet")
     wanted = max(1, len(usable)) if source == "oracle" else count
     if len(usable) < wanted:
-        raise InputError(f"{origin} holds {len(usable)} usable novel names, but {wanted} are asked for.")
+        raise InputError(
+            f"{origin} holds {len(usable)} usable novel names, but {wanted} are needed; give a longer list."
+        )
     chosen = _choose(usable, wanted, seed, stem)
     digest = hashlib.sha256(json.dumps(chosen, ensure_ascii=False).encode()).hexdigest()
     return NovelNames(tuple(chosen), source, file, digest)
 
 
 def overlap(names: Iterable[str], new_names: Iterable[str]) -> int:
-    """How many of the names are real new classes. For reports only: filtering by it would use the new classes."""
+    """How many of the names are real new classes. For reports only: to filter by it would leak the new classes."""
     return len({_key(name) for name in names} & {_key(name) for name in new_names})
 
 
@@ -121,7 +123,7 @@ def _own_list(dataset: str, missing: str) -> Path:
         if os.path.isfile(file):
             return file
     if missing == "stand_in":
-        logger.warning("Warning: there is no list of novel names for %s; ImageNet's stands in", dataset)
+        logger.warning("Warning: there is no list of novel names for %s; ImageNet's is used instead", dataset)
         return NOVEL_CLASSES / "imagenet.json"
     known = ", ".join(sorted(file.stem for file in NOVEL_CLASSES.glob("*.json")))
     raise InputError(
@@ -160,7 +162,7 @@ def _choose(names: list[str], count: int, seed: int, stem: str) -> list[str]:
 
 
 def _nouns() -> tuple[list[str], str]:
-    """All noun lemmas of WordNet but proper nouns, sorted, and the name of the package that gave them."""
+    """All noun lemmas of WordNet except proper nouns, sorted, and the package that they come from ("wn" or "nltk")."""
     for package, read in (("wn", _wn_lemmas), ("nltk", _nltk_lemmas)):
         try:
             importlib.import_module(package)
@@ -185,7 +187,7 @@ def _wn_lemmas() -> list[str]:
 
 
 def _nltk_lemmas() -> list[str]:
-    # By way of synsets: nltk's list of all lemmas is in lower case, which hides the proper nouns.
+    # From synsets, since nltk's list of all lemmas is in lower case, which hides proper nouns.
     try:
         wordnet = importlib.import_module("nltk.corpus").wordnet
         return [lemma for synset in wordnet.all_synsets("n") for lemma in synset.lemma_names()]

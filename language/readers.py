@@ -31,7 +31,7 @@ def load_cache(name: str, directory: str | Path = DESCRIPTIONS) -> Cache:
         if os.path.isfile(file):
             return read_harness(file)
     found = template_cache(name)
-    _announce(f"No language cache for {found.dataset}: the {len(found.templates)} templates of CLIP stand in")
+    _announce(f"No language cache for {found.dataset}: the {len(found.templates)} templates of CLIP are used instead")
     return found
 
 
@@ -65,7 +65,7 @@ def read_harness(path: str | Path) -> Cache:
     for by_source in classes.values():
         _check_sentences(path, by_source)
     if stray := [name for name in aliases.values() if name not in classes]:
-        raise InputError(f'{path}: "aliases" lead to {stray[0]!r}, which is none of its classes.')
+        raise InputError(f'{path}: "aliases" name {stray[0]!r}, which is none of its classes.')
     return Cache(dataset, sources, classes, data.get("dassl_name", ""), str(path), aliases)
 
 
@@ -160,9 +160,9 @@ def read_json(path: str | Path) -> object:
     except json.JSONDecodeError as error:
         raise InputError(f"language file {path} is not JSON ({error}).") from error
     except RecursionError:
-        raise InputError(f"language file {path} is nested too deeply to be one of class names or sentences.") from None
+        raise InputError(f"language file {path} is nested too deeply to hold class names or sentences.") from None
     if doubled:
-        raise InputError(f"language file {path}: {doubled[0]!r} is there twice in one object; leave one out.")
+        raise InputError(f"language file {path}: {doubled[0]!r} occurs twice in one object; leave one out.")
     return data
 
 

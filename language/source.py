@@ -16,14 +16,14 @@ from .wrong_sentences import with_wrong
 
 logger = logging.getLogger(__name__)
 
-MISSING = ("refuse", "stand_in")  # what may become of a class without sentences
-# The embedded caches call "main" and "noise" what ANPrompt takes from CoPrompt's and from HPT's files.
+MISSING = ("refuse", "stand_in")  # a class without sentences: an error, or CLIP's templates instead
+# ANPrompt takes main text from CoPrompt's and noise text from HPT's files; the embedded caches name them by their role.
 _ALIASES = {"main": "coprompt", "noise": "hpt", "coprompt": "main", "hpt": "noise"}
 
 
 def source_for(cfg: CfgNode, which: str, role: str, names: Iterable[str]) -> Source:
-    """`load_source` for the run of `cfg`, whose classes are `names`: LANGUAGE.MISSING says what becomes of those that
-    the source lacks."""
+    """`load_source` for the run of `cfg`, whose classes are `names`. A class without sentences is an InputError, or
+    gets CLIP's templates (LANGUAGE.MISSING)."""
     source = with_wrong(load_source(data_name(cfg), which, role), cfg.LANGUAGE.get("WRONG_RATE", 0.0), max(cfg.SEED, 0))
     if cfg.LANGUAGE.MISSING != "stand_in":
         return source
@@ -59,7 +59,7 @@ def draw_pairs(
 
     From two sources each list has its own order (roles "main" and "noise"); from one and the same source the noise
     sentence is the one after the main sentence, so a pair never repeats itself where the class has two sentences. Where
-    a class has fewer than k, its sentences come round again. The first pairs of a larger draw are the smaller draw.
+    a class has fewer than k, its sentences are repeated in turn. The first pairs of a larger draw are the smaller draw.
     `shared_index`: one number for all classes instead of one order a class (see Cache.shared_index).
     """
     same = noise.same_as(main)

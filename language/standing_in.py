@@ -1,4 +1,4 @@
-"""CLIP's templates as sentences of the classes that a language cache lacks."""
+"""Uses CLIP's templates as sentences of the classes that a language cache lacks."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ def with_templates(source: Source, names: Iterable[str], dataset: str) -> Source
     """The source with CLIP's templates as the sentences of the classes in `names` that it lacks; logs one warning.
 
     dataset: registry name or YAML stem. Sentences of the other classes, and their draws, stay as they are. A missing
-    class gets as many sentences as the shortest list of the others has: not fewer, since a draw of one index for all
-    classes goes by the shortest list.
+    class gets as many sentences as the shortest list of the others has, since one index drawn for all classes must
+    exist in every list.
     """
     names = list(dict.fromkeys(map(clean, names)))
     missing = [name for name in names if not _has(source, name)]
@@ -25,7 +25,7 @@ def with_templates(source: Source, names: Iterable[str], dataset: str) -> Source
 
     listed = ", ".join(missing[:5]) + (", ..." if len(missing) > 5 else "")
     logger.warning(
-        "Warning: %s has no %s sentences for %d of %d classes (%s); CLIP's templates stand in for them",
+        "Warning: %s has no %s sentences for %d of %d classes (%s); CLIP's templates are used instead",
         source.file, source.name, len(missing), len(names), listed,
     )  # fmt: skip
     cache, name = source.cache, source.name

@@ -39,7 +39,7 @@ STEMS = {
     "Objects": "objects",
 }
 
-# Sets without a file of sentences: CLIP's templates stand in.
+# Datasets without a file of sentences: CLIP's templates are used instead.
 WITHOUT_SENTENCES = ("cifar10", "cifar100", "stl10", "pcam", "caltech256", "country211", "tiny_imagenet")
 
 # Only these differ from the stem in CoPrompt's file names (`<short>_prompt.json`).

@@ -1,4 +1,4 @@
-"""Descriptions of the wrong class: noise in the sentences that a method trains on."""
+"""Noise in descriptions: replaces sentences of a class by those of another class."""
 
 from __future__ import annotations
 
@@ -14,13 +14,16 @@ def with_wrong(source: Source, rate: float, seed: int) -> Source:
     """The source in which each sentence is, with this probability, one of another class; logs how many.
 
     The draw depends on (seed, dataset, source, class, place of the sentence) alone, so all methods that read the source
-    meet the same wrong sentences. Raises InputError for templates, which are of no class.
+    get the same wrong sentences. Raises InputError for templates, which belong to no class.
     """
     if not rate:
         return source
     cache, name = source.cache, source.name
     if isinstance(cache, TemplateCache):
-        raise InputError("LANGUAGE.WRONG_RATE makes sentences those of another class, but CLIP's templates have none.")
+        raise InputError(
+            "LANGUAGE.WRONG_RATE takes sentences of other classes, but CLIP's templates are the same for all; "
+            "set it to 0."
+        )
     lists = {c: by_source[name] for c, by_source in cache.classes.items() if by_source.get(name)}
     if len(lists) < 2:
         raise InputError("LANGUAGE.WRONG_RATE needs sentences of two classes at least.")

@@ -1,7 +1,7 @@
-"""Training against attacks, on other methods: prompts learned on pictures that PGD makes against them in each step.
+"""Adversarial training as a mix-in for other methods: prompts are learned on pictures that PGD attacks in each step.
 
-`adversarial(Host)` makes a method of its own: the host, whose loss sees x' in place of x (Madry et al., ICLR 2018; with
-prompts: APT, Li et al., CVPR 2024). Attacks run in fp32 whatever the precision of the run, since the gradients of sure
+`adversarial(Host)` makes a method of its own: the host, whose loss gets x' instead of x (Madry et al., ICLR 2018; with
+prompts: APT, Li et al., CVPR 2024). Attacks run in fp32 in any precision of the run, since the gradients of confident
 images underflow in half precision.
 """
 
@@ -50,7 +50,7 @@ class Adversarial(PromptTrainer):
 
     @classmethod
     def dataset_overrides(cls, cfg: CfgNode) -> dict:
-        """The host's settings for the dataset, but for its number of epochs, which is the config's here."""
+        """The host's settings for the dataset, except the number of epochs, which the config sets."""
         return {key: v for key, v in super().dataset_overrides(cfg).items() if key != "OPTIM.MAX_EPOCH"}
 
     @functools.cached_property
@@ -61,7 +61,9 @@ class Adversarial(PromptTrainer):
         self.inner = TrainingAttack.from_cfg(self.cfg, self.preset)
         super().build_model()
         if self.model is None:
-            raise InputError(f"{self.host.__name__} is not trained, so there is nothing to train against attacks.")
+            raise InputError(
+                f"{self.host.__name__} is not trained, so it has no adversarial training; choose another method."
+            )
         normalised = "normalize" in self.cfg.INPUT.TRANSFORMS
         given = (self.cfg.INPUT.PIXEL_MEAN, self.cfg.INPUT.PIXEL_STD) if normalised else ([0.0] * 3, [1.0] * 3)
         self.mean, self.std = (torch.tensor(x, device=self.device).view(-1, 1, 1) for x in given)
@@ -84,7 +86,8 @@ class Adversarial(PromptTrainer):
             return super().loss(self.attacked(image, label, items), label, *more)
 
     def attacked(self, image: Tensor, label: Tensor, items: Tensor, clean: Tensor | None = None) -> Tensor:
-        """[B, 3, h, w], normalised as `image` is. clean: its logits [B, C], for the loss `kl`; made where missing."""
+        """The attacked pictures [B, 3, h, w], normalised as `image` is. clean: logits [B, C] of `image`, for the loss
+        `kl`; None: computed here."""
         image = image.float()
         x = (image * self.std + self.mean).clamp(0, 1)
         prompts = list(self.model.parameters()) if self.cfg.TRAIN_ATTACK.PROMPT == "perturbed" else []
@@ -117,7 +120,8 @@ class Adversarial(PromptTrainer):
 
     @contextmanager
     def one_step(self) -> Iterator[None]:
-        """Within it the text features are computed once, unless the prompts change."""
+        """A context in which text features are computed once for all attack steps, unless the attack changes
+        prompts."""
         self._in_step = self.reuse_text and self.cfg.TRAIN_ATTACK.PROMPT != "perturbed" and self.precision == "fp32"
         try:
             yield
@@ -126,7 +130,8 @@ class Adversarial(PromptTrainer):
 
     @contextmanager
     def attacking(self) -> Iterator[None]:
-        """Within it: fp32, a gradient to the picture, and none to the text unless the prompt is perturbed."""
+        """A context for the attack: fp32, a gradient to the picture, and none to the text unless it perturbs
+        prompts."""
         self._attacking = True
         try:
             with torch.enable_grad(), torch.autocast(self.device.type, enabled=False):

@@ -19,11 +19,11 @@ from datasets.attacked.pictures import square_picture, to_uint8
 from .coop import CoOp
 from .parts.training_attack import CONFIG_DEFAULTS, CONFIG_DOMAINS, TrainingAttack, attack_precision
 
-AT_ONCE = 64  # pictures attacked together
+AT_ONCE = 64  # batch size of the attack
 
 
 class BankBatches:
-    """The bank in the shape of a training loader: items and embeddings permuted together, anew in each epoch."""
+    """A training loader over the bank of embeddings: batches in an order that is drawn anew in each epoch."""
 
     def __init__(self, trainer: AdvPT, bank: Tensor) -> None:
         self.trainer, self.bank = trainer, bank

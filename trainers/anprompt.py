@@ -54,7 +54,7 @@ class PromptLearner(nn.Module):
         return nn.ModuleList([copy.deepcopy(first) for _ in range(count)])
 
     def visual_prompts(self) -> dict[int, Tensor]:
-        """{block: P_a^image [T, D_v]} for the injection layers."""
+        """{block: P_a^image [T, D_v]} for the injection layers (Eq. 8, then the image tower's FC layers)."""
         return self._project(self.visual_fc)
 
     def text_prompts(self) -> dict[int, Tensor]:
@@ -146,5 +146,5 @@ class ANPrompt(InsertedTokens):
 
     @property
     def answer_name(self) -> str:
-        """The name that `TEST_LOGITS` gives for this kind of test."""
+        """final, align or robust: the setting `TEST_LOGITS` for this kind of test (base, new, ...)."""
         return self.method_cfg().TEST_LOGITS[situation(self.cfg)]

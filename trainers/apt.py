@@ -15,9 +15,9 @@ class APT(Adversarial, CoOp):
     """CoOp's context, learned on pictures attacked in each step: min_v max_delta CE(x + delta; v), |delta| <= eps.
 
     PGD of three steps, alpha = 2/3 eps, from a uniform start. TRAIN_ATTACK.PROMPT says which prompt it attacks:
-        current    the one that is being learned (on the fly)
-        fixed      "a photo of a NAME", whatever has been learned (constant)
-        perturbed  the learned one, which ascends the loss by PROMPT_STEP with the pictures, and is then put back
+        current    the learned prompt as it is now (the paper: on the fly)
+        fixed      "a photo of a NAME", independent of what was learned (the paper: constant)
+        perturbed  the learned prompt, which ascends the loss by PROMPT_STEP with the pictures, and is then restored
 
     The robust tower it stands on is MODEL.BACKBONE.VISUAL_WEIGHTS, fine-tuned at the same eps: another one is a
     warning. Keys and shapes of checkpoints are CoOp's.

@@ -24,9 +24,9 @@ from .parts.attribute_context import with_attributes
 class ATPrompt(PromptTrainer):
     """The mix-in: stands before the host in the method resolution order.
 
-    [SOS][a_1][word_1] ... [a_A][word_A][ctx][name . EOT]. Words never start a context. On other datasets the words of
-    the training stay: they travel in the checkpoint. MaPLe's deep prompts replace `ctx` alone, from which its vision
-    prompts are made; CoCoOp's shift is that of `ctx`.
+    [SOS][a_1][word_1] ... [a_A][word_A][ctx][name . EOT]. Contexts always start at random, not from words. On other
+    datasets the words of the training dataset stay: they are saved in the checkpoint. MaPLe's deep prompts replace
+    `ctx` alone, from which its vision prompts are computed; CoCoOp shifts `ctx` alone.
     """
 
     host: type[PromptTrainer]

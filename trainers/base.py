@@ -1,4 +1,4 @@
-"""The base of all prompt-learning methods: a frozen CLIP, the training step, evaluation with nothing computed twice.
+"""The base of all prompt-learning methods: a frozen CLIP, the training step, and a test that computes nothing twice.
 
 A method derives from `PromptTrainer` and writes down its config defaults, its learnable module and its loss.
 """
@@ -60,9 +60,9 @@ class PromptTrainer(TrainerX):
     config_defaults: dict = {}
     config_domains: Mapping[str, Domain] = {}  # the allowed values of these keys
     hand_written = False  # True: the prompt is a template, which a test may exchange
-    stored_normalized = True  # whether `stored_image` is
+    stored_normalized = True  # whether the features of `stored_image` are normalised
     frozen_image_encoder: bool | None = True  # True: test image features are shared through the feature bank
-    # True beside a method's `loss`: features [B, d] of a frozen tower do for images there, see `crop_features.py`.
+    # True: the method's `loss` also accepts features [B, d] of a frozen tower as images, see `crop_features.py`.
     trains_on_features = False
     # True beside a method's `loss`: its text passes can be made together with those of other runs, see `joint_text.py`.
     stacks = False
@@ -71,7 +71,8 @@ class PromptTrainer(TrainerX):
 
     @classmethod
     def architecture_of(cls, state: dict) -> dict:
-        """{dotted key: value} of `architecture`, read off a checkpoint's tensors, for files that do not record them."""
+        """{dotted key: value} of `architecture`, derived from a checkpoint's tensors, for files that do not record
+        them."""
         return {}
 
     @classmethod
@@ -82,7 +83,7 @@ class PromptTrainer(TrainerX):
     def check_cfg(self, cfg: CfgNode) -> None:
         check_config(cfg, self.config_domains)
         if cfg.INPUT.NO_TRANSFORM:
-            raise InputError("INPUT.NO_TRANSFORM is True, but CLIP reads tensors, not pictures; leave it False.")
+            raise InputError("INPUT.NO_TRANSFORM is True, but CLIP needs tensors, not PIL images; leave it False.")
 
     # ------------------------------------------------------------------ building
 
@@ -108,12 +109,12 @@ class PromptTrainer(TrainerX):
         self.tester, self.files = Tester(self), LearnerFiles(self)
         self.text_encoder, self.image_encoder = text_encoder(self), ImageEncoder(self.clip)
         self.logit_scale = self.clip.logit_scale.detach().exp().float()
-        # The names by which descriptions are found, and those in the prompts, which a test may make noisy.
+        # `described`: names by which descriptions are found; `classnames`: those in prompts, possibly noisy in a test.
         self.described = [name.replace("_", " ") for name in self.dm.dataset.classnames]
         self.text_noise = TextNoise(cfg, self.described, self.hand_written)
         self.classnames = self.text_noise.names
         self.bank = FeatureBank()
-        self.record: dict = tower_record(cfg, self.clip)  # what a method adds to results.json
+        self.record: dict = tower_record(cfg, self.clip)  # entries that the method adds to results.json
         if self.text_noise.kind:
             self.record["text_noise"] = self.text_noise.facts(self.described)
         warn_of_one_class(self.classnames)
@@ -169,7 +170,8 @@ class PromptTrainer(TrainerX):
         raise NotImplementedError
 
     def encode_image(self, image: Tensor) -> Tensor:
-        """[B, 3, H, W] -> [B, d], normalised. What is [B, d] already, of a frozen tower, stays."""
+        """Images [B, 3, H, W] -> features [B, d], normalised. Features [B, d] of a frozen tower are returned as they
+        are."""
         return image if image.ndim == 2 else normalize(self.prompted_image(image))
 
     def prompted_image(self, image: Tensor) -> Tensor:
@@ -178,21 +180,21 @@ class PromptTrainer(TrainerX):
             return self.image_encoder(image.type(self.image_encoder.dtype)).float()
 
     def frozen_image(self, image: Tensor) -> Tensor:
-        """[B, 3, H, W] -> [B, d], normalised: CLIP's own features, without a gradient. What is [B, d] already stays."""
+        """[B, 3, H, W] -> [B, d], normalised: CLIP's own features, without a gradient. [B, d] is returned as it is."""
         if image.ndim == 2:
             return image
         with torch.no_grad():
             return normalize(self.image_encoder(image.type(self.image_encoder.dtype)).float())
 
     def stored_image(self, image: Tensor) -> Tensor:
-        """What the feature bank keeps of images [B, 3, H, W], where the image tower is frozen: [B, d]."""
+        """[B, 3, H, W] -> the features [B, d] that the feature bank stores where the image tower is frozen."""
         return self.encode_image(image)
 
     def logits(self, image_features: Tensor, text_features: Tensor) -> Tensor:
         """logit_scale * cos, [B, C] from normalised [B, d] and [C, d], or [B, C, d] where each image has its own texts.
 
-        In fp32 whatever the towers run in; with TRAINER.FP16_LOSS an fp16 run has fp16 logits, and with them an fp16
-        loss, as the published code has.
+        In fp32 for any precision of the towers; with TRAINER.FP16_LOSS an fp16 run has fp16 logits, and so an fp16
+        loss, as in the published code.
         """
         dtype = torch.float16 if self.precision == "fp16" and self.cfg.TRAINER.get("FP16_LOSS") else torch.float32
         f, t = image_features.to(dtype), self.text_noise.moved(text_features).to(dtype)
@@ -201,8 +203,8 @@ class PromptTrainer(TrainerX):
             return self.logit_scale.to(dtype) * cos
 
     def once(self, name: str, compute: Callable[[], object]) -> object:
-        """`compute()`, kept until the prompts may have changed: a switch of mode (so each test), a step, or a loaded
-        model. Nothing is kept while the model is in training mode."""
+        """`compute()`, cached under `name` until the prompts may have changed: when the mode is switched (so at each
+        test), after a step, and when a model is loaded. In training mode nothing is cached."""
         if self.model is not None and self.model.training:
             return compute()
         if name not in self._kept:
@@ -210,12 +212,12 @@ class PromptTrainer(TrainerX):
         return self._kept[name]
 
     def text_features(self) -> Tensor:
-        """`encode_text()`, computed once a test and not once a batch."""
+        """`encode_text()`, computed once per test, not once per batch."""
         return self.once("text features", self.encode_text)
 
     def class_features(self) -> Tensor:
-        """What a test compares images with: [C, d], normalised; [B, C, d] of the first B test images where it depends
-        on the image."""
+        """The class features that a test compares images with: [C, d], normalised; where they depend on the image,
+        [B, C, d] of the first B test images."""
         return self.text_features()
 
     def frozen_text(self, texts: list[str], normalized: bool = True) -> Tensor:
@@ -268,8 +270,8 @@ class PromptTrainer(TrainerX):
         return known
 
     def _batches(self) -> Iterator[tuple]:
-        """The labelled batches of an epoch; with features for images where these are enough, each of which is encoded
-        once for all methods and runs."""
+        """The labelled batches of an epoch. Where the method trains on features, they hold these instead of images:
+        each training crop is encoded once for all methods and runs."""
         if self.crop_features is None:
             yield from super()._batches()
             return
@@ -291,7 +293,7 @@ class PromptTrainer(TrainerX):
 
     def after_epoch(self) -> None:
         if self.curves is not None:
-            self.curves.after_epoch()  # before the checkpoint: a resumed run finds the curves up to it
+            self.curves.after_epoch()  # before the checkpoint, so that a resumed run has all points up to it
         super().after_epoch()
 
     def parse_batch_train(self, batch: dict) -> tuple[Tensor, Tensor]:
@@ -306,10 +308,10 @@ class PromptTrainer(TrainerX):
         self._kept.clear()
         super().set_model_mode(mode, names)
         if names is None and self.model is not None:
-            self.model.train(mode == "train")  # it may be registered in parts
+            self.model.train(mode == "train")  # the whole model, of which only parts may be registered
 
     def tower_accounts(self) -> dict[str, int]:
-        """Images that this run sent through the image tower, and training crops and views whose features it read."""
+        """{count: number} of images that this run encoded, and of training crops and views whose features it read."""
         read = {f"{what}_read": self.reads[what] for what in ("training_crops", "views")}
         return {"images_encoded": self.image_encoder.encoded, **read}
 

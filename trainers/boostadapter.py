@@ -17,10 +17,10 @@ from .tta.view_ensemble import confident, entropy
 
 @TRAINER_REGISTRY.register()
 class BoostAdapter(TDA):
-    """TDA on 64 views, whose positive cache each image reads with its own surest views in it.
+    """TDA on 64 views: each image reads the positive cache extended by its own most confident views.
 
-    Those views go into a copy of the cache by the cache's own rule, each under its own prediction, and the copy is
-    forgotten. The paper was not within reach: constants are TDA's, and the rest is our reading of a description.
+    These views go into a copy of the cache by the cache's rule, each under its own prediction, and the copy is dropped
+    afterwards. The paper itself was not available: constants are TDA's, the rest follows a description of the method.
     """
 
     def n_views(self) -> int:

@@ -63,9 +63,9 @@ class Layer(nn.Module):
 @TRAINER_REGISTRY.register()
 class CLIPLoRA(StepTrainer):
     """Low-rank updates of queries, keys and values in every block of both towers; the text is "a photo of a" on every
-    dataset. At test they are part of the weights.
+    dataset. At test the updates are merged into the weights.
 
-    `ALPHA` / sqrt(`R`) scales them, as the published code does, and not ALPHA / R. 500 steps a shot, whatever the
+    They are scaled by `ALPHA` / sqrt(`R`), as in the published code, not by ALPHA / R. 500 steps per shot, for any
     number of classes.
     """
 
@@ -112,7 +112,7 @@ class CLIPLoRA(StepTrainer):
         return learner
 
     def adapted(self) -> tuple[TextEncoder, ImageEncoder]:
-        """The two encoders with their updates: beside the weights in training, merged into them at test."""
+        """The two encoders with their updates, which are separate from the weights in training and merged at test."""
         text, image = {}, {}
         for (tower, block), layer in zip(self.places, self.model.children(), strict=True):
             change = BlockChange(added=layer.added, random=layer.dropout > 0)

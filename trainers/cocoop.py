@@ -34,13 +34,14 @@ class PromptLearner(nn.Module):
         return self.prompts.split(self.context(self.ctx + pi[:, None, None]))
 
     def context(self, ctx: Tensor) -> Tensor:
-        """What stands in the place of the prompts' context, of ctx [B, 1, M, width]."""
+        """The tokens [B, 1, n, width] at the context's place in the prompts, from ctx [B, 1, M, width]. Here: ctx
+        itself."""
         return ctx
 
 
 @TRAINER_REGISTRY.register()
 class CoCoOp(PromptTrainer):
-    """A context that depends on the image: one text feature an image and class.
+    """A context that depends on the image: one text feature per image and class.
 
     Images and classes are encoded together, as many images at a time as `TOKEN_BUDGET` text tokens hold.
     """

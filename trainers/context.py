@@ -14,7 +14,7 @@ from clipkit.tokenizer import tokenizer_of
 logger = logging.getLogger(__name__)
 
 
-SHAPE = ("N_CTX", "CSC", "CTX_INIT", "CLASS_TOKEN_POSITION")  # what shapes a context in front of the class name
+SHAPE = ("N_CTX", "CSC", "CTX_INIT", "CLASS_TOKEN_POSITION")  # keys that determine the shape of the context
 
 
 def context_defaults(node: str, prec: str = "fp16") -> dict[str, object]:
@@ -29,7 +29,7 @@ def context_architecture(node: str) -> tuple[str, ...]:
 
 
 def context_words(ctx_init: str) -> str:
-    """The words of a `CTX_INIT` setting; "" for none (also where a script says False or None)."""
+    """The words of a `CTX_INIT` setting; "" for none (also for "False" and "None", which published scripts pass)."""
     words = str(ctx_init).replace("_", " ").strip()
     return "" if words in ("False", "None") else words
 

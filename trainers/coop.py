@@ -27,13 +27,13 @@ class PromptLearner(nn.Module):
         self.prompts = prompts
 
     def context(self, ctx: Tensor) -> Tensor:
-        """What stands in the place of the prompts' context, of ctx [M, width] or [C, M, width]."""
+        """The tokens at the context's place in the prompts, from ctx [M, width] or [C, M, width]. Here: ctx itself."""
         return ctx
 
 
 @TRAINER_REGISTRY.register()
 class CoOp(PromptTrainer):
-    """Learns the words before the class name; both encoders stay frozen.
+    """Learns the context tokens before the class name; both encoders stay frozen.
 
     `CTX_INIT` gives the first words (then N_CTX follows from it), else N(0, 0.02^2). `CLASS_TOKEN_POSITION` puts the
     class name at the end, in the middle or in front of the context. `CSC` learns one context per class.

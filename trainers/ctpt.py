@@ -22,8 +22,8 @@ class CTPT(TPT):
     """TPT that keeps the classes' text features dispersed, in the same step: loss = TPT's - lambda ATFD.
 
     The published scripts have lambda 50, and 20 on ImageNet's four variants, whose views they mix, unlike ImageNet's.
-    TWO_STEP, off in all of them: each step is TPT's, and then one on - lambda ATFD alone by the same optimiser, whose
-    moments hold both gradients. GRAD_PATH is `batched` then.
+    TWO_STEP (off in all published scripts): each step of TPT is followed by one on - lambda ATFD alone by the same
+    optimiser, whose moments accumulate both gradients. GRAD_PATH is then `batched`.
     """
 
     config_defaults = {**DEFAULTS, LAMBDA: 50.0, TWO_STEP: False}
@@ -41,7 +41,7 @@ class CTPT(TPT):
         return super().objective(logits, t) + self.spread(logits, t)
 
     def spread(self, logits: Tensor, t: Tensor) -> Tensor:
-        """[B]: - lambda ATFD."""
+        """The dispersion term - lambda ATFD, [B], from the classes' text features t [B, C, d]."""
         return -self.cfg.TRAINER.CTPT.LAMBDA * dispersion(t)
 
     def tune(self, f: Tensor) -> Tensor:

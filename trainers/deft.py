@@ -20,8 +20,8 @@ from .shared.checks import check_depth, check_vit
 from .shared.domains import declare
 
 N = "TRAINER.DEFT."
-SMALLEST = 1e-5  # what logarithms are taken of, at least
-LOG_ZERO = math.log(1e-4)  # of the reverse cross-entropy
+SMALLEST = 1e-5  # lower bound of the arguments of logarithms
+LOG_ZERO = math.log(1e-4)  # stands for log 0 in the reverse cross-entropy
 
 
 class Learner(nn.Module):
@@ -43,12 +43,12 @@ class Learner(nn.Module):
 
 @TRAINER_REGISTRY.register()
 class DeFT(DecidingTrainer):
-    """Each class has a positive and a negative prompt; a label is taken for right where the image is nearer to the
-    positive one. Positive prompts and image tokens learn from the labels so chosen, negative ones from all images.
+    """Each class has a positive and a negative prompt; a label counts as right where the image is nearer to the
+    positive one. Positive prompts and image tokens learn from these labels, negative prompts from all images.
 
     The choice of the last epoch, made batch by batch, is in `decisions.json`; the positive prompts are the classifier.
-    `VARIANT` "real", the authors' way for noise that nobody made: a label must also be the most likely one, and while
-    warming up the loss is the symmetric cross-entropy.
+    `VARIANT` "real", the authors' variant for real-world noise: a label that counts as right must also be the most
+    likely one, and during the warm-up the loss is the symmetric cross-entropy.
     """
 
     node = "TRAINER.DEFT"
@@ -68,7 +68,7 @@ class DeFT(DecidingTrainer):
     )
     architecture = tuple(N + key for key in ("N_CTX", "N_CTX_VISION", "PROMPT_DEPTH_VISION"))
     frozen_image_encoder = trains_on_features = False
-    seen: tuple[Tensor, Tensor] | None = None  # of the items of this epoch: which are clean, and p_yes of the label
+    seen: tuple[Tensor, Tensor] | None = None  # [N] each, of this epoch: whether an item is clean, p_yes of its label
 
     def build_learner(self) -> Learner:
         cfg, image = self.method_cfg(), self.image_encoder
@@ -116,7 +116,7 @@ class DeFT(DecidingTrainer):
         return z, {"cls": self.classification(z, label, clean), "neg": -(log_no + log_yes).mean()}
 
     def classification(self, z: Tensor, label: Tensor, clean: Tensor) -> Tensor:
-        """Cross-entropy on the labels that count; 0 where none does."""
+        """Cross-entropy on the labels that `clean` [B] selects; 0 where there is none."""
         cfg = self.method_cfg()
         if self.epoch >= cfg.WARMUP:
             return (F.cross_entropy(z, label, reduction="none") * clean).sum() / clean.sum().clamp(min=1)

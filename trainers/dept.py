@@ -1,7 +1,7 @@
 """DePT: Decoupled Prompt Tuning (Zhang et al., CVPR 2024), as a mix-in for methods that learn prompts.
 
-`CoOpDePT` is `class CoOpDePT(DePT, CoOp)`. The host's loss and logits work as ever; its features before normalisation
-go through a second, class-specific branch besides.
+`CoOpDePT` is `class CoOpDePT(DePT, CoOp)`. The host's loss and logits are unchanged; its features before normalisation
+also go through a second, class-specific branch.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ from .shared.situation import situation
 
 CONFIG_DEFAULTS = {
     "TRAINER.LINEAR_PROBE.TYPE": "linear",  # linear: a head over the classes | similarity: cosines of filmed features
-    "TRAINER.LINEAR_PROBE.WEIGHT": 0.7,  # of the second branch; the first has the rest
-    "TRAINER.LINEAR_PROBE.TEST_TIME_FUSION": True,  # on classes of the training
-    "TRAINER.FILM.LINEAR_PROBE": True,  # a scale and a bias a channel before the head
+    "TRAINER.LINEAR_PROBE.WEIGHT": 0.7,  # w, of the second branch; the host's branch has 1 - w
+    "TRAINER.LINEAR_PROBE.TEST_TIME_FUSION": True,  # add the second branch's logits in tests on the training classes
+    "TRAINER.FILM.LINEAR_PROBE": True,  # a scale and a bias for each channel before the head
 }
 CONFIG_DOMAINS = declare(
     CONFIG_DEFAULTS,
@@ -78,15 +78,15 @@ class DePT(PromptTrainer):
         return self.logits(normalize(f), normalize(self.filmed(text, "text")))
 
     def loss(self, image: Tensor, label: Tensor, *more: object) -> tuple[Tensor, dict[str, Tensor]]:
-        """(1 - w) CE + w CE of the second branch + the host's regularisers as they are. The head also classifies the
-        text features of the images' classes."""
+        """(1 - w) CE of the host + w CE of the second branch + the host's regularisers, unchanged. The head also
+        classifies the text features of the images' classes."""
         logits, terms = super().loss(image, label, *more)
         w, f, t = self.cfg.TRAINER.LINEAR_PROBE.WEIGHT, self.raw_image, self.raw_text
         head, labels = self.head_logits(f, t), label
         if self.cfg.TRAINER.LINEAR_PROBE.TYPE == "linear":
             of_text = self.model.linear_probe_proj(self.filmed(t[label], "text")).float()
             head, labels = torch.cat([of_text, head]), label.repeat(2)
-        first = next(iter(terms))  # the host's classification
+        first = next(iter(terms))  # the host's cross-entropy
         return logits, terms | {first: (1 - w) * terms[first], "head": w * F.cross_entropy(head, labels)}
 
     def test_logits(self, image: Tensor) -> dict[str, Tensor]:
@@ -100,7 +100,7 @@ class DePT(PromptTrainer):
         return {"host": z, "fused": (1 - w) * z + w * self.head_logits(f, raw)}
 
     def text_before_normalisation(self) -> Tensor:
-        """[C, d]; linear heads do not read it."""
+        """Text features [C, d] before normalisation, for a head by similarity; linear heads do not use them."""
         if self.cfg.TRAINER.LINEAR_PROBE.TYPE == "linear":
             return self.text_features()
         self.encode_text()

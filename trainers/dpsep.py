@@ -1,6 +1,6 @@
 """DP-SEP: dual-polarity prompts with stochastic entropy perturbation, against label noise.
 
-Equation numbers are the paper's. Where its text contradicts itself a config key says how it is read.
+Equation numbers are the paper's. Where its text contradicts itself, a config key chooses the reading.
 """
 
 from __future__ import annotations
@@ -32,10 +32,11 @@ class PromptLearner(nn.Module):
 
 @TRAINER_REGISTRY.register()
 class DPSEP(PromptTrainer):
-    """A positive and a negative context. An image shall be more like its class under the first than like a random wrong
-    class under the second; the model's own prediction, perturbed, joins the label as target.
+    """A positive and a negative context. An image shall be more similar to its class under the first than to a random
+    wrong class under the second; the target combines the label with the model's own, perturbed prediction.
 
-    All C prompts of both polarities are encoded once a step, in natural order: the wrong pairing pi only permutes rows.
+    All C prompts of both polarities are encoded once a step, in the order of labels: the wrong pairing pi permutes
+    rows.
     """
 
     node = NODE
@@ -70,7 +71,7 @@ class DPSEP(PromptTrainer):
         return self.encode_names(self.model.prompts)
 
     def encode_both(self) -> tuple[Tensor, Tensor]:
-        """z^pos and z^neg [C, d], the negative side in natural order; one text batch where the lengths agree."""
+        """z^pos and z^neg [C, d], both in the order of labels; one text batch where the contexts have equal lengths."""
         model = self.model
         if model.negative_prompts is not model.prompts:
             negative = self.text_encoder.encode(model.negative_prompts.split(model.ctx_neg))
@@ -144,7 +145,7 @@ class DPSEP(PromptTrainer):
     # ------------------------------------------------------------------ test
 
     def image_logits(self, features: Tensor) -> Tensor:
-        """Positive prompts alone, or log-odds-like: the softmax over positive less that over negative ones."""
+        """Logits of the positive prompts, or the softmax over positive prompts minus that over negative ones."""
         if self.method_cfg().INFER == "pos":
             return super().image_logits(features)
         z_pos, z_neg = self.once("both polarities", self.encode_both)

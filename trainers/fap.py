@@ -20,7 +20,7 @@ LAMBDA = N + "LAMBDA"
 
 
 class ImageToText(MaPLe):
-    """The structure that FAP and AdvMaPLe share. Everything that they do with the prompts is MaPLe's."""
+    """The prompts of FAP and AdvMaPLe: MaPLe's, with text prompts computed from vision prompts."""
 
     node = "TRAINER.FAP"
     config_defaults = DEFAULTS

@@ -33,7 +33,7 @@ class VLPromptLearner(nn.Module):
         self.prompt_learner, self.image_encoder, self.text_encoder = prompt_learner, image_encoder, text_encoder
 
 
-# Without prompts in the image tower its depth does not count.
+# The image tower's prompt depth applies only where there are prompts in it.
 PROMPT_SIZES = {
     "N_CTX_VISION": whole(0),
     "N_CTX_TEXT": whole(1),
@@ -57,7 +57,7 @@ class IVLP(PromptTrainer):
         "TRAINER.IVLP.PROMPT_DEPTH_TEXT": 12,
     }
     config_domains = declare(config_defaults, PROMPT_SIZES)
-    frozen_image_encoder: bool | None = None  # as the config says: `build_learner`
+    frozen_image_encoder: bool | None = None  # set by `build_learner`: whether N_CTX_VISION is 0
     trains_on_features = True
     architecture = tuple(f"TRAINER.IVLP.{key.rpartition('.')[2]}" for key in config_defaults if "PREC" not in key)
 

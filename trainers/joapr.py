@@ -23,10 +23,10 @@ from .parts.joapr_settings import CONFIG_DEFAULTS, CONFIG_DOMAINS, NODE, publish
 
 @TRAINER_REGISTRY.register()
 class JoAPR(CleanBesideNoisy, CoOp):
-    """CoOp's prompts, trained on clean and noisy items alike, with targets refurbished by the model's own predictions.
+    """CoOp's prompts, trained on clean and noisy items, with targets refurbished by the model's own predictions.
 
-    After W epochs of warm-up, two Gaussians on the items' losses tell clean from noisy labels; each step has a batch
-    of both.
+    After W epochs of warm-up, a mixture of two Gaussians over the items' losses separates clean from noisy labels; each
+    step has a batch of both.
 
     W, ALPHA1 and ALPHA2 are the published ones of each dataset, noise type and rate (`joapr_settings.py`). Type and
     rate are unknown in practice; RATE_INDEPENDENT takes (1, 0.5, 1) everywhere.
@@ -44,7 +44,7 @@ class JoAPR(CleanBesideNoisy, CoOp):
         super().build_model()
         say_if_all_warm_up(self.cfg)
         self.kappa = 0.5  # the estimated share of wrong labels
-        self.losses_seen = torch.empty(0)  # [rounds, N], normalised, the last WINDOW rounds
+        self.losses_seen = torch.empty(0)  # [rounds, N]: losses of the last WINDOW rounds, scaled to [0, 1]
 
     # ------------------------------------------------------------------ which labels are clean
 

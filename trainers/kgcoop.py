@@ -16,8 +16,8 @@ from .losses import cosine_distance
 class KgCoOp(CoOp):
     """CoOp whose text features stay near those of the hand-written prompts.
 
-    The context starts from "a photo of a" whatever words `CTX_INIT` holds, as the published code does; empty or
-    "False": at random.
+    If `CTX_INIT` holds any words the context starts from "a photo of a", as in the published code; empty or "False": at
+    random.
     """
 
     config_defaults = {**CoOp.config_defaults, "TRAINER.COOP.W": 1.0}  # lambda; the published scripts give 8.0

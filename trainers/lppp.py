@@ -33,14 +33,14 @@ class Probe(KnownClasses):
 
 @TRAINER_REGISTRY.register()
 class LPpp(BestEpoch):
-    """A linear probe beside the text classifier, with a learned weight for each class's text, trained on all features
-    at once; rates and start values are computed from the features, so that none is searched.
+    """A linear probe added to the text classifier, with a learned weight for each class's text, trained on all
+    features at once; learning rates and start values are computed from the features, so none is searched.
 
-    Each of OPTIM.MAX_EPOCH epochs is one step. It has rows for the classes that it was trained on and, since its
-    logits have another scale than zero-shot CLIP's, no answer for new ones. `SELECT`: the last epoch that is best on
-    few-shot validation images (at most 4 a class), or on as many as there are shots, as published ("val_shots"), or the
-    last one. `ALPHA_GRAD` "accumulated": gradients of alpha are summed from the first epoch on, as the published code
-    does; "last": that of the step's own epoch.
+    Each of OPTIM.MAX_EPOCH epochs is one step. It predicts only the classes that it was trained on: its logits have
+    another scale than zero-shot CLIP's, so the two cannot be combined for new classes. `SELECT`: the last epoch of best
+    accuracy on few-shot validation images (at most 4 a class), or on as many as there are shots, as published
+    ("val_shots"), or the last epoch. `ALPHA_GRAD` "accumulated": gradients of alpha are summed from the first epoch
+    on, as in the published code; "last": only that of the epoch itself.
     """
 
     node = "TRAINER.LPPP"
@@ -86,7 +86,7 @@ class LPpp(BestEpoch):
         if -1 in rows:
             raise InputError(
                 f"LPpp has a row for each class that it was trained on, and {self.classnames[rows.index(-1)]!r} is "
-                "none of them; test it on the classes of its training."
+                "none of them; test it on its training classes."
             )
         return rows
 
@@ -124,7 +124,7 @@ class LPpp(BestEpoch):
         return logits, {"ce": F.cross_entropy(logits, label)}
 
     def backward(self, terms: dict[str, Tensor]) -> Tensor:
-        """The optimizer, SGD with momentum, gets the gradient of W and b; that of alpha is kept apart."""
+        """The optimizer, SGD with momentum, gets the gradients of W and b; that of alpha is handled by `end_step`."""
         loss, alpha = super().backward(terms), self.model.alpha_vec
         kept = self.alpha_grad if self.method_cfg().ALPHA_GRAD == "accumulated" else 0
         self.alpha_grad, alpha.grad = kept + alpha.grad, None

@@ -38,7 +38,7 @@ class PromptLearner(nn.Module):
         self.compound_prompt_projections = nn.ModuleList(copy.deepcopy(first) for _ in deeper)
 
     def context(self, ctx: Tensor) -> Tensor:
-        """What stands in the place of the prompts' context, of ctx [n, D_t]."""
+        """The tokens at the context's place in the prompts, from ctx [n, D_t]. Here: ctx itself."""
         return ctx
 
     def text_prompts(self) -> dict[int, Tensor]:

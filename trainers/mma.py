@@ -64,9 +64,8 @@ class AdapterLearner(nn.Module):
         self.shared_adapter = nn.ModuleDict({str(b): nn.Sequential(kaiming(dim, dim), nn.ReLU()) for b in blocks})
 
     def beside(self, adapter: Adapter, shared: nn.Module) -> Callable[[Tensor], Tensor]:
-        """s * adapter(h), h the block's input after ln_1. The adapter's own weights get the gradient as if s were 1,
-        what comes before it the true one: the published code does so, and with s = 0.001 hardly anything would be
-        learned otherwise."""
+        """s * adapter(h), h the block's input after ln_1. The adapter's weights get their gradient as if s were 1; the
+        layers below it get the true one. The published code does so: with s = 0.001 the adapter would hardly learn."""
 
         def added(h: Tensor) -> Tensor:
             out = self.scale * adapter(ScaledGradient.apply(h, self.scale).to(adapter.up.weight.dtype), shared)
@@ -82,8 +81,8 @@ class AdapterLearner(nn.Module):
 
 @TRAINER_REGISTRY.register()
 class MMA(PromptTrainer):
-    """Adapters beside the upper blocks of both towers, which share a small map in each block. The text is "a photo of
-    a" on every dataset. The blocks below are frozen: run once a run for texts, without a graph for images."""
+    """Adapters in the upper blocks of both towers, which share a small map in each block. The text is "a photo of a" on
+    every dataset. The lower blocks are frozen: they run once for texts, and without an autograd graph for images."""
 
     node = "TRAINER.MMADAPTER"
     registered_name = "adapter_learner"

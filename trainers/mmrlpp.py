@@ -22,7 +22,8 @@ from .parts.mmrlpp_config import (
 
 
 class LowRank(nn.Module):
-    """A B [rows, columns]: A random, B zero, so that it is nothing at the start. bias: one of its own, if given."""
+    """A B [rows, columns]: A random, B zero, so that the product is zero at the start. bias: its start value, if
+    any."""
 
     def __init__(self, rows: int, columns: int, rank: int, bias: Tensor | None = None) -> None:
         super().__init__()
@@ -75,11 +76,11 @@ class MultiModalRepresentationLearner(nn.Module):
 
 @TRAINER_REGISTRY.register()
 class MMRLpp(MMRL):
-    """MMRL with shared, low-rank maps, CLIP's own projection for the representation feature, and tokens that keep a
-    share of what the block before made of them (BETA is of the new ones).
+    """MMRL with shared, low-rank maps, CLIP's own projection for the representation feature, and tokens that blend new
+    ones (share BETA) with the previous block's outputs.
 
-    BETA is that of the training, also on other datasets. `TARGET_BETA` takes the value published for each target, which
-    can only have been chosen on its test images; results.json then says so.
+    BETA is that of the training run, also on other datasets. `TARGET_BETA` uses the value published for each target
+    dataset, which can only have been chosen on its test images; results.json then says so.
     """
 
     node = "TRAINER.MMRLpp"
@@ -99,7 +100,7 @@ class MMRLpp(MMRL):
 
     @classmethod
     def architecture_of(cls, state: dict) -> dict:
-        """BETA is not in a published file: the config's is taken."""
+        """As MMRL's. BETA is not in published files, so the config's value is used."""
         tokens = state.get("representation_learner.compound_rep_tokens")
         proj, residual = state.get("image_encoder.A"), state.get("representation_learner.srra_r2vproj.srra.0.A")
         if tokens is None or proj is None or residual is None:

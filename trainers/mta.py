@@ -59,7 +59,7 @@ def mean_shift(f: Tensor, affinity: Tensor, lambda_q: float, lambda_y: float) ->
     own = torch.eye(f.shape[1], dtype=torch.bool, device=f.device)
     distance = (2 - 2 * f @ f.mT).clamp_min(0).masked_fill(own, torch.inf)
     h2 = 0.5 * distance.topk(count, dim=-1, largest=False).values.mean(dim=-1)
-    h2 = h2.clamp_min(torch.finfo(f.dtype).eps)  # views that are all alike
+    h2 = h2.clamp_min(torch.finfo(f.dtype).eps)  # h is 0 where all views are equal
 
     def kernel(mode: Tensor) -> Tensor:
         return torch.exp(-(f - mode[:, None]).square().sum(dim=-1) / (2 * h2))

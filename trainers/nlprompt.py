@@ -25,8 +25,9 @@ class NLPrompt(CleanThenNoisy, CoOp):
     """CoOp's prompts, trained on clean items by cross-entropy (PromptCE), then on noisy ones by the mean absolute error
     (PromptMAE); each epoch PromptOT splits the items into the two.
 
-    The transport sees all training items under the test transform. Before epoch CURRICULUM_EPOCH only a share of them,
-    growing from BEGIN_RATE to 1, can be clean. USE_OT False: all items by LOSS_ALL; "mae" is PromptMAE alone.
+    PromptOT uses all training items under the test transform. Before epoch CURRICULUM_EPOCH only a share of them,
+    growing from BEGIN_RATE to 1, can be clean. USE_OT False: all items are trained with LOSS_ALL; "mae" is PromptMAE
+    alone.
     """
 
     node = "TRAINER.NLPROMPT"

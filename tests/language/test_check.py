@@ -85,17 +85,17 @@ def test_a_good_file_of_a_user_has_no_faults(tmp_path, sentences):
 @pytest.mark.parametrize(
     ("change", "found"),
     [
-        (lambda s: s.pop("River"), ["class 'River' of eurosat is not there"]),
+        (lambda s: s.pop("River"), ["class 'River' of eurosat is missing"]),
         (lambda s: s.update(Lake=["A sea."]), ["'Lake' is no class of eurosat"]),
         (lambda s: s["River"].append(" "), ["class 'River' has an empty sentence"]),
         (
             lambda s: s["River"].append(s["Forest"][0].upper()),
-            ["'10 things are seen from far above.' stands there 2 times"],
+            ["'10 things are seen from far above.' occurs 2 times"],
         ),
         (lambda s: s["River"].append("many " * 80 + "trees."), ["has 84 tokens, and CLIP reads 77"]),
         (
             lambda s: [s[n].append(f"This {n} is green.") for n in list(s)[:4]],
-            ["'this _ is green.' is a template: 4 classes have it, with their names put in"],
+            ["'this _ is green.' is a template: 4 classes have it, each with its own name"],
         ),
     ],
 )
@@ -147,7 +147,7 @@ def test_the_command_prints_lines_and_tells_by_its_exit_code(tmp_path, capsys, s
     assert main(["check", str(file)]) == 1
     line = file.read_text().splitlines().index(' "Rivers": [') + 1
     assert capsys.readouterr().out.splitlines() == [
-        f"{file}: class 'River' of eurosat is not there",
+        f"{file}: class 'River' of eurosat is missing",
         f"{file}:{line}: 'Rivers' is no class of eurosat",
         f"{file}: 10 classes, 30 sentences, at most 11 tokens; 2 faults",
     ]
@@ -180,10 +180,10 @@ def test_folding():
 
 
 BAD = {
-    "a class twice": ('{"zero": ["a"], "zero": ["b"]}', "'zero' is there twice"),
+    "a class twice": ('{"zero": ["a"], "zero": ["b"]}', "'zero' occurs twice"),
     "a source twice": (
         '{"version": 1, "dataset": "digits", "sources": {"m": {}}, "classes": {"zero": {"m": ["a"], "m": ["b"]}}}',
-        "'m' is there twice",
+        "'m' occurs twice",
     ),
     "nested": ("[" * 100_000, "nested too deeply"),
     "nested objects": ('{"a": ' * 100_000, "nested too deeply"),

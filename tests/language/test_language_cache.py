@@ -117,7 +117,7 @@ def test_without_a_file_the_templates_stand_in(caplog):
     caplog.set_level(logging.INFO, logger="language")
     cache = load_cache("Folder")
     assert [r.getMessage() for r in caplog.records if r.name.startswith("language")] == [
-        "No language cache for folder: the 80 templates of CLIP stand in"
+        "No language cache for folder: the 80 templates of CLIP are used instead"
     ]
     assert list(cache.sources) == ["templates"] and cache.dataset == "folder"
     texts = cache.get("maine_coon", "noise")

@@ -64,9 +64,9 @@ def test_every_method_that_reads_sentences(method, tiny, tmp_path, capsys):
     assert tiny.run(tmp_path / "run", method, (), pairs | {"LANGUAGE.MISSING": "stand_in"}) == 0
     log = (tmp_path / "run" / "log.txt").read_text()
     roles = len(READERS[method])
-    assert log.count(f"classes ({NAMES[0]}); CLIP's templates stand in for them") == roles
+    assert log.count(f"classes ({NAMES[0]}); CLIP's templates are used instead") == roles
     if method == "ANPromptSAR":
-        assert log.count("there is no list of novel names for Tiny; ImageNet's stands in") == 1
+        assert log.count("there is no list of novel names for Tiny; ImageNet's is used instead") == 1
     assert tiny.run(tmp_path / "wrong", method, (), pairs | {"LANGUAGE.MISSING": "templates"}) == 2
     assert "LANGUAGE.MISSING is 'templates', but must be one of refuse, stand_in" in capsys.readouterr().err
 

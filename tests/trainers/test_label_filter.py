@@ -64,14 +64,14 @@ def test_items_judged_wrong_are_not_trained_on(tiny, tmp_path, stand_in, method,
 
 def test_it_judges_before_any_method_that_does_not_judge_itself(tiny, tmp_path, stand_in, capsys):
     assert tiny.run(tmp_path / "run", "NLPrompt", pairs=FILTER) == 2
-    assert "tells right labels from wrong ones by itself" in capsys.readouterr().err
+    assert "detects wrong labels itself" in capsys.readouterr().err
     assert not (tmp_path / "run").exists() and not stand_in
 
 
 def test_nothing_left_is_said(tiny, tmp_path, stand_in, capsys, monkeypatch):
     monkeypatch.setattr(sys.modules["cleanlab.filter"], "find_label_issues", lambda y, p, **k: np.ones(len(y), bool))
     assert tiny.run(tmp_path / "run", "CoOp", pairs=FILTER) == 2
-    assert "nothing is left to train on" in capsys.readouterr().err and not (tmp_path / "run").exists()
+    assert "no item is left to train on" in capsys.readouterr().err and not (tmp_path / "run").exists()
 
 
 @pytest.mark.parametrize(

@@ -196,7 +196,7 @@ def test_sentences_of_another_class():
     for c in classes:
         for less, much in zip(found.get(c), more.get(c), strict=True):
             assert less.split()[0] == c[1:] or much.split()[0] != c[1:]
-    with pytest.raises(InputError, match="CLIP's templates have none"):
+    with pytest.raises(InputError, match="CLIP's templates are the same for all"):
         with_wrong(Source(TemplateCache("own", ["a {}."], "Own"), "templates"), 0.5, 1)
 
 

@@ -29,10 +29,10 @@ FILTERS = ("", "cleanlab")
 
 
 def filter_training_list(trainer: Method) -> None:
-    """Applies TRAINER.FILTER: the trainer's list and loader of training items shrink to those that look right.
+    """Applies TRAINER.FILTER: keeps only the training items whose labels look right in the trainer's list and loader.
 
     The decision about all N items goes to decisions.json. Only observed labels are read, never true ones. Raises
-    InputError for an unknown filter, a missing package, a method that chooses items by itself, and where nothing stays.
+    InputError for an unknown filter, a missing package, a method that selects items itself, and if no item is left.
     """
     name = trainer.cfg.TRAINER.get("FILTER", "")
     if not name:
@@ -41,13 +41,15 @@ def filter_training_list(trainer: Method) -> None:
         raise InputError(f'TRAINER.FILTER is {name!r}, but must be "cleanlab", or "" for none.')
     if hasattr(trainer, "decide"):
         raise InputError(
-            f"{type(trainer).__name__} tells right labels from wrong ones by itself; TRAINER.FILTER is for methods "
-            "that do not: leave it out."
+            f"{type(trainer).__name__} detects wrong labels itself; TRAINER.FILTER is for methods that do not: "
+            "leave it out."
         )
     label = trainer.training_list.label.cpu()
     clean, score = cleanlab_judgement(label.numpy(), zero_shot_probabilities(trainer).cpu().numpy())
     if not clean.any():
-        raise InputError("TRAINER.FILTER cleanlab finds every label wrong, so that nothing is left to train on.")
+        raise InputError(
+            "TRAINER.FILTER cleanlab finds every label wrong, so no item is left to train on; leave it out."
+        )
     record_decision(trainer, Decision(torch.from_numpy(clean), torch.from_numpy(score)))
     trainer.record["filter"] = {"name": name, "kept": int(clean.sum()), "of": len(clean)}
     trainer.keep_training_items(np.flatnonzero(clean).tolist())

@@ -93,7 +93,8 @@ class MemorisationCurves:
 
     @torch.no_grad()
     def _accuracies(self) -> dict[str, float | None]:
-        """One test mode for both passes, so that text features are computed once; then the mode is put back."""
+        """The accuracies of both passes, in one test mode, so that text features are computed once; then the former
+        mode is restored."""
         trainer = self.trainer
         mode = "train" if trainer.model.training else "eval"
         trainer.set_model_mode("eval")

@@ -18,9 +18,9 @@ ITERATIONS, TOLERANCE = 1000, 1e-6
 def transport_plan(cost: Tensor, reg: float, column_mass: float = 1.0) -> Tensor:
     """The plan G [N, C] >= 0 that minimises <G, cost> - reg H(G), float64, by Sinkhorn iterations on logarithms.
 
-    Each of the C columns gets column_mass / C, each of the N rows gives 1 / N; where column_mass is below 1 a row gives
-    at most that. The regularisation falls to `reg` by halves, which leads to the same plan in fewer iterations. At
-    most ITERATIONS at the end, fewer once the columns are off by TOLERANCE in sum.
+    Each of the C columns gets column_mass / C. Each of the N rows gives 1 / N, or at most that if column_mass is below
+    1. The regularisation is halved step by step down to `reg`, which needs fewer iterations for the same plan. The last
+    step ends after ITERATIONS, or once the column sums are off by at most TOLERANCE in total.
     Raises InputError unless reg > 0 and 0 < column_mass <= 1.
     """
     if not reg > 0:
@@ -40,8 +40,8 @@ def transport_plan(cost: Tensor, reg: float, column_mass: float = 1.0) -> Tensor
 
 
 def _sinkhorn(cost: Tensor, g: Tensor, log_row: float, log_column: float, partial: bool) -> tuple[Tensor, Tensor]:
-    """At regularisation 1, from the potential g [C]: the plan and the new potential. Rows are set last: they hold
-    exactly."""
+    """One Sinkhorn run at regularisation 1 from the potential g [C]: (plan [N, C], new potential [C]). Rows are scaled
+    last, so that their sums are exact."""
     for _ in range(ITERATIONS + 1):
         f = log_row - torch.logsumexp(g - cost, dim=1)
         if partial:

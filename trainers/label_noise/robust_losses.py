@@ -42,7 +42,7 @@ def confidence_penalty(logits: Tensor, label: Tensor, beta: float) -> Tensor:
 
 
 def double_softmax(logits: Tensor, label: Tensor) -> Tensor:
-    """DSPT (arXiv 2605.00591, as its abstract has it): CE with the probabilities in the logits' place.
+    """DSPT (arXiv 2605.00591, by its abstract): CE with probabilities used as logits.
 
     The softmax is applied twice. The loss lies within [log(e + C - 1) - 1, log(e + C - 1)], and a logit's gradient is
     p_j (g_j - p . g), g = q - onehot(y): it vanishes for labels that are confidently wrong as for those that are

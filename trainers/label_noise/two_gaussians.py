@@ -1,4 +1,4 @@
-"""A mixture of two Gaussians on a line: the small losses of right labels and the large ones of wrong labels."""
+"""A one-dimensional mixture of two Gaussians: the small losses of right labels and the large ones of wrong labels."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def to_unit_range(x: Tensor) -> Tensor:
 
 
 def best_split(x: Tensor) -> float:
-    """2-means on a line: the value up to which x [N] belongs to the lower cluster."""
+    """2-means in one dimension: the value up to which x [N] belongs to the lower cluster."""
     ordered = x.sort().values
     if len(x) < 2:
         return ordered[-1].item()
@@ -88,6 +88,6 @@ def clean_threshold(mixture: TwoGaussians, std: bool = True) -> float | None:
     if discriminant < 0:
         return None
     root = math.sqrt(discriminant)
-    if b > 0:  # the same root, (-b + root) / 2a, written so that nothing cancels and a may be 0
+    if b > 0:  # the root (-b + sqrt) / 2a in a form without cancellation, valid for a = 0 too
         return 2 * c / (-b - root)
     return (-b + root) / (2 * a) if a else None

@@ -1,1 +1,1 @@
-"""Pieces of one or two methods that would make their files too long."""
+"""Code that one to three methods use, kept out of their files so that these stay short."""

@@ -25,13 +25,13 @@ class Aggregation:
 
     @torch.no_grad()
     def add(self, epoch: int) -> None:
-        """Take in the parameters as they are after the epoch of this index (0-based)."""
+        """Adds the present parameters, those after the epoch of this index (0-based), with its weight."""
         for name, p in self.model.named_parameters():
             self.total[name] += self.weights[epoch] * p.float()
 
     @torch.no_grad()
     def deploy(self) -> None:
-        """The aggregate becomes the model's parameters."""
+        """Sets the model's parameters to the weighted average."""
         for name, p in self.model.named_parameters():
             p.copy_(self.total[name])
 
@@ -42,7 +42,7 @@ class Aggregation:
 
 
 class EpochAverage(PromptTrainer):
-    """The mix-in of methods whose answer is an average over the epochs; it stands before the method's base."""
+    """Mix-in for methods that test with an average of their parameters over the epochs; it precedes the base class."""
 
     def epoch_weights(self) -> Tensor:
         """[E], the weight of the tensors after each epoch; they sum to 1."""

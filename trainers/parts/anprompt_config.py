@@ -21,7 +21,7 @@ CONFIG_DEFAULTS = {
     N + "EPS": 0.1,  # Eq. 8 (A8)
     N + "SIM_W": 1.0,  # lambda of Eq. 3 (A20)
     N + "WA_W": 1.0,
-    N + "WA_REF": "align",  # align | robust: what l_W is held against (A1)
+    N + "WA_REF": "align",  # align | robust: the logits that l_W is compared with (A1)
     N + "WA_DIRECTION": "ref_to_w",  # ref_to_w | w_to_ref (A2)
     N + "WA_DETACH_GAMMA": False,
     N + "GAMMA_POWER": 1,  # 2: gamma of Eq. 3 and of Eq. 6 both applied (A3)

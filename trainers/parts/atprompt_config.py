@@ -14,7 +14,7 @@ CONFIG_DEFAULTS = {
     N + "ATT1_TEXT": "color",
     N + "ATT2_TEXT": "shape",
     N + "ATT3_TEXT": "",
-    N + "ONE_TOKEN": False,  # True: a word has one token, as in the published code, where it has more or not
+    N + "ONE_TOKEN": False,  # True: one token of each word is used, as in the published code, even if it has more
 }
 CONFIG_DOMAINS = declare(
     CONFIG_DEFAULTS,
@@ -24,7 +24,7 @@ CONFIG_DOMAINS = declare(
         **{f"ATT{i}_TEXT": OPTIONAL for i in (1, 2, 3)},
     },
 )
-SHAPE = tuple(CONFIG_DEFAULTS)  # what shapes the learner
+SHAPE = tuple(CONFIG_DEFAULTS)  # keys that determine the learner's shape
 
 WORDS = {
     "ImageNet": "color, shape",

@@ -38,9 +38,9 @@ def with_attributes(
 ) -> None:
     """Makes a host's context learner one with attributes: n tokens before the name, lengths[i] before words[i].
 
-    Learned tokens start from N(0, 0.02^2) before the name, from N(0, 0.01^2) before words. one_token: each word gives
-    the one token at its fixed place, whatever it is where a word before it had several; what is left of the words then
-    stands before the name.
+    Learned tokens start from N(0, 0.02^2) before the name, from N(0, 0.01^2) before words. one_token: each word has one
+    place, as if all words were single tokens. If a word has several tokens, later places hold the wrong tokens, and the
+    remaining ones stand before the name (as in the published code).
     """
     tokenizer, width = tokenizer_of(clip), learner.ctx.shape[-1]
     filled = [" ".join([tokenizer.filler] * k) for k in (*lengths[: len(words)], n)]

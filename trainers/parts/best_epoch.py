@@ -1,4 +1,4 @@
-"""Methods that keep the epoch which is best on labelled images other than those that they train on."""
+"""Base of methods that select the best epoch on labelled images other than those that they train on."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ logger = logging.getLogger(__name__)
 
 
 class BestEpoch(PromptTrainer):
-    """`choose_epoch` after each epoch; after the last one the learner has the values of the best. A resumed run goes on
-    with the best so far."""
+    """Subclasses call `choose_epoch` after each epoch; after the last one the learner gets the values of the best
+    epoch. A resumed run goes on with the best so far."""
 
-    later_wins = False  # of equal epochs
+    later_wins = False  # which of several epochs of equal accuracy is taken: True the last, False the first
     best: dict | None = None  # accuracy, epoch and values
 
     def choosing(self, which: str, key: str) -> tuple[Tensor, Tensor]:
-        """Features and labels of the images that something is chosen on, see `choosing_features`; computed once."""
+        """Features and labels of the images for the selection, see `choosing_features`; computed once."""
         self.chosen_on: dict[str, tuple[Tensor, Tensor]] = getattr(self, "chosen_on", {})
         if which not in self.chosen_on:
             self.chosen_on[which] = choosing_features(self, which, key)
@@ -39,7 +39,9 @@ class BestEpoch(PromptTrainer):
             self.model.load_state_dict(self.best["values"])
             found = {"images": which, "count": len(f), "epoch": self.best["epoch"], "accuracy": self.best["accuracy"]}
             self.record["chosen_epoch"] = found
-            logger.info("Epoch %d is taken: %.2f %% of the images of %s", found["epoch"], found["accuracy"], which)
+            logger.info(
+                "Epoch %d is selected: accuracy %.2f %% on the images of %s", found["epoch"], found["accuracy"], which
+            )
 
     def extra_state(self) -> dict:
         return super().extra_state() | ({} if self.best is None else {"best": self.best})

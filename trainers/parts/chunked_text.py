@@ -1,8 +1,8 @@
-"""Losses of images that each have text features of their own (B x C text passes), in memory for a few images.
+"""Losses over text features that differ for each image (B x C text passes), computed for a few images at a time.
 
-Such a loss is a sum over images, and an image's summand depends on its own context alone. So a chunk of images takes
-its gradient right after its forward pass and frees its activations before the next one begins: the same loss and the
-same gradient as all at once, nothing is computed twice, and only the gradient [B, L, d_t] of the contexts is kept.
+Such a loss is a sum over images, and an image's summand depends on its own context alone. So the backward pass of a
+chunk of images runs right after its forward pass and frees its activations: loss and gradient are the same as for all
+images at once, nothing is computed twice, and only the gradient [B, L, d_t] of the contexts is kept.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ def images_at_a_time(sequences: int, text: SplitText, encoder: TextEncoder, half
 
 
 class _KnownGradient(torch.autograd.Function):
-    """`value`, whose gradient to `x` is known already."""
+    """Returns `value`, with the given gradient with respect to `x` in the backward pass."""
 
     @staticmethod
     def forward(ctx: FunctionCtx, x: Tensor, value: Tensor, gradient: Tensor) -> Tensor:
@@ -67,8 +67,8 @@ def chunked_loss(
     """(sum of the parts' losses, their logits [B, C] without gradient) for x [B, ...], `size` rows at a time.
 
     part: (rows, x[rows]) -> (that chunk's share of the loss, its logits [b, C]); it must depend on no other row of x.
-    scale: multiplies the loss within the backward passes and is divided out again: a GradScaler's, so that halves do
-    not underflow.
+    scale: multiplies the loss in the backward passes and is divided out again: that of a GradScaler, so that fp16
+    gradients do not underflow.
     """
     learn = torch.is_grad_enabled() and x.requires_grad
     shares, logits, gradients = [], [], []

@@ -41,11 +41,11 @@ class HeadLearner(nn.Module):
     known, unseen = True, False
 
     def fit_classes(self, state: dict[str, Tensor], saved: object, own: Sequence[str]) -> dict[str, Tensor]:
-        """A checkpoint's tensors with the head's rows for these classes; if it lacks one of them, the head is not used,
-        and its tensors are this learner's. saved: the class names in the file, if there are any."""
+        """A checkpoint's tensors, with the head's rows for the classes `own`. If one of them has no row, the head is
+        not used, and its tensors are this learner's own. saved: the class names in the file, or None."""
         wanted = {key: x for key, x in self.state_dict().items() if key.startswith(HEAD)}
         if not wanted or any(key not in state for key in wanted) and not self.unseen:
-            return state  # loading says what is missing
+            return state  # loading raises an error that names what is missing
         rows: list[int] | None = None
         if isinstance(saved, (list, tuple)) and saved:
             rows = rows_of(saved, own)
@@ -64,7 +64,7 @@ class Wrapped(HeadLearner):
 
 
 def with_head(learner: nn.Module) -> HeadLearner:
-    """The learner itself, made a `HeadLearner`, or one around a bare context."""
+    """The learner with the methods of `HeadLearner`; a bare context learner is wrapped into one."""
     if not hasattr(learner, "prompt_learner"):
         return Wrapped(learner)
     kind = type(learner)

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from clipkit import InputError, normalize
 
-TOLERANCE = 1e-4  # of the squared sum of what the centres move
+TOLERANCE = 1e-4  # it ends when the summed squared movement of the centres is below
 
 
 def cosine_centres(points: Tensor, k: int, seed: int, key: str) -> Tensor:

@@ -1,4 +1,4 @@
-"""Training that tells clean from noisy items: each epoch a decision, then the passes that it asks for."""
+"""Training that separates clean from noisy items: in each epoch a decision, then passes that depend on it."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ from ..shared.listed_batches import ListedBatches
 class DecidingTrainer(PromptTrainer):
     """Each epoch: `decide()`, then the steps that the decision asks for.
 
-    `batch["part"]` says what a batch is of, and is the third argument of the method's `loss(image, label, part)`, which
-    is "all" in an ordinary pass. Nothing is dropped. Order and transforms depend on seed and epoch alone.
+    `batch["part"]` names the part that a batch is from; it is the third argument of the method's `loss(image, label,
+    part)`, and "all" in an ordinary pass. No batch is dropped. Order and transforms depend on seed and epoch alone.
     """
 
     trains_on_features = True
@@ -61,7 +61,7 @@ class DecidingTrainer(PromptTrainer):
             yield ({**batch, "part": part},)
 
     def parse_batch_train(self, batch: dict) -> tuple:
-        """(images, labels, part); a batch that no decision made is of part "all"."""
+        """(images, labels, part); the part is "all" in an epoch without a decision."""
         return (*super().parse_batch_train(batch), batch.get("part", "all"))
 
 

@@ -1,4 +1,4 @@
-"""DP-SEP's config keys. Where the paper's text is damaged or contradicts itself, a key says which reading is taken."""
+"""DP-SEP's config keys. Where the paper's text is unclear or contradicts itself, a key chooses the reading."""
 
 from __future__ import annotations
 

@@ -105,7 +105,7 @@ def test_they_train_there(made, name):
         torch.load(made / name / model / f"model.pth.tar-{epoch}", weights_only=True)["state_dict"] for epoch in (1, 2)
     )
     assert any(not torch.equal(after[key], before[key]) for key in after)
-    stood_in = log.count("for 1 of 3 classes (house tiger); CLIP's templates stand in for them")
+    stood_in = log.count("for 1 of 3 classes (house tiger); CLIP's templates are used instead")
     assert stood_in == (2 if name == "ANPrompt" else 0)  # main and noise
     if name == "ANPrompt":  # its other logits are counted by their test loop too
         assert len(re.findall(r"^\* (?:align|robust|final)_accuracy: [\d.]+%$", log, re.M)) == 3
