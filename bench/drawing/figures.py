@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from dassl.utils import atomic_path
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 LOOK = {
@@ -53,14 +54,30 @@ def grid(count: int, most: int = 4, width: float = 2.3, height: float = 2.1, **k
     return figure, list(axes.flat[:count])
 
 
-def titles(figure: Figure, axes: Sequence, panels: Sequence[tuple[str, str]], about: str = "") -> None:
-    """Set the titles of panels (setting, own title). If all have the same setting, it is the title of the figure."""
+def titles(figure: Figure, axes: Sequence, panels: Sequence[tuple[str, str]], about: str = "", note: str = "") -> None:
+    """Set the titles of panels (setting, own title). If all have the same setting, it is the title of the figure.
+
+    note: what lines, dots and bars are.
+    """
     shared = len({setting for setting, _ in panels}) == 1
     for ax, (setting, own) in zip(axes, panels, strict=True):
         ax.set_title(own if shared else f"{own}\n{setting}")
     above = ", ".join(filter(None, (about, panels[0][0] if shared else "")))
+    above = "\n".join(filter(None, (above, note)))
     if above:
         figure.suptitle(above, fontsize=9)
+
+
+def tell(figure: Figure, note: str) -> None:
+    """Write above all panels what lines, dots and bars are."""
+    figure.suptitle(note, fontsize=7.5, color="#404040", x=0.01, ha="left")
+
+
+def scatter(ax: Axes, x: float, values: Sequence[float], colour: str, across: bool = False) -> None:
+    """Each seed's value at x as a small dot; across: the values go to the right, and x is the height."""
+    if len(values) > 1:
+        places = [x] * len(values)
+        ax.scatter(*((values, places) if across else (places, values)), s=5, color=colour, alpha=0.55, linewidths=0)
 
 
 def legend(figure: Figure, lines: Sequence, labels: Sequence[str]) -> None:

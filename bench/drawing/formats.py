@@ -47,7 +47,7 @@ class TextTable:
 def render(tables: Sequence[TextTable], form: str) -> str:
     """All tables, one below another, as text. form: one of `TEXT_FORMATS`."""
     one = {"terminal": _terminal, "markdown": _markdown, "latex": _latex}[form]
-    first = "% Needs \\usepackage{booktabs} and \\usepackage[T1]{fontenc}.\n\n" if form == "latex" else ""
+    first = "% Needs \\usepackage{booktabs,graphicx} and \\usepackage[T1]{fontenc}.\n\n" if form == "latex" else ""
     return first + "\n\n".join(map(one, tables)) + "\n"
 
 
@@ -101,20 +101,28 @@ def _markdown(table: TextTable) -> str:
 
 
 def _latex(table: TextTable) -> str:
-    def cell(place: int, c: Cell) -> str:
-        text = escape_latex(c.text)
-        text = re.sub(r"-(?=\d)", "$-$", text) if place in table.numbers else text  # a minus, not a hyphen
-        text = {BEST: rf"\textbf{{{text}}}", SECOND: rf"\underline{{{text}}}"}.get(c.style, text)
-        return text + escape_latex(c.suffix)
-
     columns = "".join("r" if i in table.numbers else "l" for i in range(len(table.headers)))
     lines = [r"\begin{table}[t]", r"\centering", rf"\caption{{{escape_latex(table.title)}}}"]
     lines += [rf"\label{{tab:{table.label}}}"] if table.label else []
-    lines += [rf"\begin{{tabular}}{{{columns}}}", r"\toprule"]
+    lines += [rf"{FIT}\begin{{tabular}}{{{columns}}}", r"\toprule"]
     lines += [" & ".join(map(escape_latex, table.headers)) + r" \\", r"\midrule"]
     for i, row in enumerate(table.rows):
         lines += [r"\midrule"] if i in table.rules else []
-        lines.append(" & ".join(cell(*each) for each in enumerate(row)) + r" \\")
-    lines += [r"\bottomrule", r"\end{tabular}"]
-    lines += [rf"\par\smallskip\footnotesize {escape_latex(note)}" for note in table.notes]
+        lines.append(" & ".join(_latex_cell(c, k in table.numbers) for k, c in enumerate(row)) + r" \\")
+    lines += [r"\bottomrule", r"\end{tabular}}"]
+    lines += [rf"\par\smallskip{{\footnotesize\raggedright {escape_latex(note)}\par}}" for note in table.notes]
     return "\n".join([*lines, r"\end{table}"])
+
+
+# A table that is wider than the column is made smaller, so that nothing stands out of it.
+FIT = r"\resizebox{\ifdim\width>\linewidth\linewidth\else\width\fi}{!}{"
+
+
+def _latex_cell(cell: Cell, number: bool) -> str:
+    """The cell; of "81.93 ± 5.08" the spread is in small type, and not bold or underlined."""
+    text, sign, spread = cell.text.partition(" ± ")
+    text = escape_latex(text)
+    text = re.sub(r"-(?=\d)", "$-$", text) if number else text  # a minus, not a hyphen
+    text = {BEST: rf"\textbf{{{text}}}", SECOND: rf"\underline{{{text}}}"}.get(cell.style, text)
+    small = rf"{{\scriptsize\,$\pm$\,{escape_latex(spread)}}}" if sign else ""
+    return text + small + escape_latex(cell.suffix)

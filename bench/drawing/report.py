@@ -9,7 +9,7 @@ from tabulate import tabulate
 
 from dassl.utils.spread import MISSING, words
 
-from . import table
+from . import base_new
 from .results import Result
 from .summary import Scope, Summary, few_shot_table, main_table, summarize, target_table, uneven
 
@@ -26,9 +26,9 @@ def sections(results: Sequence[Result], scope: Scope) -> list[Section]:
     """One table of all protocols, then tables of each protocol with its single datasets; empty ones are left out."""
     summary = summarize(results, scope)
     found = [Section("All protocols", _note(summary, scope), *main_table(summary))]
-    base_new = table.by_seed(results)
-    alone = " ".join(table.unpaired(base_new))
-    found.append(Section("Base-to-new", alone, table.HEADERS, table.rows(table.gather(base_new))))
+    halves = base_new.by_seed(results)
+    alone = " ".join(base_new.unpaired(halves))
+    found.append(Section("Base-to-new", alone, base_new.HEADERS, base_new.rows(base_new.gather(halves))))
     for title, shifted in (("Cross-dataset", False), ("Domain generalisation", True)):
         targets = summary.datasets.get("shifted" if shifted else "cross-dataset", [])
         own = [r for r in results if r.source == scope.source and (r.kind == "source" or r.dataset in targets)]

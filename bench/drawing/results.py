@@ -8,9 +8,8 @@ from dataclasses import dataclass, replace
 from pandas import DataFrame
 
 from dassl.utils.counted import counted
-from interop.plugins.names import plain
 
-from ..reading.layout import names_of_configs
+from ..reading.layout import dataset_name
 from ..reading.order import method_order
 from .collapse import marked
 
@@ -43,8 +42,7 @@ class Result:
     @property
     def name(self) -> str:
         """The registered name of the dataset; of a dataset from outside, the name of its config."""
-        own = plain(self.dataset)
-        return names_of_configs().get(own, own) + self.dataset[len(own) :]
+        return dataset_name(self.dataset)
 
 
 def results(frame: DataFrame) -> list[Result]:

@@ -17,8 +17,8 @@ from dassl.utils.spread import deviation, mean, plus_minus, shown
 from runs.targets import SHIFTS
 
 from ..reading.order import method_order
+from .base_new import harmonic_mean
 from .results import Result
-from .table import harmonic_mean
 
 Averages = dict[str, dict[int, float]]  # {method: {seed: average over datasets}}
 

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from . import figures
 from .labels import place_labels
-from .plots import COLOURS
+from .looks import COLOURS
 
 MARKS = (("o", COLOURS[0]), ("X", COLOURS[1]))  # positive (or only) polarity, negative one
 NAMED = 40  # largest number of classes whose names are written

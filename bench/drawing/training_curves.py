@@ -14,7 +14,8 @@ from dassl.utils.spread import deviation
 
 from ..reading.files import DAMAGE, read_json
 from . import figures
-from .plots import COLOURS, styles
+from .looks import COLOURS
+from .multiples import Panel, draw
 
 # Memorisation: (key of curves.json, label, colour, line). For rightly labelled items, noisy and true labels are equal.
 LINES = (
@@ -84,23 +85,22 @@ def over_seeds(runs: Sequence[Curves], key: str = "") -> tuple[list[int], np.nda
     return common, values.mean(0), np.array([deviation(column) for column in values.T])
 
 
+NOTE = "Thick lines: means over seeds; thin lines: the single seeds"
+
+
 def plot_loss(settings: dict[str, dict[str, list[Curves]]], folder: Path) -> list[Path]:
     """Draw {setting: {method: its runs}} as loss.png and .pdf (Fig. 2 of the DP-SEP paper), a panel a setting."""
-    look = styles(list(dict.fromkeys(method for methods in settings.values() for method in methods)))
-    figure, axes = figures.grid(len(settings), width=2.5)
-    lines = {}
-    for ax, (setting, methods) in zip(axes, settings.items(), strict=True):
-        for method, runs in methods.items():
-            epochs, mean, spread = over_seeds(runs)
-            style = look[method] | {"markevery": max(1, len(epochs) // 8)}
-            (line,) = ax.plot(epochs, mean, **style)
-            ax.fill_between(epochs, mean - spread, mean + spread, color=style["color"], alpha=0.12, linewidth=0)
-            lines.setdefault(method, line)
-        _finish(ax)
-        ax.set_title(setting)
-    figure.supylabel("training loss", fontsize=8)
-    figures.legend(figure, list(lines.values()), list(lines))
-    return figures.save(figure, folder, "loss")
+    panels = [
+        Panel(setting, {method: _by_epoch(runs) for method, runs in methods.items()})
+        for setting, methods in settings.items()
+    ]
+    return figures.save(draw(panels, "epoch", "training loss", NOTE, thin=True, percent=False), folder, "loss")
+
+
+def _by_epoch(runs: Sequence[Curves]) -> dict[float, list[float]]:
+    """{epoch: the runs' losses} at the epochs that all runs have."""
+    rows = [dict(zip(c.epochs, c.loss, strict=True)) for c in runs]
+    return {e: [row[e] for row in rows] for e in sorted(set.intersection(*(set(row) for row in rows)))}
 
 
 def plot_memorisation(panels: dict[tuple[str, str], list[Curves]], folder: Path) -> list[Path]:
@@ -111,14 +111,15 @@ def plot_memorisation(panels: dict[tuple[str, str], list[Curves]], folder: Path)
     for ax, runs in zip(axes, panels.values(), strict=True):
         for key, label, colour, dashes in LINES:
             if all(np.isfinite(c.accuracy.get(key, [math.nan])).any() for c in runs):
-                epochs, mean, spread = over_seeds(runs, key)
+                epochs, mean, _ = over_seeds(runs, key)
                 few = "o" if len(epochs) < 3 else None  # a line of one point is invisible without a mark
                 (line,) = ax.plot(epochs, mean, color=colour, linestyle=dashes, marker=few, markersize=4)
-                ax.fill_between(epochs, mean - spread, mean + spread, color=colour, alpha=0.15, linewidth=0)
+                for c in runs if len(runs) > 1 else ():
+                    ax.plot(c.epochs, c.accuracy[key], color=colour, linestyle=dashes, linewidth=0.5, alpha=0.5)
                 lines.setdefault(label, line)
         _finish(ax)
         ax.set(xlim=(0, last), ylim=(0, 100))
-    figures.titles(figure, axes, list(panels))
+    figures.titles(figure, axes, list(panels), note=NOTE)
     figure.supylabel("accuracy, %", fontsize=8)
     figures.legend(figure, list(lines.values()), list(lines))
     return figures.save(figure, folder, "memorisation")

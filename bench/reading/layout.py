@@ -13,6 +13,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from interop.plugins.names import plain
 from runs.about import VARIANTS
 from runs.noise_protocols import REAL_NOISE
 from runs.robust_protocol import MODES
@@ -91,6 +92,13 @@ def names_of_configs() -> dict[str, str]:
         if match := re.search(r'^\s*NAME:\s*"?(\w+)', file.read_text(encoding="utf-8"), re.MULTILINE):
             found[file.stem] = match[1]
     return found
+
+
+def dataset_name(dataset: str) -> str:
+    """A dataset as all tables and figures spell it: its registered name, "OxfordPets" for the config `oxford_pets`.
+    Other texts, such as "average of 3" and names from outside, are their own."""
+    own = plain(dataset)
+    return names_of_configs().get(own, own) + dataset[len(own) :]
 
 
 def place_of(record: Mapping, path: str, output: str = "") -> Place | None:

@@ -1,4 +1,4 @@
-"""Estimates the time of runs as the mean of earlier ones of the same block and method."""
+"""Estimates the time of runs as the mean of the last ones of the same block and method."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from dassl.utils.counted import counted
 
 from ..suites.suite import Run
 from .state import Found
+from .time_left import LAST
 
 Kind = tuple[str, str]
 
@@ -21,9 +22,9 @@ def kind_of(run: Run) -> Kind:
 
 
 def seconds_of(runs: Sequence[Run], found: Mapping[str, Found]) -> dict[Kind, list[float]]:
-    """{(block, method): seconds of each run that is done}."""
+    """{(block, method): seconds of each run that is done, the one that ended first before the others}."""
     seconds: dict[Kind, list[float]] = defaultdict(list)
-    for run in runs:
+    for run in sorted(runs, key=lambda run: found[run.id].ended):
         if found[run.id].state == "done" and found[run.id].seconds is not None:
             seconds[kind_of(run)].append(found[run.id].seconds)
     return dict(seconds)
@@ -31,7 +32,7 @@ def seconds_of(runs: Sequence[Run], found: Mapping[str, Found]) -> dict[Kind, li
 
 def time_left(left: Iterable[Run], seconds: Mapping[Kind, Sequence[float]]) -> str:
     """The time that one worker needs for the runs of `left`, as text; runs without an estimate are counted."""
-    means = {kind: statistics.fmean(values) for kind, values in seconds.items()}
+    means = {kind: statistics.fmean(values[-LAST:]) for kind, values in seconds.items()}
     total, known, unknown = 0.0, 0, 0
     for run in left:
         if (mean := means.get(kind_of(run))) is None:

@@ -28,13 +28,14 @@ WAIT = 0.5  # seconds to wait for a lock; `status` holds it for less
 class Found:
     """The state of a run. seconds: its time, if it is done and the time is known. notes: sentences on damaged files and
     folders of other runs. failure: the content of <id>.failed.json. collapsed: folders of steps whose class features
-    collapsed; the run is done all the same."""
+    collapsed; the run is done all the same. ended: when, as its last step recorded it; texts in the order of time."""
 
     state: str
     seconds: float | None = None
     notes: tuple[str, ...] = ()
     failure: dict | None = None
     collapsed: tuple[Path, ...] = ()
+    ended: str = ""
 
 
 def state(run: Run) -> str:
@@ -62,7 +63,8 @@ def look(run: Run, kept: frozenset[str] | None = None, mine: bool = False) -> Fo
         recorded = _read(run.home / f"{run.id}.done.json") if f"{run.id}.done.json" in kept else {}
         if not others or recorded.get("settings_hash") == [record["settings_hash"] for record in records]:
             fell = [f for f, record in zip(run.folders, records, strict=True) if record and record.get("collapsed")]
-            return Found("done", _seconds(records, recorded), tuple(notes), None, tuple(fell))
+            ended = max(str(record.get("finished") or "") for record in records)
+            return Found("done", _seconds(records, recorded), tuple(notes), None, tuple(fell), ended)
         notes += [
             f"{run.folders[i]} holds a run with other settings; remove it, or give another --output." for i in others
         ]

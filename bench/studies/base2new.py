@@ -1,4 +1,4 @@
-"""Runs base-to-new for several methods, datasets and seeds, and prints the table.
+"""Runs base-to-new for several methods, datasets and seeds, and prints the base_new.
 
 python -m bench.base2new --methods ZeroshotCLIP CoOp --datasets digits shapes --seeds 1 2 3 --jobs 2
 
@@ -15,7 +15,7 @@ from pandas import DataFrame
 
 from dassl.utils.ends import one_sentence
 
-from ..drawing import table
+from ..drawing import base_new
 from ..drawing.report import Section
 from ..suites.suite import Suite
 from . import door
@@ -37,8 +37,8 @@ def fill(tree: dict, args: argparse.Namespace) -> None:
 
 def page(frame: DataFrame, suite: Suite, args: argparse.Namespace) -> door.Page:
     remarks: list[str] = []
-    rows = table.rows(table.accuracies(frame, remarks))
-    return door.Page([Section("Base-to-new", table.caption(), table.HEADERS, rows)], end="\n".join(remarks))
+    rows = base_new.rows(base_new.accuracies(frame, remarks))
+    return door.Page([Section("Base-to-new", base_new.caption(), base_new.HEADERS, rows)], end="\n".join(remarks))
 
 
 STUDY = door.Study("base2new", __doc__, "demo", options, fill, page, rows=all_rows)

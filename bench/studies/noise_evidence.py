@@ -19,6 +19,7 @@ from dassl.data.data_manager import build_data_loader
 from dassl.data.datasets import build_dataset
 from dassl.data.transforms import build_transform
 from dassl.utils import CheckError, InputError, input_error_sentence
+from datasets.noise.names import spoken
 from runs.predictor import load_predictor
 from runs.protocols import UNTRAINED
 from runs.trained_run import read_run
@@ -75,7 +76,7 @@ def read_evidence(folder: str | Path, root: str = "") -> Evidence:
     try:
         record = read_record(folder / "results.json")
         noise, dataset, seed = record["noise"], record["dataset"], record["seed"]
-        kind = f"{noise['type']} {100 * noise['rate']:g}%" if noise and noise["rate"] else "clean"
+        kind = f"{spoken(noise['type'])} {100 * noise['rate']:g}%" if noise and noise["rate"] else "clean"
         kind = "real noise" if noise and noise["rate"] is None else kind
     except DAMAGE as error:
         raise InputError(f"{folder} has no readable results.json ({type(error).__name__}); finish the run.") from error

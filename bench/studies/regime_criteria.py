@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from dassl.utils.counted import counted
 
-from ..drawing.table import harmonic_mean
+from ..drawing.base_new import harmonic_mean
 
 Halves = Mapping[str, Mapping[str, float]]  # {set: {"base": accuracy, "new": accuracy}}, in percent
 SHARE = 0.01  # of zero-shot CLIP's mean cosine distance: below it, class features coincide

@@ -12,7 +12,7 @@ from sklearn.metrics import roc_auc_score, roc_curve
 from dassl.utils.spread import shown, words
 
 from ..drawing import figures
-from ..drawing.plots import styles
+from ..drawing.looks import looks
 from .noise_evidence import Judgement
 
 HEADERS = ["setting", "method", "AUC of loss", "AUC of own score", "precision", "recall", "seeds"]
@@ -58,7 +58,7 @@ def plot(settings: dict[str, dict[str, list[Judgement]]], folder: Path) -> list[
 
     Solid lines are for the loss, dashed ones for the method's own score. The legend of each panel has the areas.
     """
-    look = styles(list(dict.fromkeys(method for methods in settings.values() for method in methods)))
+    look = looks(list(dict.fromkeys(method for methods in settings.values() for method in methods)))
     curves = max(len(runs) + sum(r[0].score is not None for r in runs.values()) for runs in settings.values())
     figure, axes = figures.grid(len(settings), most=3, width=2.9, height=2.9 + 0.15 * (curves + 1))
     for ax, (setting, methods) in zip(axes, settings.items(), strict=True):
@@ -70,7 +70,7 @@ def plot(settings: dict[str, dict[str, list[Judgement]]], folder: Path) -> list[
                 x, y, area = mean_curve(runs, own)
                 kind = "own score" if own else "loss"
                 label = f"{method}, {kind}: {100 * area:.1f}"
-                ax.plot(x, y, color=look[method]["color"], linestyle="--" if own else "-", label=label)
+                ax.plot(x, y, color=look[method].style()["color"], linestyle="--" if own else "-", label=label)
         ax.set(title=setting, xlabel="right labels suspected", xlim=(0, 1), ylim=(0, 1.005), aspect="equal")
         below = {"loc": "upper left", "bbox_to_anchor": (0, -0.2)}  # inside the panel it would hide a curve
         ax.legend(title="area, %", alignment="left", fontsize=6.5, title_fontsize=6.5, handlelength=1.8, **below)

@@ -368,11 +368,13 @@ TABLE = TextTable(
 
 def test_latex():
     lines = render([TABLE], "latex").splitlines()
+    fit = r"\resizebox{\ifdim\width>\linewidth\linewidth\else\width\fi}{!}{"
     assert lines[2:-1] == [
         r"\begin{table}[t]", r"\centering", r"\caption{A\_1: 50 \% \& more}", r"\label{tab:a-1}",
-        r"\begin{tabular}{lr}", r"\toprule", r"set\_name & accuracy \\", r"\midrule",
-        r"a\_b & \textbf{81.70 $\pm$ 0.30 (3)}* \\", r"\midrule", r"c\#d-1 & \underline{$-$80.00} \\", r"\bottomrule",
-        r"\end{tabular}", r"\par\smallskip\footnotesize a: \{x\}\textasciitilde{}y\textasciicircum{}2",
+        fit + r"\begin{tabular}{lr}", r"\toprule", r"set\_name & accuracy \\", r"\midrule",
+        r"a\_b & \textbf{81.70}{\scriptsize\,$\pm$\,0.30 (3)}* \\", r"\midrule",
+        r"c\#d-1 & \underline{$-$80.00} \\", r"\bottomrule", r"\end{tabular}}",
+        r"\par\smallskip{\footnotesize\raggedright a: \{x\}\textasciitilde{}y\textasciicircum{}2\par}",
     ]  # fmt: skip
     assert "booktabs" in lines[0]
     assert escape_latex("50% of A_B & C\\$") == r"50\% of A\_B \& C\textbackslash{}\$"

@@ -10,7 +10,6 @@ import pytest
 from study_runs import run_study, suite_of
 from suite_files import overrides
 
-from bench.drawing.plots import COLOURS, styles
 from bench.drawing.report import sections
 from bench.drawing.results import results
 from bench.drawing.summary import Scope, summarize
@@ -154,12 +153,6 @@ def test_command_reads_writes_and_draws(output, tmp_path, capsys):
     assert "CoOp " not in capsys.readouterr().out
 
 
-def test_every_method_looks_different():
-    look = styles(METHODS)
-    assert len({(v["color"], v["linestyle"], v["marker"]) for v in look.values()}) == len(METHODS)
-    assert len(set(COLOURS)) == 7
-
-
 def test_a_method_is_trained_once_for_all_targets():
     words = ["--methods", "ZeroshotCLIP", "CoOp", "--datasets", "digits", "letters", "--targets", "digits", "letters"]
     words += ["--shifts", "shapes_sketch", "--shots", "1", "4", "--seeds", "1", "2"]
@@ -203,6 +196,18 @@ def test_time_left_is_by_kind():
     left.done("aa", 100.0)
     left.done("b", 10.0)
     assert str(left) == "about 01:45 left"  # (100 + 100 + 10) / 2
+
+
+def test_time_left_follows_the_last_runs():
+    """A machine that others use now: earlier times of a kind that has not run since count at today's pace."""
+    left = TimeLeft(["aa", "aa", "b", "ccc"], workers=1, kind=len, seconds={2: [900.0, 20, 20, 20, 20], 1: [10.0]})
+    assert str(left) == "about 01:05 left"  # 2 of 20, 1 of 10, and one of a kind that is not known: (20 + 10) / 2
+    left.done("aa", 100.0)  # five times as long as the last ones
+    assert left.pace == 5.0
+    assert str(left) == "about 04:10 left"  # 100, 10 at that pace, and 100 as the last of any
+    for seconds in (400.0, 50.0, 50.0, 50.0, 50.0):
+        left.done("aa", seconds)
+    assert left.here[2] and max(left.here[2]) == 50.0  # the old ones are forgotten
 
 
 def test_from_training_to_table(tiny, tmp_path):

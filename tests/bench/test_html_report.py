@@ -97,12 +97,28 @@ def test_base_new_hm_and_the_average_by_hand(tmp_path):
     made.base2new("ANPrompt", "digits", 1, 90, 30)
     page = report(tmp_path)
     # HM of 82 and 62 is 2 * 82 * 62 / 144 = 70.611; over the seeds' own: 68.571, 70.611, 72.649
-    assert page.row("Base and new", "digits", "CoOp") == ["82.00±2.00", "62.00±2.00", "70.61±2.04"]
-    assert page.row("Base and new", "digits", "ANPrompt") == ["90.00", "30.00", "45.00"]
+    assert page.row("Base and new", "Digits", "CoOp") == ["82.00±2.00", "62.00±2.00", "70.61±2.04", "3"]
+    assert page.row("Base and new", "Digits", "ANPrompt") == ["90.00", "30.00", "45.00", "1"]
     # of the averages 72 and 52: 2 * 72 * 52 / 124 = 60.387; over seeds 58.333, 60.387, 62.438
-    assert page.row("Base and new", "average of 2", "CoOp") == ["72.00±2.00", "52.00±2.00", "60.39±2.05"]
+    assert page.row("Base and new", "average of 2", "CoOp") == ["72.00±2.00", "52.00±2.00", "60.39±2.05", "3"]
     assert not [row for row in page.table("Base and new") if row[:2] == ["average of 2", "ANPrompt"]]
     assert sorted(page.strong) == ["62.00", "70.61", "90.00"]  # only digits has two methods to compare
+
+
+def test_base_new_and_hm_are_drawn_on_one_axis(tmp_path):
+    made = Samples(tmp_path)
+    for seed in (1, 2):
+        for dataset in ("digits", "letters"):
+            made.base2new("CoOp", dataset, seed, 80 + 2 * seed, 60)
+    made.base2new("ANPrompt", "digits", 1, 90, 30)
+    page = report(tmp_path)
+    charts = page.data["charts"]["base2new"]
+    assert [chart["title"] for chart in charts] == ["average of 2", "Digits", "Letters"]
+    assert {tuple(chart["range"]) for chart in charts} == {(29.0, 91.0)}
+    digits = {page.data["methods"][line[0]][0]: line[1:] for line in charts[1]["series"]}
+    assert digits["ANPrompt"] == [[90.0, None], [30.0, None], [45.0, None]]
+    assert digits["CoOp"][:2] == [[83.0, 1.414], [60.0, None]] and len(charts[2]["series"]) == 1
+    assert dict(page.data["methods"])["CoOp"] == [0, 0, 0]  # colour, mark and line of looks.py
 
 
 def test_targets_and_shifted_variants_are_two_tables(tmp_path):
@@ -111,14 +127,14 @@ def test_targets_and_shifted_variants_are_two_tables(tmp_path):
     for target, accuracy in (("digits", 50), ("letters", 60), ("shapes_sketch", 20), ("shapes_inverted", 40)):
         made.target("CoOp", "shapes", target, 1, accuracy)
     page = report(tmp_path)
-    others, shifted = page.table("Other datasets, trained on shapes"), page.table("Shifted variants, trained on shapes")
+    others, shifted = page.table("Other datasets, trained on Shapes"), page.table("Shifted variants, trained on Shapes")
     assert others == [
-        ["Method", "shapes (source)", "digits", "letters", "average of 2"],
-        ["CoOp", "70.00", "50.00", "60.00", "55.00"],
+        ["Method", "Shapes (source)", "Digits", "Letters", "average of 2", "Seeds"],
+        ["CoOp", "70.00", "50.00", "60.00", "55.00", "1"],
     ]
     assert shifted == [
-        ["Method", "shapes (source)", "shapes_inverted", "shapes_sketch", "average of 2"],
-        ["CoOp", "70.00", "40.00", "20.00", "30.00"],
+        ["Method", "Shapes (source)", "ShapesInverted", "ShapesSketch", "average of 2", "Seeds"],
+        ["CoOp", "70.00", "40.00", "20.00", "30.00", "1"],
     ]
 
 
@@ -129,9 +145,9 @@ def test_shots_and_a_method_without_training(tmp_path):
         made.few_shot("CoOp", "digits", shots, 1, accuracy)
     page = report(tmp_path)
     assert page.table("Accuracy against shots") == [
-        ["Dataset", "Method", "1 shot", "4 shots", "16 shots"],
-        ["digits", "ZeroshotCLIP", "72.70", "72.70", "72.70"],
-        ["digits", "CoOp", "74.00", "75.50", "78.00"],
+        ["Dataset", "Method", "1 shot", "4 shots", "16 shots", "Seeds"],
+        ["Digits", "ZeroshotCLIP", "72.70", "72.70", "72.70", "1"],
+        ["Digits", "CoOp", "74.00", "75.50", "78.00", "1"],
     ]
     (chart,) = page.data["charts"]["few_shot"]
     assert chart["x"] == {"label": "training images a class", "log": True, "ticks": [1, 4, 16]}
@@ -149,15 +165,15 @@ def test_rates_variants_and_the_spread_of_the_curve(tmp_path):
     made.noise("CoOp", "digits", "pair", 0.5, 1, 40)
     made.noise("PTNL", "digits", "sym_other", 0.5, 1, 70, variant="PTNL-GCE")
     page = report(tmp_path)
-    assert page.table("Accuracy under sym_other noise") == [
-        ["Dataset", "Method", "0 %", "50 %"],
-        ["digits", "ZeroshotCLIP", "66.00", "66.00"],
-        ["digits", "CoOp", "80.00±0.00", "61.50±2.12"],
-        ["digits", "PTNL (PTNL-GCE)", "-", "70.00"],
+    assert page.table("Accuracy under symmetric label noise") == [
+        ["Dataset", "Method", "0 %", "50 %", "Seeds"],
+        ["Digits", "ZeroshotCLIP", "66.00", "66.00", "1"],
+        ["Digits", "CoOp", "80.00±0.00", "61.50±2.12", "2"],
+        ["Digits", "PTNL (PTNL-GCE)", "-", "70.00", "1"],
     ]
     # runs on right labels stand in the table of every type
-    assert page.row("Accuracy under pair noise", "digits", "CoOp") == ["80.00±0.00", "40.00"]
-    curve = next(c for c in page.data["charts"]["noise"] if c["about"] == "sym_other")
+    assert page.row("Accuracy under pair label noise", "Digits", "CoOp") == ["80.00±0.00", "40.00", "1–2"]
+    curve = next(c for c in page.data["charts"]["noise"] if c["about"] == "symmetric")
     coop = next(line for line in curve["series"] if page.data["methods"][line[0]][0] == "CoOp")
     assert coop[1:] == [[0.0, 50.0], [80.0, 61.5], [0.0, 2.121], False]
 
@@ -168,18 +184,19 @@ def test_attacked_numbers_and_curves_against_eps_and_steps(tmp_path):
         made.robust("CoOp", "digits", "white-box", f"pgd-eps{eps}-{steps}", 1, 75, attacked, attacked + 5)
     made.robust("RTPT", "digits", "adaptive", "pgd-eps4-100", 1, 72, 9, 40, failed=("S6",))
     page = report(tmp_path)
-    assert page.table("Clean accuracy and accuracy under attack")[0][4:] == ["Clean", "Attacked", "Transfer", "Worst"]
-    words = ("digits", "pgd-eps4-100", "white-box", "CoOp")
-    assert page.row("Clean accuracy and accuracy under attack", *words) == ["75.00", "10.00", "15.00", "10.00"]
+    heads = page.table("Clean accuracy and accuracy under attack")[0]
+    assert heads[4:] == ["Clean", "Attacked", "Transfer", "Worst", "Seeds"]
+    words = ("Digits", "pgd-eps4-100", "white-box", "CoOp")
+    assert page.row("Clean accuracy and accuracy under attack", *words) == ["75.00", "10.00", "15.00", "10.00", "1"]
     by_eps, by_steps = page.data["charts"]["robust"]
     lines = {page.data["methods"][line[0]][0]: line[1:3] for line in by_eps["series"]}
     assert lines == {"CoOp": [[0.0, 1.0, 4.0], [75, 30, 10]], "RTPT": [[0.0, 4.0], [72, 9]]}
     assert by_steps["about"] == "pgd, white-box or adaptive, eps 4"
     lines = {page.data["methods"][line[0]][0]: line[1:3] for line in by_steps["series"]}
     assert lines == {"CoOp": [[5, 100], [20, 10]], "RTPT": [[100], [9]]}
-    doubted = page.row("Clean accuracy and accuracy under attack", "digits", "pgd-eps4-100", "adaptive", "RTPT †")
+    doubted = page.row("Clean accuracy and accuracy under attack", "Digits", "pgd-eps4-100", "adaptive", "RTPT †")
     assert doubted[1] == "9.00" and page.strong == []  # one of two is doubtful: nothing to compare
-    assert any("RTPT, digits, pgd-eps4-100, adaptive, seed 1: failed checks S6" in note for note in page.notes)
+    assert any("RTPT, Digits, pgd-eps4-100, adaptive, seed 1: failed checks S6" in note for note in page.notes)
 
 
 def test_runs_on_other_wrong_labels_are_named(tmp_path):
@@ -195,8 +212,8 @@ def test_configs_and_backbones_are_told_apart_where_they_meet(tmp_path):
     Samples(tmp_path, cfg="other").few_shot("CoOp", "digits", 1, 1, 50)
     Samples(tmp_path).few_shot("MaPLe", "digits", 1, 1, 50, backbone={"name": "ViT-B/16"})
     page = report(tmp_path)
-    assert page.row("Base and new", "digits", "CoOp (ctx4)")[:2] == ["80.00", "60.00"]
-    assert page.row("Base and new", "digits", "CoOp (ctx16)")[:2] == ["90.00", "70.00"]
+    assert page.row("Base and new", "Digits", "CoOp (ctx4)")[:2] == ["80.00", "60.00"]
+    assert page.row("Base and new", "Digits", "CoOp (ctx16)")[:2] == ["90.00", "70.00"]
     assert [row[1] for row in page.table("Accuracy against shots")[1:]] == ["CoOp (Embedded)", "MaPLe (ViT-B/16)"]
 
 
@@ -243,7 +260,7 @@ def test_nothing_in_results_becomes_markup(tmp_path):
     page = Page(file)
     assert page.tags["script"] == 2 and "img" not in page.tags and end not in page.text
     assert page.data["names"] == [[end, "b"]]
-    assert page.table("Accuracy under sym_other noise")[1][0] == '"><script>alert(3)<'
+    assert page.table("Accuracy under symmetric label noise")[1][0] == '"><script>alert(3)<'
     (sentence,) = [note for note in page.notes if "is not a run's results.json" in note]
     assert str(broken) in sentence
 
@@ -282,7 +299,7 @@ def test_training_curves_from_curves_json_and_else_from_the_log(tmp_path):
     few, noisy = sorted(page.data["training"], key=lambda setting: setting["protocol"])
     curves = json.loads((folder / "curves.json").read_text())
     ((_, line),) = noisy["methods"]
-    assert noisy["title"] == "digits, label noise, sym_other 50 %"
+    assert noisy["title"] == "Digits, label noise, symmetric 50 %"
     assert line["epochs"] == curves["epochs"] and line["lines"]["test"] == [[round(v, 1) for v in curves["test"]], None]
     assert line["loss"][0] == [round(v, 4) for v in curves["train_loss"]]
     ((_, line),) = few["methods"]

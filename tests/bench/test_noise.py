@@ -136,7 +136,7 @@ def test_the_picture_has_a_panel_a_table_and_a_line_a_method(tmp_path, monkeypat
     monkeypatch.setattr(noise_plots.figures, "save", lambda figure, *_: drawn.append(figure))
     noise_plots.plot(found_in(suite)[0], tmp_path)
     axes = drawn[0].axes
-    assert [ax.get_title() for ax in axes] == ["Digits, sym_other", "Digits, idn"]
+    assert [ax.get_title() for ax in axes] == ["Digits, symmetric", "Digits, instance-dependent"]
     assert [line.get_ydata().tolist() for line in axes[0].lines] == [[83.0, 63.0], [83.0, 63.0], [82.0, 82.0]]
     assert axes[1].lines[0].get_xdata().tolist() == [0.0, 40.0]
     legend = drawn[0].legends[-1]

@@ -59,7 +59,7 @@ def test_evidence_is_what_the_trained_prompts_say(tiny, tmp_path, runs):
     rows = [record["per_class"][str(c)] for c in range(5)]
     assert [row["correct"] for row in rows] == found.confusion.diagonal().tolist()
     assert [row["total"] for row in rows] == found.confusion.sum(1).tolist()
-    assert found.setting == "Tiny, sym_other 50%" and found.classnames[0] == "striped circle"
+    assert found.setting == "Tiny, symmetric 50%" and found.classnames[0] == "striped circle"
     assert found.judgement.score is None
 
 
@@ -220,7 +220,7 @@ def test_the_command_draws_everything(runs, tmp_path, capsys):
     assert sorted(f.name for f in (tmp_path / "a").iterdir()) == sorted([*names, "auc.md"])
     assert (tmp_path / "a" / "roc.pdf").read_bytes().startswith(b"%PDF")
     out = capsys.readouterr()
-    assert "DPSEP" in (tmp_path / "a" / "auc.md").read_text() and "Tiny, sym_other 50%" in out.out
+    assert "DPSEP" in (tmp_path / "a" / "auc.md").read_text() and "Tiny, symmetric 50%" in out.out
     assert "no ROC" in out.err
     assert main([str(runs / "clean"), "--figures", "roc", "--output", str(tmp_path / "b")]) == 2
     assert not (tmp_path / "b").exists()

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from statistics import stdev
 
 import pytest
 from result_files import folder_of, write_result
 
 import parse_test_res
+from bench.drawing.base_new import accuracies, harmonic_mean, rows
+from bench.drawing.base_new_plot import plot
 from bench.drawing.results import results
-from bench.drawing.table import accuracies, harmonic_mean, main, plot, rows
+from bench.drawing.table import main
 from bench.reading.collect import collect
 
 
@@ -41,9 +44,23 @@ def test_harmonic_mean_of_the_means(output):
     table = {(row[0], row[1]): row[2:] for row in rows(accuracies(collect(output), []))}
     base, new = (80.04 + 82 + 84) / 3, 60.0
     assert table["Digits", "CoOp"][0].startswith("82.01 ± ")
-    assert table["Digits", "CoOp"][2] == f"{2 * base * new / (base + new):.2f}"
-    assert table["average of 2", "CoOp"][0] == f"{0.75 * base:.2f}"
+    by_seed = [2 * b * n / (b + n) for b, n in ((80.04, 60), (82, 62), (84, 58))]
+    assert table["Digits", "CoOp"][2] == f"{2 * base * new / (base + new):.2f} ± {stdev(by_seed):.2f}"
+    assert table["average of 2", "CoOp"] == [
+        f"{0.75 * base:.2f} ± {0.75 * stdev([80.04, 82, 84]):.2f}", "45.00 ± 1.50",
+        f"{0.75 * 2 * base * new / (base + new):.2f} ± {0.75 * stdev(by_seed):.2f}", "3",
+    ]  # fmt: skip
     assert harmonic_mean(0, 0) == 0
+
+
+def test_an_average_is_over_the_seeds_that_have_every_dataset(output):
+    for seed in (1, 3):
+        (output / f"base2new/test_new/shapes/shots_16/CoOp/cfg/seed{seed}/results.json").unlink()
+    table = {(row[0], row[1]): row[2:] for row in rows(accuracies(collect(output), []))}
+    assert table["average of 2", "CoOp"] == ["61.50", "46.50", f"{2 * 61.5 * 46.5 / 108:.2f}", "1"]  # seed 2
+    (output / "base2new/test_new/digits/shots_16/CoOp/cfg/seed2/results.json").unlink()
+    table = {(row[0], row[1]): row[2:] for row in rows(accuracies(collect(output), []))}
+    assert table["average of 2", "CoOp"][::3] == [f"{(82.02 + 41) / 2:.2f}", ""]  # no seed has both: of the means
 
 
 def test_unfinished_runs_are_left_out(output):

@@ -120,7 +120,7 @@ def test_a_click_on_a_head_sorts_and_says_so(opened):
 
 
 def test_missing_numbers_stay_at_the_end(opened):
-    shown = table(opened, "Accuracy under sym_other noise")
+    shown = table(opened, "Accuracy under symmetric label noise")
     for _ in range(2):
         head(shown, "75 %").find_element(By.TAG_NAME, "button").click()
         texts = column(shown, 5)
@@ -134,11 +134,11 @@ def test_fields_narrow_down_rows_columns_sections_and_lines(opened):
     assert set(column(everything, 1)) == {"CoOp"} and 0 < len(column(everything, 1)) < all_rows
     pressed = opened.find_elements(By.CSS_SELECTOR, "#few_shot .legend button[aria-pressed='true']")
     assert [button.text for button in pressed] == ["CoOp"]
-    Select(opened.find_element(By.ID, "dataset")).select_by_visible_text("letters")
-    assert column(everything, 0) == ["letters"]
-    targets = table(opened, "Other datasets, trained on shapes")
+    Select(opened.find_element(By.ID, "dataset")).select_by_visible_text("Letters")
+    assert column(everything, 0) == ["Letters"]
+    targets = table(opened, "Other datasets, trained on Shapes")
     heads = [h.text for h in targets.find_elements(By.CSS_SELECTOR, "th") if h.is_displayed()]
-    assert heads == ["Method", "letters"]
+    assert heads == ["Method", "Letters", "Seeds"]
     assert not opened.find_element(By.ID, "few_shot").is_displayed()  # nothing there is about letters
     opened.find_element(By.CSS_SELECTOR, "#filter [type=reset]").click()
     time.sleep(0.1)
@@ -150,8 +150,41 @@ def test_fields_narrow_down_rows_columns_sections_and_lines(opened):
     opened.find_element(By.CSS_SELECTOR, "#filter [type=reset]").click()
     time.sleep(0.1)
     opened.find_element(By.ID, "text").send_keys("promptsrc digits")
-    assert column(everything, 1) == ["PromptSRC"] and column(everything, 0) == ["digits"]
+    assert column(everything, 1) == ["PromptSRC"] and column(everything, 0) == ["Digits"]
     assert len(column(results, 0)) == int(opened.find_element(By.ID, "count").text.split()[0]) - _others(opened)
+
+
+def test_a_filter_without_a_hit_says_so_in_the_middle_of_the_page(opened):
+    none = opened.find_element(By.ID, "none")
+    assert not none.is_displayed()
+    opened.find_element(By.ID, "text").send_keys("nothing is called so")
+    assert none.is_displayed() and "Nothing here fits" in none.text and opened.find_element(By.ID, "count").text == ""
+    assert none.location["x"] < 640 and not opened.find_element(By.ID, "all").is_displayed()
+    none.find_element(By.TAG_NAME, "button").click()
+    time.sleep(0.1)
+    assert not none.is_displayed() and opened.find_element(By.ID, "all").is_displayed()
+
+
+def test_the_accuracy_of_every_result_is_in_sight_on_a_phone(opened, page):
+    size(opened, 390, 844, phone=True)
+    opened.get(page.as_uri())
+    script = (
+        "return [...document.querySelectorAll('#all .acc')].slice(0, 5).map((c) => c.getBoundingClientRect().right)"
+    )
+    assert all(0 < right <= 390 for right in opened.execute_script(script))
+
+
+def test_base_and_new_are_drawn_beside_their_table(opened):
+    size(opened, 1400, 900)
+    section = opened.find_element(By.ID, "base2new")
+    shown, drawn = (section.find_element(By.CSS_SELECTOR, name) for name in (".tables", "[data-charts]"))
+    assert drawn.rect["x"] > shown.rect["x"] + shown.rect["width"] and drawn.rect["y"] < shown.rect["y"] + 100
+    assert drawn.rect["x"] + drawn.rect["width"] > 1300  # the width of the screen is used
+    figure = section.find_elements(By.CSS_SELECTOR, "figure")[1]
+    opened.execute_script("arguments[0].focus()", figure.find_element(By.TAG_NAME, "svg"))
+    opened.switch_to.active_element.send_keys(Keys.ARROW_DOWN)
+    said = figure.find_element(By.CSS_SELECTOR, ".spoken").get_attribute("textContent")
+    assert said.startswith("ZeroshotCLIP: Base ") and "HM" in said
 
 
 def _others(browser) -> int:
@@ -163,16 +196,18 @@ def _others(browser) -> int:
 
 def test_a_number_lists_its_runs(opened, page):
     shown = table(opened, "Accuracy against shots")
-    link = shown.find_element(By.CSS_SELECTOR, "a.cell[title='CoOp, digits, 4 shots']")
+    link = shown.find_element(By.CSS_SELECTOR, "a.cell[title='CoOp, Digits, 4 shots']")
     opened.execute_script("arguments[0].scrollIntoView({block: 'center'})", link)
     link.click()
     dialog = opened.find_element(By.ID, "runs")
-    assert dialog.find_element(By.TAG_NAME, "h2").text == "CoOp, digits, 4 shots: 3 runs"
+    assert dialog.find_element(By.TAG_NAME, "h2").text == "CoOp, Digits, 4 shots: 3 runs"
     files = [a.get_attribute("href") for a in dialog.find_elements(By.CSS_SELECTOR, "a") if a.text == "log"]
     where = page.parent / "output/few_shot/digits/shots_4/CoOp/embedded"
     assert files == [(where / f"seed{seed}/log.txt").as_uri() for seed in (1, 2, 3)]
     mean = sum(numbers([c.text for c in dialog.find_elements(By.CSS_SELECTOR, "td.n:nth-of-type(5)")])) / 3
     assert f"{mean:.2f}" == link.text
+    scroll = dialog.find_element(By.CSS_SELECTOR, ".scroll")  # nothing of it is out of sight at this width
+    assert opened.execute_script("const s = arguments[0]; return s.scrollWidth <= s.clientWidth", scroll)
     opened.switch_to.active_element.send_keys(Keys.ESCAPE)
     assert not dialog.is_displayed()
 
@@ -199,10 +234,11 @@ def test_charts_read_out_and_lines_come_and_go(opened):
 def test_light_and_dark_follow_the_system_and_the_button(opened, page):
     assert background(opened) == "rgb(255, 255, 255)"
     picture(opened, page, "light")
-    opened.find_element(By.ID, "theme").click()
+    button = opened.find_element(By.ID, "theme")
+    assert button.text == "Switch to dark"  # what it does, not what is
+    button.click()
     dark = background(opened)
-    assert dark == "rgb(21, 24, 28)"
-    assert opened.find_element(By.ID, "theme").get_attribute("aria-pressed") == "true"
+    assert dark == "rgb(21, 24, 28)" and button.text == "Switch to light"
     picture(opened, page, "dark")
     opened.find_element(By.ID, "theme").click()
     assert background(opened) == "rgb(255, 255, 255)"

@@ -20,15 +20,18 @@ function niceTicks(low, high, count) {
   return ticks;
 }
 
-// Seven marks as paths about (0, 0): they tell lines apart where colours do not.
+// Marks as paths about (0, 0), in the order of looks.py: they tell lines apart where colours do not.
 const MARKS = [
   "M-3 0a3 3 0 1 0 6 0a3 3 0 1 0-6 0", "M-2.7-2.7h5.4v5.4h-5.4z", "M0-3.8L3.8 0L0 3.8L-3.8 0z", "M0-3.6L3.4 2.6H-3.4z",
-  "M0 3.6L3.4-2.6H-3.4z", "M-3.6 0L2.6-3.4V3.4z", "M3.6 0L-2.6-3.4V3.4z",
+  "M0 3.6L3.4-2.6H-3.4z", "M-1.3-3.4h2.6v2.1h2.1v2.6h-2.1v2.1h-2.6v-2.1h-2.1v-2.6h2.1z",
+  "M0-4.2L1-1.3L4-1.3L1.6.6L2.5 3.5L0 1.7L-2.5 3.5L-1.6.6L-4-1.3L-1-1.3z", "M-3.6 0L2.6-3.4V3.4z",
+  "M-2.2-3.4L0-1.2L2.2-3.4L3.4-2.2L1.2 0L3.4 2.2L2.2 3.4L0 1.2L-2.2 3.4L-3.4 2.2L-1.2 0L-3.4-2.2z",
+  "M0-3.6L3.2-1.8V1.8L0 3.6L-3.2 1.8V-1.8z",
 ];
 
-function look(number) {
-  if (number < 0) return { colour: "flat", line: "line flat", mark: null };
-  return { colour: `s${number % 7}`, line: `line d${Math.floor(number / 7) % 3}`, mark: MARKS[number % 7] };
+// A method's look, [colour, mark, line]: -1 for grey, and for no mark.
+function look([colour, mark, line]) {
+  return { colour: colour < 0 ? "flat" : `s${colour}`, line: `line d${line}`, mark: mark < 0 ? null : MARKS[mark] };
 }
 
 const topOf = (node, above) => node.getBoundingClientRect().top - above.getBoundingClientRect().top;

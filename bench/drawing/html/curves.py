@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 
+from datasets.noise.names import spoken
 from runs.config_names import UNTRAINED
 
+from .dots import halves, targets
 from .naming import ATTACK, attacker
 from .numbers import AVERAGE, Entry, Number
 from .tables import clean_everywhere
@@ -15,7 +17,9 @@ Points = dict[float, Number]
 
 
 def charts(protocol: str, found: Sequence[Entry], methods: dict[str, int]) -> list[dict]:
-    """The charts of a protocol: [{title, about, dataset, x, y, series: [method, x, y, std, flat]}], or []."""
+    """The charts of a protocol: [{title, about, dataset, x, y, series: [method, x, y, std, flat]}] or those of
+    `dots.py`, or []."""
+    dotted = {"base2new": halves, "cross_dataset": targets}
     maker = {
         "few_shot": _few_shot,
         "noise": _noise,
@@ -24,6 +28,8 @@ def charts(protocol: str, found: Sequence[Entry], methods: dict[str, int]) -> li
         "test_time": _attacks,
         "online": _attacks,
     }
+    if protocol in dotted:
+        return dotted[protocol](found, methods)
     return [_plain(chart, methods) for chart in maker[protocol](found)] if protocol in maker else []
 
 
@@ -75,7 +81,7 @@ def _noise(found: Sequence[Entry]) -> list[_Chart]:
     made: dict[tuple[str, str], _Chart] = {}
     for e in clean_everywhere(found):
         key, kind = (e.key.dataset, e.key.noise_type), e.key.noise_type
-        chart = made.setdefault(key, _Chart(e.key.dataset, kind, e.key.dataset, {"label": "wrong labels, %"}))
+        chart = made.setdefault(key, _Chart(e.key.dataset, spoken(kind), e.key.dataset, {"label": "wrong labels, %"}))
         _add(chart, e, 100 * e.key.noise_rate, flat=e.key.method in UNTRAINED)
     return _drawn(made.values())
 
@@ -83,7 +89,7 @@ def _noise(found: Sequence[Entry]) -> list[_Chart]:
 def _noise_xd(found: Sequence[Entry]) -> list[_Chart]:
     made: dict[tuple[str, str, str], _Chart] = {}
     for e in found:
-        about = f"trained on {e.key.source}, {e.key.noise_type}"
+        about = f"trained on {e.key.source}, {spoken(e.key.noise_type)}"
         key = (e.key.source, e.key.noise_type, e.key.dataset)
         chart = made.setdefault(key, _Chart(e.key.dataset, about, e.key.dataset, {"label": "wrong labels, %"}))
         _add(chart, e, 100 * e.key.noise_rate, flat=e.key.method in UNTRAINED)

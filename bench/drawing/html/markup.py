@@ -19,15 +19,19 @@ def table(made: Table, number: int, doubtful: frozenset[int]) -> str:
     best = _best(made, doubtful) if made.compared else {}
     spread = [any(row.cells[i] and row.cells[i].std is not None for row in made.rows) for i in range(len(made.columns))]
     heads = [head(title) for title in made.heads]
+    heads[-1] = heads[-1].replace("<th ", '<th class="who" ', 1)
     heads += [head(column.title, numeric=True, dataset=column.dataset) for column in made.columns]
+    heads.append(head("Seeds", numeric=True))
     body, group = [], None
     for row in made.rows:
         first = "" if row.group == group else ' class="first"'
         group = row.group
         about = f' data-m="{escape(row.label)}"' + (f' data-d="{escape(row.dataset)}"' if row.dataset else "")
         mark = DOUBT if _doubted(row, doubtful) else ""
-        cells = [f"<td>{escape(text)}</td>" for text in row.heads[:-1]] + [f"<td>{escape(row.heads[-1])}{mark}</td>"]
+        cells = [f"<td>{escape(text)}</td>" for text in row.heads[:-1]]
+        cells.append(f'<td class="who">{escape(row.heads[-1])}{mark}</td>')
         cells += [_cell(made, row, i, best, spread[i]) for i in range(len(made.columns))]
+        cells.append(f'<td class="n">{_seeds(row)}</td>')
         body.append(f"<tr{first}{about}>{''.join(cells)}</tr>")
     note = f" {escape(made.note)}" if made.note else ""
     caption = f"<b>{escape(made.title)}</b>{note}"
@@ -46,7 +50,7 @@ def framed(caption: str, heads: list[str], body: list[str], name: str, look: str
 
 def head(title: str, numeric: bool = False, dataset: str = "", key: str = "") -> str:
     """The heading of a column, with a button that sorts the table by it."""
-    look = ' class="n"' if numeric else ""
+    look = ' class="n acc"' if key == "accuracy" else ' class="n"' if numeric else ""
     about = (f' data-d="{escape(dataset)}"' if dataset else "") + (f' data-k="{key}"' if key else "")
     return f'<th scope="col" aria-sort="none"{look}{about}><button type="button">{escape(title)}</button></th>'
 
@@ -65,6 +69,12 @@ def _best(made: Table, doubtful: frozenset[int]) -> dict[tuple, float]:
             if number:
                 values[row.group, i].append(round(number.mean, 2))
     return {place: max(found) for place, found in values.items() if len(found) > 1}
+
+
+def _seeds(row: Row) -> str:
+    """How many seeds the numbers of a row are over: "3", "1–3", or "-" for an average that no seed has all of."""
+    counts = sorted({number.count for number in row.cells if number})
+    return "–".join(map(str, dict.fromkeys((counts[0], counts[-1])))) if counts and counts[-1] else "-"
 
 
 def _cell(made: Table, row: Row, i: int, best: dict[tuple, float], spread: bool) -> str:

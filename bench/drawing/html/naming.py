@@ -7,9 +7,10 @@ from collections.abc import Iterable
 
 from pandas import DataFrame
 
-from bench.reading.layout import ACROSS, HALVES, ROBUST
+from bench.reading.layout import ACROSS, HALVES, ROBUST, dataset_name
 from bench.reading.order import method_order
 from dassl.utils.counted import counted
+from datasets.noise.names import spoken
 
 PROTOCOLS = {
     "base2new": "Base to new",
@@ -86,9 +87,9 @@ def setting(row: dict) -> str:
     if protocol == "few_shot":
         found.append(shots_text(row["shots"]))
     if protocol in ACROSS:
-        found.append("source" if row["part"] == "source" else f"trained on {row['source']}")
+        found.append("source" if row["part"] == "source" else f"trained on {dataset_name(row['source'])}")
     if protocol in ("noise", "noise_xd"):
-        found.append(f"{row['noise_type']} {rate_text(row['noise_rate'])}")
+        found.append(f"{spoken(row['noise_type'])} {rate_text(row['noise_rate'])}")
     if protocol in ("test_time", "online", *ROBUST):
         found += [row["attack"] or "clean", *([row["mode"]] if row["mode"] else [])]
     if row["condition"]:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from pandas import DataFrame
 
 from bench.reading.aggregate import aggregate, average
-from bench.reading.layout import ACROSS, HALVES, ROBUST
+from bench.reading.layout import ACROSS, HALVES, ROBUST, dataset_name
 from runs.targets import SHIFTS
 
 AVERAGED = ("base2new", "cross_dataset", "few_shot", "noise", "noise_xd", "test_time", "online", *ROBUST)
@@ -85,6 +85,12 @@ def entries(frame: DataFrame, interval: bool = False) -> list[Entry]:
     for key, value, number in _averages(frame, keys, methods, after):
         numbers.setdefault(key, {})[value] = number
     return [Entry(key, found) for key, found in numbers.items() if found]
+
+
+def spelled(entry: Entry) -> Entry:
+    """The entry with datasets as all tables spell them."""
+    key = entry.key
+    return replace(entry, key=replace(key, dataset=dataset_name(key.dataset), source=dataset_name(key.source)))
 
 
 def _averages(

@@ -13,29 +13,31 @@ from string import Template
 
 from pandas import DataFrame
 
+from bench.reading.layout import dataset_name
 from bench.reading.order import method_order
 from dassl.utils.counted import counted
 from dassl.utils.spread import words
-from runs.config_names import TEST_TIME, UNTRAINED
+from datasets.noise.names import spoken
 
+from ..looks import LINES, looks
 from . import confusions, markup, training
 from .curves import charts
 from .facts import Environment, Facts, read_facts
 from .naming import named, ordered, title
-from .numbers import Entry, entries
+from .numbers import Entry, entries, spelled
 from .runs_table import all_results, environments_table, link_prefix, revision
 from .tables import protocol_tables
 
 HERE = Path(__file__).parent
-SCRIPTS = ("chart.js", "matrix.js", "tables.js", "script.js")
-COLOURS = 7  # of style.css
+SCRIPTS = ("chart.js", "dots.js", "matrix.js", "tables.js", "script.js")
 EXPLAINED = {
     "Numbers": "Accuracy in percent, mean over seeds; ± is {spread}. In bold: the best "
     "of the rows that are compared. An average is over all datasets of its table; what has not finished on all of them "
     "has none, and its spread is that of the seeds' own averages.",
     "A number's runs": "Choose a number to see its runs, with log, config, results, environment and revision.",
-    "Curves": "A band is what ± is; of many lines, that of the line under the pointer. Training curves have the sample "
-    "standard deviation over seeds.",
+    "Seeds": "How many seeds a row's numbers are over; of an average, those that have all of its datasets.",
+    "Charts": "Bars and bands are what ± is; of many lines, the band is that of the line under the pointer. Training "
+    "curves have the sample standard deviation over seeds. A method has one colour and mark in all charts and figures.",
     "Revisions": "A plus sign marks code that differed from the commit.",
 }
 
@@ -63,8 +65,9 @@ def page(
     environments = {e: i for i, e in enumerate(dict.fromkeys(f.environment for f in facts), start=1)}
     labels = sorted(dict.fromkeys(frame["label"]), key=method_order)
     methods = {label: i for i, label in enumerate(labels)}
-    found = entries(frame, interval)
-    data = {"methods": _looks(labels, frame), "charts": {}}
+    found = [spelled(entry) for entry in entries(frame, interval)]
+    frame = frame.assign(dataset=[dataset_name(name) for name in frame["dataset"]])
+    data = {"methods": _looks(labels), "charts": {}}
     sections = _protocols(frame, facts, environments, found, data, methods)
     sections += _evidence(frame, folder, data, methods, broken)
     runs = "".join(f'<p class="note">{escape(sentence)}</p>' for sentence in broken)
@@ -116,15 +119,23 @@ def _protocols(
     for protocol in ordered(entry.key.protocol for entry in found):
         own = [entry for entry in found if entry.key.protocol == protocol]
         runs = [i for i, p in enumerate(frame["protocol"]) if p == protocol]
-        parts = [_origin(frame, facts, environments, runs)]
+        tables = []
         for table in protocol_tables(protocol, own):
-            parts.append(markup.table(table, count, frozenset(i for i in runs if facts[i].failed)))
+            tables.append(markup.table(table, count, frozenset(i for i in runs if facts[i].failed)))
             count += 1
-        if drawn := charts(protocol, own, methods):
-            data["charts"][protocol] = drawn
-            parts.append(f'<div data-charts="{protocol}"></div>')
-        made.append(Section(protocol, title(protocol), "\n".join(parts), protocol))
+        drawn = charts(protocol, own, methods)
+        data["charts"] |= {protocol: drawn} if drawn else {}
+        body = _sides("\n".join(tables), f'<div data-charts="{protocol}"></div>' if drawn else "")
+        body = f"{_origin(frame, facts, environments, runs)}\n{body}"
+        made.append(Section(protocol, title(protocol), body, protocol))
     return made
+
+
+def _sides(tables: str, drawn: str) -> str:
+    """Tables with the charts of their numbers beside them; without charts the tables beside each other."""
+    if not drawn:
+        return f'<div class="tables row">{tables}</div>'
+    return f'<div class="sides"><div class="tables">{tables}</div>\n{drawn}</div>'
 
 
 def _origin(frame: DataFrame, facts: Sequence[Facts], environments: dict[Environment, int], runs: Sequence[int]) -> str:
@@ -143,7 +154,7 @@ def _origin(frame: DataFrame, facts: Sequence[Facts], environments: dict[Environ
         ["dataset", "noise_type", "noise_rate", "seed"], sort=False
     ):
         if rows.loc[rows["noise_hash"] != "", "noise_hash"].nunique() > 1:
-            where = f"{dataset}, {kind}, rate {rate:g}, seed {seed}"
+            where = f"{dataset}, {spoken(kind)}, rate {rate:g}, seed {seed}"
             notes.append(escape(f"{where}: methods were trained on different wrong labels; do not compare them."))
     return "".join(f'<p class="note">{note}</p>' for note in notes)
 
@@ -169,26 +180,10 @@ def _evidence(frame: DataFrame, folder: Path, data: dict, methods: dict[str, int
     return made
 
 
-def _looks(labels: Sequence[str], frame: DataFrame) -> list[list]:
-    """[label, number of its colour, line and mark] for each label; -1, grey, for zero-shot CLIP.
-
-    A label has the same number on the whole page. Methods of one protocol have different numbers, and different colours
-    if there are enough.
-    """
-    grey = [name for name in UNTRAINED if name not in TEST_TIME]
-    protocols = dict(frame.groupby("label")["protocol"].agg(set))
-    found: dict[str, int] = {}
-    for label in labels:
-        if label.partition(" (")[0] in grey:
-            found[label] = -1
-            continue
-        beside = [number for other, number in found.items() if number >= 0 and protocols[other] & protocols[label]]
-        colours = [number % COLOURS for number in beside]
-        found[label] = min(
-            (number for number in range(len(labels)) if number not in beside),
-            key=lambda number: (colours.count(number % COLOURS), number),
-        )
-    return [[label, number] for label, number in found.items()]
+def _looks(labels: Sequence[str]) -> list[list]:
+    """[label, [colour, mark, line]] for each label, as in all figures; -1 for grey and for no mark."""
+    found = looks(sorted(labels, key=method_order))
+    return [[label, [found[label].colour, found[label].mark, LINES.index(found[label].line)]] for label in labels]
 
 
 def _summary(frame: DataFrame) -> str:

@@ -48,6 +48,7 @@ def all_results(frame: DataFrame, facts: Sequence[Facts], environments: dict[Env
 def _td(cell: Cell, column: tuple) -> str:
     text, value = cell
     look = ' class="n"' if column[1] else ' class="files"' if column[2] == "files" else ""
+    look = ' class="n acc"' if column[2] == "accuracy" else look
     sort = f' data-v="{value}"' if value else ""
     return f"<td{look}{sort}>{text}</td>"
 

@@ -11,11 +11,12 @@ function lines(spec) {
 }
 
 function drawGroup(place) {
-  const charts = data.charts[place.dataset.charts].map((spec) => new Chart(lines(spec)));
+  const charts = data.charts[place.dataset.charts].map((spec) => (spec.parts ? new Dots(spec) : new Chart(lines(spec))));
   const names = [...new Set(charts.flatMap((chart) => chart.spec.series.map((s) => s.name)))];
   const order = data.methods.map(([name]) => name).filter((name) => names.includes(name));
   const grid = element("div", { class: "charts" }, ...charts.map((chart) => chart.figure));
-  place.append(legend(order, looks, charts), grid);
+  const key = charts[0].spec.parts?.length > 1 ? [element("p", { class: "note" }, "▲ base, ▼ new, ● harmonic mean; bars: ±")] : [];
+  place.append(legend(order, looks, charts), ...key, grid);
   groups.push({ place, charts });
 }
 
@@ -44,8 +45,8 @@ function picker(place, label, all, draw) {
 }
 
 const FITTED = [ // of curves.json: [key, what it is called, look]
-  ["noisy_kept", "right labels: fitted", 0], ["noisy_flipped", "wrong labels: fitted", 1],
-  ["true_flipped", "wrong labels: true class found", 2], ["test", "test set", 6],
+  ["noisy_kept", "right labels: fitted", [0, -1, 0]], ["noisy_flipped", "wrong labels: fitted", [1, -1, 0]],
+  ["true_flipped", "wrong labels: true class found", [2, -1, 0]], ["test", "test set", [6, -1, 0]],
 ];
 
 function training(setting, method) {
@@ -128,13 +129,16 @@ function filter() {
     shown += rows;
   }
   refills.forEach((refill) => refill());
-  find("count").value = want.text.length || want.protocol || want.dataset || want.method ? `${shown} ${shown === 1 ? "row" : "rows"}` : "";
+  const asked = Boolean(want.text.length || want.protocol || want.dataset || want.method);
+  find("count").value = asked && shown ? `${shown} ${shown === 1 ? "row" : "rows"}` : "";
+  find("none").hidden = shown > 0;
+  document.querySelectorAll("main section").forEach((section) => section.classList.toggle("off", !shown));
 }
 
 function theme() {
   const dark = matchMedia("(prefers-color-scheme: dark)"), button = find("theme"), root = document.documentElement;
   const now = () => root.dataset.theme || (dark.matches ? "dark" : "light");
-  const name = () => button.setAttribute("aria-pressed", String(now() === "dark"));
+  const name = () => (button.textContent = now() === "dark" ? "Switch to light" : "Switch to dark");
   button.addEventListener("click", () => {
     root.dataset.theme = now() === "dark" ? "light" : "dark";
     name();

@@ -38,7 +38,8 @@ function showRuns(link) {
   const dialog = document.getElementById("runs");
   const rows = link.dataset.r.split(" ").map((number) => document.getElementById(`r${number}`));
   const heads = [...rows[0].closest("table").tHead.rows[0].cells];
-  const columns = SHOWN.map((key) => heads.findIndex((head) => head.dataset.k === key)).filter((i) => i >= 0);
+  const columns = SHOWN.map((key) => heads.findIndex((head) => head.dataset.k === key)).filter((i) => i >= 0)
+    .filter((i) => rows.some((row) => row.cells[i].textContent.trim() !== "-"));
   const copy = (cell) => {
     const made = cell.cloneNode(true);
     made.className = cell.className;

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from dassl.utils.counted import counted
+from datasets.noise.names import spoken
 from runs.config_names import UNTRAINED
 
 from ..collapse import MARK
@@ -166,7 +167,9 @@ def noise(found: Sequence[Entry]) -> list[Table]:
             rows.append(Row((dataset, label), numbers, label, dataset, (dataset,)))
         note = "Columns: the share of training labels that are wrong. Test labels are right."
         columns = tuple(Column(rate_text(rate)) for rate in rates)
-        made.append(Table(f"Accuracy under {kind} noise", note, ("Dataset", "Method"), columns, tuple(rows)))
+        made.append(
+            Table(f"Accuracy under {spoken(kind)} label noise", note, ("Dataset", "Method"), columns, tuple(rows))
+        )
     return made
 
 
@@ -176,7 +179,7 @@ def noise_xd(found: Sequence[Entry]) -> list[Table]:
     for source, kind in dict.fromkeys((e.key.source, e.key.noise_type) for e in found):
         own = [e for e in found if (e.key.source, e.key.noise_type) == (source, kind)]
         own.sort(key=lambda e: e.key.noise_rate)
-        title = f"Other datasets, trained on {source} with {kind} noise"
+        title = f"Other datasets, trained on {source} with {spoken(kind)} label noise"
         made.append(_targets(own, title, source, lambda k: (rate_text(k.noise_rate), k.label), ("Wrong", "Method")))
     return made
 
