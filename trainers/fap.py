@@ -20,7 +20,7 @@ LAMBDA = N + "LAMBDA"
 
 
 class ImageToText(MaPLe):
-    """The prompts of FAP and AdvMaPLe: MaPLe's, with text prompts computed from vision prompts."""
+    """The prompts of FAP and AdvMaPLe: MaPLe's, with deep text prompts computed from deep vision prompts."""
 
     node = "TRAINER.FAP"
     config_defaults = DEFAULTS

@@ -21,13 +21,13 @@ from .shared.domains import declare
 
 @TRAINER_REGISTRY.register()
 class ProGrad(CoOp):
-    """CoOp that never steps against zero-shot CLIP: the gradient of the cross-entropy loses the part that opposes the
-    gradient of the divergence from the hand-written prompts' predictions.
+    """CoOp that never steps against zero-shot CLIP: from the gradient of the cross-entropy, the part is removed that
+    opposes the gradient of the divergence from the predictions of hand-written prompts.
 
-    With any `CTX_INIT` the last words of the context start from the dataset's own template and the rest from zeros.
-    `WORD_COUNT_INIT`: as many tokens as the template has words, as published, so that where it has a comma one token
-    stays fixed behind the context; False counts tokens. The frozen tower is both student's and teacher's: each image is
-    encoded once.
+    With any `CTX_INIT` the last tokens of the context start from the dataset's own template, the others from zeros.
+    `WORD_COUNT_INIT`: as many tokens as the template has words, as published, so that in a template with a comma one
+    token stays fixed after the context; False counts tokens. Student and teacher share the frozen image tower, so each
+    image is encoded once.
     """
 
     node = "TRAINER.PROGRAD"
@@ -38,7 +38,7 @@ class ProGrad(CoOp):
         "TRAINER.PROGRAD.T": 1.0,
         "TRAINER.PROGRAD.LAMBDA": 1.0,
         "TRAINER.PROGRAD.WORD_COUNT_INIT": True,
-        # the published code's names of the same two; whichever differs from 1 counts
+        # other names of the two keys above, from the published code; the value that differs from 1 is used
         "LOSS.NAME": "",
         "LOSS.T": 1.0,
         "LOSS.LAMBDA": 1.0,

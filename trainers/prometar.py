@@ -26,7 +26,7 @@ TEXT_WEIGHT, IMAGE_WEIGHT = 50.0, 20.0  # of the regularisers R_t and R_v
 
 
 class FunctionalLearner(VLPromptLearner):
-    """IVLP's prompts. `functional_call` of it computes something under other tensors."""
+    """IVLP's prompts; `functional_call` on it runs a computation with other tensors in their place."""
 
     def forward(self, compute: Callable[[], tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:
         return compute()
@@ -34,12 +34,12 @@ class FunctionalLearner(VLPromptLearner):
 
 @TRAINER_REGISTRY.register()
 class ProMetaR(IVLP):
-    """IVLP whose regularisers are weighed value by value, by a network that learns from how well a step on some classes
-    of a batch serves another one.
+    """IVLP whose regularisers' gradients are weighted value by value by a network V. V learns from how much a step on
+    some classes of a batch (the support) helps on another class (the query).
 
-    Two optimizer steps a batch, in one momentum: along the modulated gradient of the whole batch, and along that of the
-    query loss after an inner step on the support, with second derivatives. The network V is no part of the answer: only
-    checkpoints of unfinished runs hold it.
+    Two optimizer steps per batch share one momentum: along the modulated gradient of the whole batch, and along that of
+    the query loss after an inner step on the support, with second derivatives. V is not used at test: only checkpoints
+    of unfinished runs hold it.
     """
 
     node = "TRAINER.PROMETAR"
@@ -54,7 +54,9 @@ class ProMetaR(IVLP):
     def check_cfg(self, cfg: CfgNode) -> None:
         super().check_cfg(cfg)
         if cfg.TRAINER.PROMETAR.PREC == "amp":
-            raise InputError(f"{N}PREC amp scales the loss, which second derivatives do not go through: take another.")
+            raise InputError(
+                f"{N}PREC amp scales the loss, which ProMetaR's second derivatives do not allow: take fp32 or fp16."
+            )
 
     def build_learner(self) -> FunctionalLearner:
         self.w = template_mean(self)
@@ -70,7 +72,8 @@ class ProMetaR(IVLP):
         self.vnet_optim = build_optimizer(self.vnet, settings)
 
     def terms(self, text: Tensor, f: Tensor, f0: Tensor, label: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
-        """Logits, and L_ce, R_t, R_v, of the features [C, d] and [B, d] and frozen CLIP's [B, d]."""
+        """Logits [B, C], and {L_ce, R_t, R_v}, from text features [C, d], image features f [B, d] and frozen CLIP's f0
+        [B, d]."""
         logits = self.logits(f, text)
         return logits, {
             "ce": F.cross_entropy(logits, label),
@@ -95,7 +98,7 @@ class ProMetaR(IVLP):
         return draw_episode(label, seed, cfg.MIXUP_ALPHA, cfg.MIXUP_BETA)
 
     def query_loss(self, image: Tensor, label: Tensor, f0: Tensor, episode: Episode) -> Tensor:
-        """The loss of mixed query and support images after an inner step on the support; [] with its graph."""
+        """The loss of mixed query and support images after an inner step on the support; a scalar with its graph."""
         cfg, (query, support, partner, share) = self.method_cfg(), episode
         _, terms = self.terms(self.encode_text(), self.encode_image(image[support]), f0[support], label[support])
         g = self.modulated(terms, create_graph=not cfg.FAST_ADAPTATION)

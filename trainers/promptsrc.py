@@ -22,10 +22,10 @@ FEW_SHOT_LATE = ("StanfordCars", "OxfordFlowers", "FGVCAircraft", "DescribableTe
 
 @TRAINER_REGISTRY.register()
 class PromptSRC(EpochAverage, IVLP):
-    """IVLP regularised in three ways: by CLIP's own features and predictions, by the average of the prompts along the
-    epochs, and by text targets from 60 templates.
+    """IVLP regularised in three ways: by CLIP's own features and predictions, by a weighted average of the prompts over
+    the epochs, and by text targets from 60 templates.
 
-    The aggregate is of the learnable tensors alone, in fp32; it replaces them after the last epoch.
+    The average covers the learnable tensors alone, in fp32; it replaces them after the last epoch.
     """
 
     node = "TRAINER.PROMPTSRC"

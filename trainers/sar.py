@@ -1,8 +1,8 @@
-"""SAR: Learning Generalizable Prompt for CLIP with Class Similarity Knowledge (arXiv 2502.11969), on other methods.
+"""SAR: Learning Generalizable Prompt for CLIP with Class Similarity Knowledge (arXiv 2502.11969), as a mix-in.
 
-`with_sar(Host)` makes a method of its own: the host, and lambda L_SAR added to its loss. A host is asked for one thing,
-text embeddings of given names under the current prompts (`prepare_names`, `encode_names`). In training its class names
-and the novel names go through the text tower as one batch; the host sees the first C rows and works as ever.
+`with_sar(Host)` makes a method of its own: the host, with lambda L_SAR added to its loss. A host must give one thing,
+text embeddings of any names under the current prompts (`prepare_names`, `encode_names`). In training its class names
+and the novel names go through the text tower as one batch; the host gets the first C rows, and is unchanged otherwise.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class SAR(PromptTrainer):
 
     host: type[PromptTrainer]
     alignment: SimilarityAlignment | None = None
-    trains_on_features = True  # as far as the host does
+    trains_on_features = True  # if the host does, too
 
     @classmethod
     def dataset_overrides(cls, cfg: CfgNode) -> dict:
@@ -46,9 +46,9 @@ class SAR(PromptTrainer):
         super().check_cfg(cfg)
         sar = cfg.TRAINER.SAR
         if sar.CHUNK and self.host.backward is not PromptTrainer.backward:
-            raise InputError(f"{self.host.__name__} makes its gradient itself, so TRAINER.SAR.CHUNK must be 0 with it.")
+            raise InputError(f"{self.host.__name__} computes its own gradient, so TRAINER.SAR.CHUNK must be 0 with it.")
         if self.node == "TRAINER.COOP" and cfg.TRAINER.COOP.get("CSC"):
-            raise InputError("TRAINER.COOP.CSC learns a context a class, which novel names have none of; leave it out.")
+            raise InputError("TRAINER.COOP.CSC learns one context per class, but novel names have none; leave it out.")
 
     def before_train(self) -> None:
         if self.cfg.TRAINER.SAR.LAMBDA > 0:
@@ -73,7 +73,7 @@ class SAR(PromptTrainer):
     # ------------------------------------------------------------------ training
 
     def encode_text(self) -> Tensor:
-        """The host's [C, d]; while training, cut from one batch with the novel names."""
+        """The host's text features [C, d]; in training they are the first rows of one batch with the novel names."""
         if self.alignment is None or not self.model.training or self.cfg.TRAINER.SAR.CHUNK:
             self.base_features = super().encode_text()
             return self.base_features
@@ -89,7 +89,8 @@ class SAR(PromptTrainer):
         return logits, terms | {"sar": self.cfg.TRAINER.SAR.LAMBDA * sar}
 
     def learned_features(self) -> Tensor:
-        """E~ [N, d]. With CHUNK the novel rows are leaves of the graph: `backward` passes their gradient on."""
+        """E~ [N, d], the features of all names. With CHUNK the novel rows are leaves of the graph; `backward` passes
+        their gradient on to the prompts."""
         if not self.cfg.TRAINER.SAR.CHUNK:
             return self.aligned(self.all_features)
         base = self.aligned(self.base_features)
@@ -99,19 +100,20 @@ class SAR(PromptTrainer):
         return torch.cat([base, *self.novel_rows])
 
     def adapted_text(self, before: Tensor) -> Tensor:
-        """Called by a host with a text adapter (CoPrompt): its input is what PRE_ADAPTER aligns."""
+        """As the host's (CoPrompt, which has a text adapter); keeps the adapter's input, which PRE_ADAPTER aligns."""
         self.before_adapter = before
         return super().adapted_text(before)
 
     def aligned(self, features: Tensor) -> Tensor:
-        """The features that L_SAR compares, of the names that were encoded last."""
+        """The features that L_SAR compares: `features` of the names encoded last, or with PRE_ADAPTER the adapter's
+        input."""
         if self.cfg.TRAINER.SAR.PRE_ADAPTER and hasattr(self.host, "adapted_text"):
             return normalize(self.before_adapter)
         return features
 
     def backward(self, terms: dict[str, Tensor]) -> Tensor:
-        """With CHUNK: novel names run once more, a chunk at a time, with the gradient of their rows. L_SAR meets
-        them through these rows alone, so the sum is the gradient of one batch, and one chunk is in memory."""
+        """With CHUNK: novel names are encoded once more, a chunk at a time, and get the gradient of their rows. L_SAR
+        depends on them through these rows alone, so the sum is the gradient of one batch, with one chunk in memory."""
         loss = super().backward(terms)
         if self.alignment is not None and self.cfg.TRAINER.SAR.CHUNK:
             for chunk, rows in zip(self.chunks, self.novel_rows, strict=True):
@@ -131,8 +133,11 @@ def with_sar(host: type[PromptTrainer]) -> type[PromptTrainer]:
     name = f"{host.__name__}SAR"
     if name in TRAINER_REGISTRY.registered_names():
         known = TRAINER_REGISTRY.get(name)
-        if not issubclass(known, host):  # made from another host of the same name (a plugin)
-            raise InputError(f"SAR stands on this project's {host.__name__}, not on that of {host.__module__}.")
+        if not issubclass(known, host):  # it was built from another class of the same name (a plugin's)
+            raise InputError(
+                f"{known.__name__} extends this project's {host.__name__}, not that of {host.__module__}; "
+                "use this project's."
+            )
         return known
     body = {
         "__doc__": f"{host.__name__} with similarity alignment regularisation.",

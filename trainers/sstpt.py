@@ -22,13 +22,13 @@ S = "TRAINER.SSTPT."
 
 @TRAINER_REGISTRY.register()
 class SSTPT(TPT):
-    """R-TPT's frame with 16 views, which count by how suitable and how stable they are.
+    """R-TPT with 16 views, weighted by their suitability and stability.
 
     A view is suitable if it is near the others, u_i = 1 / mean_j |f_i - f_j|^2, and stable if a weakly changed copy of
-    it (q_i) is classified alike, b_i = 1 / D(p_i, q_i). Both are scaled to [0, 1] over the views in question, and
-    w = softmax((SUITABLE u + STABLE b) / TEMP). The three surest views are tuned on, by their mean entropy and
-    CONSISTENCY KL(r_i || p_i), r_i the w-weighted mean of the other two; all views answer, by w. u and b are those of
-    the prompt that an image starts from.
+    it has a similar prediction q_i, b_i = 1 / D(p_i, q_i). Both are scaled to [0, 1] over the views that are compared,
+    and w = softmax((SUITABLE u + STABLE b) / TEMP). The prompt is tuned on the three most confident views, by their
+    mean entropy and CONSISTENCY KL(r_i || p_i), r_i the w-weighted mean of the other two. The answer is the w-weighted
+    sum over all views. u and b are computed with the prompt that an image starts from.
     """
 
     unread = ("N_VIEWS", "SELECTION_P", "LOSS", "ENSEMBLE", "ENS_TOPK", "ENS_TEMP", "ENS_SELF_MASK", "GRAD_PATH")
@@ -36,7 +36,7 @@ class SSTPT(TPT):
     config_defaults = {
         **DEFAULTS,
         S + "N_VIEWS": 16,
-        S + "SELECTED": 3,  # views that are tuned on
+        S + "SELECTED": 3,  # number of views that the prompt is tuned on
         S + "SUITABLE": 0.4,
         S + "STABLE": 0.6,
         S + "TEMP": 0.25,
@@ -122,7 +122,7 @@ def suitability(f: Tensor) -> Tensor:
 def stability(p: Tensor, q: Tensor) -> Tensor:
     """b [B, n] = 1 / D, D = (KL(m || p) + KL(m || q)) / 2 with m = (p + q) / 2, of probabilities [B, n, C].
 
-    Not the Jensen-Shannon divergence, whose KLs run the other way; so the published code has it.
+    This is not the Jensen-Shannon divergence, whose KLs have their arguments exchanged; it is the published code's.
     """
     p, q = p + 1e-8, q + 1e-8
     m = (p + q) / 2
@@ -130,7 +130,7 @@ def stability(p: Tensor, q: Tensor) -> Tensor:
 
 
 def min_max(x: Tensor) -> Tensor:
-    """Each row of [B, n] scaled to [0, 1]; 0 where all are alike."""
+    """Each row of [B, n] scaled to [0, 1]; 0 where all its values are equal."""
     low, high = x.amin(dim=1, keepdim=True), x.amax(dim=1, keepdim=True)
     return (x - low) / (high - low).clamp_min(torch.finfo(x.dtype).tiny)
 

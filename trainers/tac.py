@@ -33,7 +33,7 @@ class TACLearner(VLPromptLearner):
         widths = prompts.ctx.shape[1], image().popitem()[1].shape[1]
         self.VPT_topk_t, self.VPT_topk_v = (nn.Linear(centres.shape[1], width) for width in widths)
         self.register_buffer("topk", centres.clone())
-        self.prompt_learner.register_buffer("topk", centres.clone())  # the published files hold it twice
+        self.prompt_learner.register_buffer("topk", centres.clone())  # a second copy, as in the published files
 
     def beside(self, mapped: Tensor, prompts: dict[int, Tensor]) -> dict[int, Tensor]:
         """{block: [mapped centres; the block's own prompts]}: the centres are the same in every block."""
@@ -42,8 +42,9 @@ class TACLearner(VLPromptLearner):
 
 @TRAINER_REGISTRY.register()
 class TAC(EpochAverage, IVLP):
-    """Deep prompts in both towers beside the centres of the training classes' descriptions, which CLS sees and patches
-    do not. Features are held near those of the descriptions and of frozen CLIP; the answer is the mean over epochs.
+    """Deep prompts in both towers, joined by cluster centres of the training classes' descriptions, to which CLS
+    attends and patches do not. Features are kept near those of the descriptions and of frozen CLIP; the tested model
+    is the mean over the epochs.
 
     A step trains on several views of each image and needs the plain image too (K_TRANSFORMS, RETURN_IMG0).
     """
@@ -77,7 +78,7 @@ class TAC(EpochAverage, IVLP):
 
     @functools.cached_property
     def targets(self) -> Tensor:
-        """w [C, d]: normalised means over each class's descriptions. Makes P of them, unless it is there already."""
+        """w [C, d]: normalised means over each class's descriptions. Also computes the centres P, unless they exist."""
         source = source_for(self.cfg, self.method_cfg().CACHE, "main", self.classnames)
         self.record["language"] = {"main": {"source": source.name, "file": source.file, "sha256": source.sha256}}
         texts = [source.get(name) for name in self.classnames]
@@ -108,7 +109,8 @@ class TAC(EpochAverage, IVLP):
         return normalize(self.text_encoder.encode(text, replace=model.beside(p_t, model.text_encoder())).float())
 
     def visual_prompts(self) -> tuple[dict[int, Tensor], Tensor]:
-        """{block: [p_v; own prompts]} behind the patches, and who sees whom: patches do not see p_v."""
+        """({block: [p_v; own prompts]}, which stand after the patches; attention mask, in which patches do not see
+        p_v)."""
         model, n = self.model, len(self.model.topk)
         end = 1 + (self.image_encoder.input_size // self.image_encoder.patch) ** 2  # of the patches
         size = end + n + self.method_cfg().N_CTX_VISION

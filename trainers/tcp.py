@@ -19,7 +19,7 @@ from .coop import PromptLearner as CoOpPromptLearner
 from .losses import cosine_distance
 from .shared.checks import check_blocks
 
-CLASS_TOKENS = 4  # class-aware prompt tokens, whatever the length of the context
+CLASS_TOKENS = 4  # class-aware prompt tokens, for any length of the context
 
 
 class PromptLearner(CoOpPromptLearner):

@@ -23,8 +23,8 @@ from .tta.view_ensemble import confident
 
 T = "TRAINER.TDA."
 VARIANTS = ("ImageNetV2", "ImageNetA", "ImageNetR", "ImageNetSketch")
-SCALE = 100.0  # of the cosines, whatever the backbone's own
-# (alpha, beta) of the positive cache, as published: chosen on the test sets, it seems.
+SCALE = 100.0  # of the cosines, for every backbone
+# (alpha, beta) of the positive cache, as published; they were apparently chosen on the test sets.
 PUBLISHED = {
     "ImageNet": (2.0, 5.0), "ImageNetA": (2.0, 5.0), "ImageNetV2": (1.0, 8.0), "ImageNetR": (1.0, 8.0),
     "ImageNetSketch": (2.363, 7.45), "Caltech101": (5.0, 5.0), "DescribableTextures": (2.0, 3.0),
@@ -45,14 +45,13 @@ class Caches:
 class TDA(StreamTrainer):
     """Two caches of test features by predicted class, which correct the logits of the images that follow.
 
-    With l = 100 f t^T, H the entropy of its softmax p and H / log2 C its share (nats over bits, as published: it ends
-    at 0.693): the surest features of each class go into the positive cache, those with a share between LOW and HIGH
-    into the negative one, with the classes whose p is above P_LOW. The image itself is in the cache when it is
-    answered: out = l + ALPHA exp(-BETA (1 - f K^T)) V - NEG_ALPHA exp(-NEG_BETA (1 - f K-^T)) V-.
-
-    On ImageNet's variants f and l are means over the six surest of 64 views, elsewhere those of the picture. TUNED
-    takes the published ALPHA and BETA of the data set, which were chosen on its test images; without it one pair serves
-    all.
+    With l = 100 f t^T, H the entropy of its softmax p and H / log2 C its share (nats over bits, as published, so at
+    most 0.693): the most confident features of each class go into the positive cache, those with a share between LOW
+    and HIGH into the negative one, with the classes whose p is above P_LOW. The image itself is put into the cache
+    before its answer: out = l + ALPHA exp(-BETA (1 - f K^T)) V - NEG_ALPHA exp(-NEG_BETA (1 - f K-^T)) V-.
+    On ImageNet's variants f and l are means over the six most confident of 64 views, elsewhere those of the picture.
+    TUNED uses the published ALPHA and BETA of the data set, which were chosen on its test images; without it all data
+    sets have one pair.
     """
 
     unread = (*(key for key in TUNING if key != "SELECTION_P"), "SAMPLES_PER_STEP")

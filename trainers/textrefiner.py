@@ -15,8 +15,8 @@ from .shared.checks import check_vit
 from .shared.domains import declare
 
 N = "TRAINER.TF."
-TOP = 5  # patches that stand for an image, by the attention of CLS
-KEEP = 0.8  # share of a slot that a write leaves
+TOP = 5  # patches that represent an image: those with the highest attention of CLS
+KEEP = 0.8  # share of a slot's old content that a write keeps
 
 
 class PatchMap(nn.Module):
@@ -32,7 +32,7 @@ class PatchMap(nn.Module):
 
 
 class Memory(nn.Module):
-    """The file of the cache: the fusion map, and Q as its buffer."""
+    """The second checkpoint file: the fusion map, with the cache Q as a buffer."""
 
     def __init__(self, extractor: nn.Linear, memory_item: Tensor) -> None:
         super().__init__()
@@ -41,7 +41,7 @@ class Memory(nn.Module):
 
 
 class Learner(nn.Module):
-    """The context, phi, the fusion map, and the cache Q [slots, d], which is written and not learned."""
+    """The context, phi, the fusion map, and the cache Q [slots, d], which is updated by writes, not by gradients."""
 
     memory_item: Tensor
 
@@ -53,7 +53,7 @@ class Learner(nn.Module):
 
     def read(self, t: Tensor) -> Tensor:
         """r [C, d]: a mean of the slots for each normalised text feature [C, d]."""
-        q = self.memory_item.clone()  # the same step writes the cache
+        q = self.memory_item.clone()  # cloned, since the same step overwrites the cache
         return (t @ q.t()).softmax(dim=1) @ q
 
     def refined(self, t: Tensor, alpha: float) -> Tensor:
@@ -62,8 +62,9 @@ class Learner(nn.Module):
 
     @torch.no_grad()
     def write(self, u: Tensor) -> None:
-        """Each row of u [n, d] goes to the slot nearest to it, with a weight that is 1 for the slot's best row. Slots
-        that get no row keep their direction. The sum over rows is no mean: a popular slot is overwritten at once."""
+        """Writes each row of u [n, d] to its nearest slot, with a weight that is 1 for the slot's best row. Slots
+        without a row keep their direction. Rows are summed, not averaged, so a slot with many rows is overwritten at
+        once."""
         v, q = normalize(u), self.memory_item
         with torch.autocast(u.device.type, enabled=False):
             scores = v @ q.t()
@@ -80,7 +81,7 @@ class TextRefiner(CoOp):
     config_defaults = {
         **CoOp.config_defaults,
         N + "MEMORY_SIZE": 25,
-        N + "ALPHA": 0.2,  # of what is read from the cache
+        N + "ALPHA": 0.2,  # weight of the features read from the cache
         N + "BALANCE": 50.0,  # the local loss is divided by it
         N + "DISTILL": 20.0,  # weight of the distance between refined and plain text features
     }
@@ -101,8 +102,8 @@ class TextRefiner(CoOp):
         return {"prompt_learner": first, "Memory": Memory(model.extractor, model.memory_item)}
 
     def local_rows(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """f [B, d], normalised; u [B, 1 + G, d]; the rows that stand for each image [B, TOP + 2, d]: u of CLS, of the
-        patches that CLS attends to most, and the mean of all."""
+        """(f [B, d], normalised; u [B, 1 + G, d]; the rows that represent each image [B, TOP + 2, d]: u of CLS, of the
+        patches that CLS attends to most, and the mean of all)."""
         with torch.no_grad():
             tokens, attention = self.image_encoder.with_attention(image.type(self.image_encoder.dtype))
             tokens = tokens.float()

@@ -25,8 +25,8 @@ logger = logging.getLogger(__name__)
 
 
 class Cache(KnownClasses):
-    """`adapter.weight` [N, d]: the keys, features of N training images; `values` [N]: the numbers of their classes;
-    `alpha`, the weight of what they say, and `beta`, its sharpness."""
+    """`adapter.weight` [N, d]: the keys, features of N training images; `values` [N]: their labels; `alpha`: the
+    weight of the cache's logits; `beta`: the sharpness of the similarity to keys."""
 
     class_tensors = ("adapter.weight", "values")
 
@@ -41,12 +41,12 @@ class Cache(KnownClasses):
 
 @TRAINER_REGISTRY.register()
 class TipAdapter(StepTrainer):
-    """Training images vote for their classes: the nearer an image is to one, the more its label counts. Nothing is
-    trained; alpha and beta are chosen on few-shot validation images.
+    """Training images vote for their classes, weighted by their similarity to the test image. Nothing is trained; alpha
+    and beta are chosen on few-shot validation images.
 
     `SEARCH`: the images that they are chosen on, see `choosing_features`, or "none". "val_full" and "test" are the
-    published ways, with the published start values and ranges of the dataset; they spend labels that a few-shot run
-    does not have. New classes have no keys: for them the answer is zero-shot CLIP's.
+    published ways, with the published start values and ranges of the dataset; they use labels that a few-shot run does
+    not have. New classes have no keys: for them the answer is zero-shot CLIP's.
     """
 
     node = "TRAINER.TIPADAPTER"
@@ -69,7 +69,7 @@ class TipAdapter(StepTrainer):
             "VIEWS": whole(1),
         },
     )
-    learns = False  # whether the keys do
+    learns = False  # whether the keys are trained
 
     @classmethod
     def dataset_overrides(cls, cfg: CfgNode) -> dict:
@@ -136,7 +136,8 @@ class TipAdapter(StepTrainer):
 
     @torch.no_grad()
     def search(self) -> None:
-        """The first of the best pairs of the grid, by the accuracy on the images of SEARCH."""
+        """Sets alpha and beta to the pair of the grid with the best accuracy on the images of SEARCH; the first if
+        tied."""
         cfg = self.method_cfg()
         f, label = choosing_features(self, cfg.SEARCH, N + "SEARCH")
         ends = cfg.BETA_RANGE, cfg.ALPHA_RANGE

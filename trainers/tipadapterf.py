@@ -21,8 +21,8 @@ class TipAdapterF(BestEpoch, TipAdapter):
     """The keys start as Tip-Adapter's and learn by cross-entropy on its logits at the first alpha and beta, which are
     searched afterwards.
 
-    `EPOCH`: the keys of the last epoch; or of the one that is best on the images of SEARCH, or on the test images,
-    which is the published way and a choice on test labels.
+    `EPOCH`: which keys are used: those of the last epoch, of the best epoch on the images of SEARCH, or of the best
+    epoch on the test images, as published, which is a choice on test labels.
     """
 
     config_defaults = {**TipAdapter.config_defaults, N + "EPOCH": "last"}

@@ -43,7 +43,7 @@ class TPS(TPT):
         P + "DESCRIPTORS": OPTIONAL,  # a JSON file {class: [descriptor, ...]}
         P + "SHIFT": choice("class", "shared"),
     }
-    prompts_per_pass = 1 << 20  # a shift is no prompt: nothing is encoded for it
+    prompts_per_pass = 1 << 20  # no limit: shifts need no text encoding
 
     def check_cfg(self, cfg: CfgNode) -> None:
         super().check_cfg(cfg)
@@ -61,7 +61,8 @@ class TPS(TPT):
         self.record["test_time"] |= {"tuned_numbers": self.ctx0.numel(), "prototypes": self.cfg.TRAINER.TPS.PROTOTYPES}
 
     def prototypes(self) -> Tensor:
-        """[C, d]. Means of unit features, which are not normalised before they are averaged with others."""
+        """[C, d]: the text features of PROTOTYPES. Means of unit features are not normalised before further
+        averaging."""
         cfg, names = self.cfg.TRAINER.TPS, self.classnames
         if cfg.PROTOTYPES == "single":
             with torch.no_grad():

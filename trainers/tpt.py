@@ -24,12 +24,13 @@ Objective = Callable[..., Tensor]  # (logits [B, k, C], text features [B, C, d],
 class TPT(TestTimeTrainer):
     """One step on the entropy of the confident views' mean prediction; then the tuned prompt classifies the plain view.
 
-    GRAD_PATH says how the gradient of the loss to the context is found; all give the same one:
+    GRAD_PATH says how the gradient of the loss to the context is computed; all give the same result:
         batched   B contexts, B * C prompts, forward and backward
         vjp       dloss/dt at v0 first, then one product with the Jacobian of t at v0, whose graph all images share
-        jacobian  the same with that Jacobian stored, [C * d, M * width]: worth its making after about d images
+        jacobian  the same with that Jacobian stored, [C * d, M * width]: pays off after about d images
         loop      image by image
-    The last three hold for the first step; further ones are `batched`, or `loop`.
+    `vjp` and `jacobian` apply to the first step, which starts at v0; further steps are `batched`, or with `loop` image
+    by image.
     """
 
     own = {"LOSS": "marginal", "ENSEMBLE": "none"}

@@ -23,7 +23,7 @@ T = "TRAINER.TTC."
 
 @TRAINER_REGISTRY.register()
 class TTC(TestTimeTrainer):
-    """Counterattacks attacked pictures: moves each so that its feature moves away from where the attack has put it.
+    """Counterattacks attacked pictures: perturbs each so that its feature moves away from where the attack has put it.
 
     delta starts at U(-EPS, EPS) / 255. tau, the relative change of the feature that this start makes, is small for
     attacked pictures only: below TAU, STEPS ascents on |e(x + delta) - e(x)|^2 follow, and delta becomes the mean of
@@ -67,7 +67,7 @@ class TTC(TestTimeTrainer):
 
     @classmethod
     def mixes(cls, dataset: str) -> bool:
-        return False  # there are no views
+        return False  # no random views are used
 
     def respond(self, views: Tensor, seeds: list[int]) -> tuple[Tensor, Tensor]:
         x = views[:, 0]

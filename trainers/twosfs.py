@@ -53,19 +53,19 @@ class Learner(KnownClasses):
         self.head = nn.Parameter(torch.zeros(len(names), dim))
 
     def stage(self, second: bool) -> None:
-        """Says what learns at this step: the layer norms, or the head."""
+        """Sets which parameters have a gradient: the layer norms (first stage), or the head (second)."""
         for name, p in self.named_parameters():
             p.requires_grad_((name == "head") == second)
 
 
 @TRAINER_REGISTRY.register()
 class TwoSFS(StepTrainer):
-    """First the layer norms of both towers learn the task, then, with the towers at rest, a linear head on the image
-    features that starts at the text features of the classes.
+    """In the first stage the layer norms of both towers are trained; in the second, with fixed towers, a linear head on
+    the image features, which starts at the text features of the classes.
 
-    300 steps a shot, of which the first `ALPHA` are the first stage's. The norms outside of the blocks stay as they
-    are, as in the published code, which lists them and turns them off again. A test answers by the head for classes
-    that were trained on, and for others by their names.
+    300 steps per shot; the share `ALPHA` of them is the first stage. The norms outside of the blocks are not trained,
+    as in the published code, which enables and disables them again. A test uses the head for training classes, and text
+    features for others.
     """
 
     node = "TRAINER.TWOSFS"
@@ -75,11 +75,11 @@ class TwoSFS(StepTrainer):
     frozen_image_encoder = False
     rate_at_end = 1e-6
     counts_skipped = False
-    head_started = False  # whether the head has left zero
+    head_started = False  # whether the head was set to the text features
 
     def build_learner(self) -> Learner:
         check_vit(self, "learns the layer norms of the image tower's blocks")
-        _ = self.text_encoder.changed({}), self.image_encoder.changed({})  # refuses towers of another layout
+        _ = self.text_encoder.changed({}), self.image_encoder.changed({})  # raises for towers of another layout
         text, image = self.clip.transformer.resblocks, self.clip.visual.transformer.resblocks
         learner = Learner(self.described, text, image, self.text_encoder.embed_dim)
         self.tuned_text = self.text_encoder.changed(learner.transformer.changes())
@@ -92,7 +92,8 @@ class TwoSFS(StepTrainer):
         return int(self.method_cfg().ALPHA * self.total_steps())
 
     def build_scheduler(self) -> LRScheduler:
-        """Each stage has a cosine of its own; AdamW keeps nothing of the first for the head, which had no gradient."""
+        """A cosine for each stage. One AdamW serves both: in the first stage the head has no gradient, so no
+        moments."""
         first, last = self.first_stage(), self.rate_at_end / (self.cfg.OPTIM.LR or 1)
 
         def rate(step: int) -> float:
@@ -113,7 +114,7 @@ class TwoSFS(StepTrainer):
         return normalize(self.tuned_image(image.type(self.image_encoder.dtype)).float())
 
     def encode_text(self) -> Tensor:
-        """[C, d]: the head's rows, and the text features of classes that have none (or none yet), normalised."""
+        """[C, d], normalised: the head's rows, and the text features of classes without a row (or before stage two)."""
         rows = torch.tensor(self.model.rows(self.described), device=self.device)
         has = (rows >= 0) & (self.model.head[rows].norm(dim=-1) > 0)
         if has.all():
@@ -123,7 +124,7 @@ class TwoSFS(StepTrainer):
     # ------------------------------------------------------------------ the two stages
 
     def after_train(self) -> None:
-        self.model.requires_grad_(True)  # all that was learned, as the record of a run counts it
+        self.model.requires_grad_(True)  # the record of a run counts all parameters with a gradient
         super().after_train()
 
     def loss(self, image: Tensor, label: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
@@ -134,7 +135,7 @@ class TwoSFS(StepTrainer):
             return logits, {"ce": F.cross_entropy(logits, label)}
         with torch.no_grad():
             f = self.encode_image(image)
-            self.head_started = self.head_started or bool(self.model.head.any())  # of a resumed run; looked at once
+            self.head_started = self.head_started or bool(self.model.head.any())  # a resumed head is not zero
             if not self.head_started:
                 with torch.autocast(self.device.type, enabled=False):
                     self.model.head.copy_(self.encode_names(self.texts))

@@ -1,7 +1,7 @@
 """VisPrompt: vision-guided prompts under label noise ("Seeing is Believing", Geng, 2026, arXiv 2604.09532).
 
 Published: the idea (attention brings visual semantics into the prompt tokens, a modulation sets its strength for each
-image), one prompt an image and class, the robust losses, the transport, and the visual settings. Prompt learner and
+image), one prompt per image and class, the robust losses, the transport, and the visual settings. Prompt learner and
 trainer are not public. This project's design, in `parts/`: the layers (`visual_guidance.py`), the visual tokens
 (`visual_tokens.py`), and which item gets which loss (`visprompt_losses.py`).
 """
@@ -33,16 +33,16 @@ from .shared.training_list import TrainingList
 class VisPrompt(LastingDecision):
     """A context for each image b, ctx_b = ctx + Delta_b; Delta_b is the attention of prompt tokens to the image.
 
-    Once an epoch optimal transport over the whole training list says which labels to trust. One pass over these with
-    cross-entropy, then one over the others with a robust loss. `TEXT_CHUNK` bounds the memory of B x C text passes and
-    changes no number.
+    Once an epoch, optimal transport over the whole training list selects the trusted labels. One pass over these uses
+    cross-entropy, one over the others a robust loss. `TEXT_CHUNK` bounds the memory of B x C text passes and does not
+    change results.
     """
 
     node = NODE
     config_defaults = CONFIG_DEFAULTS
     config_domains = CONFIG_DOMAINS
     architecture = ARCHITECTURE
-    frozen_image_encoder: bool | None = None  # as the config says: `build_learner`
+    frozen_image_encoder: bool | None = None  # set by `build_learner`: False if the method uses patches
     trains_on_features = True
 
     def check_cfg(self, cfg: CfgNode) -> None:
@@ -63,7 +63,7 @@ class VisPrompt(LastingDecision):
     def look(self, image: Tensor) -> tuple[Tensor, Tensor | None]:
         """(f [B, d], normalised; tokens [B, 1 + G, d] or None) of images, of features f, or of tokens."""
         if not self.looks_at_patches:
-            # The copy is aligned in memory as a new tensor is; what comes from a file is not, and rounds differently.
+            # Cloned: tensors from a file may be aligned differently in memory, which changes the last bit of products.
             return (image.clone() if image.ndim == 2 else self.encode_image(image)), None
         tokens = image if image.ndim == 3 else patch_tokens(self.image_encoder, image)
         return normalize(tokens[:, 0].float()), tokens
@@ -113,7 +113,7 @@ class VisPrompt(LastingDecision):
         return self.decision
 
     def loss(self, image: Tensor, label: Tensor, part: str = "all") -> tuple[Tensor, dict[str, Tensor]]:
-        """The labels' loss, and REG_WEIGHT mean_b |Delta_b|^2 / L. part: "clean" or "noisy" items, or "all"."""
+        """The loss on labels, and REG_WEIGHT mean_b |Delta_b|^2 / L. part: "clean" or "noisy" items, or "all"."""
         cfg, name = self.method_cfg(), loss_name(part, self.method_cfg())
         f, tokens = self.look(image)
         if self.model.guidance is None:

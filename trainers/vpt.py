@@ -1,4 +1,4 @@
-"""VPT: Visual Prompt Tuning (Jia et al., ECCV 2022), deep variant, on CLIP as MaPLe's authors run it."""
+"""VPT: Visual Prompt Tuning (Jia et al., ECCV 2022), deep variant, for CLIP as in MaPLe's code."""
 
 from __future__ import annotations
 
@@ -26,7 +26,8 @@ class PromptLearner(nn.Module):
 
 @TRAINER_REGISTRY.register()
 class VPT(PromptTrainer):
-    """Learns tokens that stand beside the image patches in the first `PROMPT_DEPTH_VISION` blocks; the text is fixed.
+    """Learns tokens that are appended to the image patches in the first `PROMPT_DEPTH_VISION` blocks; the text is
+    fixed.
 
     The text is `CTX_INIT` and the class name on every dataset, not the dataset's own template.
     """

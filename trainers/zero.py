@@ -27,12 +27,11 @@ HALF = 2.0**-10  # the machine epsilon of fp16
 class ZERO(TestTimeTrainer):
     """The confident views vote at a temperature of zero; nothing is tuned.
 
-    Of the n views the floor(GAMMA n) of lowest entropy are kept (at least one), and each gives its vote to its most
-    similar class. TEMP fp16 takes the published code's temperature, the machine epsilon of the half precision that it
-    runs in: votes are then the softmax of the cosines over 2^-10, soft where two classes are less than 0.001 apart.
-    A tie goes to the class of the surest view outside the kept ones that votes for one of the tied.
-
-    The answer are votes and no logits: a calibration error of them means nothing.
+    Of the n views the floor(GAMMA n) of lowest entropy are kept (at least one), and each votes for its most similar
+    class. TEMP fp16 uses the published code's temperature, the machine epsilon of the half precision that it runs in:
+    votes are then the softmax of the cosines over 2^-10, soft where two classes are less than 0.001 apart.
+    Of tied classes the one wins that the most confident of the other views prefers. The answer consists of votes, not
+    logits, so its calibration error means nothing.
     """
 
     unread = TUNING
@@ -81,9 +80,9 @@ def count_votes(cosines: Tensor, temperature: str) -> Tensor:
 
 
 def break_tie(votes: Tensor, others: Tensor) -> Tensor:
-    """votes [C], with one more for a class where several have the most. others [n - k, C]: the cosines of the views
-    that were not kept, the surest first; if none of them prefers one of the tied classes, the first one decides among
-    these, and the first of them where every view was kept."""
+    """votes [C]; if several classes have the most, one of them gets one more. others [n - k, C]: cosines of the views
+    that were not kept, the most confident first. The first view that prefers a tied class decides; if there is none,
+    the first view chooses among the tied classes; if all views were kept, the first tied class is taken."""
     tied = votes == votes.max()
     if tied.sum() == 1:
         return votes

@@ -81,7 +81,7 @@ def test_a_test_of_another_seeds_model_is_told(tiny, tmp_path, capsys):
     assert tiny.run(tmp_path / "run", pairs={"OPTIM.MAX_EPOCH": 1}) == 0
     for seed in (1, 3):
         assert tiny.run(tmp_path / f"test{seed}", "CoOp", (*evaluation(tmp_path / "run"), "--seed", seed)) == 0
-        assert ("was trained with seed 1, and this run's is 3" in capsys.readouterr().out) == (seed == 3)
+        assert ("was trained with seed 1, but this run has seed 3" in capsys.readouterr().out) == (seed == 3)
 
 
 def test_a_reference_file_tells_its_classes_by_their_embedded_names(tiny, even, tmp_path, capsys):

@@ -135,4 +135,4 @@ def test_a_test_of_one_class_says_that_it_says_nothing(tiny, tmp_path, caplog):
     one = {part: [item for item in items if item[1] == 0] for part, items in json.loads(file.read_text()).items()}
     file.write_text(json.dumps(one))
     tiny.trainer(tmp_path, "CoOp", {"DATASET.ROOT": name, "DATASET.SUBSAMPLE_CLASSES": "all"})
-    assert "there is one class (striped circle), so every answer is right" in caplog.text
+    assert "there is one class (striped circle), so every prediction is right" in caplog.text

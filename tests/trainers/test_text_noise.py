@@ -115,7 +115,7 @@ def test_noise_on_embeddings_by_hand(tiny, tmp_path, method):
     apart = (moved / (moved * t).sum(-1, keepdim=True) - t).norm(dim=-1)  # tangent part of noise of length 0.5
     assert (apart > 0.25).all() and (apart < 1).all()
     assert torch.allclose(trainer.text_noise.moved(t[None].expand(2, 3, 64))[1], moved)
-    with pytest.raises(InputError, match="this method compares others"):
+    with pytest.raises(InputError, match="this method compares with other texts"):
         trainer.text_noise.moved(t[:2])
 
 

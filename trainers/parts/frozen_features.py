@@ -1,5 +1,5 @@
-"""Features of a frozen CLIP for methods that train on nothing else (Tip-Adapter, LP++): the classifier of hand-written
-prompts, augmented training images, and the labelled images that settings may be chosen on."""
+"""Features of a frozen CLIP for methods that train on features alone (Tip-Adapter, LP++): of hand-written prompts, of
+augmented training images, and of the labelled images on which settings are chosen."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ from ..shared.listed_batches import ListedBatches
 
 logger = logging.getLogger(__name__)
 
-MOST = 4  # validation images a class, as in few-shot samples
+MOST = 4  # the most validation images a class, as in few-shot samples
 
 
 def classifier(trainer: PromptTrainer, names: Sequence[str]) -> Tensor:
-    """[C, d], normalised: the dataset's own template; of ImageNet and its variants the 7 selected ones, whose
-    normalised features are averaged."""
+    """Zero-shot class features [C, d], normalised, from the dataset's own template; for ImageNet and its variants the
+    mean over the normalised features of the 7 selected templates."""
     dataset = trainer.cfg.DATASET.NAME
     templates = template_set("select" if dataset.startswith("ImageNet") else "custom", dataset)
     features = trainer.frozen_text([t.format(name) for t in templates for name in names])
@@ -50,7 +50,7 @@ def training_features(trainer: PromptTrainer, passes: int) -> tuple[Tensor, Tens
             total = total + torch.cat([encode(image.type(encode.dtype)).float() for image in images])
         return {"features": total / passes}
 
-    # this loader is for the key alone: images are drawn by `listed`
+    # this loader only gives the cache key; images are loaded by `listed`
     transform = build_transform(cfg, is_train=True)
     like = build_data_loader(cfg, data_source=items, batch_size=size, tfm=transform, is_train=False)
     key = bank_key(like, fingerprint(trainer.clip), trainer.precision, trainer.device)
@@ -66,8 +66,8 @@ def choosing_features(trainer: PromptTrainer, which: str, key: str) -> tuple[Ten
     which: "val_fewshot": as many as a class has shots, four at most, from the validation images; where these are the
     test images (ImageNet) from the training images that are not trained on. "val_shots": as many as a class has shots,
     with repetitions where there are fewer. "val_full": all validation images, and
-    where there are none the test images, as published code has it. "test": the test images. The last two are for
-    reproductions, and are told in the log. Raises InputError, naming the config key, where there are no such images.
+    where there are none the test images, as in published code. "test": the test images. The last two are for
+    reproductions; a warning in the log says so. Raises InputError, naming the config key, if there are no such images.
     """
     items = _items(trainer, which)
     if not items:
@@ -114,8 +114,8 @@ def _items(trainer: PromptTrainer, which: str) -> list:
 
 
 def _few(items: list, most: int, seed: int, repeat: bool = False) -> list:
-    """At most so many items of each class, drawn from the seed; in the order of the list. repeat: where a class has
-    fewer, some come again."""
+    """At most `most` items of each class, drawn with the seed, in the order of the list. repeat: a class with fewer
+    items has some of them several times."""
     places = defaultdict(list)
     for place, item in enumerate(items):
         places[item.label].append(place)

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 
 class Gate(nn.Module):
-    """gamma = sigmoid(V2 V1 [a; r]) of one tensor of n values: n / rate values, each for `rate` neighbours."""
+    """gamma = sigmoid(V2 V1 [a; r]) for one tensor of n values: n / rate weights, each shared by `rate` neighbours."""
 
     def __init__(self, values: int, rate: int) -> None:
         super().__init__()
@@ -18,13 +18,13 @@ class Gate(nn.Module):
         self.V2 = nn.Linear(values // rate, values // rate, bias=False)
 
     def forward(self, a: Tensor, r: Tensor) -> Tensor:
-        """[n, d] from the gradients of the loss and of the regulariser, [n, d] each."""
+        """gamma [n, d] from the gradients of the loss (a) and of the regulariser (r), [n, d] each."""
         out = torch.sigmoid(self.V2(self.V1(torch.cat([a.flatten(), r.flatten()]))))
         return out.repeat_interleave(self.rate).view_as(a)
 
 
 class GradientNetwork(nn.Module):
-    """A gate for each learnable tensor, that is for each block and tower."""
+    """One gate for each learnable tensor, so for each block and tower."""
 
     def __init__(self, tensors: Mapping[str, Tensor], rate: int) -> None:
         super().__init__()

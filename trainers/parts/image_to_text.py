@@ -1,4 +1,4 @@
-"""FAP's prompts: MaPLe's with the coupling turned round, image prompts that are mapped to the deep text prompts."""
+"""FAP's prompts: MaPLe's with the coupling reversed, so deep text prompts are computed from deep image prompts."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ DEFAULTS = {
     N + "N_CTX": 2,
     N + "PREC": "fp16",
     N + "PROMPT_DEPTH": 9,
-    N + "CTX_TEMPLATE": "plain",  # plain: "a photo of a" | fap: the data set's template, with its braces left in
+    N + "CTX_TEMPLATE": "plain",  # plain: "a photo of a" | fap: the data set's template with its "{}", as published
 }
 DOMAINS = declare(DEFAULTS, {"PROMPT_DEPTH": whole(1), "CTX_TEMPLATE": choice("plain", "fap")})
 
@@ -40,7 +40,7 @@ class PromptLearner(nn.Module):
         self.compound_prompt_projections = nn.ModuleList(copy.deepcopy(first) for _ in deeper)
 
     def context(self, ctx: Tensor) -> Tensor:
-        """What stands in the place of the prompts' context, of ctx [n, D_t]."""
+        """The tokens at the context's place in the prompts, from ctx [n, D_t]. Here: ctx itself."""
         return ctx
 
     def text_prompts(self) -> dict[int, Tensor]:

@@ -11,7 +11,7 @@ from datasets.templates import custom_template
 from ..base import PromptTrainer
 from ..shared.checks import check_blocks, check_vit
 
-# MMRL's lambda for each dataset, which ANPrompt takes over but for EuroSAT
+# MMRL's lambda for each dataset; ANPrompt has the same values except on EuroSAT
 REG_WEIGHT_OF_DATASET = {
     "StanfordCars": 7.0,
     "FGVCAircraft": 6.0,
@@ -67,7 +67,7 @@ class InsertedTokens(PromptTrainer):
         return normalize(self.text_encoder.encode(prepared, insert=prompts, **weight).float())
 
     def token_weight(self) -> float:
-        """The share of new tokens that are written over those of the block before; these have the rest."""
+        """w of overwritten tokens: w * new + (1 - w) * the previous block's output. Here 1."""
         return 1.0
 
     def encode_text(self) -> Tensor:
@@ -76,8 +76,8 @@ class InsertedTokens(PromptTrainer):
     def image_sides(
         self, image: Tensor, prompts: dict[int, Tensor], frozen: bool
     ) -> tuple[Tensor, Tensor, Tensor | None]:
-        """The CLS feature [B, d], normalised; the mean over the tokens' outputs [B, D_v], after ln_post, in fp32; and
-        CLIP's own feature [B, d] where asked for."""
+        """(CLS feature [B, d], normalised; mean over the tokens' outputs after ln_post [B, D_v], fp32; CLIP's own
+        feature [B, d] if `frozen`, else None)."""
         first = self.layers[0]
         # nothing is learned below the first block, but an attack needs the gradient to the image
         with torch.set_grad_enabled(torch.is_grad_enabled() and image.requires_grad):

@@ -24,10 +24,10 @@ CONFIG_DEFAULTS = {
     N + "RATE_INDEPENDENT": False,
     N + "W": 1,  # epochs of warm-up
     N + "ALPHA1": 0.5,  # weight of the confidence penalty in the warm-up
-    N + "ALPHA2": 1.0,  # weight of the even use of the classes after it
+    N + "ALPHA2": 1.0,  # weight of the term for uniform mean predictions, after the warm-up
     N + "WINDOW": 5,  # rounds that an item's loss is averaged over
     N + "THRESH_STD": True,  # False: variances in place of standard deviations, as released
-    N + "COMPAT": "none",  # none | released: THRESH_STD False, and weights by other items' probabilities
+    N + "COMPAT": "none",  # none | released: THRESH_STD False, and items are weighted by other items' probabilities
     N + "SHARPEN": 2.0,  # exponent
     N + "MIX_ALPHA": 0.001,
     "LOSS.NAME": "",

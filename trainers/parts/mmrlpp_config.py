@@ -46,7 +46,7 @@ SETTINGS_OF_DATASET = {
     "Food101": (0.1, 1.0),
 }
 CROSS_DATASET = (0.9, 0.1)  # of training on ImageNet for other datasets
-# BETA with which the published results on each target were got from the weights that were trained with 0.9
+# BETA of the published results on each target dataset, with weights that were trained with 0.9
 BETA_OF_TARGET = {
     "ImageNet": 0.9,
     "FGVCAircraft": 0.9,

@@ -1,9 +1,9 @@
 """NLPrompt's split and steps as its released code makes them (TRAINER.NLPROMPT.COMPAT released), for comparison.
 
-It scores items as the training loader serves them: shuffled, under random crops, the last partial batch dropped; what
-was dropped counts as noisy. Each part then drops its own partial batch. Where nothing is clean all items train by
-cross-entropy. Its transport has no logarithms: where REG_E is so small that every number underflows the plan is zero,
-and the pseudo-label of every item is class 0.
+It scores items as the training loader gives them: shuffled, under random crops, without the last partial batch, whose
+items count as noisy. Each part then drops its own partial batch. If no item is clean, all are trained with
+cross-entropy. Its transport does not use logarithms: where REG_E is so small that every number underflows, the plan is
+zero, and the pseudo-label of every item is class 0.
 """
 
 from __future__ import annotations

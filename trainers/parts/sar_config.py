@@ -10,7 +10,7 @@ from ..shared.domains import declare
 
 N = "TRAINER.SAR."
 CONFIG_DEFAULTS = LANGUAGE_DEFAULTS | {
-    N + "ENABLED": False,  # True on a host is another way to write <Host>SAR
+    N + "ENABLED": False,  # True with a host's name is the same as the method <Host>SAR
     N + "LAMBDA": 0.1,  # of Eq. 6; the published value of a host and dataset where there is one
     N + "NOVEL_SOURCE": "llm",  # llm: this repository's list | file | wordnet | oracle
     N + "NOVEL_FILE": "",

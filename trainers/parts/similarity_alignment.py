@@ -10,7 +10,7 @@ from clipkit import derive_seed
 
 
 class SimilarityAlignment:
-    """Keeps the similarities among N class embeddings as the hand-written prompts have them.
+    """Keeps the similarities among N class embeddings close to those under hand-written prompts.
 
     gram: [N, N] cosine similarities of the targets E (fixed). tau: temperature. sample_size: s of Eq. 4, the other
     classes that a row is compared over; 0: all of them (Eq. 3). seed: of the index sets, which depend on it, the epoch
@@ -25,7 +25,7 @@ class SimilarityAlignment:
     def index_sets(self, epoch: int, step: int) -> Tensor:
         """I_i of Eq. 4: [N, s], for each row i a draw of s other indices, uniform and without repetition."""
         n = len(self.gram)
-        generator = torch.Generator().manual_seed(derive_seed(self.seed, "similarity", epoch, step))  # as on a CPU
+        generator = torch.Generator().manual_seed(derive_seed(self.seed, "similarity", epoch, step))  # on the CPU
         order = torch.rand(n, n, generator=generator).to(self.gram.device).fill_diagonal_(-1.0)
         return order.topk(self.sample_size, dim=1).indices
 

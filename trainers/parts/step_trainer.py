@@ -1,4 +1,4 @@
-"""Methods that are trained for a number of steps, whatever the number of images, with a rate for each step."""
+"""Base of methods that train for a fixed number of steps, for any number of images, with a learning rate per step."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ logger = logging.getLogger(__name__)
 
 
 def cosine(step: int, steps: int, last: float = 0.0) -> float:
-    """The rate at a step as a share of the first: from 1 along a half cosine to `last` at `steps`, and on there."""
+    """The learning rate of a step as a share of the first: a half cosine from 1 to `last` at `steps`, then constant."""
     return last + (1 - last) / 2 * (1 + math.cos(math.pi * min(step / max(steps, 1), 1)))
 
 
 class StepTrainer(PromptTrainer):
-    """OPTIM.MAX_EPOCH counts stretches, into which the steps are divided; a checkpoint may be saved after each.
+    """Divides the steps into OPTIM.MAX_EPOCH epochs of equal length; a checkpoint may be saved after each.
 
-    Passes over the images go on from one stretch to the next, and have their last, incomplete batch. The rate is a
-    cosine over all steps; OPTIM.WARMUP_EPOCH has no effect.
+    Such an epoch is not a pass over the images: passes continue from one epoch to the next, and include their last,
+    incomplete batch. The learning rate is a cosine over all steps; OPTIM.WARMUP_EPOCH has no effect.
     """
 
-    counts_skipped = True  # whether a step counts that mixed precision skips, since a gradient was infinite
+    counts_skipped = True  # whether steps count that mixed precision skips because of an infinite gradient
     rate_at_end = 0.0  # the learning rate after the last step
     steps_done = 0
     batches_taken = 0
@@ -55,7 +55,7 @@ class StepTrainer(PromptTrainer):
         total = self.total_steps()
         if not total:
             raise InputError(
-                f"{self.cfg.TRAINER.NAME} has its steps by the shot, and DATASET.NUM_SHOTS is "
+                f"{self.cfg.TRAINER.NAME} has a number of steps per shot, but DATASET.NUM_SHOTS is "
                 f"{self.cfg.DATASET.NUM_SHOTS}; give {self.node}.STEPS, or a number of shots."
             )
         if self.max_epoch > total:
@@ -106,7 +106,7 @@ class StepTrainer(PromptTrainer):
     # ------------------------------------------------------------------ checkpoints
 
     def run_identity(self) -> dict:
-        """The division into stretches says where a checkpoint lies among the steps: it may not change on resume."""
+        """Also the steps and epochs: they determine the step of a checkpoint, so they may not change on resume."""
         return super().run_identity() | {"steps": f"{self.total_steps()} in {self.cfg.OPTIM.MAX_EPOCH} epochs"}
 
     def extra_state(self) -> dict:

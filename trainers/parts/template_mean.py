@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 
 
 def template_mean(trainer: Method, count: int = 60) -> Tensor:
-    """[C, d], normalised: the mean over the first `count` of CLIP's templates for ImageNet of features as they come,
-    not of normalised ones."""
+    """[C, d], normalised: the mean of un-normalised text features over the first `count` of CLIP's ImageNet
+    templates."""
     names = trainer.classnames
     texts = [template.format(name) for template in FULL80[:count] for name in names]
     return normalize(trainer.frozen_text(texts, normalized=False).view(count, len(names), -1).mean(0))

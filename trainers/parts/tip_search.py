@@ -8,7 +8,7 @@ from torch import Tensor
 FIRST, BETAS, ALPHAS = 0.1, 200, 20
 CHUNK = 2048  # images at a time
 
-# dataset: beta and alpha at the start, and the ends of their ranges
+# dataset: (start values of beta and alpha, ends of their search ranges)
 PUBLISHED = {
     "Caltech101": (1.0, 3.0, 12.0, 5.0),
     "DescribableTextures": (1.0, 2.0, 13.0, 13.0),
@@ -25,14 +25,14 @@ PUBLISHED = {
 
 
 def grid(end: float, count: int) -> list[float]:
-    """`count` values from 0.1 on, in equal steps that would reach `end` with one more."""
+    """`count` values from 0.1 on in equal steps; `end` would be the next one."""
     return [FIRST + i * (end - FIRST) / count for i in range(count)]
 
 
 def best_of_grid(
     zero_shot: Tensor, nearness: Tensor, labels: Tensor, label: Tensor, beta_end: float, alpha_end: float
 ) -> tuple[float, float, float]:
-    """(beta, alpha, accuracy in percent) of the first best pair, beta by beta.
+    """(beta, alpha, accuracy in percent) of the best pair of the grid; of several best the first, beta by beta.
 
     zero_shot: [n, C] logits. nearness: [n, N] cosines to the keys. labels: [N, C], one-hot. label: [n].
     """

@@ -20,7 +20,7 @@ from ..shared.domains import declare
 from ..shared.precision import choose_precision
 
 A = "TRAIN_ATTACK."
-# (eps, alpha, steps, loss, start) as published: APT's two, FAP's, and AdvPT's on features.
+# (eps, alpha, steps, loss, start) as published: two of APT, those of FAP and AdvMaPLe, and AdvPT's on features.
 PRESETS = {
     "apt4": (4.0, 2.67, 3, "ce", "uniform"),
     "apt1": (1.0, 0.67, 3, "ce", "uniform"),
@@ -31,8 +31,8 @@ PRESETS = {
 AS_PRESET = -1
 CONFIG_DEFAULTS = {
     A + "PRESET": "auto",  # auto: the method's own | apt4 | apt1 | fap | advmaple | advpt
-    A + "EPS": -1.0,  # in 1/255; -1: as PRESET says, and so below
-    A + "ALPHA": -1.0,  # in 1/255; with an EPS of one's own the same share of it
+    A + "EPS": -1.0,  # in 1/255; -1: PRESET's value, here and in the following keys
+    A + "ALPHA": -1.0,  # in 1/255; -1 with another EPS: PRESET's ratio of alpha to eps
     A + "STEPS": -1,
     A + "LOSS": "auto",  # ce | kl: from the clean to the attacked prediction | feature: between raw embeddings
     A + "START": "auto",  # uniform | uniform_clipped: to the picture's range, after each step too | positive | none
@@ -85,7 +85,7 @@ class TrainingAttack:
         }
 
     def first(self, x: Tensor, seeds: Sequence[int]) -> Tensor:
-        """delta_0 for pictures x [B, 3, h, w] in [0, 1]; drawn on the CPU, an image's by its own seed."""
+        """delta_0 for pictures x [B, 3, h, w] in [0, 1]; drawn on the CPU, each image's with its own seed."""
         if self.start == "none":
             return torch.zeros_like(x)
         drawn = torch.stack([torch.rand(x.shape[1:], generator=torch.Generator().manual_seed(s)) for s in seeds]).to(x)
@@ -95,9 +95,9 @@ class TrainingAttack:
     def run(self, x: Tensor, gradient: Callable[[Tensor], Tensor], seeds: Sequence[int]) -> Tensor:
         """x' = clip(x + delta) after `steps` times delta <- clip(delta + alpha sign(gradient(x')), -eps, eps).
 
-        With start `uniform` (APT) the delta that is kept may leave the picture's range, and only what is seen of it is
-        clipped; with the others it is clipped to the range after each step. `positive` (AdvPT) is seen unclipped at
-        first.
+        With start `uniform` (APT) delta itself may leave the picture's range; only the picture x + delta is clipped.
+        With the other starts delta is clipped to the range after each step. With `positive` (AdvPT) the first step
+        uses the unclipped start.
         """
         delta = self.first(x, seeds)
         for step in range(self.steps):
@@ -109,12 +109,12 @@ class TrainingAttack:
 
 
 def attack_seeds(seed: int, epoch: int, items: Sequence[int]) -> list[int]:
-    """Seeds of the items' draws in an epoch: batches, their order and a resumed run do not change them."""
+    """Seeds of the items' draws in an epoch, which do not depend on batches, their order, or an interruption."""
     return [stream_seed(seed, "train attack", epoch, item) for item in items]
 
 
 def attack_precision(wanted: str, device: torch.device) -> str:
-    """The precision of a run that attacks: fp16 weights become amp's, since an attack needs those of fp32."""
+    """The precision of a run that attacks: amp where fp16 is set, since attacks need weights in fp32."""
     return choose_precision("amp" if wanted == "fp16" else wanted, device)
 
 

@@ -21,13 +21,14 @@ CONFIG_DEFAULTS = {
     N + "VISUAL_HIDDEN_DIM": 512,
     N + "ATTENTION_HEADS": 8,
     N + "FILM": True,
-    N + "GATE": "scalar",  # one strength an image | token: one a prompt token | none | thresh: scalar, or off
-    N + "RELIABILITY_THRESHOLD": 0.5,  # GATE thresh: where it is off
+    N
+    + "GATE": "scalar",  # one strength per image | token: per prompt token | none | thresh: scalar, 0 below a threshold
+    N + "RELIABILITY_THRESHOLD": 0.5,  # the threshold of GATE thresh
     N + "VISUAL_WEIGHT": 0.9,  # the highest strength
     N + "PROMPT_DROPOUT": 0.1,  # of Delta
     N + "REG_WEIGHT": 0.01,  # of |Delta|^2 / L
     N + "PURIFY": "ot_global",  # ot_batch: transport within each batch, as released | none: LOSS_ALL for all items
-    N + "OT_EVERY": 1,  # epochs
+    N + "OT_EVERY": 1,  # epochs between two transports
     N + "OT_COST": "prob",  # prob: -p | logp: -log p, as in the released helper
     N + "REG_E": 0.01,
     N + "LOSS_NOISY": "gce",
@@ -35,7 +36,7 @@ CONFIG_DEFAULTS = {
     N + "GCE_Q": 0.7,
     N + "SCE_ALPHA": 0.5,
     N + "SCE_BETA": 1.0,
-    N + "TEXT_CHUNK": 0,  # prompts at a time, at least one image's; 0: by their size
+    N + "TEXT_CHUNK": 0,  # prompts per text pass, at least those of one image; 0: by memory
     N + "TOKEN_CACHE_MB": 1024,  # visual tokens of the training list that may stay in memory
     "TRAIN.WATCH_EVERY": 10,  # a look at the test set costs as many text passes as it has images, times C
 }

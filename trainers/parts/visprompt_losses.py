@@ -1,4 +1,4 @@
-"""VisPrompt's losses of labels that may be wrong: which item gets which, and the two robust ones of its code."""
+"""VisPrompt's losses under label noise: which item gets which loss, and the two robust losses of its code."""
 
 from __future__ import annotations
 
@@ -22,14 +22,15 @@ def smoothed_sce(logits: Tensor, label: Tensor, alpha: float, beta: float) -> Te
 
 
 def loss_name(part: str, cfg: CfgNode) -> str:
-    """The loss of a step on `part` of the training list; "mixed": each item has its own. cfg: the method's node."""
+    """Name of the loss for a step on `part` of the training list; "mixed": it differs between items. cfg: the method's
+    node."""
     if cfg.PURIFY == "ot_global":
         return cfg.LOSS_NOISY if part == "noisy" else "ce"
     return cfg.LOSS_ALL if cfg.PURIFY == "none" else "mixed"
 
 
 def trusted_in_batch(logits: Callable[[], Tensor], label: Tensor, cfg: CfgNode) -> Tensor | None:
-    """PURIFY ot_batch: [B], True where the transport within the batch agrees with the label; else None."""
+    """With PURIFY ot_batch: [B] bool, True where the transport within the batch agrees with the label. Else None."""
     if cfg.PURIFY != "ot_batch":
         return None
     return ot_decision(logits().softmax(dim=1), label, cfg.REG_E, cfg.OT_COST).clean

@@ -1,7 +1,8 @@
 """The image's part of a context: attention of prompt tokens to visual tokens, modulated by the image's feature.
 
-The attention's direction ("reverse": prompt tokens ask, the image answers), a conditional modulation of its strength,
-and the settings' names and values are the authors'. The layers, the FiLM form and the gate are this project's design.
+The attention's direction ("reverse": prompt tokens are queries, visual tokens are keys and values), a conditional
+modulation of its strength, and the settings' names and values are the authors'. The layers, the FiLM form and the gate
+are this project's design.
 """
 
 from __future__ import annotations
@@ -44,8 +45,9 @@ class VisualGuidance(nn.Module):
     """Delta [B, L, d_t] before its dropout, from the context [L, d_t], visual tokens [B, M, d_v] and f [B, d].
 
     settings: the method's config node. W_o and the modulation's last layer start at 0, so Delta starts at exactly 0.
-    W_v starts 1 / sqrt(h) smaller than linear layers do: a step of W_o moves Delta by |V|^2 times what a step of the
-    same rate moves the context itself, and with V of the usual size (|V|^2 near h / 3) training diverges at its rate.
+    W_v starts 1 / sqrt(h) smaller than linear layers do: at equal learning rates, a step of W_o changes Delta |V|^2
+    times as much as a step of the context changes the context, and with the usual size of V (|V|^2 near h / 3) training
+    diverges.
     """
 
     def __init__(self, n_ctx: int, d_t: int, d_v: int, d: int, settings: CfgNode) -> None:
@@ -104,7 +106,7 @@ def dropout_mask(shape: tuple[int, ...], p: float, seed: int, device: torch.devi
 
 
 class PromptLearner(nn.Module):
-    """`ctx` [L, d_t], and with USE_VISUAL_GUIDANCE what turns it into one context an image.
+    """`ctx` [L, d_t], and with USE_VISUAL_GUIDANCE the layers that turn it into one context per image.
 
     d: width of an image's feature; its patches live in the same space. settings: the method's config node.
     """

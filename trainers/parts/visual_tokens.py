@@ -57,9 +57,9 @@ class FeatureTokens(nn.Module):
 
 
 class TokenList(TrainingList):
-    """The training items for a method that looks at patches: their visual tokens are computed once and stay in memory
-    where all of them take at most `limit` bytes, else they are computed in each pass. The transform draws nothing, so
-    both give the same numbers."""
+    """The training items for a method that uses patches: their visual tokens are computed once and stay in memory if
+    all of them take at most `limit` bytes, else they are computed in each pass. The transform is not random, so both
+    give the same numbers."""
 
     def __init__(self, trainer: Method, limit: int) -> None:
         super().__init__(trainer)

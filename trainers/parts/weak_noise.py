@@ -19,10 +19,10 @@ if TYPE_CHECKING:
 
 
 class WeakNoiseText:
-    """Draws a main and a noise sentence a class and fuses their frozen features.
+    """Draws a main and a noise sentence for each class and fuses their frozen features.
 
-    The draw depends on (seed, dataset, class name, role) alone, so a class gets the same sentences whatever the other
-    classes are and in whichever process (`SAMPLE_MODE: per_class`); `shared_index` draws one index for all classes.
+    The draw depends on (seed, dataset, class name, role) alone, so a class gets the same sentences with any other
+    classes and in any process (`SAMPLE_MODE: per_class`); `shared_index` draws one index for all classes.
     """
 
     def __init__(self, trainer: Method, cfg: CfgNode) -> None:
@@ -48,7 +48,7 @@ class WeakNoiseText:
         return {role: {"source": s.name, "file": s.file, "sha256": s.sha256} for role, s in both}
 
     def sentences(self, names: list[str], moment: tuple = (), count: int = 1) -> tuple[list[str], list[str]]:
-        """`count` main and noise sentences a class, class by class; `moment` is the epoch or step of a redraw."""
+        """`count` main and noise sentences per class, class by class. moment: the epoch or step of a redraw."""
         seed = derive_seed(self.seed, *moment) if moment else self.seed
         shared = self.cfg.SAMPLE_MODE == "shared_index"
         pairs = [draw_pairs(self.main, self.noise, name, seed, count, shared) for name in names]
@@ -60,7 +60,7 @@ class WeakNoiseText:
         return normalize(self.encode_main(main) + self.alpha * self.encode_noise(noise))
 
     def resampled(self, f_w: Tensor, epoch: int, step: int) -> Tensor:
-        """f_w for this moment of training: as it is (`RESAMPLE: once`), or drawn anew each epoch or step.
+        """f_w for this epoch and step: unchanged (`RESAMPLE: once`), or drawn anew each epoch or step.
 
         Tests always use the first draw, so that a checkpoint tested again gives the same numbers.
         """
@@ -72,7 +72,7 @@ class WeakNoiseText:
         return self._drawn
 
     def every_name(self) -> list[str]:
-        """The names of all classes of the dataset, also of those that are not in this run."""
+        """The names of all classes of the dataset, including those that are not in this run."""
         every = getattr(self.trainer.dm.dataset, "all_classnames", None)
         if every is None:
             raise InputError(f"{self.trainer.node}.KMEANS_SET all needs a dataset with all_classnames; take base.")

@@ -1,5 +1,5 @@
-"""The settings that shape a learner are saved in its checkpoint: a test reads them from it, whatever the tables of
-per-dataset settings say about the dataset that is tested."""
+"""Settings that determine a learner's shape are saved in its checkpoint, and a test reads them from there: the settings
+per dataset are those of the training dataset, not of the tested one."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ logger = logging.getLogger(__name__)
 
 
 def saved_architecture(method: str, directory: str, epoch: int | None) -> dict:
-    """{dotted key: value} of a trained model: recorded in its checkpoint, or else read off its tensors.
+    """{dotted key: value} of a trained model: recorded in its checkpoint, or else derived from its tensors.
 
     Empty where there is no checkpoint (loading it will say so), or the trainer declares nothing.
     """

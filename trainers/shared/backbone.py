@@ -1,4 +1,4 @@
-"""The frozen CLIP of this process: loaded once, shared by the runs that follow each other in it."""
+"""The frozen CLIP of this process: loaded once, shared by successive runs."""
 
 from __future__ import annotations
 
@@ -43,7 +43,8 @@ def tower_record(cfg: CfgNode, clip: CLIP) -> dict:
 def check_images(cfg: CfgNode, model: Callable[[], CLIP]) -> None:
     """Raises InputError when the backbone of `cfg` does not read images of INPUT.SIZE.
 
-    model: gives the backbone. Of OpenAI's models the name says enough, and nothing is downloaded for it.
+    model: function that returns the backbone. It is not called for OpenAI's models, whose sizes follow from the name,
+    so nothing is downloaded for the check.
     """
     backbone = cfg.MODEL.BACKBONE
     path = backbone.get("PATH", "")

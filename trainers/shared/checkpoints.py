@@ -30,7 +30,7 @@ def checkpoint_path(directory: str, name: str, epoch: int | None) -> Path:
 
 
 def check_there(directory: str, name: str, epoch: int | None) -> Path:
-    """`checkpoint_path`. Raises InputError if there is no such file, with the checkpoints that are there."""
+    """`checkpoint_path`. Raises InputError if there is no such file; it lists the checkpoints that exist."""
     path = checkpoint_path(directory, name, epoch)
     if not os.path.isfile(path):
         raise InputError(f"There is no checkpoint at {path}{_what_is_there(path, directory)}.")
@@ -81,7 +81,7 @@ def load_file(learner: nn.Module, path: Path, name: str, run: dict, lab2cname: d
             )
     if "SEED" in saved and saved["SEED"] != run.get("SEED", saved["SEED"]):
         text = (
-            "Warning: %s was trained with seed %s, and this run's is %s: the result is no further seed of that training"
+            "Warning: %s was trained with seed %s, but this run has seed %s: its result does not count as another seed"
         )
         logger.warning(text, path, saved["SEED"], run["SEED"])
     whole = state_dict_in(checkpoint, path)
@@ -91,7 +91,7 @@ def load_file(learner: nn.Module, path: Path, name: str, run: dict, lab2cname: d
         names = checkpoint.get("classnames")
         learner.take_shapes(state, names if isinstance(names, (list, tuple)) else None, str(path))
     wanted = learner.state_dict()
-    if hasattr(learner, "fit_classes"):  # a head with a row a class, which does without on other classes
+    if hasattr(learner, "fit_classes"):  # a head with a row per class, which is not used on other classes
         state = learner.fit_classes(state, checkpoint.get("classnames"), by_label(lab2cname))
     # TextRefiner's published files hold its cache beside the state dict
     state |= {k: checkpoint[k] for k in wanted if k not in state and isinstance(checkpoint.get(k), Tensor)}
@@ -113,7 +113,7 @@ def load_file(learner: nn.Module, path: Path, name: str, run: dict, lab2cname: d
 
 
 def _what_is_there(path: Path, directory: str) -> str:
-    """The part of the error that helps: the epochs that exist, or the folder that does not."""
+    """The end of the error message: which epochs exist, or that the folder does not."""
     if not os.path.isdir(directory):
         return f": the folder {directory} does not exist; train first or mend --model-dir"
     if not os.path.isdir(path.parent):

@@ -17,8 +17,8 @@ logger = logging.getLogger(__name__)
 
 
 def check_no_method(kind: type, name: str, value: object) -> None:
-    """Raises InputError where the attribute `name` of an object of this class would hide a method: whoever calls the
-    method (a test, TRAINER.FILTER, SAR) would meet a tensor. A function may replace a method."""
+    """Raises InputError if the attribute `name` of an object of this class would hide a method: callers of the method
+    (a test, TRAINER.FILTER, SAR) would get a tensor instead. A function may replace a method."""
     if not inspect.isfunction(getattr(kind, name, None)) or (callable(value) and not isinstance(value, nn.Module)):
         return
     raise InputError(
@@ -30,7 +30,7 @@ def check_no_method(kind: type, name: str, value: object) -> None:
 def warn_of_one_class(classnames: list[str]) -> None:
     """Warn if there is only one class."""
     if len(classnames) == 1:
-        text = "Warning: there is one class (%s), so every answer is right: an accuracy of 100 %% says nothing"
+        text = "Warning: there is one class (%s), so every prediction is right: an accuracy of 100 %% means nothing"
         logger.warning(text, classnames[0])
 
 
@@ -52,7 +52,8 @@ def check_depth(key: str, depth: int, blocks: int) -> None:
 
 
 def check_vit(trainer: Method, what: str) -> None:
-    """Raises InputError when the backbone is a ResNet; `what`: what the method does that a ResNet has no place for."""
+    """Raises InputError when the backbone is a ResNet. what: the method's operation that needs a ViT, as a verb
+    phrase."""
     if not trainer.image_encoder.is_vit:
         backbone = trainer.cfg.MODEL.BACKBONE
         name = backbone.get("PATH", "") or backbone.NAME

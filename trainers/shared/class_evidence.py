@@ -1,4 +1,4 @@
-"""Compares the classes of a reference's checkpoint, which has no class names, by its embedded class names."""
+"""Compares the classes of a published checkpoint, which has no class names, by its embeddings of the names."""
 
 from __future__ import annotations
 

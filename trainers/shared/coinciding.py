@@ -1,8 +1,8 @@
-"""Tells a run whose class features have collapsed into one point: no class can be told from another then.
+"""Detects runs whose class features have collapsed into one point, so that classes cannot be distinguished.
 
-The measure is the mean cosine distance of the class features that a test compares images with. It is held against that
-of zero-shot CLIP for the same class names, which says how far apart such names lie for this backbone; labels and
-accuracies have no say.
+The measure is the mean cosine distance between the class features that a test compares images with. It is compared with
+that of zero-shot CLIP for the same class names, which is the usual distance of such names under this backbone. Labels
+and accuracies are not used.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-NEAR = 1e-4  # mean cosine distance below which features coincide whatever zero-shot CLIP's is; CLIP's are 0.1 to 0.4
-SHARE = 0.01  # of zero-shot CLIP's distance; features then differ by a tenth of what CLIP's do
+NEAR = 1e-4  # features with a mean cosine distance below this always count as collapsed; CLIP's are 0.1 to 0.4
+SHARE = 0.01  # of zero-shot CLIP's distance, below which features count as collapsed (a tenth of its differences)
 IMAGES = 8  # of a method whose class features depend on the image: the first images of the test set
 
 
@@ -45,7 +45,7 @@ def has_collapsed(distance: float, zero_shot: float) -> bool:
 
 
 def class_feature_facts(trainer: Method) -> dict:
-    """What results.json says of the class features of the last test; {} for a single class and without training.
+    """Entries of results.json about the class features of the last test; {} for a single class and without training.
 
     class_feature_distance: see `mean_distance`. zero_shot_class_feature_distance: of CLIP's features of the dataset's
     template. collapsed: whether the first is below 1 % of the second (`has_collapsed`).

@@ -1,9 +1,9 @@
 """Features of training crops under a frozen image tower: each crop is encoded once for all methods, rates and runs.
 
 A crop depends on the training images, the seed, the epoch and its place in the epoch's passes: not on labels, and not
-on the method. It is encoded in row (place mod 32) of a pass of 32 rows, whatever else is in that pass. So the last
-bit of its feature does not depend on the batch size, nor on what was on disk: without a bank the same passes are made,
-and nothing is kept.
+on the method. It is encoded in row (place mod 32) of a batch of 32 rows, with any other crops in that batch. So the
+last bit of its feature depends neither on the batch size nor on which features were on disk: without a feature bank
+the same batches are encoded, and nothing is stored.
 """
 
 from __future__ import annotations
@@ -38,14 +38,15 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-ROWS = 32  # of a pass through the tower
-# What of a method sees images: a class that defines one of these says by `trains_on_features` that [B, d] features do.
+ROWS = 32  # crops in one forward pass of the tower
+# The attributes of a method that take images. A class that defines one of them states by `trains_on_features` whether
+# it also accepts features [B, d].
 SEES = ("loss", "forward_backward", "parse_batch_train", "encode_image", "prompted_image", "frozen_image", "_batches")
 
 
 def takes_features(trainer: Method) -> bool:
-    """Whether a method's training can go on features: its tower is frozen, each class that it is made of says that it
-    takes them, and an item has one image, cropped by the engine's own data set."""
+    """Whether a method can train on features: its tower is frozen, all its classes accept features (`says_so`), and an
+    item has one image, cropped by the engine's own data set."""
     data = getattr(trainer.train_loader_x.dataset, "wrapped", None)
     return (
         trainer.frozen_image_encoder
@@ -59,15 +60,15 @@ def takes_features(trainer: Method) -> bool:
 
 
 def says_so(method: type, what: str = "trains_on_features", names: Sequence[str] = SEES) -> bool:
-    """Whether each class that a method is made of, and that defines one of `names`, says `what`. Here: each that sees
-    images says that features do."""
+    """Whether each class of a method's inheritance (below `PromptTrainer`) that defines one of `names` itself also sets
+    `what` to True. With the defaults: whether all classes that take images also accept features."""
     kinds = list(takewhile(lambda kind: kind.__name__ != "PromptTrainer", method.__mro__))
     seeing = [kind for kind in kinds if any(name in vars(kind) for name in names)]
     return all(vars(kind).get(what, False) for kind in seeing)
 
 
 class CropFeatures:
-    """The features of a trainer's training crops, from its file in the feature bank as far as they are there."""
+    """The features of a trainer's training crops: read from its file in the feature bank, computed where missing."""
 
     def __init__(self, trainer: Method) -> None:
         self.trainer, self.loader = trainer, trainer.train_loader_x
@@ -107,7 +108,7 @@ class CropFeatures:
             return self.planned.loader.dataset[list(items)]["img"]
 
     def _read(self, tables: Mapping[int, _Table], places: Sequence[int]) -> list[int]:
-        """Takes what is on disk into the tables; returns the places that are missing."""
+        """Reads stored features into the tables; returns the places that are not on disk."""
         lacking = {place // CHUNK for place in places if not tables[place // CHUNK].has(place)}
         for chunk in lacking if self.file is not None else ():
             tables[chunk].take(self.file.read(tables[chunk].name))
@@ -131,7 +132,7 @@ class CropFeatures:
 
     @torch.no_grad()
     def _tower(self, passes: Passes, together: list[list[int]]) -> Iterator[Tensor]:
-        """[n, d] as the tower gives them, of the places of each pass through it."""
+        """Yields un-normalised features [n, d] for the places of each forward pass of the tower."""
         trainer, batches = self.trainer, [[passes[place] for place in each] for each in together]
         shown = tqdm(self.planned.load(batches), desc="training crops", disable=None, leave=False)
         for each, batch in zip(together, shown, strict=True):
@@ -143,7 +144,7 @@ class CropFeatures:
             yield raw[at].cpu()
 
     def _file(self) -> AppendedFile | None:
-        """The bank's file of these crops; None where nothing is kept."""
+        """The bank's file for these crops; None where features are not stored."""
         trainer, cfg = self.trainer, self.trainer.cfg
         described = transform_text(self.dataset)
         if not cfg.TRAIN.get("FEATURE_BANK", True) or cfg.SEED < 0 or described is None:
@@ -151,7 +152,7 @@ class CropFeatures:
         bytes_ = 2 if trainer.precision != "fp32" else 4
         size = len(self.dataset) * trainer.max_epoch * trainer.image_encoder.embed_dim * bytes_
         if size > limit():
-            text = "Features of training crops are not kept: %.1f GB in all epochs is more than %s"
+            text = "Features of training crops are not stored: %.1f GB in all epochs is more than %s"
             logger.info(text, size / 1e9, VARIABLE)
             return None
         key = {
@@ -170,9 +171,10 @@ class CropFeatures:
 
 
 class Served:
-    """Batches of features in the shape of the training loader's: `img` is [B, d], everything else as it is there.
+    """Batches of features in the form of the training loader's: `img` is [B, d], all else is the same.
 
-    batches: the places of each. at_once: all features are made ready first, where the places are all over the passes.
+    batches: the places of each batch. at_once: computes all features before the first batch, for places that are spread
+    over the passes.
     """
 
     def __init__(
@@ -192,12 +194,12 @@ class Served:
             for batch, f in zip(batches, features.split([len(batch) for batch in batches]), strict=True):
                 items = [self.passes[place] for place in batch]
                 about = default_collate([self.source.dataset.about(item.position) for item in items])
-                # the copy is aligned in memory as a new tensor is
+                # cloned, since the alignment in memory decides the last bit of products
                 yield {**about, "img": f.clone(), "pixels": partial(self.source.images, items)}
 
 
 class _Table:
-    """What is known of the features of a chunk; `name` is that of its records in the file."""
+    """The known features of a chunk; `name` is the name of its records in the file."""
 
     def __init__(self, passes: Passes, chunk: int) -> None:
         items = passes.chunk(chunk)
@@ -223,12 +225,12 @@ class _Table:
 
 
 def transform_text(dataset: Dataset) -> str | None:
-    """The training transform as text, all settings in full; None for one whose settings nobody can read off."""
+    """The training transform as text, with all settings; None for a custom one, whose settings are unknown."""
     steps = getattr(dataset.transform, "transforms", [dataset.transform])
     homes = ("torchvision.transforms.", "dassl.data.transforms.")
     if not all(type(step).__module__.startswith(homes) and type(step).__name__ != "Lambda" for step in steps):
         return None
-    # the steps' own text rounds some numbers: they all come from the config, which has them in full
+    # from the config, since the repr of some transforms rounds its numbers
     names = ", ".join(type(step).__name__ for step in steps)
     settings = sorted((key, repr(value)) for key, value in dataset.cfg.INPUT.items())
     return f"torchvision {torchvision.__version__}: {names}; {settings}"

@@ -1,4 +1,4 @@
-"""Test images as features: what the feature bank stores, under which key, and how it is served in batches."""
+"""Test images as features: their key in the feature bank, how they are computed, and a loader over them."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def encode_loader(loader: DataLoader, encode_image: Callable[[Tensor], Tensor], 
 
 
 class FeatureLoader:
-    """Serves features in the shape of the image loader that they were computed from: same batches, `img` is [B, d]."""
+    """A loader over features, in the form of the image loader that they come from: same batches, `img` is [B, d]."""
 
     def __init__(self, features: Tensor, loader: DataLoader) -> None:
         self.features, self.loader = features, loader

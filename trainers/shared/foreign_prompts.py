@@ -1,7 +1,7 @@
-"""Prompts from a checkpoint that does not say on which backbone they were learned, as released ones do not.
+"""Warns of prompts from a checkpoint that does not name the backbone on which they were learned (published ones).
 
-Where the shapes fit, prompts of another backbone load and give poor accuracies without an error. So zero-shot CLIP's
-accuracy on the first test images is told, before the prompts are tested: a wrong tower shows in it at once.
+Where the shapes fit, prompts of another backbone load and give poor accuracies without an error. So the zero-shot
+accuracy of this run's backbone on the first test images is logged before the test, for comparison.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ logger = logging.getLogger(__name__)
 
 
 def says_its_backbone(checkpoint: Mapping) -> bool:
-    """Whether a checkpoint has the fingerprint of the backbone that it was trained on, by which another is refused."""
+    """Whether a checkpoint has the fingerprint of the backbone that it was trained on, so that others are refused."""
     return "backbone" in entry(checkpoint, "run")
 
 
 @torch.no_grad()
 def tell_zero_shot(trainer: Method, file: Path) -> None:
-    """Logs the zero-shot accuracy of the run's backbone on the first test batch, and takes it into the run's record as
+    """Logs the zero-shot accuracy of the run's backbone on the first test batch, and adds it to the run's record as
     `backbone_not_stated`: {"file", "images", "classes", "zero_shot_accuracy" in %}. file: the checkpoint."""
     loader = trainer.test_loader
     count = min(loader.batch_size or 1, len(loader.dataset))
@@ -46,7 +46,7 @@ def tell_zero_shot(trainer: Method, file: Path) -> None:
     accuracy = 100.0 * right / count
     backbone = trainer.cfg.MODEL.BACKBONE
     logger.info(
-        "%s does not say on which backbone its prompts were learned, and is taken to be of %s (MODEL.BACKBONE)\n"
+        "%s does not say on which backbone its prompts were learned; it is assumed to be %s (MODEL.BACKBONE)\n"
         '* zero-shot accuracy of that backbone on the first test batch: %.1f%% ("%s", %d images, %d of %d classes)',
         file, backbone.get("PATH", "") or backbone.NAME, accuracy, template, count, classes, len(trainer.described),
     )  # fmt: skip

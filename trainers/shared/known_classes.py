@@ -1,4 +1,4 @@
-"""Learners with rows for the classes that they were trained on, which can be tested on others too."""
+"""Learners with rows for their training classes, which can be tested on other classes, too."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ def plain_name(name: str) -> str:
 
 
 class KnownClasses(nn.Module):
-    """The learner of a method that answers for a class from its row where it has one, else in another way.
+    """The learner of a method that uses a row for each training class, and predicts other classes in another way.
 
-    `class_tensors`: names of the tensors whose first axis are the training run's classes, or their images; at a test
-    they have the size that the checkpoint gives them. `known`: the names of these classes, in the order of the rows.
+    `class_tensors`: names of the tensors whose first axis is the training run's classes, or their images; in a test
+    their size is the checkpoint's. `known`: the names of these classes, in the order of the rows.
     """
 
     class_tensors: tuple[str, ...] = ()
@@ -28,8 +28,8 @@ class KnownClasses(nn.Module):
         self.known = [plain_name(name) for name in names]
 
     def take_shapes(self, state: Mapping[str, Tensor], names: Sequence[str] | None, path: str) -> None:
-        """Before a checkpoint's state is loaded: its sizes and the names of its classes (None: it does not say them,
-        and they are taken for this run's). Raises InputError where these cannot be."""
+        """Takes over the sizes and class names of a checkpoint, before its state is loaded. names: None where the file
+        has none; they are then assumed to be this run's. Raises InputError if their numbers differ."""
         own = dict(self.named_parameters()) | dict(self.named_buffers())
         for key in self.class_tensors:
             saved, mine = state.get(key), own[key]

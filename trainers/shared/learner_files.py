@@ -54,7 +54,7 @@ class LearnerFiles:
             )
 
     def tell_unstated(self) -> None:
-        """Before a training or a test: `tell_zero_shot`, once, where a file did not say its backbone."""
+        """Called before training and tests: `tell_zero_shot`, once, if a loaded file does not name its backbone."""
         file, self.unstated = self.unstated, None
         if file is not None:
             tell_zero_shot(self.trainer, file)

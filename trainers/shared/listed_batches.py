@@ -1,4 +1,4 @@
-"""Training items in batches that are given as lists of indices, for methods that choose what goes together."""
+"""Training items in batches that are given as lists of indices, for methods that compose their own batches."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ if TYPE_CHECKING:
 class ListedBatches:
     """The training items under the training transform: as features where the method trains on these, else as images.
 
-    What a batch holds depends on seed, epoch and its indices, not on the number of workers. An item that comes for the
-    first time in an epoch is cropped as in an ordinary pass of it, so that all methods share its features; the second
-    time as in a second pass, and so on.
+    The content of a batch depends on seed, epoch and its indices, not on the number of workers. The first time in an
+    epoch, an item is cropped as in the epoch's ordinary pass, so that all methods share its features; the second time
+    as in a second pass, and so on.
     """
 
     def __init__(self, trainer: Method) -> None:

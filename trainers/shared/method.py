@@ -29,11 +29,11 @@ class Method(Trainer, Protocol):
     tester: Any  # a Tester
     frozen_image_encoder: bool
     trains_on_features: bool
-    stored_normalized: bool  # whether `stored_image` is
+    stored_normalized: bool  # whether the features of `stored_image` are normalised
     reads: Counter[str]  # features that came from disk
     record: dict[str, Any]  # what the method adds to results.json
     config_defaults: dict[str, Any]
-    architecture: tuple[str, ...]  # config keys that shape the learner
+    architecture: tuple[str, ...]  # config keys that determine the learner's shape
 
     @property
     def training_list(self) -> Any: ...  # a TrainingList

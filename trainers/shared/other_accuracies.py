@@ -1,4 +1,4 @@
-"""Accuracies of the logits that a method has beside its answer."""
+"""Accuracies of further logits of a method, beside those that are its answer."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Training items in batches that are given as lists, each with the seed of its crop; and the passes of an epoch."""
+"""Training items in batches given as lists of (index, seed of the crop); and the passes of an epoch."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from dassl.data.workers import usable_workers
 from dassl.utils import base_seed
 from dassl.utils.randomness import seed_cpu
 
-CHUNK = 2048  # positions of a pass that belong together on disk
+CHUNK = 2048  # consecutive positions of a pass that are stored together
 
 
 class Passes:
-    """Passes over the training list, one behind the other: position p of pass k is the place k * stride + p.
+    """Passes over the training list, numbered through: position p of pass k is the place k * stride + p.
 
     draw: k -> the items of that pass in order, at most `size`.
     """
@@ -33,7 +33,7 @@ class Passes:
         return self.turn(turn)[position]
 
     def place(self, turn: int, index: int) -> int:
-        """Where the item of that index comes in a pass."""
+        """The place of the item `index` in pass `turn`."""
         return turn * self.stride + self._where(turn)[index]
 
     def chunk(self, number: int) -> list[SeededIndex]:

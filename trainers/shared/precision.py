@@ -15,7 +15,7 @@ PRECISIONS = ("fp32", "amp", "fp16", "bf16")
 
 
 def choose_precision(wanted: str, device: torch.device) -> str:
-    """The precision that the device can run: a CPU runs fp32 (or bf16), with a log line where another was asked."""
+    """The precision to run: `wanted`, but on a CPU fp32 instead of amp and fp16, with a log line."""
     if wanted not in PRECISIONS:
         raise InputError(f"PREC is {wanted!r}, but must be one of {', '.join(PRECISIONS)}.")
     if device.type == "cpu" and wanted in ("amp", "fp16"):

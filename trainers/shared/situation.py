@@ -1,4 +1,4 @@
-"""The kind of a test: on the classes of the training, on new ones, on another dataset, few-shot."""
+"""The kind of a test: on the training classes (base), on new classes, on another dataset, or few-shot."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ SOURCES = ("ImageNet", "Shapes")  # training sets of cross-dataset tests; Shapes
 def situation(cfg: CfgNode) -> str:
     """base, new, cd_source, cd_target or fs, from TASK, the dataset and the half of its classes.
 
-    In a test over base and new classes together nobody says which of them an image is of, so that all images have the
-    one rule that TEST.OPEN_WORLD names.
+    In a test over base and new classes together it is unknown which kind an image is of, so all images are treated
+    alike, as TEST.OPEN_WORLD sets.
     """
     if rule := cfg.TEST.get("OPEN_WORLD", ""):
         return rule

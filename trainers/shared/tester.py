@@ -27,7 +27,7 @@ class Tester:
     def __init__(self, trainer: Method) -> None:
         self.trainer = trainer
         self.others = OtherAccuracies()  # of the last test
-        self.warned = False  # of class features that collapsed: once a run
+        self.warned = False  # whether collapsed class features were warned of: once a run
 
     def batches(self, loader: DataLoader) -> DataLoader | FeatureLoader:
         """The images of a sequential loader: as features where the image tower is frozen and TEST.FEATURE_BANK is on,
@@ -52,7 +52,7 @@ class Tester:
     def evaluate(self, batches: SizedIterable[dict], split: str) -> None:
         """Gives each batch's answer to the evaluator, and counts the method's other logits, if there are any.
 
-        Of a method or plugin that defines `model_inference` itself, only that is called.
+        For a method or plugin that defines `model_inference` itself, only that is called.
         """
         trainer, self.others = self.trainer, OtherAccuracies()
         for batch in progress(batches, desc=f"evaluate {split}"):
@@ -66,8 +66,8 @@ class Tester:
             keep_others(trainer.evaluator, {k: x for k, x in found.items() if k != trainer.answer_name}, label)
 
     def report(self) -> None:
-        """Logs the accuracy of each kind of logits of the last test and the distance of the class features, and takes
-        them into the run's record."""
+        """Logs the accuracy of each kind of logits of the last test and the distance of the class features, and adds
+        them to the run's record."""
         for kind, accuracy in self.others.percent().items():
             self.trainer.record.setdefault("other_accuracies", {})[kind] = accuracy
             logger.info("* %s_accuracy: %.1f%%", kind, accuracy)

@@ -1,8 +1,8 @@
-"""Noise in the text that a test meets: TEST.TEXT_NOISE.KIND typo TEST.TEXT_NOISE.STRENGTH 0.1, for any trained model.
+"""Noise in the text of a test: TEST.TEXT_NOISE.KIND typo TEST.TEXT_NOISE.STRENGTH 0.1, for any trained model.
 
-Class names are drawn from (seed, dataset, kind, class name) alone, so that all methods meet the same ones, and a class
-the same whatever the other classes are. Labels, images and the names in results.json stay. Sentences that describe
-classes are still found by the clean name.
+The noise depends on (seed, dataset, kind, class name) alone, so it is the same for all methods and for any set of other
+classes. Labels, images and the names in results.json do not change. Descriptions of classes are still found by the
+clean name.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ def add_text_noise_defaults(cfg: CfgNode) -> None:
 
 
 def typo(name: str, rate: float, draw: random.Random) -> str:
-    """Each letter is, with this probability, dropped, doubled, swapped with the next, or a key beside it."""
+    """With this probability a letter is dropped, doubled, swapped with the next, or replaced by a neighbouring key."""
     letters, i = list(name), 0
     while i < len(letters):
         if letters[i].isalpha() and draw.random() < rate:
@@ -90,12 +90,12 @@ def case(name: str, rate: float, draw: random.Random) -> str:
 
 
 def ocr(name: str, rate: float, draw: random.Random) -> str:
-    """Each letter is read as one that looks like it with this probability."""
+    """With this probability a letter is replaced by one that looks similar."""
     return "".join(LOOKALIKE.get(x.lower(), x) if draw.random() < rate else x for x in name)
 
 
 def distractor(name: str, count: float, draw: random.Random) -> str:
-    """So many words of other things, each before or behind the name."""
+    """Adds `count` words for other things, each before or after the name."""
     found = name
     for word in draw.sample(DISTRACTORS, int(count)):
         found = f"{word} {found}" if draw.random() < 0.5 else f"{found} {word}"
@@ -103,7 +103,7 @@ def distractor(name: str, count: float, draw: random.Random) -> str:
 
 
 def paraphrase(name: str, number: float, draw: random.Random) -> str:
-    """The name within the words of `PARAPHRASES`, of which the first is number 1."""
+    """The name in one of the phrases of `PARAPHRASES`, counted from 1."""
     return PARAPHRASES[int(number) - 1].format(name)
 
 
@@ -185,7 +185,7 @@ class TextNoise:
         return told | {"changed": changed, "sha256": digest}
 
     def check_used(self, method: str) -> None:
-        """Raises InputError after a test with noise on embeddings that the method never met."""
+        """Raises InputError after a test with noise on embeddings if the method never used them."""
         if self.kind == "embedding" and not self.used:
             raise InputError(f"{T}KIND embedding has no effect on {method}, which does not compare by `logits`.")
 
@@ -198,7 +198,9 @@ class TextNoise:
         if self.kind != "embedding":
             return features
         if features.shape[-2] != len(self.names):
-            raise InputError(f"{T}KIND embedding is noise on the features of classes, and this method compares others.")
+            raise InputError(
+                f"{T}KIND embedding is noise on class features, but this method compares with other texts."
+            )
         self.used = True
         width = features.shape[-1]
         drawn = [

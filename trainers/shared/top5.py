@@ -1,4 +1,4 @@
-"""An evaluator that also says how often the right class is among the five most likely (`TEST.EVALUATOR Top5`)."""
+"""An evaluator that also reports top-5 accuracy (`TEST.EVALUATOR Top5`)."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ logger = logging.getLogger(__name__)
 
 @EVALUATOR_REGISTRY.register()
 class Top5(Classification):
-    """`Classification` with `top5_accuracy` besides; with fewer than five classes all of them count."""
+    """`Classification` with `top5_accuracy`, in percent, added; with fewer than five classes it is 100."""
 
     def reset(self) -> None:
         super().reset()

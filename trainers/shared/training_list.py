@@ -1,4 +1,4 @@
-"""The training items as one list, scored by the current prompts, for methods that judge labels."""
+"""The training items as one list with logits under the current prompts, for methods that detect wrong labels."""
 
 from __future__ import annotations
 
@@ -47,12 +47,12 @@ class TrainingList:
 
     @cached_property
     def batches(self) -> DataLoader | FeatureLoader:
-        """The loader, or where the image tower is frozen its features, which are computed once for all methods."""
+        """The loader; where the image tower is frozen, one over features, which are computed once for all methods."""
         return self.trainer.tester.batches(self.loader)
 
     @torch.no_grad()
     def logits(self) -> Tensor:
-        """[N, C] test logits of the current prompts; the trainer's mode is put back afterwards."""
+        """[N, C] test logits of the current prompts; afterwards the trainer is in its former mode."""
         trainer = self.trainer
         mode = "train" if trainer.model.training else "eval"
         trainer.set_model_mode("eval")

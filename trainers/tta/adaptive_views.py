@@ -1,8 +1,8 @@
-"""The whole defence as a differentiable function of the picture, for adaptive attacks.
+"""A whole test-time method as a differentiable function of the picture, for adaptive attacks.
 
-Differentiable views (BPDA for what has no gradient, see `augmix_tensor`), hard choice of views with the gradient
-through the chosen ones, the tuning step, and the weights of the views. An attack averages over draws (EOT): a seed
-gives other views, never the defender's.
+It consists of differentiable views (BPDA where an operation has no gradient, see `augmix_tensor`), a hard selection of
+views with the gradient through the selected ones, the tuning step, and the weights of the views. An attack averages
+over draws (EOT): each seed gives other views, never the defender's.
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ def adaptive_logits(
 ) -> Tensor:
     """Logits [B, C] of a tuned method for pictures x01 [B, 3, h, w] in [0, 1], differentiable in them.
 
-    seed: of the draw, or one for each picture; with the defence's seeds and number, the views are the defence's.
+    seed: of the draw, or one for each picture; with the defence's seeds and number of views, the views are the same.
     views: of each picture, the plain one included; fewer than the defence has make an attack step cheaper.
     step: `stop` tunes as the defence does and takes the tuned prompt as constant; `unroll` goes through the step too,
     with the smooth sign g / (|g| + median |g|) in place of AdamW's; `none` leaves the prompt untuned.
@@ -101,7 +101,7 @@ def adaptive_logits(
 
 
 def smooth_step(trainer: Tuned, f: Tensor, *more: Tensor) -> Tensor:
-    """v1 [B, M, width], a smooth function of the chosen views' features [B, k, d]. more: for the objective.
+    """v1 [B, M, width], a smooth function of the selected views' features f [B, k, d]. more: passed to the objective.
 
     dloss/dv is linear in dloss/dt, since t's Jacobian at v0 is fixed; the graph of that product is kept.
     """

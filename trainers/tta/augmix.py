@@ -1,4 +1,4 @@
-"""The random views of a picture: every parameter is drawn first, so that any backend makes the same view of it.
+"""Parameters of the random views of a picture, all drawn in advance, so that every backend makes the same views.
 
 A view is a random resized crop, flipped or not, and where AugMix is on (Hendrycks et al., ICLR 2020, severity 1) mixed
 with three chains of operations on that crop: m z + (1 - m) sum_k w_k chain_k(z). TPT (Shu et al., NeurIPS 2022) uses
@@ -30,7 +30,8 @@ class Operation(NamedTuple):
 
 @dataclass(frozen=True)
 class View:
-    """A crop box in pixels of the picture, and how the crop is mixed with its chains; no chains: it is not."""
+    """A crop box in pixels of the picture, and how the crop is mixed with its chains; without chains it is not
+    mixed."""
 
     top: int
     left: int

@@ -15,7 +15,8 @@ BILINEAR = Image.Resampling.BILINEAR
 
 
 def pil_views(picture: Image.Image, views: Sequence[View], size: Sequence[int]) -> Tensor:
-    """[V, 3, h, w] views of an RGB picture: fp32 in [0, 1]; uint8 where none is mixed, since then nothing is lost."""
+    """[V, 3, h, w] views of an RGB picture: fp32 in [0, 1]; uint8 if no view is mixed, since all values are then
+    8-bit."""
     if not any(view.chains for view in views):
         made = [np.asarray(_crop(picture, view, size)) for view in views]
         stacked = np.stack(made) if made else np.empty((0, *size, 3), np.uint8)
@@ -44,7 +45,7 @@ def _mix(crop: Image.Image, view: View) -> np.ndarray:
 
 
 def apply(image: Image.Image, operation: Operation) -> Image.Image:
-    """One operation; geometric ones are bilinear, and black where nothing is."""
+    """Applies one operation; geometric ones are bilinear, with black outside of the picture."""
     name, amount = operation
     if name == "autocontrast":
         return ImageOps.autocontrast(image)

@@ -78,7 +78,7 @@ def _straight_through(x: Tensor, y: Tensor) -> Tensor:
 
 
 def _whole(x: Tensor, add: float) -> Tensor:
-    """Whole grey values: with 0.5 rounded, with almost nothing cut off, which is what Pillow's geometry does."""
+    """Whole grey values floor(x + add): add 0.5 rounds; a tiny add cuts off, as Pillow's geometric operations do."""
     return _straight_through(x, (x.detach() + add).floor_().clamp_(0, 255))
 
 
@@ -92,7 +92,7 @@ def _contrast_table(x: Tensor) -> Tensor:
     flat = x.reshape(x.shape[0] * 3, -1).double()
     low, high = flat.amin(1, keepdim=True), flat.amax(1, keepdim=True)
     grey = torch.arange(256, device=x.device, dtype=torch.float64)
-    # A division, as Pillow has it: torch computes `255 / x` as 255 times the inverse, which is another last bit.
+    # A true division, as in Pillow: torch computes `255 / x` as 255 times the inverse, whose last bit differs.
     scale = torch.full_like(low, 255.0) / (high - low).clamp_min(1)
     table = (grey * scale - low * scale).trunc().clamp(0, 255)
     return torch.where(high > low, table, grey)
@@ -128,7 +128,7 @@ def _geometric(x: Tensor, operations: Sequence[Operation]) -> Tensor:
 
 
 def _matrix(operation: Operation, height: int, width: int) -> tuple[float, ...]:
-    """As `affine`, rotations about the centre besides."""
+    """As `affine`, with rotations about the centre."""
     if operation.name != "rotate":
         return affine(operation)
     angle = -math.radians(operation.amount)

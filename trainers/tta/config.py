@@ -11,7 +11,7 @@ from ..shared.domains import declare
 N = "TRAINER.TTA."
 DEFAULTS = {
     N + "N_VIEWS": 64,  # of an image, the plain one included
-    N + "SELECTION_P": 0.1,  # share of the views that are tuned on: those of lowest entropy
+    N + "SELECTION_P": 0.1,  # share of the views that the prompt is tuned on: those of lowest entropy
     N + "STEPS": 1,  # of AdamW, for each image anew
     N + "LR": 5e-3,
     N + "WD": 0.01,
@@ -27,7 +27,7 @@ DEFAULTS = {
     N + "AUG_BACKEND": "pil",  # pil: in worker processes | tensor: on the device
     N + "VIEW_SOURCE": "processed",  # processed: crops of the picture at the model's size | original: of the file
     N + "TEXT_LEN": 0,  # tokens of a prompt; 0: as long as the longest one
-    N + "SAMPLES_PER_STEP": 8,  # images together
+    N + "SAMPLES_PER_STEP": 8,  # images that are processed together
     N + "GRAD_PATH": "batched",  # batched | vjp | jacobian | loop: the same gradient
     N + "COMPAT": "none",  # none | tpt | rtpt | ttc: the published code's choices, see `compat_keys`
 }
@@ -71,10 +71,10 @@ COMPAT = {
 def compat_keys(cfg: CfgNode) -> dict:
     """{dotted key: value} of COMPAT; pairs of the command line have priority.
 
-    TPT's and R-TPT's code crops random views from the image file; of attacked images it has no file but the attacked
-    picture. R-TPT masks every similarity of 1 or more and cuts prompts at 40 tokens; its attack keeps the last iterate
-    and is truncated to 8 bits, as sets that are made for the run (TEST.ADV_SET make) then are. TPT runs under amp.
-    What is not taken over: TPT's loss scaler, which lives from image to image, and what docs/test_time.md names.
+    TPT's and R-TPT's code crops random views from the image file; for attacked images it only has the attacked picture.
+    R-TPT masks every similarity of 1 or more and cuts prompts at 40 tokens; its attack keeps the last iterate and
+    truncates it to 8 bits, and so do sets that are made for the run (TEST.ADV_SET make). TPT runs under amp. Not
+    reproduced: TPT's loss scaler, whose state persists from image to image, and the points in docs/test_time.md.
     """
     name = cfg.TRAINER.TTA.COMPAT
     found = {N + key: value for key, value in COMPAT.get(name, {}).items()}

@@ -1,4 +1,4 @@
-"""A cache of features by class: the surest few of each class, as TDA keeps them."""
+"""A cache of features by class, as in TDA: the few most confident of each class."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from torch import Tensor
 
 
 class Entry(NamedTuple):
-    """f [d]; entropy of its prediction; value [C], what it says of the classes."""
+    """f [d]: a feature; entropy: of its prediction; value [C]: its contribution to the logits."""
 
     f: Tensor
     entropy: float

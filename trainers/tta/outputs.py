@@ -1,4 +1,4 @@
-"""Predictions of a test-time method before its work (plain picture, prompt as it starts) and after it."""
+"""Predictions of a test-time method before adaptation (plain picture, initial prompt) and after it."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class BeforeAfter:
         self.kept.add_other("before", before, label)
 
     def write(self, file: str, classnames: list[str]) -> None:
-        """Writes them as a run of this project does, in a checkout whose evaluator keeps no outputs."""
+        """Writes the outputs file of this project, for use with an evaluator of another project, which keeps none."""
         write_outputs(file, self.kept.arrays(), classnames, self.paths)
 
     def summary(self) -> dict[str, float | int]:

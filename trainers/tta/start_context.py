@@ -1,4 +1,4 @@
-"""A trained context as a start for methods that tune at test time: of every method that is tested with nothing else."""
+"""A trained context as the start of test-time tuning, from any method whose prompts consist of a context alone."""
 
 from __future__ import annotations
 
@@ -17,8 +17,11 @@ from ..context import context_words
 from ..shared.foreign_prompts import says_its_backbone
 
 KEY = "TRAINER.TTA.CTX_FROM"
-CONTEXTS = ("ctx", "ctx_pos")  # what a method is tested with: CoOp's and its kin, and DP-SEP's positive prompt
-UNTESTED = ("ctx_neg",)  # DP-SEP's negative prompt has a part in training alone
+CONTEXTS = (
+    "ctx",
+    "ctx_pos",
+)  # keys of contexts that are used in tests: CoOp and similar methods, DP-SEP's positive one
+UNTESTED = ("ctx_neg",)  # DP-SEP's negative prompt, which is used in training only
 BUFFERS = ("token_prefix", "token_midfix", "token_suffix", "tokenized_prompts")  # of class names, in references' files
 
 
@@ -36,11 +39,11 @@ def context_from(path: str, encoder: TextEncoder, backbone: str) -> tuple[Tensor
     state = state_dict_in(checkpoint, file)
     ctx = next((v for k, v in state.items() if k.rpartition(".")[2] in CONTEXTS), None)
     if ctx is None:
-        raise InputError(f"{file} ({KEY}) holds no context (ctx); give a checkpoint of CoOp or its kin.")
+        raise InputError(f"{file} ({KEY}) holds no context (ctx); give a checkpoint of CoOp or a similar method.")
     if more := [key for key in state if key.rpartition(".")[2] not in (*CONTEXTS, *UNTESTED, *BUFFERS)]:
         raise InputError(
             f"{file} ({KEY}) holds more than a context ({more[0]}), so its prompts are not made of the context alone; "
-            "give a checkpoint of CoOp or its kin."
+            "give a checkpoint of CoOp or a similar method."
         )
     if ctx.dim() != 2 or ctx.shape[1] != encoder.width or not len(ctx):
         what = "a context of its own for each class" if ctx.dim() == 3 else f"a context of shape {tuple(ctx.shape)}"
@@ -51,7 +54,9 @@ def context_from(path: str, encoder: TextEncoder, backbone: str) -> tuple[Tensor
     if run.get("backbone", backbone) != backbone:
         theirs = run.get("MODEL.BACKBONE")
         raise InputError(f"{file} ({KEY}) was trained on another backbone ({theirs}) than this run's.")
-    made = {key.rpartition(".")[2]: value for key, value in entry(run, "architecture").items()}  # whatever the node
+    made = {
+        key.rpartition(".")[2]: value for key, value in entry(run, "architecture").items()
+    }  # without the node's name
     words = context_words(made.get("CTX_INIT", ""))
     if encoder.tokenizer.count(words) > len(ctx):
         raise InputError(

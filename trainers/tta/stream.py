@@ -1,7 +1,7 @@
-"""Base of test-time methods that learn from the stream of test images: order, reset points and passes are settings.
+"""Base of test-time methods that learn from the stream of test images; its order, resets and passes are settings.
 
-An image's answer depends on the images before it, so that the order is a part of the run: it is drawn from the seed
-alone, and neither workers nor the machine change it.
+An image's answer depends on the images before it, so the order belongs to the run: it is drawn from the seed alone, and
+depends neither on workers nor on the machine.
 """
 
 from __future__ import annotations
@@ -31,10 +31,10 @@ ORDERS = ("shuffled", "file", "by_class", "by_domain")
 STREAM_DEFAULTS = {
     S + "ORDER": "shuffled",  # shuffled | file: as listed | by_class, by_domain: one after another, shuffled within
     S + "SEED": -1,  # of the order; -1: the run's
-    S + "RESET_EVERY": 0,  # images after which everything is forgotten; 0: only at the start of a test
+    S + "RESET_EVERY": 0,  # images after which the state is reset; 0: only at the start of a test
     S + "PASSES": 1,  # over the stream; the last one counts
-    S + "BATCH": 1,  # images that arrive together: the state takes in all of them, then each is answered
-    S + "ATTACKED": 1.0,  # with TEST.ADV_SET: the share of the images that are attacked, the others are clean
+    S + "BATCH": 1,  # images that arrive together: the state learns from all of them before they are answered
+    S + "ATTACKED": 1.0,  # with TEST.ADV_SET: the share of attacked images; the others are clean
 }
 STREAM_DOMAINS = {
     S + "ORDER": choice(*ORDERS),
@@ -119,7 +119,8 @@ class StreamTrainer(TestTimeTrainer):
         self._tell([kept[i] for i in range(len(items))], order, clean, held, split)
 
     def _tell(self, kept: list[tuple], order: list[int], clean: frozenset[int], held: int, split: str) -> None:
-        """The answers in the order of the list, so that outputs of two orders can be compared image by image."""
+        """Gives the answers to the evaluator in the order of the list, so that outputs of two stream orders can be
+        compared image by image."""
         outputs = BeforeAfter()
         for start in range(0, len(kept), 256):
             images, before, after = zip(*kept[start : start + 256], strict=True)
@@ -148,8 +149,8 @@ class StreamTrainer(TestTimeTrainer):
         return stream_seed(base_seed(self.cfg) if own < 0 else own, what, data_name(self.cfg), split)
 
     def _spared(self, count: int, split: str) -> frozenset[int]:
-        """The images that are clean though there is a set of attacked ones. Each image's draw is its own: with a larger
-        share more are attacked, and those that were stay."""
+        """The indices of the images that stay clean although TEST.ADV_SET is given. Each image has a draw of its own,
+        so the images that are attacked at a smaller share are attacked at a larger one, too."""
         share = self.cfg.TRAINER.STREAM.ATTACKED
         if not self.cfg.TEST.get("ADV_SET", "") or share == 1:
             return frozenset()

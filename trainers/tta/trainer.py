@@ -1,4 +1,4 @@
-"""Base of methods that adapt to each test image on its own. Nothing is trained, and nothing kept between images.
+"""Base of methods that adapt to each test image separately. Nothing is trained, and no state persists between images.
 
 An image's features are computed once for each view; text features of the prompt that all images start from are
 computed once a test.
@@ -34,7 +34,7 @@ from .views import ViewedImage, ViewMaker, full, groups, view_loader
 
 logger = logging.getLogger(__name__)
 
-SEES_PIXELS = ("respond", "answer", "encode_views", "raw_features")  # a method of its own with one of these has images
+SEES_PIXELS = ("respond", "answer", "encode_views", "raw_features")  # a method that overrides one of these needs pixels
 
 
 class TestTimeTrainer(PromptTrainer):
@@ -50,11 +50,11 @@ class TestTimeTrainer(PromptTrainer):
     config_defaults = DEFAULTS
     config_domains = DOMAINS
     frozen_image_encoder = False  # no single feature stands for an image
-    own = {"LOSS": "marginal", "ENSEMBLE": "none"}  # what `auto` means
+    own = {"LOSS": "marginal", "ENSEMBLE": "none"}  # the values that `auto` stands for
     tunes = False  # whether the context is tuned on each image
     unread: tuple[str, ...] = ()  # keys of TRAINER.TTA that this method does not read
     counts: Counter[str] | None = None  # of the test that is running
-    prompts_per_pass = 1024  # of texts with a gradient; images beyond that go in a further pass
+    prompts_per_pass = 1024  # the most prompts in one text pass with gradient; further images go into another pass
 
     @classmethod
     def dataset_overrides(cls, cfg: CfgNode) -> dict:
@@ -75,7 +75,8 @@ class TestTimeTrainer(PromptTrainer):
 
     @classmethod
     def mixes(cls, dataset: str) -> bool:
-        """What AUGMIX auto means for the data set: TPT and R-TPT mix no views of ImageNet and its variants."""
+        """Whether AUGMIX auto means on for the data set. Here, as in TPT and R-TPT: not for ImageNet and its
+        variants."""
         return not dataset.startswith("ImageNet")
 
     # ------------------------------------------------------------------ building
@@ -110,7 +111,7 @@ class TestTimeTrainer(PromptTrainer):
         }
 
     def _at_length(self, count: int, words: str | None):
-        """Prompts of TEXT_LEN tokens, the whole of which is run. Raises InputError where one is longer."""
+        """Prompts padded to TEXT_LEN tokens, all of which are encoded. Raises InputError where a prompt is longer."""
         length, longest = self.method_cfg().TEXT_LEN, int(self.prompts.eot.max()) + 1
         if not longest <= length <= self.text_encoder.length:
             raise InputError(
@@ -150,7 +151,7 @@ class TestTimeTrainer(PromptTrainer):
 
     def raw_features(self, pixels: Tensor, tower: ImageEncoder | None = None) -> Tensor:
         """[N, 3, h, w] in [0, 1] -> [N, d], not normalised. On a CPU the views of one image are encoded at a time, so
-        that the last bit of a feature does not depend on other images. tower: in place of the run's own."""
+        that the last bit of a feature does not depend on other images. tower: used instead of the run's own."""
         size = 512 if pixels.is_cuda or self.views.n == 1 else self.views.n
         with autocast(self.precision, self.device):
             found = [(tower or self.image_encoder)((x - self.mean) / self.std) for x in pixels.split(size)]
@@ -193,7 +194,7 @@ class TestTimeTrainer(PromptTrainer):
 
     @contextmanager
     def counting(self) -> Iterator[None]:
-        """What `count` gets within the block goes into the record."""
+        """A context in which `count` sums its images; at the end the counts are added to the record."""
         self.counts = Counter()
         try:
             yield
@@ -202,7 +203,8 @@ class TestTimeTrainer(PromptTrainer):
             self.counts = None
 
     def count(self, name: str, images: Tensor) -> None:
-        """Count the images [B] that are True. Outside of `counting` nothing is kept: an answer changes no record."""
+        """Adds the number of True entries of images [B] to the count `name`. No effect outside of `counting`, so that
+        predictions alone change no record."""
         if self.counts is not None:
             self.counts[name] += int(images.sum())
 
@@ -237,12 +239,13 @@ class TestTimeTrainer(PromptTrainer):
         found = outputs.summary()
         self.record["test_time"] |= found
         logger.info(
-            "* accuracy of the plain view, untuned: %.1f%%; ECE %.1f%% before, %.1f%% after; %d images mended, "
+            "* accuracy of the plain view, untuned: %.1f%%; ECE %.1f%% before, %.1f%% after; %d images corrected, "
             "%d spoiled", *(found[k] for k in ("accuracy_before", "ece_before", "ece_after", "mended", "spoiled")),
         )  # fmt: skip
 
     def model_inference(self, image: Tensor) -> Tensor:
-        """[B, 3, h, w] as a loader gives them -> [B, C]. Without a path, an image's draws are keyed by its pixels."""
+        """Logits [B, C] for images [B, 3, h, w] from a loader. Since they have no path, their draws are seeded by their
+        pixels."""
         pictures = ((image * self.std + self.mean) * 255).round().clamp(0, 255).to("cpu", torch.uint8)
         images = [self.views.of_picture(picture, base_seed(self.cfg)) for picture in pictures]
         with torch.no_grad():

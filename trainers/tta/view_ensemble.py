@@ -44,11 +44,11 @@ def take(values: Tensor, index: Tensor) -> Tensor:
 def reliability(f: Tensor, neighbours: int, temperature: float, mask: str = "diagonal") -> Tensor:
     """[B, n] weights of the views: softmax of the mean cosine to their `neighbours` nearest views (R-TPT).
 
-    diagonal: a view is no neighbour of its own; there are n - 1 others. ge1: whatever has a similarity of 1 or more
-    is none, as in the published code, where rounding decides which views that hits. Weights may be NaN there, where no
-    view has enough neighbours.
+    mask diagonal: a view is not its own neighbour. ge1: views with a similarity of 1 or more are no neighbours, as in
+    the published code, where rounding decides which views these are; weights are then NaN if no view has enough
+    neighbours.
     """
-    if mask == "ge1":  # image by image: the last bit must not depend on what else is in the batch
+    if mask == "ge1":  # image by image, since the last bit of a similarity must not depend on the rest of the batch
         similarity = torch.stack([view @ view.t() for view in f])
         similarity = similarity.masked_fill(similarity >= 1.0, -torch.inf)
         nearest = similarity.topk(min(neighbours, f.shape[1]), dim=-1).values

@@ -1,7 +1,7 @@
-"""Features of the views of test images: each image's are encoded once for all methods that take the same views.
+"""Features of the views of test images, encoded once for all methods that use the same views.
 
-The views of an image are encoded by themselves, so that no bit of their features depends on other images, on the order
-in which images come, or on what is on disk.
+The views of each image are encoded separately, so that no bit of their features depends on other images, on their
+order, or on which features are on disk.
 """
 
 from __future__ import annotations
@@ -41,9 +41,9 @@ class Viewing(Method, Protocol):
 
 
 class ViewFeatures:
-    """The images of a test in the order of their coming, each with the features of its views. For one test.
+    """The images of one test in order, each with the features of its views.
 
-    order: of the items' indices, in place of the list's. clean: see `ViewDataset`.
+    order: the items' indices in the wanted order; None: the order of the list. clean: see `ViewDataset`.
     """
 
     def __init__(
@@ -81,7 +81,7 @@ class ViewFeatures:
         return f"{index} clean" if index in self.clean else str(index)
 
     def _read(self, indices: Sequence[int]) -> dict[int, Tensor]:
-        """{index: [n, d]} of those that are on disk."""
+        """{index: features [n, d]} of the images that are on disk."""
         if self.file is None:
             return {}
         found = {i: full(records[-1]["feature"]) for i in indices if (records := self.file.read(self._name(i)))}
@@ -89,7 +89,7 @@ class ViewFeatures:
         return found
 
     def _encode(self, indices: Sequence[int], images: dict[int, ViewedImage]) -> dict[int, Tensor]:
-        """{index: [n, d]}, encoded and kept. images: those that were made ahead."""
+        """{index: features [n, d]}, encoded and stored. images: views that workers made already."""
         if self.file is None:
             return {i: self._features(images[i]) for i in indices}
         with self.file.locked():
@@ -111,7 +111,9 @@ class ViewFeatures:
         bytes_ = 4 if trainer.precision == "fp32" else 2
         size = len(items) * trainer.views.n * trainer.image_encoder.embed_dim * bytes_
         if size > limit():
-            logger.info("Features of views are not kept: %.1f GB for all images is more than %s", size / 1e9, VARIABLE)
+            logger.info(
+                "Features of views are not stored: %.1f GB for all images is more than %s", size / 1e9, VARIABLE
+            )
             return None
         seeds = hashlib.sha256(repr(self.dataset.seeds).encode()).hexdigest()
         key = {
@@ -131,7 +133,7 @@ class ViewFeatures:
 
 
 def narrow(feature: Tensor) -> Tensor:
-    """The features in half the bytes where these hold the same numbers: those of a tower that ran in fp16 or bf16."""
+    """The features in 16 bits if these hold the same numbers (a tower that ran in fp16 or bf16), else unchanged."""
     for dtype in (torch.float16, torch.bfloat16):
         if torch.equal(feature.to(dtype).to(feature.dtype), feature):
             return feature.to(dtype)

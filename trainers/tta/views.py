@@ -1,4 +1,4 @@
-"""The n views of each test image, made ahead by worker processes: the plain picture first, then random ones.
+"""The n views of each test image, made by worker processes: the plain picture first, then random ones.
 
 The draws of an image come from a generator of its own, keyed by (seed, data set, split, relative path), so they do not
 depend on the order of the images, on the number of workers, or on whether the picture was attacked.
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 @dataclass
 class ViewedImage:
-    """An image as a worker hands it over: with its random views, or with all that makes them on the device."""
+    """An image from a worker: with its random views, or with all that is needed to make them on the device."""
 
     index: int
     label: int
@@ -47,7 +47,7 @@ class ViewedImage:
 
 
 class ViewMaker:
-    """Makes the views of images, as the config of a test-time method says.
+    """Makes the views of images by the config of a test-time method.
 
     n: views of an image, the plain one included. mixes: what AUGMIX auto means here. The random ones are cropped from
     the plain picture (VIEW_SOURCE processed), which is all that an adversarial set has, or from the whole file
@@ -66,11 +66,11 @@ class ViewMaker:
         self.on_device = tta.AUG_BACKEND == "tensor"
         self.original = tta.VIEW_SOURCE == "original"
         resize = (cfg.INPUT.INTERPOLATION, cfg.INPUT.get("RESIZE_MODE", "shortest"))
-        # all that the views of a picture depend on beside their seeds
+        # all settings that the views of a picture depend on, apart from their seeds
         self.recipe = [self.n, *self.size, *resize, self.augmix, *self.scale, self.flip, self.on_device, self.original]
 
     def start(self, plain: Image.Image, full: Image.Image, index: int, label: int, path: str, seed: int) -> ViewedImage:
-        """The work of a loader's worker. plain: the picture at the model's size; full: the file's."""
+        """The part that a loader's worker computes. plain: the picture at the model's size; full: that of the file."""
         found = ViewedImage(index, label, path, seed, to_uint8(plain))
         if self.n > 1:
             source = full if self.original else plain
@@ -103,8 +103,8 @@ class ViewMaker:
 class ViewDataset(Dataset):
     """The items of a test loader as `ViewedImage`s.
 
-    clean: indices of items whose own picture is taken though the others are an adversarial set's. Raises InputError
-    where views of the original file are asked for and the pictures are an adversarial set's.
+    clean: indices of items whose clean picture is used while the others come from an adversarial set. Raises InputError
+    for VIEW_SOURCE original with pictures of an adversarial set.
     """
 
     def __init__(
@@ -152,7 +152,7 @@ def view_loader(
     keys = relative_paths(items, image_folder(data, list(items)))
     dataset = ViewDataset(maker, loader, keys, view_seeds(cfg, split, keys), clean)
     workers = usable_workers(cfg.DATALOADER.NUM_WORKERS)
-    # The generator: so that starting workers does not draw from the global one.
+    # A generator of its own, since starting workers would draw from the global one.
     return DataLoader(dataset, batch_size=None, sampler=order, num_workers=workers, generator=torch.Generator())
 
 

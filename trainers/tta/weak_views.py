@@ -1,4 +1,4 @@
-"""A weakly changed copy of a picture's views: one small affine map and small changes of colour, focus and grain."""
+"""A weakly augmented copy of a picture's views: a small affine map, and small changes of colour, blur and noise."""
 
 from __future__ import annotations
 

@@ -103,7 +103,7 @@ def test_evaluators_and_hosts_of_sar(tmp_path, tiny, capsys):
     host = write(tmp_path / "Sar" / "methods" / "host.py", own + "class TCP(ours.CoOp):\n    pass\n")
     pairs = ONE | {"TRAINER.SAR.ENABLED": True}
     assert tiny.run(tmp_path / "run", f"TCP@{place_of(host).label}", ("--plugin", host), pairs) == 2
-    assert "SAR stands on this project's TCP" in capsys.readouterr().err
+    assert "TCPSAR extends this project's TCP" in capsys.readouterr().err
 
 
 def test_it_predicts(trained, tiny):
