@@ -3,6 +3,7 @@
 python -m robustness METHOD DATASET SEED [EPS STEPS] [MODE] [KEY VALUE ...]    what scripts/adv/eval.sh calls
 python -m robustness --trainer CoOp --model-dir output/run --load-epoch 50 ... ATTACK.MODE W    train.py's options
 python -m robustness compare FOLDER FOLDER    two evaluations on the same images, image by image
+python -m robustness clipure DATASET          whether the checks notice a gradient that is masked (docs/adversarial.md)
 
 MODE: T transfer, W white-box (the method and its prompts are known), A adaptive (the whole test-time defence is known).
 """
@@ -76,6 +77,10 @@ def run(argv: list[str] | None = None) -> int:
     if rest[:1] == ["compare"]:
         print(compared(rest[1:]))  # noqa: T201
         return 0
+    if rest[:1] == ["clipure"]:
+        from .clipure import main as clipure
+
+        return clipure(rest[1:])
     codes = []
     for arguments in plan(rest):
         codes.append(evaluate(arguments, options))
