@@ -69,7 +69,9 @@ def setup(args: Namespace) -> tuple[CfgNode, str]:
     pairs = dict(zip(args.opts[::2], args.opts[1::2], strict=False))
     mode = pairs.pop("ATTACK.MODE", "T")
     if pairs.get("TEST.ADV_SET", "make") != "make":
-        raise InputError("TEST.ADV_SET is made by an evaluation under attack; leave it out, and describe ATTACK.*.")
+        raise InputError(
+            "An evaluation under attack makes its own TEST.ADV_SET; leave it out, and set ATTACK.* instead."
+        )
     if mode == "A" and pairs.get("ATTACK.NAME") == "eot-pgd":
         pairs["ATTACK.NAME"] = "pgd"  # in mode A every attack averages over random draws
     tail = args.opts[-1:] if len(args.opts) % 2 else []
@@ -178,7 +180,7 @@ def check_open(trainer: Trainer, images: Images) -> None:
         found = f"gives {tuple(logits.shape)}" if logits.requires_grad else "gives logits without a gradient"
         raise InputError(
             f"{name} cannot be attacked in MODE W: its model_inference {found}, not [images, {classes}] logits that "
-            "depend on the picture; take MODE T, or mend the plugin."
+            "depend on the picture; take MODE T, or correct the plugin."
         )
 
 

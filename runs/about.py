@@ -1,7 +1,7 @@
 """Information on a run for results.json: the protocol, the suite, and its cell in a table.
 
-The functions of the protocols pass it to train.py as one option, --about, in JSON. It changes no number and does not
-identify a run. A plain `python train.py` has no such option and records what follows from its other options.
+The functions of the protocols pass it to train.py as one option, --about, in JSON. It changes no result and is not part
+of a run's identity. Without it (a plain `python train.py`) only facts that follow from the other options are recorded.
 """
 
 from __future__ import annotations

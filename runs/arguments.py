@@ -30,7 +30,7 @@ class Settings:
     source: str = ""
     plugins: tuple[str, ...] = ()  # files of trainers and datasets from outside
     plugin_cfg: tuple[str, ...] = ()  # files that add their config keys
-    doubles: tuple[str, ...] = ()  # names of this project that plugins have too, and that mean this project's here
+    doubles: tuple[str, ...] = ()  # names that both this project and a plugin have; here they mean this project's
     # For results.json alone, see `runs/about.py`: the script or step, the suite, and the folder of all its runs.
     script: str = ""
     suite: str = ""

@@ -1,4 +1,4 @@
-"""Tests of what few_shot.sh trained under a condition: corrupted images, noisy text. Shared by their protocols."""
+"""Tests of models from few_shot.sh under a condition (corrupted images, noisy text); shared by their protocols."""
 
 from __future__ import annotations
 
@@ -26,7 +26,8 @@ def condition_folder(protocol: str, condition: str, trainer: str, dataset: str, 
 def condition_test(
     protocol: str, condition: str, pairs: list[str], trainer: str, dataset: str, seed: int, settings: Settings
 ) -> list[str]:
-    """train.py's arguments for the test. pairs: the config pairs of the condition. settings: without its words.
+    """train.py's arguments for the test. pairs: the config pairs of the condition. settings: those of the script,
+    without the words that name the condition.
 
     Raises InputError if the method is not trained.
     """

@@ -38,7 +38,7 @@ def domains_of(trainer: str) -> dict[str, Domain]:
     """
     found = ENGINE | OWN | NOISE | ATTACK | CORRUPTION | TEXT_NOISE | declared(DATASET_REGISTRY)
     if any(is_plugin(DATASET_REGISTRY.get(name)) for name in DATASET_REGISTRY.registered_names()):
-        found.pop("DATASET.SUBSAMPLE_CLASSES")  # a plugin's dataset may have other parts
+        found.pop("DATASET.SUBSAMPLE_CLASSES")  # a plugin's dataset may know other values
     method = TRAINER_REGISTRY.get(trainer) if trainer in TRAINER_REGISTRY else None
     if method is not None and not is_plugin(method):
         return found | declared(TRAINER_REGISTRY)

@@ -30,7 +30,7 @@ TEST_TIME = (
 )  # methods that adapt to each test image, and are not trained
 ONLINE = ("TDA", "BoostAdapter")  # test-time methods that learn from the stream of test images
 UNTRAINED = Methods(("ZeroshotCLIP", "ZeroshotCLIP2", *TEST_TIME, *ONLINE))
-KNOWN_CLASSES_ONLY = Methods(("LPpp",))  # methods that answer for the classes of their training alone
+KNOWN_CLASSES_ONLY = Methods(("LPpp",))  # methods that can only predict their training classes
 # Methods that are tested with a learned context and nothing else, which tuning at test time can start from.
 CONTEXT_ALONE = (
     "CoOp",
@@ -45,7 +45,7 @@ CONTEXT_ALONE = (
     "CoOpAT",
     "APT",
 )
-OF_NEW_CLASSES = ("base2new_test", "open_world_test", "xd_test")  # tests that these methods do not have
+OF_NEW_CLASSES = ("base2new_test", "open_world_test", "xd_test")  # tests on new classes, which these methods lack
 CONFIG_FOLDER = {"ZeroshotCLIP2": "ZeroshotCLIP"}  # {method: the method whose configs it uses}
 EMBEDDED = ("digits", "shapes", "shapes_sketch", "shapes_clutter", "shapes_inverted", "textures", "letters", "objects")
 

@@ -1,4 +1,4 @@
-"""The protocol of corrupted test images: what few_shot.sh trained, on one corruption at one severity each."""
+"""The protocol of corrupted test images: tests a model from few_shot.sh, one corruption at one severity per run."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from .arguments import Settings
 from .conditions import condition_test, without
 from .words import CONFIG_KEY
 
-# The names are those of `datasets.corruption.recipe`, which a plan need not import; a test compares them.
+# The names in `datasets.corruption.recipe`, repeated here so that plans need not import it; a test compares them.
 GROUPS = {
     "noise": ("gaussian_noise", "shot_noise", "impulse_noise"),
     "blur": ("defocus_blur", "glass_blur", "motion_blur", "zoom_blur"),
@@ -38,8 +38,9 @@ def names_of(parts: Sequence[str]) -> list[str]:
 
 
 def spread(pairs: Sequence[str]) -> list[tuple[str, ...]]:
-    """The pairs once for each corruption and severity that their first two words name: CORRUPTIONS and SEVERITIES, with
-    commas; without these words, the 15 at all severities. Raises InputError for wrong words."""
+    """The pairs of each run. Their first two words, CORRUPTIONS and SEVERITIES with commas, are replaced by one
+    corruption and one severity; without these words, by each of the 15 at each severity. Raises InputError for wrong
+    words."""
     words, rest = ("all", ",".join(SEVERITIES)), tuple(pairs)
     if rest and not CONFIG_KEY.fullmatch(rest[0]):
         if len(rest) < 2 or CONFIG_KEY.fullmatch(rest[1]):

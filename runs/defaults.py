@@ -24,7 +24,7 @@ def extend_cfg(cfg: CfgNode) -> None:
     cfg.MODEL.BACKBONE.SPEC = ""  # structure of the file PATH: "openai" (not checked), or an open_clip config
     cfg.MODEL.BACKBONE.VISUAL_WEIGHTS = ""  # a file with another image tower (adversarially fine-tuned ones)
     cfg.MODEL.BACKBONE.VISUAL_WEIGHTS_KEY = ""  # key of the tower in that file; empty: the usual keys are tried
-    # A test over base and new classes: by which rule a method that tells them apart answers for all of them.
+    # In a test over base and new classes, a method with different rules for the two uses this one for all images.
     cfg.TEST.OPEN_WORLD = ""  # base | new; empty: another test
     cfg.INPUT.RESIZE_MODE = "shortest"  # of a test image: shorter side, then crop | squash: both sides, no crop
     cfg.TEST.FEATURE_BANK = True  # keep test image features of frozen towers on disk

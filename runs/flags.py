@@ -22,7 +22,7 @@ NAMED = {
     "backbone": "MODEL.BACKBONE.NAME",
     "head": "MODEL.HEAD.NAME",
 }
-SEVERAL = ("source_domains", "target_domains", "transforms")  # options that take all words until the next option
+SEVERAL = ("source_domains", "target_domains", "transforms")  # options with several values, up to the next option
 
 
 def flag(name: str) -> str:
@@ -40,7 +40,7 @@ def named_options(args: Namespace) -> Iterator[tuple[str, str, object]]:
 
 
 def named_trainer(args: Namespace, otherwise: str) -> str:
-    """The method that the command line names as a config pair, or else by its option."""
+    """The method's name from the config pair TRAINER.NAME of the command line; `otherwise` without such a pair."""
     return dict(zip(args.opts[::2], args.opts[1::2], strict=False)).get("TRAINER.NAME", otherwise)
 
 

@@ -19,16 +19,16 @@ from .settings import foreign_keys, mode_of, value_at
 NOTHING_TRAINED = "nothing is trained"
 UNREAD: Mapping[str, Mapping[str, str]] = {
     "--load-epoch": {
-        "train": "it belongs to --eval-only, and a training begins at its start or goes on from its last checkpoint",
+        "train": "it belongs to --eval-only; a training starts from the beginning or resumes from its last checkpoint",
         "build": "nothing is loaded",
     },
     "--model-dir": {"build": "nothing is loaded"},
     "--no-train": {"test": "--eval-only tests, and trains nothing in any case"},
     "--resume": {"test": "nothing is trained; the model to test is --model-dir", "build": NOTHING_TRAINED},
     "RESUME": {"test": "nothing is trained; the model to test is --model-dir", "build": NOTHING_TRAINED},
-    "--transforms": {"test": "they are those of the training; of a test they say only whether images are normalised"},
+    "--transforms": {"test": "they are those of training; in a test they only decide whether images are normalised"},
     "TEST.FINAL_MODEL": {
-        "test": "it says what is tested after a training; here that is --load-epoch, or without it the best epoch",
+        "test": "it selects the model tested after training; here that is --load-epoch, or without it the best epoch",
         "build": "nothing is tested",
     },
     "TEST.NO_TEST": {"test": "--eval-only tests in any case", "build": "nothing is tested"},
@@ -51,8 +51,8 @@ def check_meant(config: Mapping[str, object], args: Namespace, hosted: bool) -> 
     """
     if args.model_dir and mode_of(args) == "train":
         raise InputError(
-            f"--model-dir is {args.model_dir}, but without --eval-only a model is trained from its start, and that one "
-            "is not looked at: add --eval-only to test it, give --resume to go on with an interrupted run, or "
+            f"--model-dir is {args.model_dir}, but without --eval-only a new model is trained and that folder is not "
+            "used: add --eval-only to test it, give --resume to continue an interrupted run, or "
             "MODEL.INIT_WEIGHTS FILE to start from weights."
         )
     rule = config["TEST.OPEN_WORLD"]
@@ -77,7 +77,7 @@ def without_effect(cfg: CfgNode, args: Namespace) -> Iterator[str]:
         if why := UNREAD.get(name, {}).get(mode):
             yield f"{name} has no effect: {why}"
     if mode == "test" and args.model_dir and "MODEL.INIT_WEIGHTS" in given:
-        yield "MODEL.INIT_WEIGHTS has no effect: the weights of --model-dir take their place"
+        yield "MODEL.INIT_WEIGHTS has no effect: the weights of --model-dir replace them"
     if mode == "test" and args.load_epoch is not None and not args.model_dir:
         yield "--load-epoch has no effect: there is no --model-dir to load from"
     foreign = foreign_keys(cfg, files_of(cfg, args)) | _other_datasets(cfg)

@@ -13,12 +13,12 @@ def check_noise(config: Mapping[str, object], given: Collection[str]) -> None:
     """Raises InputError for a rate without a type, a type without a rate, and a manifest beside either.
 
     config: with the older keys replaced. given: keys that a file or the command line sets. A rate of 0 is valid if it
-    is given, as in a sweep; otherwise it was forgotten.
+    is given, as in a sweep; a type without a given rate is an error.
     """
     kind, rate = config[N + "TYPE"], config[N + "RATE"]
     if config[N + "MANIFEST"]:
         if kind or rate:
-            raise InputError(f"{N}MANIFEST says which labels are wrong; leave {N}TYPE and {N}RATE out.")
+            raise InputError(f"{N}MANIFEST lists the wrong labels; leave {N}TYPE and {N}RATE out.")
     elif rate and not kind:
         raise InputError(
             f"{N}RATE is {rate:g}, but {N}TYPE does not say what noise; set it, to sym_other for one "

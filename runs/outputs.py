@@ -1,4 +1,4 @@
-"""Keeps what a run's last test said about each image: a file beside results.json, its hash and figures."""
+"""Saves the model's outputs for each image of a run's last test: a file beside results.json, its hash and figures."""
 
 from __future__ import annotations
 
@@ -26,16 +26,16 @@ logger = logging.getLogger(__name__)
 
 
 def file_name(split: str) -> str:
-    """The name of the file in the run's folder; another one for validation images."""
+    """The name of the file in the run's folder: outputs.npz, or another one for validation images."""
     return "outputs_val.npz" if split == "val" else "outputs.npz"
 
 
 def keep_outputs(folder: Path, cfg: CfgNode, trainer: Trainer) -> dict:
-    """Write the outputs of the last test, and return what results.json says of them: `outputs` (file, sha256, form),
-    `scores`, and `other_scores` of a method with several answers.
+    """Writes the outputs of the last test, and returns entries for results.json: `outputs` (file, sha256, form),
+    `scores`, and `other_scores` for a method with several answers.
 
-    Nothing where TEST.OUTPUTS is none, or the run tested nothing. Outputs that cannot be scored, as a plugin's may be,
-    are left out with a warning: they are no reason to lose a trained model.
+    Writes nothing with TEST.OUTPUTS none, or if the run tested nothing. Outputs that cannot be scored (some plugins')
+    are left out with a warning, since the run's trained model must not be lost.
     """
     kept = getattr(trainer.evaluator, "outputs", None)
     arrays = kept.arrays() if isinstance(kept, KeptOutputs) else {}
@@ -56,10 +56,10 @@ def keep_outputs(folder: Path, cfg: CfgNode, trainer: Trainer) -> dict:
     try:
         found = dict(all_scores(read_outputs(file)))
     except InputError as error:
-        logger.warning("Warning: the outputs of the test are not kept: %s", error)
+        logger.warning("Warning: the outputs of the test are not saved: %s", error)
         os.unlink(file)
         return {}
-    logger.info("Outputs of %d images (%s) are kept in %s", len(arrays["label"]), kept.form, file)
+    logger.info("Outputs of %d images (%s) are saved in %s", len(arrays["label"]), kept.form, file)
     own = found.pop("", None)
     record: dict = {"outputs": {"file": file.name, "sha256": digest, "form": kept.form}, "scores": own}
     return record | ({"other_scores": found} if found else {})
@@ -74,13 +74,13 @@ def known_classes(cfg: CfgNode, data: DatasetBase) -> list[bool] | None:
 
 
 def _answer_name(trainer: Trainer) -> str | None:
-    """The name that the method gives its answer, where it has several."""
+    """The method's name for its answer if it has several; else None."""
     name = getattr(trainer, "answer_name", None)
     return name if isinstance(name, str) and name != "logits" else None
 
 
 def fewer_kept(record: Mapping, asked: str) -> str:
-    """A sentence where a finished run kept less of its outputs than TEST.OUTPUTS asks for; empty where it did not."""
+    """A sentence if a finished run saved less of its outputs than TEST.OUTPUTS asks for; "" if not."""
     there = (record.get("outputs") or {}).get("form", "none")
     if FORMS.index(asked) <= FORMS.index(there if there in FORMS else "none"):
         return ""

@@ -71,7 +71,7 @@ def plan(
         several = [replace(several[0], pairs=own) for own in SPREAD[protocol](pairs)]
     _check_names(protocol, trainer, several[0])
     if trainer in KNOWN_CLASSES_ONLY and protocol in OF_NEW_CLASSES:
-        raise InputError(f"{trainer} answers for the classes of its training alone, so it has no {protocol}.")
+        raise InputError(f"{trainer} can only predict its training classes, so it has no {protocol}.")
     check_pairs(protocol, pairs, several[0].output)
     find = noise.datasets_of if protocol in noise.PROTOCOLS else expand
     runs = []
@@ -85,7 +85,7 @@ def plan(
 
 
 def check_protocol(name: str) -> None:
-    """Raises InputError for an unknown protocol, and names those that there are, the nearest first."""
+    """Raises InputError for an unknown protocol; it lists the known ones, the most similar first."""
     if name not in PROTOCOLS:
         near = difflib.get_close_matches(name, PROTOCOLS, n=len(PROTOCOLS), cutoff=0)
         raise InputError(f"There is no protocol {name!r}; there are, the nearest first: {', '.join(near)}.")
@@ -186,10 +186,10 @@ def open_world_folder(trainer: str, dataset: str, seed: int, settings: Settings)
 
 
 def open_world_test(trainer: str, dataset: str, seed: int, settings: Settings) -> list[str]:
-    """train.py's arguments: test what was trained on the base classes on all images, all classes being candidates.
+    """train.py's arguments: test the model trained on the base classes on all images, with all classes as candidates.
 
-    The outputs keep all logits, which its figures need. A method that treats new classes in another way answers as for
-    these: it meets classes that it was not trained on. Its other answer is kept, too.
+    The saved outputs have all logits, which the figures of this protocol need. A method with a rule of its own for new
+    classes uses it for all images, since some classes are new to it; the logits of its other rule are saved, too.
     """
     trained = base2new_folder("train_base", trainer, dataset, seed, settings)
     folder = open_world_folder(trainer, dataset, seed, settings)
@@ -212,5 +212,5 @@ PROTOCOLS = {
     **CORRUPTION_PROTOCOLS,
     **TEXT_NOISE_PROTOCOLS,
 }
-# Protocols of several tests: functions that give the pairs of each, from those of the script.
+# {protocol of several tests: function that makes the pairs of each test from the pairs of the script}
 SPREAD = {"corruption_test": corruptions, "text_noise_test": text_noises}

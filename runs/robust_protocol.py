@@ -1,7 +1,7 @@
-"""The protocols of a method under attack: the arguments of the run that `robustness` evaluates.
+"""The protocols of evaluation under attack: the arguments of the run that `robustness` evaluates.
 
-`robust` evaluates what few_shot.sh trained. With DATASET.SUBSAMPLE_CLASSES base or new it is what base2new_train.sh
-trained (`robust_base2new`), and with a SOURCE what xd_train.sh trained on it (`robust_cross_dataset`).
+`robust` evaluates the model of few_shot.sh. With DATASET.SUBSAMPLE_CLASSES base or new it evaluates that of
+base2new_train.sh (`robust_base2new`), and with a SOURCE that of xd_train.sh (`robust_cross_dataset`).
 """
 
 from __future__ import annotations
@@ -37,9 +37,9 @@ def check_mode(trainer: str, mode: str) -> None:
             f"scripts/{trainer.lower()}/online.sh DATASET SEED EPS STEPS."
         )
     if mode == "W" and trainer in TEST_TIME:
-        raise InputError(f"{trainer} adapts to each image, with draws of its own: the attack that knows it is MODE A.")
+        raise InputError(f"{trainer} adapts to each image with random draws; attack it adaptively, with MODE A.")
     if mode == "A" and trainer not in TEST_TIME:
-        raise InputError(f"{trainer} does not adapt to images: the attack that knows all of it is MODE W.")
+        raise InputError(f"{trainer} does not adapt to images; its strongest attack is white-box, MODE W.")
 
 
 def take_attack(trainer: str, settings: Settings) -> tuple[str, list[str], Settings]:
@@ -58,7 +58,7 @@ def take_attack(trainer: str, settings: Settings) -> tuple[str, list[str], Setti
     for key, form in NAMED.items():
         if not re.fullmatch(form, found.get(key, "0")):
             raise InputError(
-                f"{key} is {found[key]!r}, which names no folder; docs/adversarial.md says what it may be."
+                f"{key} is {found[key]!r}, which cannot be in a folder's name; docs/adversarial.md has its values."
             )
     name = found.get("ATTACK.NAME", "pgd").replace(",", "+")
     size = f"-n{found['ATTACK.SUBSET']}" if found.get("ATTACK.SUBSET", "0") != "0" else ""
@@ -69,8 +69,9 @@ def take_attack(trainer: str, settings: Settings) -> tuple[str, list[str], Setti
 
 @dataclass(frozen=True)
 class Tested:
-    """What is evaluated. protocol: a key of `runs.about.VERSIONS`; place: its folders above the attack's; trained: the
-    folder of the training and the script that makes it; pairs: config pairs of the test; task: as in `config_name`."""
+    """The evaluated model and test. protocol: a key of `runs.about.VERSIONS`; place: the folders above the attack's;
+    trained: the folder of the training run and the script that makes it; pairs: config pairs of the test; task: as in
+    `config_name`."""
 
     protocol: str
     place: tuple[str, ...]
@@ -85,13 +86,14 @@ HALF = "DATASET.SUBSAMPLE_CLASSES"
 
 
 def tested(trainer: str, dataset: str, seed: int, own: Settings) -> Tested:
-    """What the settings ask for, without the words of the attack. Raises InputError for a half that there is none of,
-    for a half together with a source, and for new classes of a method that knows those of its training alone."""
+    """The model and test that the settings `own` (without the words of the attack) describe. Raises InputError for an
+    unknown half of the classes, for a half together with a source, and for new classes of a method that cannot predict
+    them."""
     half, shots = _half(own), str(own.shots)
     if half and own.source:
         raise InputError(f"SOURCE {own.source} tests on all classes of another dataset; leave {HALF} out.")
     if (half == "new" or own.source not in ("", dataset)) and trainer in KNOWN_CLASSES_ONLY:
-        raise InputError(f"{trainer} answers for the classes of its training alone, so it has no test on others.")
+        raise InputError(f"{trainer} can only predict its training classes, so it has no test on others.")
     if half:
         trained = base2new_folder("train_base", trainer, dataset, seed, own)
         script = f"base2new_train.sh {dataset} {seed}"

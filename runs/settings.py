@@ -68,7 +68,7 @@ def foreign_keys(cfg: CfgNode, plugin_cfg: Iterable[str] = ()) -> set[str]:
     others = _declared(strangers) - _declared(kind for kind in (*trainers, *datasets) if kind not in strangers)
     own = getattr(method, "config_defaults", None)
     theirs = plugin_keys(plugin_cfg) if is_plugin(method) else {}
-    if theirs:  # also keys in the same nodes, which their train.py may add for this run
+    if theirs:  # also other keys of the same nodes, since the checkout's train.py may add them for this run
         nodes = {key.rpartition(".")[0] for key in theirs} - {"", "TRAINER"}
         own = {*(own or ()), *theirs, *(key for key in all_keys(cfg) if key.rpartition(".")[0] in nodes)}
     others |= ADDED - {*(own or ())}

@@ -23,7 +23,7 @@ EVERYWHERE = {
     "DATASET.NUM_SHOTS": "SHOTS, or shots in a suite",
     "DATASET.SUBSAMPLE_CLASSES": "base2new_train.sh or base2new_test.sh, or protocol: base2new in a suite",
     "TRAINER.NAME": "the scripts of that method, or methods in a suite",
-    "TASK": "the script of the protocol that has it, or this protocol in a suite",
+    "TASK": "the script of the protocol that has this task, or that protocol in a suite",
 }
 _OLDER = ("DATASET.NOISE_TYPE", "DATASET.NOISE_RATE", "DATASET.NOISE_LABEL", "DATASET.NUM_FP")
 _NOISE = ("DATASET.NOISE.TYPE", "DATASET.NOISE.RATE", "DATASET.NOISE.MANIFEST", *_OLDER)

@@ -13,7 +13,7 @@ NO_EFFECT = {
     "MODEL.BACKBONE.SPEC",  # it only says how to read a file; the numbers depend on the weights
 }  # fmt: skip
 
-# Keys that were added later, with the value at which a run is the same as before; at it they do not identify a run.
+# Keys that were added later, with the value that means the former behaviour; at that value they do not identify a run.
 LATER = {
     "INPUT.RESIZE_MODE": "shortest",
     "LANGUAGE.WRONG_RATE": 0.0,

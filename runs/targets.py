@@ -62,9 +62,7 @@ def parts_of(where: str) -> list[str]:
         raise InputError("DATASET is empty; give a dataset, several with commas, or `all`.")
     parts = where.split(",")
     if not all(part.strip() for part in parts):
-        raise InputError(
-            f"DATASET is {where!r}, with nothing between two commas; leave out the comma, or name a dataset."
-        )
+        raise InputError(f"DATASET is {where!r}, with nothing between two commas; remove a comma, or name a dataset.")
     return parts
 
 

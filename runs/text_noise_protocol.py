@@ -1,4 +1,4 @@
-"""The protocol of noisy text: what few_shot.sh trained, with one kind of noise at one strength each."""
+"""The protocol of noisy text: tests a model from few_shot.sh, one kind of noise at one strength per run."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from .arguments import Settings
 from .conditions import condition_test, without
 from .words import CONFIG_KEY, number
 
-# The usual strengths of each kind, see `trainers.shared.text_noise`, whose kinds a plan need not import.
+# The usual strengths of each kind of `trainers.shared.text_noise`, listed here so that plans need not import it.
 USUAL: dict[str, tuple[str, ...]] = {
     "typo": ("0.1", "0.2", "0.4"),
     "case": ("0.5",),
@@ -19,10 +19,10 @@ USUAL: dict[str, tuple[str, ...]] = {
     "distractor": ("1", "2", "4"),
     "paraphrase": tuple(str(i) for i in range(1, 11)),
     "embedding": ("0.2", "0.4", "0.8"),
-    "synonym": ("0.5", "1"),  # of datasets whose classes have other names
-    "template": tuple(str(i) for i in range(1, 81)),  # of zero-shot CLIP
+    "synonym": ("0.5", "1"),  # only for datasets whose classes have other names
+    "template": tuple(str(i) for i in range(1, 81)),  # only for zero-shot CLIP
 }
-ALL = tuple(USUAL)[:6]  # what every method and dataset has
+ALL = tuple(USUAL)[:6]  # the kinds that apply to every method and dataset
 
 
 def points(kind: str, strengths: Sequence[str]) -> list[tuple[str, str]]:
@@ -48,8 +48,8 @@ def points(kind: str, strengths: Sequence[str]) -> list[tuple[str, str]]:
 
 
 def spread(pairs: Sequence[str]) -> list[tuple[str, ...]]:
-    """The pairs once for each kind and strength that their first two words name: KINDS and STRENGTHS, with commas;
-    without these words, all usual ones. Raises InputError for wrong words."""
+    """The pairs of each run. Their first two words, KINDS and STRENGTHS with commas, are replaced by one kind and one
+    strength; without these words, by each usual one. Raises InputError for wrong words."""
     words, rest = ("all", "all"), tuple(pairs)
     if rest and not CONFIG_KEY.fullmatch(rest[0]):
         if len(rest) < 2 or CONFIG_KEY.fullmatch(rest[1]):

@@ -1,5 +1,5 @@
-"""The protocols of test-time methods: a test on clean or attacked images, image by image (`test_time`) or as a stream
-that a method learns from (`online`). See `runs/protocols.py`."""
+"""The protocols of test-time methods: a test on clean or attacked images, each on its own (`test_time`) or as a stream
+that the method learns from (`online`). See `runs/protocols.py`."""
 
 from __future__ import annotations
 
@@ -35,9 +35,11 @@ def test_time(trainer: str, dataset: str, seed: int, settings: Settings) -> list
 
 def online(trainer: str, dataset: str, seed: int, settings: Settings) -> list[str]:
     """train.py's arguments: test on the stream of all classes' images. Raises InputError for a method that is trained,
-    or that forgets each image, whose results belong to another table."""
+    or that keeps no state between images, whose protocol is `test_time`."""
     if trainer in TEST_TIME or trainer not in UNTRAINED:
-        why = "forgets each image: its protocol is test_time" if trainer in TEST_TIME else "has to be trained"
+        why = (
+            "keeps no state between images: its protocol is test_time" if trainer in TEST_TIME else "has to be trained"
+        )
         known = ", ".join(name for name in UNTRAINED if name not in TEST_TIME)
         raise InputError(f"{trainer} {why}; the methods of online are {known}.")
     return _arguments("online", trainer, dataset, seed, settings)

@@ -41,8 +41,8 @@ def number(text: str) -> float | None:
 
 
 def take_eps(words: Sequence[str]) -> tuple[list[str], list[str]]:
-    """([EPS, STEPS] or [], the words after them). EPS is in 1/255. Raises InputError for words that begin with neither
-    these two nor a config key."""
+    """([EPS, STEPS] or [], the other words). EPS is in 1/255. Raises InputError if the words begin neither with these
+    two nor with a config key."""
     if not words or (number(words[0]) is None and CONFIG_KEY.fullmatch(words[0])):
         return [], list(words)
     eps = number(words[0])

@@ -53,7 +53,7 @@ def report(export: Export, done: Installed, checkout: Path, before: list[str]) -
         lines.append(f"yours, left as they are: {', '.join(done.kept)}")
     text = (checkout / "train.py").read_text(encoding="utf-8", errors="replace")
     if IMPORT in text and CALL in text:
-        lines.append("train.py has its two lines already.")
+        lines.append("train.py has the two lines that it needs already.")
     else:
         lines += [
             "",

@@ -158,7 +158,7 @@ def _made_later(script: train_py.TrainPy, cfg: CfgNode, args: Namespace) -> dict
     """Keys that reset_cfg or setup_cfg adds. YAML files and command line can only set keys that exist."""
     known = leaves(cfg)
     for name, given in (("reset_cfg", (cfg.clone(), args)), ("setup_cfg", (args,))):
-        with contextlib.suppress(Exception):  # it may fail without a run's options; checkout_settings.py reports errors
+        with contextlib.suppress(Exception):  # may fail without a run's options; checkout_settings.py reports errors
             returned = script.call(name, get_cfg_default(), *given)
             made = returned if isinstance(returned, CfgNode) else given[0]
             known = {**leaves(made), **known} if isinstance(made, CfgNode) else known

@@ -119,7 +119,7 @@ def _foreseen(error: Exception, found: tuple[Path, int], cfg: CfgNode) -> str:
     where, name = f"{found[0]}, line {found[1]}", trainer_name(cfg)
     if isinstance(error, (AttributeError, KeyError)) and Path(last.co_filename).parts[-2:] == ("yacs", "config.py"):
         return (
-            f"{where}: {name} reads a config key {error} that there is not; give the keys of its checkout with "
+            f"{where}: {name} reads a config key {error} that does not exist; give the keys of its checkout with "
             "--plugin-cfg train.py, or a YAML file that has them."
         )
     if isinstance(error, AssertionError) and last.co_name == "check_cfg":

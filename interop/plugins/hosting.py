@@ -81,7 +81,7 @@ def hosted(cfg: CfgNode, quiet: bool = False, model_dir: str = "") -> Iterator[N
 def _trainer_hosted(cfg: CfgNode, quiet: bool) -> Iterator[None]:
     on_cpu = not (torch.cuda.is_available() and cfg.USE_CUDA)
     if on_cpu and not quiet:
-        logger.info("No GPU: what %s sends to one stays on the CPU, and its fp16 is fp32", trainer_name(cfg))
+        logger.info("No GPU: tensors that %s sends to one stay on the CPU, and its fp16 is fp32", trainer_name(cfg))
     with ExitStack() as stack:
         if quiet:
             stack.enter_context(redirect_stdout(io.StringIO()))
@@ -137,8 +137,8 @@ def _check_data(trainer: Trainer) -> None:
     name, cfg = of_run(trainer.cfg).DATASET.NAME, trainer.cfg
     if name != cfg.DATASET.NAME and not isinstance(trainer.dm.dataset, DATASET_REGISTRY.get(name)):
         raise InputError(
-            f"{trainer_name(cfg)} looks its dataset up by itself, and found {cfg.DATASET.NAME} in place of {name}; "
-            "it can be used with neither DATASET.STAND_IN nor a labelled dataset."
+            f"{trainer_name(cfg)} builds its dataset itself, and took {cfg.DATASET.NAME} instead of {name}; "
+            "it can be used neither with DATASET.STAND_IN nor with a dataset NAME@LABEL."
         )
 
 
@@ -160,6 +160,6 @@ def _check_attack(trainer: Trainer) -> None:
     images = getattr(loader, "dataset", None)
     if not isinstance(getattr(images, "wrapped", images), AdversarialWrapper):
         raise InputError(
-            f"{cfg.TRAINER.NAME} reads its test images by itself ({type(images).__name__}), so the pictures of "
-            f"{key} would not be met; leave it out, or use build_data_loader of dassl.data.data_manager."
+            f"{cfg.TRAINER.NAME} reads its test images itself ({type(images).__name__}), so the pictures of "
+            f"{key} would not be used; leave it out, or use build_data_loader of dassl.data.data_manager."
         )

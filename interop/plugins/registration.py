@@ -114,7 +114,7 @@ def chosen(registry: Registry, name: str, modules: Iterable[str] = ()) -> str:
     ways = {each: kind for each, kind in members.items() if plain(each) == word and label_of(each)}
     if name != word and name not in members:
         known = f"; there is {', '.join(ways)}" if ways else ""
-        raise InputError(f"There is no {what} {name}{known}: give its file with --plugin, or mend the label.")
+        raise InputError(f"There is no {what} {name}{known}: give its file with --plugin, or correct the label.")
     modules = set(modules)
     rivals = {
         each: kind for each, kind in ways.items()

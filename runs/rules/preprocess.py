@@ -1,7 +1,7 @@
 """Takes size, mean, deviation, interpolation and resize mode of images from the backbone's configuration.
 
-Only where open_clip's configuration describes the backbone; for those of OpenAI the YAML files say it. What the command
-line says stays, and the run warns of it (`trainers/shared/backbone.py`).
+This applies only to backbones that open_clip's configuration describes; for OpenAI's the YAML files have these values.
+Values from the command line are kept, and the run warns of them (`trainers/shared/backbone.py`).
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ PREFIXES = ("open_clip:", "hf-hub:", "local-dir:")
 
 
 def followed(config: Mapping[str, Any], facts: Facts) -> dict[str, object]:
-    """The keys of INPUT that the backbone's configuration gives. Raises InputError for a configuration that cannot be
-    read, and for a name that there is not."""
+    """The keys of INPUT that the backbone's configuration sets. Raises InputError for a configuration that cannot be
+    read, and for an unknown name."""
     name, path, spec = (str(config.get(B + key, "") or "") for key in ("NAME", "PATH", "SPEC"))
     if not path and not name.startswith(PREFIXES):
         return {}
-    # Imported here, since they import torch: only where a backbone needs them.
+    # Imported here, since they import torch, which most backbones do not need.
     from clipkit.open_clip_config import read_config, spec_from_config
     from clipkit.open_clip_names import configuration
     from clipkit.structure import config_of
@@ -42,4 +42,4 @@ def followed(config: Mapping[str, Any], facts: Facts) -> dict[str, object]:
     return {key: value for key, value in given.items() if not str(origin.get(key, "")).startswith("command line")}
 
 
-RULE = Rule("images as the backbone's configuration says", followed)
+RULE = Rule("images as in the backbone's configuration", followed)

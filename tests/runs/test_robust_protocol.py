@@ -49,9 +49,9 @@ def test_eps_steps_and_mode_come_first(trainer, pairs, title, mode):
         ("CoOp", ("1e3", "100"), "EPS is '1e3'"),
         ("CoOp", ("4", "0"), "STEPS"),
         ("CoOp", ("ATTACK.MODE", "zzz"), "'zzz'"),
-        ("CoOp", ("ATTACK.NAME", "../x"), "names no folder"),
-        ("CoOp", ("ATTACK.SUBSET", "-3"), "names no folder"),
-        ("CoOp", ("ATTACK.EPS", "nan"), "names no folder"),
+        ("CoOp", ("ATTACK.NAME", "../x"), "cannot be in a folder's name"),
+        ("CoOp", ("ATTACK.SUBSET", "-3"), "cannot be in a folder's name"),
+        ("CoOp", ("ATTACK.EPS", "nan"), "cannot be in a folder's name"),
     ],
 )
 def test_what_does_not_fit_is_refused(trainer, pairs, words):
@@ -123,8 +123,8 @@ def test_halves_and_sources_test_what_their_scripts_trained(tmp_path, more, mode
     [
         ("CoOp", (*HALF, "old"), "", "must be base, new or all"),
         ("CoOp", (*HALF, "new"), "shapes", "leave DATASET.SUBSAMPLE_CLASSES out"),
-        ("LPpp", (*HALF, "new"), "", "classes of its training alone"),
-        ("LPpp", (), "shapes", "classes of its training alone"),
+        ("LPpp", (*HALF, "new"), "", "can only predict its training classes"),
+        ("LPpp", (), "shapes", "can only predict its training classes"),
     ],
 )
 def test_tests_that_there_are_not_are_refused(trainer, pairs, source, words):

@@ -114,9 +114,7 @@ def test_protocols_of_new_classes_are_refused_before_anything_runs(protocol):
     from dassl.utils import InputError
     from runs.protocols import plan
 
-    with pytest.raises(
-        InputError, match=f"LPpp answers for the classes of its training alone, so it has no {protocol}"
-    ):
+    with pytest.raises(InputError, match=f"LPpp can only predict its training classes, so it has no {protocol}"):
         plan(protocol, "LPpp", "digits", 1, {}, [])
 
 

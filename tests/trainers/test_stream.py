@@ -257,7 +257,7 @@ def test_the_protocol_keeps_streams_apart():
     for protocol, method, says in (
         ("test_time", "TDA", "protocol online"),
         ("few_shot", "TDA", "protocol online"),
-        ("online", "TPT", "forgets each image"),
+        ("online", "TPT", "keeps no state between images"),
         ("online", "CoOp", "has to be trained"),
     ):
         with pytest.raises(DataError, match=says):

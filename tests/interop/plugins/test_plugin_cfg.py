@@ -99,7 +99,7 @@ def test_a_run_without_its_keys_says_how_to_give_them(tiny, tmp_path, capsys):
     flags = ("--plugin", trainer_file("FieldCoOp"))
     assert tiny.run(tmp_path / "run", "FieldCoOp", flags) == 2
     said = capsys.readouterr().err.strip().splitlines()[-1]
-    assert "FieldCoOp reads a config key FIELDCOOP that there is not" in said and "--plugin-cfg" in said
+    assert "FieldCoOp reads a config key FIELDCOOP that does not exist" in said and "--plugin-cfg" in said
     assert f"{trainer_file('FieldCoOp')}, line " in said and not (tmp_path / "run").exists()
     wrong = plugin_arguments(tiny, tmp_path / "run", "FieldCoOp", (), {"TRAINER.FIELDCOOP.PREC": "fp8"})
     assert run(wrong) == 2

@@ -99,7 +99,7 @@ def test_a_trainer_that_loads_the_stand_ins_data_is_refused(tiny, tmp_path, caps
     own += "        super().build_model()\n        self.dm.dataset = type('Other', (), {'noise': None})()\n"
     fork = make_fork(tmp_path / "Fork", Faulty=own)
     assert tiny.run(tmp_path / "run", "Faulty", flags(fork), ONE | {"DATASET.STAND_IN": "OxfordPets"}) == 2
-    assert "looks its dataset up by itself" in error(capsys)
+    assert "builds its dataset itself" in error(capsys)
 
 
 def test_a_stand_in_for_a_method_of_ours(tiny, tmp_path, capsys, monkeypatch):

@@ -218,7 +218,7 @@ def test_half_precision_is_no_ground_for_an_attack(tiny, tmp_path, monkeypatch):
 def test_the_log_says_that_there_is_no_gpu(finished):
     name, folder = finished
     if not torch.cuda.is_available():
-        assert f"No GPU: what {name} sends to one" in (folder / "log.txt").read_text()
+        assert f"No GPU: tensors that {name} sends to one" in (folder / "log.txt").read_text()
     assert "plugin_clip" not in sys.modules["clip"].__name__
 
 
