@@ -19,6 +19,7 @@ LATER = {
     "LANGUAGE.WRONG_RATE": 0.0,
     "LANGUAGE.MISSING": "refuse", "LANGUAGE.TOO_LONG": "refuse", "TRAINER.JOAPR.COMPAT": "none",
     "TRAINER.NLPROMPT.COMPAT": "none", "TRAINER.TTC.TAU_TOWER": "original", "TRAINER.CTPT.TWO_STEP": False,
+    "TRAINER.TPS.FILM": False,
     "TEST.OPEN_WORLD": "",
 }  # fmt: skip
 

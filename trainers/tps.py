@@ -32,11 +32,13 @@ class TPS(TPT):
 
     PROTOTYPES: single, the prompt with CTX_INIT; templates, the mean of CLIP's 80; descriptors, the mean of sentences
     about the class from DESCRIPTORS; micro (in the published script), the mean of the last two; macro, the mean of all
-    their texts together. SHIFT shared: one vector for all classes.
+    their texts together. SHIFT shared: one vector for all classes. FILM: a scale, which starts at 1, is tuned with the
+    shift, t_c = unit(scale_c * unit(c_c) + shift_c).
     """
 
     unread = ("GRAD_PATH", "ENSEMBLE", "ENS_TOPK", "ENS_TEMP", "ENS_SELF_MASK")
-    config_defaults = {**DEFAULTS, P + "PROTOTYPES": "single", P + "DESCRIPTORS": "", P + "SHIFT": "class"}
+    config_defaults = {**DEFAULTS, P + "PROTOTYPES": "single", P + "DESCRIPTORS": "", P + "SHIFT": "class",
+                       P + "FILM": False}  # fmt: skip
     config_domains = {
         **DOMAINS,
         P + "PROTOTYPES": choice("single", "templates", *WITH_DESCRIPTORS),
@@ -57,7 +59,8 @@ class TPS(TPT):
     def build_learner(self) -> None:
         super().build_learner()
         self.c = normalize(self.prototypes())  # [C, d]
-        self.ctx0 = torch.zeros_like(self.c if self.cfg.TRAINER.TPS.SHIFT == "class" else self.c[:1])  # the shift
+        shift = torch.zeros_like(self.c if self.cfg.TRAINER.TPS.SHIFT == "class" else self.c[:1])
+        self.ctx0 = torch.cat([shift, shift + 1]) if self.cfg.TRAINER.TPS.FILM else shift
         self.record["test_time"] |= {"tuned_numbers": self.ctx0.numel(), "prototypes": self.cfg.TRAINER.TPS.PROTOTYPES}
 
     def prototypes(self) -> Tensor:
@@ -82,8 +85,11 @@ class TPS(TPT):
         return (len(FULL80) * templates + count * described) / (len(FULL80) + count)
 
     def encode_contexts(self, ctx: Tensor) -> Tensor:
-        """t [B, C, d] under B shifts [B, C, d], or [B, 1, d]."""
-        return normalize(self.c + ctx)
+        """t [B, C, d] under B shifts [B, C, d], or [B, 1, d]; with FILM the scales follow the shifts in ctx."""
+        if not self.cfg.TRAINER.TPS.FILM:
+            return normalize(self.c + ctx)
+        shift, scale = ctx.chunk(2, dim=1)
+        return normalize(scale * self.c + shift)
 
     def from_features(self, f: Tensor) -> Tensor:
         shift = self.tune(f, anew=True)

@@ -43,17 +43,24 @@ def marginal(logits: Tensor) -> Tensor:
     return -(p * p.log()).sum()
 
 
-def tps(f: Tensor, c: Tensor, scale: float, steps: int = 1, shared: bool = False, lr: float = 5e-3) -> Tensor:
-    """Logits [C] of one image's plain view. c: prototypes [C, d]."""
+def tps(
+    f: Tensor, c: Tensor, scale: float, steps: int = 1, shared: bool = False, lr: float = 5e-3, film: bool = False
+) -> Tensor:
+    """Logits [C] of one image's plain view. c: prototypes [C, d]; film: they are scaled, too."""
     shift = torch.zeros(1 if shared else len(c), c.shape[1], dtype=f.dtype, requires_grad=True)
-    optimizer = torch.optim.AdamW([shift], lr=lr)
+    factor = torch.ones_like(shift).requires_grad_(film)
+    optimizer = torch.optim.AdamW([shift, factor] if film else [shift], lr=lr)
+
+    def moved() -> Tensor:
+        return F.normalize(factor * F.normalize(c, dim=1) + shift, dim=1)
+
     for _ in range(steps):
-        logits = scale * f @ F.normalize(F.normalize(c, dim=1) + shift, dim=1).t()
+        logits = scale * f @ moved().t()
         chosen = surest(logits.detach())[: max(1, int(len(f) * 0.1))]
         optimizer.zero_grad()
         marginal(logits[chosen]).backward()
         optimizer.step()
-    return (scale * f[:1] @ F.normalize(F.normalize(c, dim=1) + shift, dim=1).t())[0].detach()
+    return (scale * f[:1] @ moved().t())[0].detach()
 
 
 def reflections(t: Tensor) -> Tensor:

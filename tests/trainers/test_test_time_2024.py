@@ -102,17 +102,21 @@ def test_zero_keeps_a_view_of_few_and_reads_several_templates(tiny, tmp_path):
 # ---------------------------------------------------------------------- TPS
 
 
-@pytest.mark.parametrize(("steps", "shift"), [(1, "class"), (1, "shared"), (3, "class")])
-def test_tps_as_the_plain_implementation(tiny, tmp_path, steps, shift):
-    trainer = built(tiny, tmp_path, "TPS", {N + "STEPS": steps, "TRAINER.TPS.SHIFT": shift})
+@pytest.mark.parametrize(
+    ("steps", "shift", "film"),
+    [(1, "class", False), (1, "shared", False), (3, "class", False), (1, "class", True), (3, "shared", True)],
+)
+def test_tps_as_the_plain_implementation(tiny, tmp_path, steps, shift, film):
+    own = {"TRAINER.TPS.SHIFT": shift, "TRAINER.TPS.FILM": film}
+    trainer = built(tiny, tmp_path, "TPS", {N + "STEPS": steps, **own})
     f = features()
     with torch.no_grad():
         found = trainer.from_features(f)
     scale = trainer.logit_scale.item()
-    expected = torch.stack([tps(one, trainer.c, scale, steps, shift == "shared") for one in f])
+    expected = torch.stack([tps(one, trainer.c, scale, steps, shift == "shared", film=film) for one in f])
     torch.testing.assert_close(found, expected, atol=1e-6, rtol=1e-6)
     assert not torch.allclose(found, scale * f[:, 0] @ trainer.c.T, atol=1e-3)
-    assert trainer.record["test_time"]["tuned_numbers"] == (160 if shift == "class" else 32)
+    assert trainer.record["test_time"]["tuned_numbers"] == (160 if shift == "class" else 32) * (1 + film)
 
 
 def test_a_step_of_tps_moves_by_the_sign(tiny, tmp_path):
