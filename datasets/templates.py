@@ -63,7 +63,11 @@ TCP_LEARNABLE = {
     "Textures": "X X X X {} texture.",
 }
 
-SAME_AS = {"Food101N": "Food101"}  # sets of another set's classes
+# Sets of another set's classes.
+SAME_AS = {"Food101N": "Food101"} | {
+    f"{name}TTC": name
+    for name in ("Caltech101", "EuroSAT", "SUN397", "Food101", "DescribableTextures", "OxfordFlowers")
+}
 
 # Seven templates that do well on ImageNet, chosen by CLIP's authors by forward selection.
 SELECTED = (

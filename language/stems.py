@@ -28,6 +28,12 @@ STEMS = {
     "Caltech256": "caltech256",
     "Country211": "country211",
     "TinyImageNet": "tiny_imagenet",
+    "Caltech101TTC": "caltech101_ttc",
+    "EuroSATTTC": "eurosat_ttc",
+    "SUN397TTC": "sun397_ttc",
+    "Food101TTC": "food101_ttc",
+    "DescribableTexturesTTC": "dtd_ttc",
+    "OxfordFlowersTTC": "oxford_flowers_ttc",
     "Folder": "folder",
     "Digits": "digits",
     "Shapes": "shapes",
@@ -40,7 +46,9 @@ STEMS = {
 }
 
 # Datasets without a file of sentences: CLIP's templates are used instead.
-WITHOUT_SENTENCES = ("cifar10", "cifar100", "stl10", "pcam", "caltech256", "country211", "tiny_imagenet")
+WITHOUT_SENTENCES = (
+    "cifar10", "cifar100", "stl10", "pcam", "caltech256", "country211", "tiny_imagenet", "caltech101_ttc",
+)  # fmt: skip
 
 # Only these differ from the stem in CoPrompt's file names (`<short>_prompt.json`).
 SHORT_NAMES = {"caltech101": "caltech", "fgvc_aircraft": "fgvc"}
@@ -50,6 +58,7 @@ _LONG_NAMES = {short: stem for stem, short in SHORT_NAMES.items()}
 _FAMILY = {
     **dict.fromkeys(("imagenet_a", "imagenet_r", "imagenet_sketch", "imagenetv2", "webvision"), "imagenet"),
     "food101n": "food101",
+    **{f"{stem}_ttc": stem for stem in ("eurosat", "sun397", "food101", "dtd", "oxford_flowers")},
     **dict.fromkeys(("shapes_sketch", "shapes_clutter", "shapes_inverted"), "shapes"),
 }
 

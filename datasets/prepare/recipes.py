@@ -172,3 +172,21 @@ RECIPES: dict[str, tuple[Source, ...]] = {
         ),
     ),
 }
+
+
+def _other_split(name: str, *more: Source) -> tuple[Source, ...]:
+    """The sources of a dataset's images, without CoOp's split file; `more` takes the place of a source of its name."""
+    own = {source.file: source for source in RECIPES[name] if not source.file.startswith("split_zhou")}
+    return tuple((own | {source.file: source for source in more}).values())
+
+
+RECIPES |= {
+    "Caltech101TTC": _other_split("Caltech101"),
+    "EuroSATTTC": _other_split("EuroSAT"),
+    "SUN397TTC": _other_split("SUN397"),
+    "Food101TTC": _other_split("Food101"),
+    "DescribableTexturesTTC": _other_split(
+        "DescribableTextures", Source(DTD._URL, "dtd-r1.0.1.tar.gz", ("images", "labels"), _md5(DTD._MD5))
+    ),
+    "OxfordFlowersTTC": _other_split("OxfordFlowers", _flowers("setid", "setid.mat")),
+}
