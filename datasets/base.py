@@ -13,6 +13,7 @@ from dassl.config.domains import Domain
 from dassl.data.datasets import DatasetBase, Datum
 from dassl.data.datasets.build import WRAPPERS
 from dassl.utils import InputError, MissingFileError, seeded
+from dassl.utils.images import set_upright
 
 from .reading.fewshot import fewshot
 from .reading.listing import check_text, shown
@@ -83,6 +84,7 @@ class SplitDataset(DatasetBase):
 
     def __init__(self, cfg: CfgNode) -> None:
         self.cfg = cfg
+        set_upright(False)  # published sets are read as CoOp reads them
         self.check_input_domains(*(getattr(cfg.DATASET, f"{which}_DOMAINS", ()) for which in ("SOURCE", "TARGET")))
         self.dataset_dir = self.locate(cfg)
         check_text(self.dataset_dir, "DATASET.ROOT")

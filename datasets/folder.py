@@ -8,13 +8,16 @@ from collections.abc import Mapping
 
 from yacs.config import CfgNode
 
-from dassl.config.domains import OPTIONAL
+from dassl.config.domains import FLAG, OPTIONAL
 from dassl.data.datasets import DATASET_REGISTRY, Datum
 from dassl.utils import InputError, MissingFileError, seeded
+from dassl.utils.counted import counted
+from dassl.utils.images import set_upright
 
 from .base import GENERATION_SEED, SplitDataset
 from .reading.listing import check_text, class_folders, one_name_each, read_lines, shown
-from .reading.splits import known_item, read_split, relative_paths, save_split, split_groups
+from .reading.splits import known_item, least, read_split, relative_paths, save_split, split_groups
+from .reading.whole import bad_images
 
 logger = logging.getLogger(__name__)
 
@@ -38,8 +41,11 @@ class Folder(SplitDataset):
         "DATASET.FOLDER.PATH": "",  # under DATASET.ROOT, or absolute; "." is DATASET.ROOT itself
         "DATASET.FOLDER.SPLIT_FILE": "",  # under PATH, or absolute; as split_zhou_*.json
         "DATASET.FOLDER.CLASSNAMES": "",  # under PATH, or absolute; lines "folder class name"
+        "DATASET.FOLDER.EXIF": True,  # turn images upright as their camera noted; False: as they lie, as CoOp does
+        "DATASET.FOLDER.SKIP_BAD": False,  # leave out images that cannot be read, with a warning that counts them
     }
-    config_domains = dict.fromkeys(config_defaults, OPTIONAL)
+    config_domains = {key: FLAG if isinstance(value, bool) else OPTIONAL for key, value in config_defaults.items()}
+    refuses_copies = True  # one's own images are drawn into train and test here, so a copy in both is a mistake
 
     def locate(self, cfg: CfgNode) -> str:
         root = os.path.abspath(os.path.expanduser(cfg.DATASET.ROOT))
@@ -53,18 +59,33 @@ class Folder(SplitDataset):
             )
 
     def load_items(self) -> Parts:
-        if self.setting("DATASET.FOLDER.PATH"):
-            return self.read_items()
-        unset = f"DATASET.FOLDER.PATH is not set, so {self.dataset_dir} itself is taken for the dataset"
-        try:
-            parts = self.read_items()
-        except InputError as error:
-            raise InputError(f"{unset}: {error}") from error
-        classes = sorted({item.classname for part in parts for item in part})
-        logger.warning(
-            "Warning: %s, with classes such as %s; set it to '.' if that is right", unset, ", ".join(classes[:3])
-        )
-        return parts
+        if not self.setting("DATASET.FOLDER.PATH"):
+            raise InputError(
+                "DATASET.FOLDER.PATH is not set: name the folder of the images, under --root or absolute; '.' is "
+                "--root itself."
+            )
+        set_upright(self.setting("DATASET.FOLDER.EXIF"))
+        parts = self.read_items()
+        return self._without_bad(parts) if self.setting("DATASET.FOLDER.SKIP_BAD") else parts
+
+    def _without_bad(self, parts: Parts) -> Parts:
+        bad = bad_images([item.impath for part in parts for item in part], self.dataset_dir)
+        if bad:
+            logger.warning(
+                "Warning: %s skipped, %s for one", counted(len(bad), "image"), next(iter(bad.values())).rstrip(".")
+            )
+        train, val, test = ([item for item in part if item.impath not in bad] for part in parts)
+        return train, val, test
+
+    def check_images(self) -> None:
+        """Raises InputError naming an image that cannot be read, of any part; called before a training."""
+        bad = bad_images([item.impath for part in self._all_train for item in part], self.dataset_dir)
+        if bad:
+            more = f" and {len(bad) - 1} more" if len(bad) > 1 else ""
+            raise InputError(
+                f"{next(iter(bad.values())).rstrip('.')}{more} (found before training); DATASET.FOLDER.SKIP_BAD True "
+                "goes on without such images, as --skip-bad does in predict.py."
+            )
 
     def read_items(self) -> Parts:
         """Train, val and test from the split file, the part folders or the class folders, as the keys say."""
@@ -153,6 +174,7 @@ class Folder(SplitDataset):
         groups: dict[int, list[Datum]] = {}
         for item in items:
             groups.setdefault(item.label, []).append(item)
+        self._check_sizes(groups)
         with seeded(GENERATION_SEED):
             parts = split_groups((f"{self.image_dir}/{group[0].classname}", group) for group in groups.values())
         try:
@@ -160,6 +182,18 @@ class Folder(SplitDataset):
         except OSError as error:
             logger.warning("The split cannot be saved (%s); images added later will change it", error)
         return parts
+
+    def _check_sizes(self, groups: Mapping[int, list[Datum]]) -> None:
+        """InputError with all classes that are too small to be split, not the first alone."""
+        needed = least((0.5, 0.2))
+        small = [f"{group[0].classname} ({len(group)})" for group in groups.values() if len(group) < needed]
+        if small:
+            more = f" and {len(small) - 5} more" if len(small) > 5 else ""
+            raise InputError(
+                f"{self.image_dir}: each class needs {needed} images to be split into train, val and test, and "
+                f"these have fewer: {', '.join(small[:5])}{more}; add some, take the class out, or lay the images "
+                "out as train and test folders."
+            )
 
     def _tell_of_new_images(self, items: list[Datum], parts: Parts) -> None:
         """Warn of images, or whole classes, that were added after the split was drawn and are therefore left out."""

@@ -20,11 +20,12 @@ from PIL.Image import Image
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from dassl.config.shown import for_method, of_run
+from dassl.config.shown import for_method, of_run, plain
 from dassl.data.transforms import build_transform
 from dassl.data.workers import usable_workers
 from dassl.engine import TRAINER_REGISTRY, SimpleTrainer
 from dassl.utils import InputError, read_image, to_rgb
+from dassl.utils.images import set_upright
 from dassl.utils.progress import progress
 from interop.plugins.hosting import hosted
 from language import clean, read_classlist
@@ -151,6 +152,7 @@ class Predictor:
     ) -> None:
         self.trainer, self.classnames, self.epoch, self.bias = trainer, classnames, epoch, bias
         self.cfg = of_run(trainer.cfg)
+        set_upright(plain(self.cfg.DATASET.NAME) == "Folder" and self.cfg.DATASET.FOLDER.EXIF)  # as the run read them
         transform = build_transform(self.cfg, is_train=False)
         if transform is None:
             raise InputError("The run has INPUT.NO_TRANSFORM True, but a model reads tensors, not pictures.")

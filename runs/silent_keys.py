@@ -21,6 +21,7 @@ LATER = {
     "TRAINER.NLPROMPT.COMPAT": "none", "TRAINER.TTC.TAU_TOWER": "original", "TRAINER.CTPT.TWO_STEP": False,
     "TRAINER.TPS.FILM": False,
     "TEST.OPEN_WORLD": "",
+    "DATASET.FOLDER.EXIF": True, "DATASET.FOLDER.SKIP_BAD": False,
 }  # fmt: skip
 
 

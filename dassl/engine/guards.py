@@ -65,6 +65,12 @@ def check_training(trainer: Trainer) -> None:
             "of the lists, or train on another dataset."
         )
     if tested and (both := copies([item.impath for item in train], [item.impath for item in test])):
+        if getattr(dataset, "refuses_copies", False):
+            raise InputError(
+                f"{counted(len(both), 'training image')} of {name_of(trainer)} are byte for byte test images too: "
+                f"{both[0][0]} is a copy of {both[0][1]} for one; remove one of them, and the split file if there is "
+                "one, so that it is drawn anew."
+            )
         logger.warning(
             "Warning: %d training images are copies of test images, such as %s and %s: the accuracy is in part that of "
             "training images", len(both), *both[0],
@@ -86,6 +92,8 @@ def check_training(trainer: Trainer) -> None:
         sets = [getattr(images, "wrapped", images) for images in sets]
         # other torch data sets may not read their images from these paths
         read = [images.data_source for images in sets if type(images) is DatasetWrapper]
+        if whole := getattr(dataset, "check_images", None):  # of all parts; it remembers what was whole
+            whole()
         check_images([item.impath for items in read for item in items])
 
 

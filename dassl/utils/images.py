@@ -24,6 +24,12 @@ WHOLE = ("I", "I;16", "I;16L", "I;16B", "I;16N")  # grey, more than 8 bits
 UNPREMULTIPLIED = {"La": "LA", "RGBa": "RGBA"}
 TWELVE_BITS, FULL = 4095, 65535
 ORIENTATION = 0x0112  # the EXIF tag
+TURNS = {  # orientation: how the pixels are turned upright
+    2: Image.Transpose.FLIP_LEFT_RIGHT, 3: Image.Transpose.ROTATE_180, 4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE, 6: Image.Transpose.ROTATE_270, 7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}  # fmt: skip
+_upright = False  # of this process and the workers that it forks, see `set_upright`
 _said: set[str] = set()  # kinds of warnings that this process has logged
 
 
@@ -32,7 +38,8 @@ class UnfitImage(ValueError):
 
 
 def read_image(path: str | os.PathLike[str]) -> Image.Image:
-    """An image file as RGB, 8 bits a channel. Orientation (EXIF) and colour profiles are not applied, as in upstream.
+    """An image file as RGB, 8 bits a channel. Colour profiles are not applied, as in upstream, and neither is the
+    orientation (EXIF), unless `set_upright`.
 
     Raises MissingFileError, or InputError if the file is damaged, no image, or of values that no rule covers.
     """
@@ -50,13 +57,24 @@ def read_image(path: str | os.PathLike[str]) -> Image.Image:
 
 
 # Version of the rules, part of the keys of cached features: change it when any image is converted differently.
-read_image.rules = 2  # type: ignore[attr-defined]  # mypy knows no attributes of functions
+RULES = 2
+read_image.rules = RULES  # type: ignore[attr-defined]  # mypy knows no attributes of functions
+
+
+def set_upright(on: bool) -> None:
+    """Whether images are turned as their camera noted (EXIF), from here on in this process and what it forks. Off,
+    they are read as CoOp reads them; each dataset says which it is when it is made."""
+    global _upright
+    _upright = on
+    read_image.rules = f"{RULES}, upright" if on else RULES  # type: ignore[attr-defined]
 
 
 def to_rgb(image: Image.Image, where: str = "the image") -> Image.Image:
     """A Pillow image of any mode as RGB. where: its name in messages. Raises InputError where no rule covers it."""
     try:
-        return _converted(image, where)
+        turn = TURNS.get(_orientation(image) or 1) if _upright else None
+        rgb = _converted(image, where)
+        return rgb if turn is None else rgb.transpose(turn)
     except UnfitImage as exc:
         raise InputError(f"{where} {exc}") from exc
 
@@ -151,6 +169,8 @@ def _warn_of_metadata(image: Image.Image, where: str) -> None:
     """Warn of the first image with an orientation, and of the first with a colour profile: neither is applied."""
     if "orientation" not in _said and _orientation(image) not in (None, 0, 1):
         text = "%s says that the camera was turned, which is not applied, as in CoOp; turn the pixels if need be"
+        if _upright:
+            text = "%s is turned as its camera noted, unlike in CoOp; DATASET.FOLDER.EXIF False reads it as it lies"
         _warn_once("orientation", text, where)
     profile = image.info.get("icc_profile")
     if profile and "profile" not in _said and "srgb" not in (name := _profile_name(profile)).lower():

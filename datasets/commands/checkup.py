@@ -156,4 +156,4 @@ def _check_images(finding: Finding, records: Records, image_dir: Path, quick: bo
     if present and not quick:
         broken = unreadable(present, f"reading {finding.stem}", workers)
         finding.unreadable = len(broken)
-        finding.problems += broken
+        finding.problems += broken.values()

@@ -13,9 +13,11 @@ MOST_WORKERS = 64  # more threads than that only wait for each other
 BLOCK = 64  # images a task: keeps the queue of a million images short
 
 
-def unreadable(paths: Sequence[str], desc: str = "", workers: int | None = None) -> list[str]:
-    """One sentence for each image that cannot be read. Works in threads: decoding releases the interpreter's lock."""
-    return [sentence for sentence in progress(_Results(paths, workers or os.cpu_count() or 1), desc=desc) if sentence]
+def unreadable(paths: Sequence[str], desc: str = "", workers: int | None = None) -> dict[str, str]:
+    """{path: sentence} of the images that cannot be read. Works in threads, since decoding releases the lock of the
+    interpreter."""
+    outcomes = progress(_Results(paths, workers or os.cpu_count() or 1), desc=desc)
+    return {path: sentence for path, sentence in zip(paths, outcomes, strict=True) if sentence}
 
 
 class _Results:

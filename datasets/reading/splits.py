@@ -99,7 +99,7 @@ def split_trainval(trainval: list[Datum], p_val: float = 0.2) -> tuple[list[Datu
             name = trainval[indices[0]].classname
             raise InputError(
                 f"class {name!r} has only {len(indices)} images, too few to take {p_val:.0%} for val: "
-                f"{_least((p_val,))} are needed; add some, or take the class out."
+                f"{least((p_val,))} are needed; add some, or take the class out."
             )
         random.shuffle(indices)
         val += [trainval[i] for i in indices[:n_val]]
@@ -119,7 +119,7 @@ def split_groups(
         n_train, n_val = round(len(items) * p_trn), round(len(items) * p_val)
         if min(n_train, n_val, len(items) - n_train - n_val) <= 0:
             raise InputError(
-                f"{name} holds {len(items)} images, too few to split in three: {_least((p_trn, p_val))} are needed; "
+                f"{name} holds {len(items)} images, too few to split in three: {least((p_trn, p_val))} are needed; "
                 "add some, take the class out, or lay the images out as train and test folders."
             )
         train += items[:n_train]
@@ -128,7 +128,7 @@ def split_groups(
     return train, val, test
 
 
-def _least(shares: Sequence[float]) -> int | str:
+def least(shares: Sequence[float]) -> int | str:
     """How many images a class needs so that every share of them, and what remains, is at least one."""
 
     def enough(n: int) -> bool:

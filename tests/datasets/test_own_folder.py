@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
+import time
 from pathlib import Path
 
 import layouts
@@ -13,19 +15,28 @@ import yaml
 from PIL import Image
 from yacs.config import CfgNode
 
-from dassl.utils import InputError
+from dassl.utils import InputError, read_image
+from dassl.utils.images import set_upright
 from datasets.folder import Folder
+from datasets.food101 import Food101
+from datasets.reading import images, whole
 from runs.defaults import default_cfg
 
 ROOT = Path(__file__).resolve().parents[2]
 NAMES = ["Black cat", "dog", "trout"]
 
 
+@pytest.fixture(autouse=True)
+def as_coop_reads():
+    yield
+    set_upright(False)
+
+
 @pytest.fixture
 def cfg(make_cfg):
     def make(root, shots=-1, half="all", **settings):
         made = make_cfg(root, shots, half=half)
-        made.DATASET.FOLDER = CfgNode(settings)
+        made.DATASET.FOLDER = CfgNode({"PATH": "."} | settings)
         return made
 
     return make
@@ -97,7 +108,7 @@ def test_a_class_that_came_later_is_named(pets, cfg, caplog):
 def test_files_that_are_left_out_are_counted(pets, cfg, caplog):
     layouts.touch(pets / "dog/a.jfif", pets / "trout/b.AVIF", pets / "trout/IMG_1", pets / "trout/more/1.jpg")
     assert sum(sizes(Folder(cfg(pets.parent, PATH="pets")))) == 30
-    (line,) = [line for line in caplog.messages if "left out" in line]
+    (line,) = [line for line in caplog.messages if "beside the images" in line]
     assert "4 files or folders" in line and "a.jfif" in line
 
 
@@ -109,12 +120,17 @@ def test_what_runs_keep_beside_the_classes_is_no_class(pets, cfg):
     assert Folder(cfg(pets.parent, PATH="pets")).classnames == [*NAMES[:2], "noise", "trout"]
 
 
-def test_without_a_path_the_root_is_the_set_and_that_is_said(pets, cfg, caplog):
-    assert Folder(cfg(pets)).classnames == NAMES
-    assert "PATH is not set" in caplog.text and str(pets) in caplog.text
-    (pets.parent / "other").mkdir()
-    with pytest.raises(InputError, match=r"PATH is not set, so .* itself is taken for the dataset: .*other holds no"):
-        Folder(cfg(pets.parent))
+def test_without_a_path_nothing_is_taken_for_the_set(pets, cfg):
+    with pytest.raises(InputError, match=r"PATH is not set: name the folder of the images, .* '\.' is --root itself"):
+        Folder(make_without_path(cfg, pets))
+    assert not (pets / "split_folder.json").exists()
+    assert Folder(cfg(pets, PATH=".")).classnames == NAMES
+
+
+def make_without_path(cfg, root):
+    made = cfg(root)
+    made.DATASET.FOLDER.PATH = ""
+    return made
 
 
 @pytest.mark.parametrize(
@@ -169,9 +185,9 @@ def test_class_names_may_come_from_a_file(pets, cfg):
         (lambda p: layouts.write(p / "n.txt", ["dog"]), {"CLASSNAMES": "n.txt"}, "is not 'folder class name'"),
         (lambda p: (p / "empty").mkdir(), {}, r"pets/empty holds no images"),
         (
-            lambda p: layouts.touch(*(p / f"few/{i}.jpg" for i in range(3))),
+            lambda p: layouts.touch(*(p / f"few/{i}.jpg" for i in range(3)), p / "one/1.jpg"),
             {},
-            "pets/few holds 3 images, too few to split in three: 4 are needed; add some, take the class out",
+            r"pets: each class needs 4 images .*, and these have fewer: few \(3\), one \(1\); add some, take the class",
         ),
         (
             lambda p: layouts.write(p / "n.txt", ["dog a", "dog b", "trout trout", "Black cat\tcat"]),
@@ -234,5 +250,85 @@ def test_a_run_on_own_images_by_the_words_of_the_manual(tiny, tmp_path):
 
 def test_the_keys_of_datasets_are_known_to_a_run():
     cfg = default_cfg()
-    assert cfg.DATASET.FOLDER == {"PATH": "", "SPLIT_FILE": "", "CLASSNAMES": ""}
+    keys = {"PATH": "", "SPLIT_FILE": "", "CLASSNAMES": "", "EXIF": True, "SKIP_BAD": False}
+    assert keys == cfg.DATASET.FOLDER
     assert cfg.DATASET.FOOD101N.TEST == "coop" and cfg.DATASET.WEBVISION.TEST == "webvision_val"
+
+
+def photos(folder: Path, names=("a_cup", "b_plate"), count: int = 6) -> Path:
+    for label, name in enumerate(names):
+        for i in range(count):
+            (folder / name).mkdir(parents=True, exist_ok=True)
+            Image.new("RGB", (20, 20), (100 * label, 20 * i, 0)).save(folder / name / f"{i}.png")
+    return folder
+
+
+def old(folder: Path) -> None:
+    """Files as of yesterday: what has just changed is looked at again."""
+    for file in folder.rglob("*.png"):
+        os.utime(file, (file.stat().st_atime, time.time() - 86400))
+
+
+def test_all_images_are_looked_at_once(tmp_path, cfg, monkeypatch):
+    folder = photos(tmp_path / "photos")
+    old(folder)
+    read = []
+    monkeypatch.setattr(images, "read_image", lambda path: read.append(path) or whole.read_image(path))
+    Folder(cfg(folder)).check_images()
+    assert len(read) == 12 and (folder / whole.CHECKED).is_file()
+    Folder(cfg(folder)).check_images()
+    assert len(read) == 12, "nothing has changed"
+    Image.new("RGB", (9, 9)).save(folder / "a_cup/3.png")
+    Folder(cfg(folder)).check_images()
+    assert len(read) == 13 and read[-1].endswith("a_cup/3.png")
+    (folder / whole.CHECKED).write_text("{")
+    Folder(cfg(folder)).check_images()
+    assert len(read) == 25
+    set_upright(True)  # other rules of reading
+    assert not whole.bad_images([str(folder / "a_cup/1.png")], str(folder)) and len(read) == 25
+
+
+def test_an_image_that_cannot_be_read_is_named_or_skipped(tmp_path, cfg, caplog):
+    folder = photos(tmp_path / "photos")
+    (folder / "a_cup/2.png").write_bytes(b"")
+    (folder / "b_plate/4.png").write_bytes(b"PNG?")
+    with pytest.raises(InputError, match=r"2\.png cannot be read .* and 1 more .*SKIP_BAD True goes on .*--skip-bad"):
+        Folder(cfg(folder)).check_images()
+    data = Folder(cfg(folder, SKIP_BAD=True))
+    data.check_images()
+    assert sum(sizes(data)) == 10 and "2 images skipped" in caplog.text
+
+
+def test_images_are_turned_as_their_camera_noted_and_other_sets_are_not(tmp_path, cfg, caplog):
+    folder = photos(tmp_path / "photos")
+    left = Image.new("RGB", (20, 10), "red")
+    left.paste((0, 0, 255), (0, 0, 10, 10))
+    exif = Image.Exif()
+    exif[0x0112] = 6  # turned to the left: upright is a quarter to the right
+    left.save(folder / "a_cup/0.png", exif=exif)
+    Folder(cfg(folder))
+    found = read_image(folder / "a_cup/0.png")
+    assert found.size == (10, 20) and found.getpixel((5, 2)) == (0, 0, 255) and "upright" in read_image.rules
+    Folder(cfg(folder, EXIF=False))
+    assert read_image(folder / "a_cup/0.png").size == (20, 10) and read_image.rules == 2
+    set_upright(True)
+    layouts.food101(tmp_path)
+    Food101(cfg(tmp_path))
+    assert read_image.rules == 2, "published sets are read as CoOp reads them"
+
+
+def test_a_copy_in_train_and_test_ends_the_run_before_it_trains(tiny, tmp_path, capsys):
+    folder = photos(tmp_path / "data/photos", count=12)
+    for i in range(3, 12):
+        shutil.copy(folder / "a_cup/1.png", folder / f"a_cup/copy {i}.png")
+    pairs = {"DATASET.NAME": "Folder", "DATASET.FOLDER.PATH": "photos", "OPTIM.MAX_EPOCH": 1}
+    pairs |= {"DATASET.SUBSAMPLE_CLASSES": "all", "DATASET.NUM_SHOTS": -1}
+    assert tiny.run(tmp_path / "run", "CoOp", ("--root", tmp_path / "data"), pairs) == 2
+    said = capsys.readouterr().err
+    assert "byte for byte test images too" in said and "is a copy of" in said
+
+
+def test_a_root_named_by_mistake_is_not_made(tiny, tmp_path, capsys):
+    pairs = {"DATASET.NAME": "Folder", "DATASET.FOLDER.PATH": "photos"}
+    assert tiny.run(tmp_path / "run", "CoOp", ("--root", tmp_path / "dta"), pairs) == 2
+    assert "there is no folder" in capsys.readouterr().err and not (tmp_path / "dta").exists()
