@@ -105,7 +105,7 @@ def test_images_are_read_by_several_and_reported_in_order(tmp_path):
             bad.write_text("no")
         paths.append(str(bad if i % 50 == 7 else good))
     found = unreadable(paths, workers=3)
-    assert [Path(line.split()[2]).stem for line in found] == ["7", "57", "107", "157"]
+    assert [Path(line.split()[2]).stem for line in found.values()] == ["7", "57", "107", "157"]
 
 
 @pytest.mark.parametrize(
