@@ -62,7 +62,7 @@ GROUPS: dict[str, dict[str, Door]] = {
         ),
     },
     "methods": {
-        "new": Door("trainers new", "start a method: trainer, configs, scripts, test", "new MyMethod"),
+        "new": Door("trainers new", "start a method: trainer, configs, scripts, test", "new MyMethod --from CoOp"),
         "export-method": Door("trainers export", "into a checkout of CoOp or MaPLe", "export-method TCP --to ../CoOp"),
     },
     "this checkout": {

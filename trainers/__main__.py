@@ -1,4 +1,4 @@
-"""python -m trainers list | new NAME | export METHOD ... --to CHECKOUT
+"""python -m trainers list | new NAME [--from HOST] | export METHOD ... --to CHECKOUT
 
 list: the methods. new: starts a method (docs/add_a_method.md). export: takes methods into a checkout of CoOp or MaPLe
 (docs/migrate_from_coop.md).

@@ -1,33 +1,49 @@
-"""`python -m trainers new`: creates a method in this project, with trainer, configs, scripts and a test, to edit."""
+"""`python -m trainers new`: creates a method in this project, with trainer, configs, scripts and a test, to edit.
+
+With `--from HOST` the method is a subclass of the host with one more term in its loss, and has the host's configs.
+"""
 
 from __future__ import annotations
 
 import argparse
+import difflib
+import inspect
 import keyword
 import re
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 
 from dassl.config import get_cfg_default
 from dassl.engine import TRAINER_REGISTRY
 from dassl.utils import InputError, atomic_path
+from runs.config_names import CONFIG_FOLDER, PUBLISHED, UNTRAINED
+from trainers.base import PromptTrainer
 
 from .rewrite import ROOT
 
 PATTERN = Path(__file__).resolve().parent / "pattern"
-CONFIGS = {"vit_b16": "vit_b16_ctxv1", "embedded": "embedded"}  # new config: CoOp's config that is copied
+NO_HOSTS = {  # methods whose loss cannot be added to from outside
+    "LPpp": "it answers for the classes of its training alone",
+    "ProMetaR": "its step takes gradients of its terms one by one",
+    "VisPrompt": "its loss goes through the classes in parts, and gives logits without a gradient",
+}
+COOPS = {"vit_b16": "CoOp/vit_b16_ctxv1.yaml", "embedded": "CoOp/embedded.yaml"}  # new config: file that is copied
 
 
 def add_command(commands: argparse._SubParsersAction) -> argparse.ArgumentParser:
     parser = commands.add_parser("new", help="start a method: trainer, configs, scripts, test", description=__doc__)
     parser.add_argument("name", metavar="NAME", help="the method's name, which its class gets (MyMethod)")
+    parser.add_argument(
+        "--from", dest="host", metavar="HOST", default="", help="a method to build on: CoOp, MaPLe, MMRL"
+    )
     return parser
 
 
 def run(args: argparse.Namespace) -> str:
     """Write the files of the new method and return a report to print."""
     check_name(args.name)
-    files = method_files(args.name)
+    files = method_files(args.name, args.host)
     write_all(files)
     name, test = args.name.lower(), next(path for path in files if path.startswith("tests/"))
     listed = "\n".join(f"    {path}" for path in files if not path.startswith("scripts/"))
@@ -35,7 +51,8 @@ def run(args: argparse.Namespace) -> str:
         f"{listed}\n    scripts/{name}/*.sh ({sum(path.startswith('scripts/') for path in files)})\n\n"
         f"Its test:    python -m pytest -n0 {test}\n"
         f"A first run: bash scripts/{name}/base2new_train.sh digits 1\n"
-        f"Then edit trainers/{name}.py; docs/add_a_method.md says what a method may define."
+        f"Then edit {'the line YOUR LOSS of ' if args.host else ''}trainers/{name}.py, and what the names of its "
+        "tests say; docs/add_a_method.md says what a method may define."
     )
 
 
@@ -60,27 +77,87 @@ def check_name(name: str) -> None:
             raise InputError(f"{place.relative_to(ROOT)} is there already; choose another name than {name}.")
 
 
-def method_files(name: str) -> dict[str, str | Path]:
+def method_files(name: str, host: str = "") -> dict[str, str | Path]:
     """{path below the project: text of the file, or target of a symbolic link}.
 
-    Configs are CoOp's with the names changed. Scripts are CoOp's unchanged, since they find the method by their path.
-    Raises InputError if the scripts of this checkout are not symbolic links.
+    Configs are CoOp's with the names changed; with a host those of the host, whose config node the method keeps.
+    Scripts are CoOp's unchanged, since they find the method by their path. Raises InputError for a host that cannot be
+    one, and if the scripts of this checkout are not symbolic links.
     """
     module, node = name.lower(), name.upper()
-
-    def pattern(file: str) -> str:
-        return (PATTERN / file).read_text(encoding="utf-8").replace("@NAME@", name).replace("@NODE@", node)
-
-    files: dict[str, str | Path] = {f"trainers/{module}.py": pattern("trainer.py.txt")}
-    for config, coops in CONFIGS.items():
-        text = (ROOT / "configs" / "trainers" / "CoOp" / f"{coops}.yaml").read_text(encoding="utf-8")
-        files[f"configs/trainers/{name}/{config}.yaml"] = text.replace("  COOP:", f"  {node}:")
+    words = {"NAME": name, "NODE": node} | (host_words(host) if host else {})
+    files: dict[str, str | Path] = {
+        f"trainers/{module}.py": filled("derived.py.txt" if host else "trainer.py.txt", words)
+    }
+    for config, file in (host_configs(words["HOST"]) if host else COOPS).items():
+        text = (ROOT / "configs" / "trainers" / file).read_text(encoding="utf-8")
+        files[f"configs/trainers/{name}/{config}.yaml"] = text if host else text.replace("  COOP:", f"  {node}:")
     for script in sorted((ROOT / "scripts" / "coop").glob("*.sh")):
         content = script.readlink() if script.is_symlink() else script.read_text(encoding="utf-8")
         if content == "../run.sh":
             raise InputError("This checkout has no symbolic links; call bash scripts/links.sh once, then this again.")
         files[f"scripts/{module}/{script.name}"] = content
-    return files | {f"tests/trainers/test_{module}.py": pattern("test.py.txt")}
+    return files | {f"tests/trainers/test_{module}.py": filled("derived_test.py.txt" if host else "test.py.txt", words)}
+
+
+def filled(file: str, words: Mapping[str, str]) -> str:
+    """A pattern's text with the words in the places @WORD@."""
+    text = (PATTERN / file).read_text(encoding="utf-8")
+    for word, value in words.items():
+        text = text.replace(f"@{word}@", value)
+    return text
+
+
+def hosts() -> dict[str, type]:
+    """The methods of this project that can be built on, by name: trained ones with a loss, none made on a host."""
+    names = [name for name in TRAINER_REGISTRY.registered_names() if name not in UNTRAINED]
+    methods = [(name, TRAINER_REGISTRY.get(name)) for name in names]
+    return {
+        name: method
+        for name, method in methods
+        if isinstance(method, type)
+        and issubclass(method, PromptTrainer)
+        and method.loss is not PromptTrainer.loss
+        and not hasattr(method, "host")
+        and name not in NO_HOSTS
+        and re.fullmatch(r"trainers\.\w+", method.__module__)
+    }
+
+
+def host_words(host: str) -> dict[str, str]:
+    """The words of the patterns for a host, whose name may be in any case. Raises InputError for another name."""
+    known = hosts()
+    if why := next((text for each, text in NO_HOSTS.items() if each.casefold() == host.casefold()), ""):
+        raise InputError(
+            f"--from {host}: a term cannot be added to its loss from outside ({why}); choose another host."
+        )
+    name = next((each for each in known if each.casefold() == host.casefold()), "")
+    if not name:
+        near = difflib.get_close_matches(host, known, n=3, cutoff=0)
+        others = sorted(known.keys() - {*near}, key=str.casefold)
+        raise InputError(
+            f"--from {host}: no method of that name can be built on; those that can, nearest first: "
+            f"{', '.join(near + others)}."
+        )
+    more = len(inspect.signature(known[name].loss).parameters) > 3  # beyond self, image, label
+    return {
+        "HOST": name, "MODULE": known[name].__module__.rpartition(".")[2],
+        "MORE": ", *more" if more else "", "MORE_TYPES": ", *more: Tensor" if more else "",
+    }  # fmt: skip
+
+
+def host_configs(host: str) -> dict[str, str]:
+    """{name of a new config: the host's file that is copied}: its published one for base-to-new, and `embedded`.
+
+    Raises InputError if the host lacks one.
+    """
+    folder, published = CONFIG_FOLDER.get(host, host), PUBLISHED[host].base2new if host in PUBLISHED else ""
+    vit = "vit_b16" if published.startswith(("rn", "vit_b32")) else published or "vit_b16"
+    found = {"vit_b16": f"{folder}/{vit}.yaml", "embedded": f"{folder}/embedded.yaml"}
+    for file in found.values():
+        if not (ROOT / "configs" / "trainers" / file).is_file():
+            raise InputError(f"--from {host}: there is no configs/trainers/{file} to copy; choose another host.")
+    return found
 
 
 def write_all(files: dict[str, str | Path]) -> None:

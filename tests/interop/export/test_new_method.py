@@ -1,4 +1,4 @@
-"""A generated method in a fresh tree: its own test is green. Bad names are refused, and nothing is written."""
+"""Generated methods in a fresh tree, alone or on a host: their own tests are green. What is wrong writes nothing."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ from checkouts import ROOT, python
 from trainers.__main__ import main
 
 LINKED = ("dassl", "clipkit", "datasets", "language", "attacks", "robustness", "runs")
-COPIED = ("trainers", "interop", "configs/trainers/CoOp", "scripts")
+COPIED = ("trainers", "interop", "configs/trainers/CoOp", "configs/trainers/MaPLe", "configs/trainers/MMRL", "scripts")
+DERIVED = {"FromCoOp": "coop", "FromMaPLe": "MaPLe", "FromMMRL": "MMRL", "FromFresh": "FreshMethod"}  # names and hosts
 
 
 @pytest.fixture(scope="module")
@@ -31,17 +32,66 @@ def fresh(tmp_path_factory):
     done = python(["-m", "trainers", "new", "FreshMethod"], tree, tree, tree / "cache")
     assert done.returncode == 0, done.stderr
     assert "Its test:    python -m pytest -n0 tests/trainers/test_freshmethod.py" in done.stdout
+    derive = (
+        "from trainers.__main__ import main\nfor name, host in (%s): assert main(['new', name, '--from', host]) == 0"
+    )
+    done = python(["-c", derive % ", ".join(map(repr, DERIVED.items()))], tree, tree, tree / "cache")
+    assert done.returncode == 0, done.stderr
+    assert "Then edit the line YOUR LOSS of trainers/frommaple.py, and what the names of its tests say" in done.stdout
     return tree
 
 
-def test_its_own_test_is_green(fresh):
-    given = ["-m", "pytest", "-n0", "-p", "no:cacheprovider", "tests/trainers/test_freshmethod.py"]
+def test_their_own_tests_are_green(fresh):
+    """Of the method alone, and of those on hosts."""
+    given = ["-m", "pytest", "-n0", "-vv", "-p", "no:cacheprovider", "tests/trainers"]
     done = python(given, fresh, fresh, fresh / "cache")
-    assert done.returncode == 0 and "3 passed" in done.stdout.replace("[100%]\n", "3 passed"), done.stdout
+    passed = [line.rpartition("::")[2].split()[0] for line in done.stdout.splitlines() if " PASSED " in line]
+    assert done.returncode == 0 and len(passed) == 3 * (1 + len(DERIVED)), done.stdout
+    assert all("__replace_" in name for name in passed)
+
+
+def test_a_change_of_the_marked_line_is_found_by_the_test_that_names_it(fresh):
+    trainer = fresh / "trainers" / "fromcoop.py"
+    before = trainer.read_text()
+    line = "        own = -logits.log_softmax(dim=1).mean()  # YOUR LOSS: change this line\n"
+    assert before.count(line) == 1
+    trainer.write_text(before.replace(line, "        own = logits.square().mean()\n"))
+    given = ["-m", "pytest", "-n0", "-p", "no:cacheprovider", "tests/trainers/test_fromcoop.py"]
+    done = python(given, fresh, fresh, fresh / "cache")
+    trainer.write_text(before)
+    assert done.returncode == 1 and done.stdout.count("\nFAILED ") == 1
+    assert (
+        "FAILED tests/trainers/test_fromcoop.py::test_the_loss_has_the_hosts_terms_and_own__replace_exp" in done.stdout
+    )
+
+
+def test_a_method_on_a_host_has_the_hosts_configs(fresh):
+    configs, hosts = (fresh / "configs" / "trainers" / name for name in ("FromMMRL", "MMRL"))
+    assert {p.name for p in configs.iterdir()} == {"vit_b16.yaml", "embedded.yaml"}
+    assert all((configs / name).read_text() == (hosts / name).read_text() for name in ("vit_b16.yaml", "embedded.yaml"))
+
+
+@pytest.mark.parametrize(
+    ("host", "says"),
+    [
+        ("Maplee", "--from Maplee: no method of that name can be built on; those that can, nearest first: MaPLe,"),
+        ("ZeroshotCLIP", "no method of that name can be built on"),
+        ("CoOpSAR", "no method of that name can be built on"),
+        ("LPpp", "a term cannot be added to its loss from outside"),
+        ("APT", "no method of that name can be built on"),
+    ],
+)
+def test_a_host_that_cannot_be_is_refused(host, says, capsys):
+    assert main(["new", "OtherMethod", "--from", host]) == 2
+    said = capsys.readouterr().err
+    assert says in said and said.count("\n") == 1
+    assert not (ROOT / "trainers" / "othermethod.py").exists()
 
 
 def test_it_is_clean(fresh):
-    files = [fresh / "trainers" / "freshmethod.py", fresh / "tests" / "trainers" / "test_freshmethod.py"]
+    modules = ["freshmethod", *(name.lower() for name in DERIVED)]
+    files = [fresh / "trainers" / f"{name}.py" for name in modules]
+    files += [fresh / "tests" / "trainers" / f"test_{name}.py" for name in modules]
     for command in (["check"], ["format", "--check"]):
         done = subprocess.run(
             [sys.executable, "-m", "ruff", *command, "--no-cache", "--config", ROOT / "pyproject.toml", *files],
