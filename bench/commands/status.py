@@ -30,7 +30,7 @@ def run(args: argparse.Namespace) -> int:
     fell = sum(bool(each.collapsed) for each in found.values())
     told = {"done": f" ({fell} of them collapsed)" if fell else ""}
     counts = ", ".join(f"{states[name]} {name}{told.get(name, '')}" for name in STATES)
-    lines = [f"{suite.name}: {counted(len(suite.runs), 'run')}, {counts}"]
+    lines = [f"{suite.title}: {counted(len(suite.runs), 'run')}, {counts}"]
     for each in suite.runs:
         own = found[each.id]
         if args.all or own.state == "running":

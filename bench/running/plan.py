@@ -31,7 +31,7 @@ def plan_table(suite: Suite, found: Mapping[str, Found]) -> str:
         rows.pop()
     left = [each for each in suite.runs if found[each.id].state != "done"]
     table = tabulate(rows, HEADERS)
-    return f"{suite.name}: {counted(len(suite.runs), 'run')} into {suite.output}\n\n{table}{_passes(left)}"
+    return f"{suite.title}: {counted(len(suite.runs), 'run')} into {suite.output}\n\n{table}{_passes(left)}"
 
 
 def _passes(runs: Sequence[Run]) -> str:

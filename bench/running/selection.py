@@ -13,6 +13,7 @@ from dassl.utils import InputError
 from dassl.utils.counted import counted
 
 from ..reading.files import percent, read_record, write_text
+from ..suites.load import load
 from ..suites.select import FILE, VALIDATION, Candidate, Select, mark
 from ..suites.suite import Run, Suite
 from .state import survey
@@ -45,10 +46,16 @@ def choose(suite: Suite) -> dict:
 
 
 def write_choice(suite: Suite) -> dict:
-    """Choose, and write selected.yaml atomically. Returns its content; raises as `choose`."""
+    """Choose, and write selected.yaml atomically; it keeps what was chosen in blocks beside those of a part.
+
+    Returns the new choices; raises as `choose`.
+    """
     tree = choose(suite)
+    file = suite.output / FILE
+    before = load(file) if file.is_file() else {}
+    kept = {name: own for name, own in before.items() if name in suite.blocks and name not in suite.selects}
     head = f"# Written by python -m bench select {suite.file} (docs/selection.md); to change it, change the suite.\n"
-    write_text(suite.output / FILE, head + yaml.safe_dump(tree, sort_keys=False))
+    write_text(file, head + yaml.safe_dump(kept | tree, sort_keys=False))
     return tree
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from dassl.utils import InputError
 from runs.about import VARIANTS
@@ -30,6 +30,7 @@ class Draft:
     folders: list[str]
     resolved: list[Resolved]
     candidate: Candidate | None = None
+    blocks: list[str] = field(default_factory=list)  # names of those that ask for it, first the one it is shown under
 
 
 def expand(
@@ -150,6 +151,8 @@ def merge(drafts: Iterable[Draft]) -> list[Draft]:
         else:
             target, new = Draft(draft.block, draft.label, [], [], [], draft.candidate), range(len(draft.steps))
             found.append(target)
+        if draft.block.name not in target.blocks:
+            target.blocks.append(draft.block.name)
         for i in new:
             other, _ = owners.get(draft.folders[i], (None, 0))
             if other is not None:

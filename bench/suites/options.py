@@ -8,7 +8,10 @@ import os
 from dassl.utils import InputError
 from runs.words import check_folder, is_whole, seed_of
 
+from .part import of_blocks
 from .suite import Run, Suite, read_suite
+
+BLOCK = "this block's runs alone, a name or a pattern such as 'ablation *'; may be repeated"
 
 
 def add_suite_options(parser: argparse.ArgumentParser, ids: str = "") -> None:
@@ -16,6 +19,7 @@ def add_suite_options(parser: argparse.ArgumentParser, ids: str = "") -> None:
     parser.add_argument("suite", metavar="SUITE.yaml", help="such as configs/suites/embedded.yaml")
     parser.add_argument("--output", help="folder of the runs (default: the suite's, or output/NAME)")
     parser.add_argument("--root", default=os.environ.get("DATA", "data"), help="folder of the datasets (default: data)")
+    parser.add_argument("--block", action="append", default=[], metavar="NAME", help=BLOCK)
     parser.add_argument("--seeds", nargs="+", default=[], help="seeds in place of the suite's")
     if ids:
         parser.add_argument("--ids", default="", metavar="A,B,...", help=ids)
@@ -30,7 +34,9 @@ def open_suite(args: argparse.Namespace) -> Suite:
     seeds = [seed_of(words.pop(0)) for _ in args.seeds if words and is_whole(words[0])]
     if args.seeds and not seeds:
         raise InputError(f"--seeds must be whole numbers such as 1 2 3, not {args.seeds[0]!r}.")
-    return read_suite(args.suite, args.output or "", args.root, tuple(dict.fromkeys(seeds)), (*words, *args.opts))
+    pairs = (*words, *args.opts)
+    suite = read_suite(args.suite, args.output or "", args.root, tuple(dict.fromkeys(seeds)), pairs)
+    return of_blocks(suite, args.block)
 
 
 def chosen_runs(suite: Suite, args: argparse.Namespace) -> list[Run]:

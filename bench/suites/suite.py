@@ -36,7 +36,8 @@ class Run:
     dataset: of the training. variant: the label of settings with a subfolder of their own. folders: the folder of each
     step's results.json. home: the suite's folder .bench. resolved: the settings of each step. shares_crops: whether its
     training reads features of crops that other runs have encoded. stacks: whether its text passes can be made together
-    with those of other runs. candidate: what it tries, if its block has `select`.
+    with those of other runs. candidate: what it tries, if its block has `select`. blocks: those that ask for it, of
+    which `block` is the first.
     """
 
     id: str
@@ -52,6 +53,7 @@ class Run:
     shares_crops: bool = field(default=False, repr=False, compare=False)
     stacks: bool = field(default=False, repr=False, compare=False)
     candidate: Candidate | None = None
+    blocks: tuple[str, ...] = ()
 
     @property
     def epochs(self) -> int:
@@ -77,7 +79,7 @@ class Suite:
 
     selects: {block with `select`: what it chooses}; tried: {such a block: its candidates, each with its run}. waiting:
     {block whose runs need a choice: the block of its candidates}. same: {id of a run: (block, variant) of further
-    blocks that it stands for}.
+    blocks that it stands for}. blocks: all of the file; part: those that were chosen, if not all.
     """
 
     name: str
@@ -90,10 +92,17 @@ class Suite:
     tried: Mapping[str, Sequence[tuple[Candidate, Run]]] = field(default_factory=dict)
     waiting: Mapping[str, str] = field(default_factory=dict)
     same: Mapping[str, tuple[tuple[str, str], ...]] = field(default_factory=dict)
+    blocks: tuple[str, ...] = ()
+    part: tuple[str, ...] = ()
 
     @property
     def home(self) -> Path:
         return self.output / KEPT
+
+    @property
+    def title(self) -> str:
+        """The name, with the chosen blocks behind it."""
+        return f"{self.name} ({', '.join(self.part)})" if self.part else self.name
 
     def chosen(self, ids: Sequence[str]) -> list[Run]:
         """The runs with these ids; without ids, all. Raises InputError for unknown ids."""
@@ -152,7 +161,7 @@ def suite_of(
     waiting = {block.name: block.selected for block in spec.blocks if block.selected and block.selected not in chosen}
     return Suite(
         spec.name, where, runs, spec.slurm, file, (*pairs, *options),  # --seeds would take pairs after it
-        selects, tried, waiting, same,
+        selects, tried, waiting, same, tuple(block.name for block in spec.blocks),
     )  # fmt: skip
 
 
@@ -164,7 +173,7 @@ def _run(draft: Draft, home: Path, known: Known) -> Run:
     return Run(
         identity, tuple(draft.steps), draft.block.name, first.method, first.dataset, first.seed, draft.label,
         tuple(map(Path, draft.folders)), home, tuple(draft.resolved),
-        first.method in known.crops, first.method in known.stacks, draft.candidate,
+        first.method in known.crops, first.method in known.stacks, draft.candidate, tuple(draft.blocks),
     )  # fmt: skip
 
 
