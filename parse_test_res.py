@@ -21,6 +21,7 @@ import sys
 from pathlib import Path
 
 from dassl.utils.counted import counted
+from dassl.utils.screen import Screen
 
 NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 
@@ -130,7 +131,7 @@ def difference(folders: list[Path]) -> str:
 
 
 def main(argv: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=Screen)
     parser.add_argument("directory", type=Path, help="folder whose sub-folders are runs")
     parser.add_argument("--ci95", action="store_true", help="95 %% interval in place of the deviation")
     parser.add_argument("--test-log", action="store_true", help="read logs of tests (--eval-only)")

@@ -21,6 +21,7 @@ from dassl.utils import InputError, atomic_path
 from dassl.utils.console import tolerant_console
 from dassl.utils.counted import counted
 from dassl.utils.ends import one_sentence
+from dassl.utils.screen import Screen
 from interop.plugins.loading import load_plugins
 from language import read_classlist
 from runs.image_files import find_images
@@ -32,7 +33,7 @@ LOGGERS = ("dassl", "train", "trainers", "datasets", "clipkit", "language", "run
 
 
 def build_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=Screen)
     parser.add_argument("images", nargs="+", metavar="IMAGES", help="files, folders (with all below), glob patterns")
     parser.add_argument("--model-dir", required=True, help="the --output-dir of a train.py run")
     parser.add_argument(

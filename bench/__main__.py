@@ -12,6 +12,7 @@ import sys
 
 from dassl.utils.console import tolerant_console
 from dassl.utils.ends import one_sentence, parse_words
+from dassl.utils.screen import Screen
 
 # Each is a module bench/commands/NAME.py with add_parser(subparsers). Only the module of the given command is imported.
 COMMANDS = {
@@ -35,9 +36,7 @@ STUDIES = ("claims",)  # of the commands: those with a suite of their own, each 
 
 def build_parser(command: str) -> tuple[argparse.ArgumentParser, argparse.ArgumentParser | None]:
     """(main parser, parser of the command or None). The other commands have a name and a line of help only."""
-    parser = argparse.ArgumentParser(
-        prog="python -m bench", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__, formatter_class=Screen)
     subparsers = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
     for name, line in COMMANDS.items():
         if name == command:

@@ -18,6 +18,7 @@ from pathlib import Path
 from dassl.utils import InputError
 from dassl.utils.console import tolerant_console
 from dassl.utils.ends import one_sentence
+from dassl.utils.screen import Screen
 from runs.config_names import method_name
 from runs.protocols import Settings
 from runs.robust_protocol import robust
@@ -34,7 +35,7 @@ def split(argv: list[str]) -> tuple[Options, list[str]]:
     """Parse `--checks` and `--check-images`; the other arguments are returned as they are."""
     parser = argparse.ArgumentParser(
         prog="python -m robustness", description=__doc__, allow_abbrev=False,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        formatter_class=Screen,
     )  # fmt: skip
     parser.add_argument("--checks", default=os.environ.get("CHECKS", "basic"), help="basic | all (default: basic)")
     parser.add_argument("--check-images", type=int, default=64, help="images that checks attack (default: 64)")

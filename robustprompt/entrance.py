@@ -12,14 +12,17 @@ import runpy
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from textwrap import wrap
 
 from dassl.utils.ends import one_sentence
+from dassl.utils.screen import Screen
 
 from .doors import DOORS, GROUPS
 
 NAME = "robustprompt"
 ROOT = Path(__file__).resolve().parent.parent
 HELP = ("-h", "--help")
+WIDTH = 90  # of examples, which go on in a further line
 PARTS = ("robustprompt/__main__.py", "train.py", "bench/__main__.py", "configs/suites")  # what a checkout has
 
 
@@ -102,11 +105,11 @@ def _below_help(word: str) -> str:
     door = DOORS[word]
     example = door.example if door.example.startswith("eval") else f"python -m {NAME} {door.example}"
     same = f"\nthe same command: python -m {door.target}" if door.target else ""
-    return f"\nexample: {example}{same}"
+    return "\n" + " \\\n    ".join(wrap(f"example: {example}", WIDTH, break_on_hyphens=False)) + same
 
 
 def _own(word: str, rest: list[str]) -> int:
-    form = argparse.RawDescriptionHelpFormatter
+    form = Screen
     parser = argparse.ArgumentParser(
         prog=f"python -m {NAME} {word}", description=DOORS[word].does, epilog=_below_help(word).strip(),
         formatter_class=form,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import textwrap
 import traceback
 from collections.abc import Callable
 
@@ -26,7 +27,8 @@ def main(argv: list[str]) -> int:
         helps = any(word in ("-h", "--help") for word in argv)
         missing = ", ".join(WORDS[len(argv) :])
         error = "" if helps or not argv else f"error: nothing is given for {missing}.\n"
-        text = f"{error}{USAGE}\nprotocols: {', '.join(PROTOCOLS)}"
+        known = textwrap.fill(f"protocols: {', '.join(PROTOCOLS)}", 98, subsequent_indent="  ")
+        text = f"{error}{USAGE}\n{known}"
         print(text, file=sys.stdout if helps else sys.stderr)  # noqa: T201
         return 0 if helps else 2
     protocol, trainer, datasets, seed, *pairs = argv

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 import clipkit
 from dassl.utils import InputError
+from dassl.utils.screen import Screen
 
 from .about import read_option
 from .flags import SHOW
@@ -20,22 +21,22 @@ python train.py --root data --seed 1 --trainer CoOp --dataset-config-file config
 
 def build_parser() -> argparse.ArgumentParser:
     """The parser of train.py's command line."""
-    parser = argparse.ArgumentParser(description=USAGE, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--root", default="", help="folder of the datasets")
-    parser.add_argument("--output-dir", default="", help="folder that this run writes to")
-    parser.add_argument("--resume", default="", help="folder of an interrupted run to continue")
-    parser.add_argument("--seed", type=int, default=-1, help="0 or more: a fixed seed")
-    parser.add_argument("--source-domains", nargs="+")
-    parser.add_argument("--target-domains", nargs="+")
-    parser.add_argument("--transforms", nargs="+", help="training transforms")
-    parser.add_argument("--config-file", default="", help="YAML of the method")
-    parser.add_argument("--dataset-config-file", default="", help="YAML of the dataset")
-    parser.add_argument("--trainer", default="", help="name of the method")
-    parser.add_argument("--backbone", default="", help="name of the CLIP backbone")
-    parser.add_argument("--head", default="")
+    parser = argparse.ArgumentParser(description=USAGE, formatter_class=Screen)
+    parser.add_argument("--root", default="", metavar="DIR", help="folder of the datasets")
+    parser.add_argument("--output-dir", default="", metavar="DIR", help="folder that this run writes to")
+    parser.add_argument("--resume", default="", metavar="DIR", help="folder of an interrupted run to continue")
+    parser.add_argument("--seed", type=int, default=-1, metavar="N", help="0 or more: a fixed seed")
+    parser.add_argument("--source-domains", nargs="+", metavar="NAME", help="of datasets that have domains")
+    parser.add_argument("--target-domains", nargs="+", metavar="NAME", help="of datasets that have domains")
+    parser.add_argument("--transforms", nargs="+", metavar="NAME", help="training transforms")
+    parser.add_argument("--config-file", default="", metavar="FILE", help="YAML of the method")
+    parser.add_argument("--dataset-config-file", default="", metavar="FILE", help="YAML of the dataset")
+    parser.add_argument("--trainer", default="", metavar="NAME", help="name of the method")
+    parser.add_argument("--backbone", default="", metavar="NAME", help="name of the CLIP backbone")
+    parser.add_argument("--head", default="", metavar="NAME", help="name of the head, for plugins with one")
     parser.add_argument("--eval-only", action="store_true", help="test only")
-    parser.add_argument("--model-dir", default="", help="with --eval-only: folder of the trained run")
-    parser.add_argument("--load-epoch", type=int, help="with --eval-only: epoch of the checkpoint to test")
+    parser.add_argument("--model-dir", default="", metavar="DIR", help="with --eval-only: folder of the trained run")
+    parser.add_argument("--load-epoch", type=int, metavar="N", help="with --eval-only: epoch of the checkpoint to test")
     parser.add_argument("--no-train", action="store_true", help="build everything, train nothing")
     parser.add_argument(
         "--deterministic", action="store_true", help="on a GPU: only kernels that give the same numbers each time"

@@ -22,6 +22,7 @@ from clip.model import convert_weights
 from tabulate import tabulate
 from torch import Tensor, nn
 
+from dassl.utils.screen import Screen
 from runs.protocols import config_name
 from trainers.base import PromptTrainer
 
@@ -95,7 +96,7 @@ def our_bytes(trainer: PromptTrainer) -> int:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=Screen)
     parser.add_argument("--methods", nargs="+", choices=METHODS, default=METHODS, metavar="METHOD")
     parser.add_argument("--classes", type=int, choices=range(1, 101), default=100, metavar="1..100")
     parser.add_argument("--backbone", default="random:ViT-B/16", help="a name, or the file of a CLIP")

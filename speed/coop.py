@@ -18,6 +18,7 @@ from tabulate import tabulate
 from torch import Tensor
 from torch.nn import functional as F
 
+from dassl.utils.screen import Screen
 from tests.plain import PlainMethod, plain_of
 from trainers.base import PromptTrainer
 
@@ -88,7 +89,7 @@ def measure(classes: int, args: argparse.Namespace) -> list[list]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=Screen)
     parser.add_argument("--classes", type=int, nargs="+", default=[10, 100])
     parser.add_argument("--batch", type=int, default=8)
     parser.add_argument("--images", type=int, default=96, help="test images")

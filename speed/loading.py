@@ -21,6 +21,7 @@ from torch.utils.data import DataLoader
 
 from dassl.data import DataManager
 from dassl.data.seeded_loader import SeededLoader
+from dassl.utils.screen import Screen
 from runs.options import build_parser
 from runs.setup import setup_cfg
 
@@ -56,7 +57,7 @@ def epoch(batches: SeededLoader, number: int) -> float:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=Screen)
     parser.add_argument("--root", default="", help="folder with caltech-101")
     parser.add_argument("--workers", type=int, nargs="+", default=[0, 2])
     parser.add_argument("--epochs", type=int, default=3, help="timed epochs, after one to warm up")

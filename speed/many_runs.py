@@ -20,6 +20,7 @@ from tabulate import tabulate
 from bench.reading.collect import collect
 from bench.running.state import survey
 from bench.suites.suite import Run, Suite, read_suite
+from dassl.utils.screen import Screen
 from runs.config_names import METHODS
 
 
@@ -52,7 +53,7 @@ def timed(work: Callable) -> tuple[float, object]:
 
 
 def main(argv: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=Screen)
     parser.add_argument("--runs", type=int, default=10_000, help="smallest number of runs (default: 10000)")
     args = parser.parse_args(argv)
     rows = []

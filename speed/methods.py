@@ -20,6 +20,7 @@ import torch
 from tabulate import tabulate
 
 from dassl.utils import atomic_path
+from dassl.utils.screen import Screen
 from runs.protocols import config_name
 from tests.plain import METHODS, PlainMethod, plain_of, same_draw
 
@@ -130,7 +131,7 @@ def probe(name: str, side: str, root: str, args: argparse.Namespace) -> int:
 
 
 def build_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=Screen)
     parser.add_argument("--methods", nargs="+", choices=list(METHODS), default=list(METHODS), metavar="METHOD")
     parser.add_argument("--classes", type=int, choices=range(1, 101), default=100, metavar="1..100")
     parser.add_argument("--repeats", type=int, default=2, help="timed pairs, after one to warm up")

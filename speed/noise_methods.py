@@ -23,6 +23,7 @@ from tabulate import tabulate
 
 from dassl.engine import TRAINER_REGISTRY
 from dassl.utils import atomic_path
+from dassl.utils.screen import Screen
 from runs.config_names import config_name
 
 from .peak_memory import peak_of
@@ -86,7 +87,7 @@ def in_own_process(name: str, *options: str) -> int:
 
 
 def build_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=Screen)
     known = [name for name in METHODS if name in TRAINER_REGISTRY.registered_names()]
     parser.add_argument("--methods", nargs="+", choices=known, default=known, metavar="METHOD")
     parser.add_argument("--classes", type=int, choices=range(2, 501), default=100, metavar="2..500")

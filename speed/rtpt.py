@@ -20,6 +20,7 @@ import torch
 from PIL import Image
 from tabulate import tabulate
 
+from dassl.utils.screen import Screen
 from tests.plain.rtpt import PlainTestTimeTuning
 from trainers.tta.augmix import draw_views
 from trainers.tta.augmix_pil import pil_views
@@ -79,7 +80,7 @@ def throughput(args: argparse.Namespace, size: int = 224) -> list[list]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=Screen)
     parser.add_argument("--backbone", default="random:ViT-B/16")
     parser.add_argument("--classes", type=int, default=100)
     parser.add_argument("--views", type=int, default=64)

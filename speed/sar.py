@@ -22,6 +22,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from dassl.utils import atomic_path
+from dassl.utils.screen import Screen
 from runs.config_names import config_name
 from tests.plain import plain_of
 from trainers.base import PromptTrainer
@@ -126,7 +127,7 @@ def measure(host: str, images: str, args: argparse.Namespace) -> list:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=Screen)
     parser.add_argument("--hosts", nargs="+", default=["CoOp", "MaPLe"])
     parser.add_argument("--classes", type=int, default=100, help="up to 500")
     parser.add_argument("--novel", type=int, default=200)

@@ -17,6 +17,8 @@ import sys
 import torch
 from tabulate import tabulate
 
+from dassl.utils.screen import Screen
+
 from .peak_memory import peak_of
 from .side_by_side import full_size_trainer, noise_images, side_by_side, workspace
 
@@ -77,7 +79,7 @@ def measure(root: str, args: argparse.Namespace) -> list[list]:
 
 
 def build_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=Screen)
     parser.add_argument("--classes", type=int, choices=range(1, 101), default=100, metavar="1..100")
     parser.add_argument("--batch", type=int, default=16)
     parser.add_argument("--chunks", type=int, nargs="+", default=[0, 100], help="prompts a chunk; 0: the default")

@@ -12,6 +12,7 @@ import sys
 from dassl.engine import TRAINER_REGISTRY
 from dassl.utils.console import tolerant_console
 from dassl.utils.ends import one_sentence, parse_words
+from dassl.utils.screen import Screen
 from interop.export import export, new
 
 
@@ -26,7 +27,7 @@ def list_methods(args: argparse.Namespace) -> str:
 @one_sentence()
 def main(argv: list[str] | None = None) -> None:
     """Exit codes: 0 fine, 2 bad usage or bad input."""
-    form = argparse.RawDescriptionHelpFormatter
+    form = Screen
     parser = argparse.ArgumentParser(prog="python -m trainers", description=__doc__, formatter_class=form)
     commands = parser.add_subparsers(dest="command", required=True)
     commands.add_parser("list", help="the methods").set_defaults(run=list_methods)

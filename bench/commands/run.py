@@ -11,15 +11,14 @@ from __future__ import annotations
 import argparse
 
 from dassl.utils import InputError
+from dassl.utils.screen import Screen
 
 from ..slurm import options as slurm_options
 from ..suites.options import add_suite_options, open_suite
 
 
 def add_parser(subparsers: argparse._SubParsersAction) -> None:
-    parser = subparsers.add_parser(
-        "run", help="run what is not done", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = subparsers.add_parser("run", help="run what is not done", description=__doc__, formatter_class=Screen)
     add_suite_options(parser)
     parser.add_argument("--launcher", choices=("local", "slurm"), default="local")
     parser.add_argument("--jobs", type=int, help="runs at a time (default: one a GPU; without GPUs 2)")

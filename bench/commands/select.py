@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import argparse
 
+from dassl.utils.screen import Screen
+
 from ..running.selection import told, write_choice
 from ..suites.options import add_suite_options, open_suite
 
 
 def add_parser(subparsers: argparse._SubParsersAction) -> None:
-    parser = subparsers.add_parser(
-        "select", help="choose settings", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = subparsers.add_parser("select", help="choose settings", description=__doc__, formatter_class=Screen)
     add_suite_options(parser)
     parser.set_defaults(run=run)
 

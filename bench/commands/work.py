@@ -10,6 +10,8 @@ import argparse
 import logging
 import sys
 
+from dassl.utils.screen import Screen
+
 from ..running.pool import interrupt_on_signals
 from ..running.trouble import check_writable
 from ..running.work import work
@@ -19,9 +21,7 @@ logger = logging.getLogger(__name__)
 
 
 def add_parser(subparsers: argparse._SubParsersAction) -> None:
-    parser = subparsers.add_parser(
-        "work", help="run these runs here", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = subparsers.add_parser("work", help="run these runs here", description=__doc__, formatter_class=Screen)
     add_suite_options(parser, ids="these runs (default: all)")
     parser.set_defaults(run=run)
 

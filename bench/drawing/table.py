@@ -19,6 +19,7 @@ from tabulate import tabulate
 
 from dassl.utils import InputError
 from dassl.utils.ends import one_sentence
+from dassl.utils.screen import Screen
 
 from ..reading.collect import collect
 from ..reading.files import no_results, write_text
@@ -35,9 +36,7 @@ def main(argv: list[str] | None = None) -> int:
 
     Raises InputError for wrong options, and if there is no result.
     """
-    parser = argparse.ArgumentParser(
-        prog="python -m bench.table", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(prog="python -m bench.table", description=__doc__, formatter_class=Screen)
     parser.add_argument("folder", type=Path, help="the OUTPUT folder of the runs")
     parser.add_argument("--markdown", type=Path, help="also write the table to this file")
     parser.add_argument("--latex", type=Path, help="also write the table to this file for a paper (booktabs)")

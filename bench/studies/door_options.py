@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from dassl.utils import InputError
+from dassl.utils.screen import Screen
 from runs.protocols import Settings
 from runs.settled import check_keys
 from runs.words import LARGEST_SEED, check_folder
@@ -32,7 +33,7 @@ def parse(study: Study, argv: Sequence[str] | None) -> argparse.Namespace:
         prog=f"python -m bench.{study.name}",
         description=study.doc,
         epilog=ENVIRONMENT,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        formatter_class=Screen,
     )  # fmt: skip
     study.options(parser)
     parser.add_argument("--seeds", nargs="+", type=int, help="default: 1 2 3")

@@ -20,6 +20,7 @@ from tabulate import tabulate
 from dassl.utils import InputError, atomic_path
 from dassl.utils.ends import one_sentence
 from dassl.utils.progress import progress
+from dassl.utils.screen import Screen
 from datasets.reading.catalog import quiet
 from interop.plugins.loading import load_plugins
 from runs.words import check_folder
@@ -78,9 +79,7 @@ def auc_table(judgements: dict[str, dict[str, list]], form: str) -> str:
 
 @one_sentence()
 def main(argv: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(
-        prog="python -m bench.noise_analysis", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(prog="python -m bench.noise_analysis", description=__doc__, formatter_class=Screen)
     parser.add_argument("folders", nargs="+", metavar="RUN_FOLDER", help="--output-dir of finished runs")
     parser.add_argument("--output", type=Path, default=Path("analysis"), metavar="FOLDER", help="default: analysis")
     parser.add_argument("--figures", nargs="+", choices=FIGURES, default=list(FIGURES), help="default: all")

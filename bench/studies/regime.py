@@ -27,6 +27,7 @@ from attacks import AttackSettings, Surrogate, attack_pictures
 from clipkit.weights import EMBEDDED_FILE
 from dassl.utils import InputError, write_json
 from dassl.utils.ends import one_sentence
+from dassl.utils.screen import Screen
 from datasets.attacked.pictures import base_pictures
 from datasets.embedded.make import ensure
 from datasets.reading.catalog import quiet
@@ -130,7 +131,7 @@ def text(rows: Sequence[criteria.Criterion], form: str) -> str:
 def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="python -m datasets.embedded.regime", description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        formatter_class=Screen,
     )  # fmt: skip
     parser.add_argument("--root", type=Path, default=Path("data"), help="folder of the sets; they are made if missing")
     parser.add_argument("--model", type=Path, help="a .safetensors file (default: the shipped one)")

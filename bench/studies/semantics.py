@@ -22,6 +22,7 @@ from clipkit import normalize
 from dassl.data.datasets import build_dataset
 from dassl.utils import InputError, atomic_path
 from dassl.utils.ends import one_sentence
+from dassl.utils.screen import Screen
 from datasets.reading.catalog import quiet
 from datasets.templates import SELECTED, custom_template
 from interop.plugins.loading import load_plugins
@@ -137,9 +138,7 @@ def plot(found: list[Semantics], file: Path) -> None:
 
 @one_sentence()
 def main(argv: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(
-        prog="python -m bench.semantics", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(prog="python -m bench.semantics", description=__doc__, formatter_class=Screen)
     parser.add_argument("folders", nargs="+", help="--output-dir of trained runs on one dataset")
     parser.add_argument(
         "--new-classes", default="", metavar="FILE", help="unseen names, one a line; else the dataset's"

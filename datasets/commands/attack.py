@@ -15,6 +15,7 @@ from attacks.surrogate import CLIP_MEAN, CLIP_STD
 from clipkit.backbone_spec import spec_of
 from clipkit.fingerprint import other_spec
 from dassl.utils import InputError
+from dassl.utils.screen import Screen
 
 from ..attacked.make import attacked_backbone, make_set
 from ..attacked.store import AdversarialSet
@@ -44,7 +45,9 @@ OPTIONS = (
 
 
 def add_command(commands: argparse._SubParsersAction) -> argparse.ArgumentParser:
-    parser = commands.add_parser("attack", help="make an adversarial test set", description=__doc__)
+    parser = commands.add_parser(
+        "attack", help="make an adversarial test set", description=__doc__, formatter_class=Screen
+    )
     parser.add_argument("name", metavar="DATASET", help="YAML stem (oxford_pets) or registered name (OxfordPets)")
     parser.add_argument("--root", default="data", help="folder that holds the datasets (default: data)")
     parser.add_argument("--backbone", default="", help="default: ViT-B/16; Embedded for the embedded datasets")

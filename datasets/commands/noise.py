@@ -10,19 +10,21 @@ from pathlib import Path
 from tabulate import tabulate
 
 from dassl.utils import InputError, atomic_path
+from dassl.utils.screen import Screen
 
 from ..noise.manifest import Manifest
 from ..noisy import TYPES, make_manifest
 from ..reading.catalog import find, make_cfg
 from .console import say
 
+TYPES_TOLD = f"{', '.join(TYPES)} (default: sym_other)"
+
 
 def add_command(commands: argparse._SubParsersAction) -> argparse.ArgumentParser:
-    parser = commands.add_parser(
-        "noise", help="make label noise: a manifest and its transition matrix", description=__doc__
-    )
+    text = "make label noise: a manifest and its transition matrix"
+    parser = commands.add_parser("noise", help=text, description=__doc__, formatter_class=Screen)
     parser.add_argument("name", metavar="NAME", help="YAML stem (oxford_pets) or registered name (OxfordPets)")
-    parser.add_argument("--type", default="sym_other", choices=TYPES, help="default: sym_other")
+    parser.add_argument("--type", default="sym_other", choices=TYPES, metavar="TYPE", help=TYPES_TOLD)
     parser.add_argument("--rate", type=float, nargs="+", default=[0.5], help="share of wrong labels (default: 0.5)")
     parser.add_argument("--root", default="data", help="folder that holds the datasets (default: data)")
     parser.add_argument("--shots", type=int, default=16, help="images a class; -1: all (default: 16)")
