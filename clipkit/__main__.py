@@ -18,13 +18,14 @@ import logging
 import sys
 from pathlib import Path
 
-from dassl.utils.screen import Screen
 
 from .errors import InputError
 
 
 def build_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m clipkit", description=__doc__, formatter_class=Screen)
+    parser = argparse.ArgumentParser(
+        prog="python -m clipkit", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     commands = parser.add_subparsers(dest="command", required=True)
     names = commands.add_parser("list", help="names for MODEL.BACKBONE.NAME")
     names.add_argument("pattern", nargs="?", default="", metavar="PATTERN", help="a part of the name, or with * and ?")
