@@ -18,7 +18,6 @@ import logging
 import sys
 from pathlib import Path
 
-
 from .errors import InputError
 
 
