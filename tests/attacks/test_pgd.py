@@ -139,7 +139,7 @@ def test_zero_gradients_are_counted_and_a_blocked_path_is_refused():
     found = pgd(evaluation(half_dead, label), x, EPS, EPS / 4, 2, SEEDS)
     assert found.zero_gradient.tolist() == [i % 2 == 0 for i in range(len(x))]
     for blocked in (lambda x: model(x.detach()), lambda x: model(x.detach()) + network(seed=3)[3].weight.sum()):
-        with pytest.raises(InputError, match="no gradient through"):
+        with pytest.raises(InputError, match="no gradient with respect to"):
             pgd(evaluation(blocked, label), x, EPS, EPS / 4, 2, SEEDS)
 
 

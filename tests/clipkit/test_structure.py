@@ -161,7 +161,7 @@ def test_what_the_shapes_rule_out_no_statement_lets_in(change, words, plain, vit
 def test_a_statement_that_is_none(spec, plain):
     with pytest.raises(InputError, match="MODEL.BACKBONE.SPEC is .* must be openai"):
         load_clip("", str(plain), spec=spec)
-    with pytest.raises(InputError, match="no effect without MODEL.BACKBONE.PATH"):
+    with pytest.raises(InputError, match="describes the file MODEL.BACKBONE.PATH"):
         load_clip("Embedded", spec="openai")
 
 

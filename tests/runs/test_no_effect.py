@@ -75,7 +75,7 @@ def test_the_log_tells_it(tiny, tmp_path):
 @pytest.mark.parametrize(
     ("flags", "says"),
     [
-        (("--model-dir", "there"), "without --eval-only a model is trained from its start"),
+        (("--model-dir", "there"), "without --eval-only a new model is trained"),
         (("--head", "foo"), "MODEL.HEAD.NAME (--head) is 'foo', but must be one of mlp"),
     ],
 )

@@ -179,7 +179,7 @@ OWN_DATASET = "self.dm.dataset = DATASET_REGISTRY.get(self.cfg.DATASET.NAME)(sel
 @pytest.mark.parametrize(
     ("name", "loaders", "pairs", "said"),
     [
-        ("OwnLoader", OWN_TEST_LOADER, "attack", "reads its test images by itself (Images)"),
+        ("OwnLoader", OWN_TEST_LOADER, "attack", "reads its test images itself (Images)"),
         ("NoManager", "del self.dm", "noise", "has no self.dm"),
         ("OwnDataset", OWN_DATASET, "noise", "so DATASET.NOISE would have no effect"),
         ("NoGradient", "pass", "white-box", "gives logits without a gradient"),
