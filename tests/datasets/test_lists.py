@@ -156,7 +156,7 @@ HARMLESS = {
     "an image twice": (longer("train", ["a/000.png", 0, "a"]), "lists 1 images more than once"),
     "val is test": (edited(val=good()["test"]), "2 images more than once, such as .*in val and in test"),
     "a part of another name": (edited(Val=[]), "'Val' is none of train, val, test"),
-    "one name for two classes": (edited({2: "_A"}), "'a' for labels 0, 1"),
+    "one name for two classes": (edited({2: "_A"}), "'a' by labels 0, 1"),
 }
 
 

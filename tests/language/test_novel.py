@@ -102,7 +102,7 @@ def test_a_users_file(tmp_path, caplog, form):
     assert overlap(novel.names, ["yak", "Gnu", "lion"]) == 2, "new classes are counted, not dropped"
     other = load_novel("dtd", "file", str(file), base_names=["mouse", "moose"], count=3)
     assert len(novel.sha256) == 64 and other.sha256 != novel.sha256
-    with pytest.raises(InputError, match=r"names\.\w+ holds 5 usable novel names, but 200 are asked for"):
+    with pytest.raises(InputError, match=r"names\.\w+ holds 5 usable novel names, but 200 are needed"):
         load_novel("dtd", "file", str(file), base_names=[])
 
 
