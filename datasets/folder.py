@@ -222,6 +222,7 @@ def own_classes(folder: str) -> list[str]:
 
 
 def class_labels(folder: str) -> dict[str, int]:
+    """{class folder: label}, labels in the order of the sorted folder names."""
     return {name: label for label, name in enumerate(own_classes(folder))}
 
 

@@ -40,6 +40,7 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def run_check(args: argparse.Namespace) -> int:
+    """Checks the files, or all of this repository, and prints the faults. Returns the exit code, 1 if there are any."""
     if args.dataset and dataset_stem(args.dataset) not in (known := sorted(STEMS.values())):
         raise InputError(f"--dataset {args.dataset} is not known; leave it out, or give one of {', '.join(known)}.")
     if args.least is not None and args.least < 1:
@@ -53,6 +54,7 @@ def run_check(args: argparse.Namespace) -> int:
 
 
 def run_encode(args: argparse.Namespace) -> int:
+    """Fills the feature bank for the datasets and prints what was computed. Returns the exit code."""
     if args.file and len(args.datasets) > 1:
         raise InputError("--file holds the sentences of one dataset, so give one DATASET with it.")
     for name in args.datasets:

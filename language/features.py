@@ -52,6 +52,7 @@ class SentenceFeatures:
 
     @cached_property
     def table(self) -> Tensor:
+        """[sum of P_c, d]: the features of all sentences, in the order of the file."""
         sentences = list(self.row)
         long = {"what": f"sentence of {self.source.file}", "remedy": REMEDY, "too_long": self.too_long}
         truncated = check_length(sentences, **long)

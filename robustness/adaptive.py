@@ -55,6 +55,7 @@ class Eot:
 
     @classmethod
     def from_cfg(cls, cfg: CfgNode) -> Eot:
+        """The settings in `cfg.ATTACK.EOT`."""
         node = cfg.ATTACK.EOT
         return cls(node.DRAWS, node.VIEWS, node.STEP_GRAD, node.BPDA, node.LOSS, node.KNOWN_DRAWS)
 

@@ -48,6 +48,7 @@ class Stored:
         self.adversarial = adversarial
 
     def parts(self, settings: AttackSettings, quick: bool = False) -> dict[str, Part]:
+        """{title of the attack: look-up of the stored pictures}. quick: no effect here."""
         return {settings.title: lambda batch: torch.stack([self.adversarial.picture(row) for row in batch.rows])}
 
 
@@ -65,6 +66,8 @@ class WhiteBox:
         self.opened, self.device = opened, torch.device(device)
 
     def parts(self, settings: AttackSettings, quick: bool = False) -> dict[str, Part]:
+        """{title of the attack: attack by the gradient of the method's own logits}. quick: no effect here."""
+
         def attacked(batch: Batch) -> Tensor:
             found = []
             with self.opened() as logits:
@@ -141,6 +144,7 @@ class Adaptive:
         return torch.cat(found)
 
     def two_answers(self, clean: Tensor) -> tuple[Tensor, Tensor]:
+        """The logits of the same pictures under two seeds, to see whether the method is random."""
         x = clean.to(self.device).float() / 255
         with PixelModel(self.trainer), torch.no_grad():
             first, second = (self.trainer.pixel_logits(x, seed=seed).detach().cpu() for seed in (0, 1))

@@ -50,6 +50,7 @@ class Check:
 
 
 def not_run(code: str, why: str) -> Check:
+    """The result of a check that was not run. why: the reason."""
     return Check(code, None, why)
 
 
@@ -146,6 +147,7 @@ def labels_matter(clean: float, real: float, shuffled: float) -> Check:
 
 
 def answers_differ(first: Tensor, second: Tensor) -> bool:
+    """Whether two computations of logits for the same pictures differ by more than rounding."""
     return not torch.allclose(first, second, rtol=1e-4, atol=1e-4)
 
 

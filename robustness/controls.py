@@ -90,4 +90,5 @@ def thorough(c: Controls, mode: str, classes: int) -> list[Check]:
 
 
 def skipped(codes: Sequence[str], why: str) -> list[Check]:
+    """The results of checks that were not run, all for the same reason `why`."""
     return [not_run(code, why) for code in codes]

@@ -27,10 +27,12 @@ class Answers:
 
     @classmethod
     def of(cls, logits: Tensor) -> Answers:
+        """The predictions of logits [N, C]."""
         confidence, pred = logits.float().softmax(dim=1).max(dim=1)
         return cls(pred, confidence)
 
     def right(self, label: Tensor) -> Tensor:
+        """[N]: whether each prediction is the label [N]."""
         return self.pred == label
 
 
@@ -80,6 +82,7 @@ class Attacked:
 
 
 def percent(flags: Tensor) -> float:
+    """The share of True entries in percent; 0 for none."""
     return 100.0 * flags.double().mean().item() if len(flags) else 0.0
 
 

@@ -17,6 +17,7 @@ USAGE = f"usage: python -m runs {' '.join(WORDS)} [KEY VALUE ...]"
 
 @one_sentence("interrupted")
 def main(argv: list[str]) -> int:
+    """Makes and runs the protocol's runs. Returns the exit code: 0, or of several failed runs the lowest."""
     from .flags import SHOW
     from .protocols import PROTOCOLS, check_protocol, plan
     from .words import seed_of

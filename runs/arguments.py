@@ -97,6 +97,8 @@ def train_mode(trainer: str) -> list[str]:
 
 
 def test_mode(trainer: str, trained: Path, settings: Settings, script: str) -> list[str]:
+    """The options of a test. trained: the folder of the training run; script: what makes it, for errors. Raises
+    InputError if the method is trained and that folder has no finished training."""
     if trainer in UNTRAINED:
         return ["--eval-only"]
     epoch = settings.load_epoch or last_epoch(trained, script)

@@ -37,6 +37,8 @@ EIGHTY = ("ImageNetR", "ImageNetSketch")
 
 @dataclass
 class Caches:
+    """The state of a stream: the two caches."""
+
     positive: FeatureCache
     negative: FeatureCache
 

@@ -18,4 +18,5 @@ def check_split(trainer: Trainer, split: str) -> None:
 
 
 def name_of(trainer: Trainer) -> str:
+    """The name of the trainer's dataset, for messages: DATASET.NAME, or else the name of its class."""
     return trainer.cfg.DATASET.NAME or type(trainer.dm.dataset).__name__

@@ -51,6 +51,8 @@ class EpochLoop:
     _epoch_ended: float | None = None
 
     def run_epoch(self) -> None:
+        """Trains on all batches of an epoch; logs progress each TRAIN.PRINT_FREQ batches and writes TensorBoard
+        curves."""
         time_left = self._time_left = self._time_left or TimeLeft()
         if self._epoch_ended is not None:
             time_left.pause(time.time() - self._epoch_ended)

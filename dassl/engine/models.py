@@ -74,6 +74,7 @@ class ModelKeeper:
         check_loss(self, loss)
 
     def model_zero_grad(self, names: str | list[str] | None = None) -> None:
+        """Clears the gradients of the models' optimizers."""
         for name in self.get_model_names(names):
             if self._optims[name] is not None:
                 self._optims[name].zero_grad()
@@ -84,11 +85,14 @@ class ModelKeeper:
         loss.backward()
 
     def model_update(self, names: str | list[str] | None = None) -> None:
+        """One step of the models' optimizers."""
         for name in self.get_model_names(names):
             if self._optims[name] is not None:
                 self._optims[name].step()
 
     def model_backward_and_update(self, loss: Tensor, names: str | list[str] | None = None) -> None:
+        """Clears gradients, computes those of `loss`, and steps the optimizers. Raises DivergedError as
+        `model_backward`."""
         self.model_zero_grad(names)
         self.model_backward(loss)
         self.model_update(names)

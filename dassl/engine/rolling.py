@@ -24,10 +24,12 @@ class RollingCheckpoint:
         self.start()
 
     def start(self) -> None:
+        """Called when the training begins: the time of the first rolling save counts from now."""
         self.last_save = time.monotonic()
         self._saved = 0  # epochs done at the last save; 0: none yet
 
     def after_epoch(self) -> None:
+        """Saves the epoch that has just ended if a regular or a rolling save is due."""
         waited = time.monotonic() - self.last_save >= self.trainer.cfg.TRAIN.get("ROLLING_SECONDS", 30)
         if self._regular() or waited:
             self.save()

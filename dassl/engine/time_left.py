@@ -21,12 +21,14 @@ class TimeLeft:
         self._first = True
 
     def step(self, seconds: float) -> None:
+        """Adds the duration of a step."""
         if len(self.steps) == 1 and self._first:
             self.steps.clear()
             self._first = False
         self.steps.append(seconds)
 
     def pause(self, seconds: float) -> None:
+        """Adds the duration of a pause between epochs."""
         self.pauses.append(seconds)
 
     def seconds(self, steps: int, epochs: int) -> float:

@@ -19,6 +19,7 @@ RECENT = 3  # the rate over this many log lines gives the time left, since the m
 
 
 def on_terminal() -> bool:
+    """Whether stderr is a terminal."""
     return bool(getattr(sys.stderr, "isatty", lambda: False)())
 
 

@@ -22,6 +22,7 @@ SCHEMA = 1
 
 
 def canonical(value: object) -> str:
+    """The value as JSON with sorted keys and no spaces: equal values give equal texts."""
     return json.dumps(value, sort_keys=True, separators=(",", ":"))
 
 

@@ -27,6 +27,7 @@ MANIFEST = "manifest.json"
 
 
 def shards(count: int, size: int) -> list[range]:
+    """The rows of each shard: `count` rows in ranges of `size`, the last one shorter."""
     return [range(i, min(i + size, count)) for i in range(0, count, size)]
 
 

@@ -68,6 +68,7 @@ def add_command(commands: argparse._SubParsersAction) -> argparse.ArgumentParser
 
 
 def run(args: argparse.Namespace) -> int:
+    """Makes the set, unless it exists, and prints its folder, accuracies and key. Returns the exit code."""
     entry = find(args.name)
     cfg = attack_cfg(entry, args)
     device = torch.device("cuda" if torch.cuda.is_available() and cfg.USE_CUDA else "cpu")

@@ -35,6 +35,7 @@ class Finding:
     lacks: bool = False  # something is missing that `prepare` fetches, or explains how to get
 
     def lack(self, sentence: str) -> None:
+        """Adds a problem that `python -m datasets prepare` solves, or explains how to solve."""
         self.problems.append(sentence)
         self.lacks = True
 

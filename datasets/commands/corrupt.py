@@ -44,6 +44,7 @@ def add_command(commands: argparse._SubParsersAction) -> argparse.ArgumentParser
 
 
 def run(args: argparse.Namespace) -> int:
+    """Makes the sets, or with --sheet the figure, and prints a table. Returns the exit code."""
     entry = find(args.name)
     cfg = make_cfg(entry, args.root, args.shots, half=args.subsample)
     cfg.defrost()

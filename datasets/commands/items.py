@@ -28,6 +28,7 @@ def add_command(commands: argparse._SubParsersAction) -> argparse.ArgumentParser
 
 
 def run(args: argparse.Namespace) -> int:
+    """Writes the JSON to stdout or --output. Returns the exit code."""
     with redirect_stdout(sys.stderr):  # the log; stdout is for the JSON
         text = to_json(collect(find(args.name), args.root, args.shots, args.seed, args.subsample))
     if not args.output:

@@ -40,6 +40,7 @@ def add_command(commands: argparse._SubParsersAction) -> argparse.ArgumentParser
 
 
 def run(args: argparse.Namespace) -> int:
+    """Writes a manifest and a plot for each rate, and prints a table. Returns the exit code."""
     entry = find(args.name)
     rows = []
     for rate in args.rate:

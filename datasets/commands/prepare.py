@@ -22,6 +22,7 @@ def add_command(commands: argparse._SubParsersAction) -> argparse.ArgumentParser
 
 
 def run(args: argparse.Namespace) -> int:
+    """Prepares the named datasets one after another. Returns the exit code."""
     for entry in [find(name) for name in args.names]:
         prepare(entry, args.root)
     return 0

@@ -35,6 +35,7 @@ def disk(radius: float, soft: float, scale: float) -> np.ndarray:
 
 
 def defocus_blur(x: np.ndarray, rng: np.random.Generator, scale: float, radius: float, soft: float) -> np.ndarray:
+    """Convolution with `disk`; beyond the edge the outermost pixels are mirrored."""
     return ndimage.correlate(x, disk(radius, soft, scale)[:, :, None], mode="mirror")
 
 

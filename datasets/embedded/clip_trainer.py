@@ -127,16 +127,21 @@ class Trainer:
         self.parameters = [*matrices, *rest]
 
     def logit_scale(self, progress: float) -> float:
+        """The scale of the logits at `progress` (0..1): from scale_start to scale_end, geometrically, until
+        scale_until."""
         r = self.recipe
         part = min(1.0, progress / r.scale_until)
         return math.exp(math.log(r.scale_start) * (1 - part) + math.log(r.scale_end) * part)
 
     def lr_factor(self, progress: float) -> float:
+        """The learning rate at `progress` (0..1) as a share of the largest: warm-up, then a half cosine to 0."""
         if progress < self.recipe.warmup:
             return (progress + 1e-3) / self.recipe.warmup
         return 0.5 * (1 + math.cos(math.pi * min(1.0, progress)))
 
     def loss(self, pairs: Pairs, progress: float) -> tuple[Tensor, dict[str, float]]:
+        """The loss of a batch at `progress` (0..1), and its parts for the log: contrastive loss, and those of the
+        heads."""
         r = self.recipe
         unique: dict[str, int] = {}
         owner = torch.tensor([unique.setdefault(text, len(unique)) for text in pairs.captions])

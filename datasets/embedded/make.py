@@ -22,6 +22,7 @@ STAMP = "generator.json"  # marks a folder as made by this generator, and names 
 
 
 def split_name(spec: Spec) -> str:
+    """The file name of the set's split."""
     return f"split_zhou_{spec.name}.json"
 
 

@@ -32,6 +32,7 @@ def words_of(rng: random.Random) -> list:
 
 
 def set_words(rng: random.Random, state: list) -> None:
+    """Sets a generator of Python's to a state from `words_of`."""
     rng.setstate((state[0], tuple(state[1]), state[2]))
 
 

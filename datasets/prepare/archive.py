@@ -20,6 +20,7 @@ DAMAGED = (tarfile.ReadError, tarfile.StreamError, zipfile.BadZipFile, gzip.BadG
 
 
 def is_archive(name: str) -> bool:
+    """Whether a file of this name is an archive that `unpack` reads."""
     return name.endswith(SUFFIXES)
 
 

@@ -40,6 +40,7 @@ class Export:
     others: set[str] = field(default_factory=set)
 
     def add(self, module: str, text: str, is_package: bool) -> None:
+        """Adds the text of a module at its place in the exported package."""
         path = Path(PACKAGE, *place(module).split("."))
         self.files[(path / "__init__.py" if is_package else path.with_suffix(".py")).as_posix()] = text.encode()
 

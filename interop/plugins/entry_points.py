@@ -23,6 +23,7 @@ def stamp() -> list[str]:
 
 
 def package_of(point: EntryPoint) -> str:
+    """Name and version of the package that an entry point belongs to."""
     return f"{point.dist.name} {point.dist.version}" if point.dist else point.value
 
 

@@ -139,6 +139,7 @@ def snapshot() -> dict[Registry, dict]:
 
 
 def restore(before: dict[Registry, dict]) -> None:
+    """Sets the registries back to a copy from `snapshot`."""
     for registry, members in before.items():
         registry._members = dict(members)
 

@@ -96,6 +96,7 @@ def add_package(top: str, label: str) -> None:
 
 
 def is_private(module: str) -> bool:
+    """Whether the module belongs to a plugin."""
     return module.partition(".")[0] in SCOPES
 
 

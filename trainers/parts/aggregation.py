@@ -37,6 +37,7 @@ class Aggregation:
 
     @torch.no_grad()
     def load(self, total: dict[str, Tensor]) -> None:
+        """Sets the running sum to `total`, {parameter: tensor} of an interrupted run."""
         for name, tensor in self.total.items():
             tensor.copy_(total[name])
 

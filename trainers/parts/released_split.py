@@ -49,6 +49,7 @@ def released_steps(trainer: DecidingTrainer, decision: Decision) -> list[tuple[s
 
 
 def full_batches(trainer: DecidingTrainer, chosen: Tensor, name: str) -> list[list[int]]:
+    """The items that the mask `chosen` [N] selects, shuffled, in batches; an incomplete last batch is dropped."""
     size = trainer.cfg.DATALOADER.TRAIN_X.BATCH_SIZE
     return [batch for batch in trainer.shuffled_batches(chosen, name, trainer.epoch) if len(batch) == size]
 

@@ -11,6 +11,7 @@ from dassl.utils.errors import InputError
 
 
 def plain_name(name: str) -> str:
+    """The name with spaces for underscores, by which classes are compared."""
     return name.replace("_", " ")
 
 

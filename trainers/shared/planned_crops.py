@@ -37,6 +37,7 @@ class Passes:
         return turn * self.stride + self._where(turn)[index]
 
     def chunk(self, number: int) -> list[SeededIndex]:
+        """The items of a chunk of places, which lies within one pass."""
         turn, start = divmod(number * CHUNK, self.stride)
         return self.turn(turn)[start : start + CHUNK]
 

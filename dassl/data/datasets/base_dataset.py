@@ -166,6 +166,7 @@ class DatasetBase:
         return mapping, [mapping[label] for label in sorted(mapping)]
 
     def check_input_domains(self, source_domains: list[str], target_domains: list[str]) -> None:
+        """Raises InputError for a source or target domain that the data set does not have."""
         self.is_input_domain_valid(source_domains)
         self.is_input_domain_valid(target_domains)
 
