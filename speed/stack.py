@@ -1,7 +1,7 @@
 """Measures steps of several trainings at once beside the same trainings one after another, on features of images.
 
 python -m speed.stack                                           # CoOp, 8 runs, ViT-B/16 size, 10 classes
-python -m speed.stack --backbone Embedded --methods CoOp KgCoOp PTNL DPSEP --runs 2 8
+python -m speed.stack --backbone Embedded --size 48 --methods CoOp KgCoOp PTNL DPSEP --runs 2 8
 
 The trainings have contexts of their own, and take the same batches both ways; ratios are medians of pairs, of seconds
 and of CPU seconds of the process. The text tower does the same arithmetic in both, in fewer and larger pieces.
@@ -32,7 +32,7 @@ class Trainings:
     """`runs` trainers of one method, with a batch of features each."""
 
     def __init__(self, name: str, runs: int, root: str, args: argparse.Namespace) -> None:
-        pairs = {"USE_CUDA": args.device == "cuda"}
+        pairs = {"USE_CUDA": args.device == "cuda", "INPUT.SIZE": (args.size, args.size)}
         build = partial(full_size_trainer, name, config_name(name, "caltech101"), root, args.classes)
         self.trainers = [build(pairs | {"SEED": i}, args.backbone) for i in range(1, runs + 1)]
         self.steps, self.batches = args.steps, []
@@ -85,6 +85,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--steps", type=int, default=5, help="steps of each run that are timed together")
     parser.add_argument("--repeats", type=int, default=3, help="timed pairs, after one to warm up")
     parser.add_argument("--backbone", default="random:ViT-B/16", help="a name, or the file of a CLIP")
+    parser.add_argument("--size", type=int, default=224, help="pixels of an image's side, as the backbone reads it")
     parser.add_argument("--device", choices=["auto", "cpu", "cuda"], default="auto")
     return parser
 

@@ -96,7 +96,8 @@ def stopping_in_good_order() -> Iterator[None]:
         yield
     except RuntimeError as error:
         if "DataLoader worker" in str(error):
-            watch.wait()  # a signal to all processes of the run may end a worker before it reaches this one
+            with suppress(KeyboardInterrupt):  # the signal, which may come before `wait` looks for it
+                watch.wait()  # a signal to all processes of the run may end a worker before it reaches this one
         if not watch.asked:
             raise
         watch.how = "it ended a data loader's worker, too; the same command goes on from the last checkpoint"
