@@ -47,7 +47,7 @@ def attack_pictures(
 ) -> Outcome:
     """Attacks uint8 pictures `clean` [B, 3, H, W] of class `label` [B]; everything on one device.
 
-    seeds: one an image. sample: the random model of eot-pgd, see `eot.expectation`.
+    seeds: one per image. sample: the random model of eot-pgd, see `eot.expectation`.
     The first attack's picture is kept as it is; further attacks run on images that are still correct, and an image
     takes their picture where it has a smaller margin.
     """

@@ -47,7 +47,7 @@ def build_parser() -> argparse.ArgumentParser:
         "--backbone-spec", default="", metavar="SPEC", help="a file's structure: openai, or open_clip's JSON"
     )
     export.add_argument(
-        "--classes", default="", metavar="FILE", help="class names, one a line; default: the checkpoint's"
+        "--classes", default="", metavar="FILE", help="class names, one per line; default: the checkpoint's"
     )
     export.add_argument("--precision", default="fp16", choices=("fp16", "fp32"), help="type of the frozen weights")
     export.add_argument("--template", default="{ctx} {name}.", help="text of a prompt (TCP's differ by dataset)")
@@ -113,10 +113,10 @@ def _read_names(file: str) -> list[str]:
         names = [line.strip() for line in Path(file).read_text(encoding="utf-8-sig").splitlines() if line.strip()]
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(
-            f"Class names cannot be read from {file} ({error}): give a text file, one name a line"
+            f"Class names cannot be read from {file} ({error}): give a text file, one name per line"
         ) from error
     if not names:
-        raise InputError(f"{file} holds no class names: it should hold one a line")
+        raise InputError(f"{file} holds no class names: it should hold one per line")
     return names
 
 

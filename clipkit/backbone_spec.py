@@ -58,7 +58,7 @@ class ImageSpec:
 
 @dataclass(frozen=True)
 class Preprocess:
-    """What the image tower was trained on. size: pixels a side. resize_mode: "shortest" (then a centre crop) or
+    """What the image tower was trained on. size: pixels per side. resize_mode: "shortest" (then a centre crop) or
     "squash" (to the square, without a crop)."""
 
     size: int

@@ -93,7 +93,7 @@ def _whole(path: Path) -> bool:
 
 
 def _clear(root: Path, files: list[tuple[Path, int]]) -> str:
-    """Removes the files. Locks stay: another process may hold one, and removing it would let in two."""
+    """Removes the files. Lock files stay: another process may hold one, and a second one could then enter."""
     removed = 0
     for path, size in files:
         with contextlib.suppress(OSError):

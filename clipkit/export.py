@@ -137,7 +137,7 @@ def _class_buffers(
     if not template.startswith("{ctx} ") or "{name}" not in template:
         raise InputError(f"The prompt template must begin with '{{ctx}} ' and hold '{{name}}', unlike {template!r}")
     if not names:
-        raise InputError(f"{path} does not say its class names: give --classes, a file with one name a line")
+        raise InputError(f"{path} does not say its class names: give --classes, a file with one name per line")
     if ctx.dim() == 3 and len(ctx) != len(names):
         raise InputError(f"{path} learned a context for each of {len(ctx)} classes, but {len(names)} names are given")
     n, encoder = ctx.shape[-2], TextEncoder(model)

@@ -1,4 +1,4 @@
-"""Checks that a backbone reads images of INPUT.SIZE: its position embedding is for one number of patches a side."""
+"""Checks that a backbone reads images of INPUT.SIZE: its position embedding is for one number of patches per side."""
 
 from __future__ import annotations
 

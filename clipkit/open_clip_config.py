@@ -53,7 +53,7 @@ def read_config(file: Path) -> tuple[dict[str, Any], dict[str, Any]]:
     except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         raise InputError(
             f"{os.fspath(file)} is no open_clip configuration (JSON with model_cfg, vision_cfg, text_cfg; "
-            f"{type(error).__name__}): mend it, or take it away and give MODEL.BACKBONE.SPEC"
+            f"{type(error).__name__}): correct it, or remove it and give MODEL.BACKBONE.SPEC"
         ) from error
 
 
@@ -82,7 +82,7 @@ def spec_from_config(model: Mapping[str, Any], preprocess: Mapping[str, Any], wh
         ) from None
     except (TypeError, ValueError, KeyError, AttributeError, ZeroDivisionError, IndexError) as error:
         what = f"{type(error).__name__} at {error}"
-        raise InputError(f"{where} is no open_clip configuration ({what}): mend it") from error
+        raise InputError(f"{where} is no open_clip configuration ({what}): correct it") from error
 
 
 def _unknown(prefix: str, given: Mapping[str, Any], known: set[str]) -> list[str]:

@@ -100,7 +100,7 @@ def listed(pattern: str = "") -> Iterator[tuple[str, str, str]]:
 
 
 def described(model: str, tag: str) -> tuple[dict[str, Any], dict[str, Any]]:
-    """(model_cfg, preprocess_cfg) of a downloadable model: the activation is what the tag says, whatever the name."""
+    """(model_cfg, preprocess_cfg) of a downloadable model; the tag, not the name, decides its activation."""
     package = _open_clip()
     settings, known = package.get_model_config(model), package.get_pretrained_cfg(model, tag)
     if known.get("quick_gelu"):

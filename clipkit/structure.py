@@ -64,7 +64,7 @@ def check_known(file: Path, marks: Mapping[str, object], spec: str) -> None:
 
 
 def check_shapes(file: Path, found: Architecture) -> None:
-    """Raises InputError for shapes that no model of OpenAI's structure has, whatever is stated."""
+    """Raises InputError for shapes that no model of OpenAI's structure has, even if the file states that structure."""
     wrong = ""
     if found.vocab_size != VOCABULARY:
         wrong = f"a vocabulary of {found.vocab_size:,} tokens, but OpenAI's tokenizer has {VOCABULARY:,}"

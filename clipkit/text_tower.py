@@ -49,7 +49,7 @@ class TextTower(Protocol):
 
 
 class OpenAIText:
-    """Text towers of OpenAI's layout, whatever their mask and pooling."""
+    """Text towers of OpenAI's layout, with any mask and pooling."""
 
     def __init__(self, clip_model: Any) -> None:
         self._clip = clip_model

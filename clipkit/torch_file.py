@@ -41,7 +41,7 @@ FOREIGN = (
 
 
 def read_torch_file(path: str | Path, device: str | None = "cpu", scripts: bool = False) -> object:
-    """The content of a file of `torch.save`, safetensors or, with `scripts`, TorchScript, whatever its file extension.
+    """The content of a file of `torch.save`, safetensors or, with `scripts`, TorchScript, with any file extension.
 
     Nothing in the file is executed: `torch.load(weights_only=True)` comes first, and a file that it refuses is read
     with inert records for all that is neither tensor, number nor plain container (`inert.py`). Of a TorchScript
@@ -69,7 +69,7 @@ def read_torch_file(path: str | Path, device: str | None = "cpu", scripts: bool 
             return _quietly(torch.load, path, **options)
     except InputError:
         raise
-    except Exception as error:  # whatever the readers raise, the file is at fault
+    except Exception as error:  # the readers raise many kinds; all mean that the file is unusable
         raise InputError(f"{path} {_what_it_is(path)}") from error
 
 

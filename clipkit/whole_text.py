@@ -29,7 +29,7 @@ def whole_groups(text: SplitText) -> SplitText:
 
 
 def of_group(prompts: Prompts, group: TextGroup) -> Prompts:
-    """The deep prompts of a group's sequences: one a class, [C, n, D], becomes [G * C_g, n, D]."""
+    """The deep prompts of a group's sequences: one per class, [C, n, D], becomes [G * C_g, n, D]."""
     if not prompts:
         return prompts
     sets = len(group.tokens) // len(group.rows)

@@ -1,4 +1,4 @@
-"""Datasets, one a file. Importing this package imports every module in its folder: a new file registers itself."""
+"""Datasets, one per file. Importing this package imports every module in its folder: a new file registers itself."""
 
 from importlib import import_module
 from pkgutil import iter_modules

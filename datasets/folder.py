@@ -35,7 +35,7 @@ Parts = tuple[list[Datum], list[Datum], list[Datum]]
 @DATASET_REGISTRY.register()
 class Folder(SplitDataset):
     """DATASET.FOLDER.PATH holds one folder per class, or `train`, `test` and perhaps `val` with one folder per class
-    each, or whatever images the split file DATASET.FOLDER.SPLIT_FILE lists. Labels follow the sorted folder names."""
+    each, or any images that the split file DATASET.FOLDER.SPLIT_FILE lists. Labels follow the sorted folder names."""
 
     config_defaults = {
         "DATASET.FOLDER.PATH": "",  # under DATASET.ROOT, or absolute; "." is DATASET.ROOT itself

@@ -22,8 +22,8 @@ class ImageNet(SplitDataset):
     dataset_dir = "imagenet"
     image_dir = "images"
     needs = {
-        "images/train": "ILSVRC2012_img_train.tar of image-net.org (login), one folder a synset",
-        "images/val": "ILSVRC2012_img_val.tar of image-net.org (login), sorted into one folder a synset",
+        "images/train": "ILSVRC2012_img_train.tar of image-net.org (login), one folder per synset",
+        "images/val": "ILSVRC2012_img_val.tar of image-net.org (login), sorted into one folder per synset",
         "classnames.txt": synsets.CLASSNAMES,
     }
     sizes = (1000, 1281167, 0, 50000)

@@ -183,7 +183,7 @@ def _swapped(
     pool: list[Datum] = getattr(dataset, "train_pool", None) or []
     if not pool or about["shots"] < 1:
         raise InputError(
-            f"{noise.TYPE} swaps images among NUM_SHOTS images a class out of a larger training set; set "
+            f"{noise.TYPE} swaps images among NUM_SHOTS images per class out of a larger training set; set "
             "DATASET.NUM_SHOTS, or take a type that changes labels (sym_other)."
         )
     by_class: dict[int, list[str]] = {c: [] for c in range(len(about["classnames"]))}

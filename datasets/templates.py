@@ -45,7 +45,7 @@ PROGRAD = {
 
 STYLES = {"coop": COOP, "kg": KG, "tcp": TCP, "sar": SAR, "prograd": PROGRAD}
 
-# The texts of TCP's learnable prompts. Its context takes the places of the first four words, whatever they are;
+# The texts of TCP's learnable prompts. Its context replaces the first four words, even where they are no "X";
 # StanfordCars has no full stop. Here too a set that is not named has `a photo of a {}.`, e.g. the ImageNet family.
 TCP_LEARNABLE = {
     "OxfordPets": "X X X X {}, a type of pet.",

@@ -1,7 +1,7 @@
-"""The test sets of TTC and its kin: the images of six of CoOp's datasets, by their publishers' or torchvision's splits.
+"""The test sets of TTC and similar papers: six of CoOp's datasets with their publishers' or torchvision's splits.
 
-They are other images than those of CoOp's splits (all 8,677 of Caltech101, not 2,465), so they have names of their own
-and never share a column with these. All of them are for testing only.
+Their images differ from those of CoOp's splits (all 8,677 of Caltech101, not 2,465), so they have names of their own
+and never share a column of a table with these. All of them are for testing only.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ OFFICIAL = "is part of the publisher's archive"
 
 
 class WholeFolder(SplitDataset):
-    """All images below the class folders, which `folders` gives in the order of their labels."""
+    """A test set of all images in the class folders; labels follow the order of `folders`."""
 
     split_file = ""
     test_only = True
@@ -91,7 +91,7 @@ class SUN397TTC(WholeFolder):
 
 
 class ListedSplit(SplitDataset):
-    """The images that an official list names."""
+    """A test set of the images in an official list."""
 
     split_file = ""
     test_only = True
@@ -124,7 +124,7 @@ class ByLines(ListedSplit):
 
 @DATASET_REGISTRY.register()
 class Food101TTC(ByLines):
-    """The publisher's 250 test images a class."""
+    """The publisher's 250 test images per class."""
 
     dataset_dir, image_dir = Food101.dataset_dir, Food101.image_dir
     needs = {**Food101.needs, "meta/test.txt": OFFICIAL}

@@ -22,7 +22,7 @@ def build_parser() -> argparse.ArgumentParser:
     check = commands.add_parser("check", help="report errors in caches and lists of novel names, line by line")
     check.add_argument("files", nargs="*", metavar="FILE", help="default: all files of the tree")
     check.add_argument("--dataset", default="", help="compare with this dataset's classes; default: the file's")
-    check.add_argument("--least", type=int, default=None, metavar="N", help="least number of sentences a class")
+    check.add_argument("--least", type=int, default=None, metavar="N", help="least number of sentences per class")
     check.set_defaults(run=run_check)
     encode = commands.add_parser("encode", help="fill the cache of frozen features ahead of runs")
     encode.add_argument("datasets", nargs="+", metavar="DATASET", help="YAML stem or registered name")

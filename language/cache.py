@@ -169,7 +169,7 @@ class Cache:
 
 
 class TemplateCache(Cache):
-    """The cache of a dataset without a cache file: every source, whatever its name, gives CLIP's 80 templates."""
+    """The cache of a dataset without a cache file: every source, of any name, gives CLIP's 80 templates."""
 
     def __init__(self, dataset: str, templates: Sequence[str], dassl_name: str = "") -> None:
         facts = {"license": "MIT", "model": "none: CLIP's ImageNet templates", "ordered": True}

@@ -18,7 +18,7 @@ from .readers import DESCRIPTIONS, load_cache, read_file, read_json, read_text
 from .stems import cache_stem, dataset_stem
 from .tokens import CONTEXT_LENGTH, count_tokens
 
-LEAST = {"imagenet": 3}  # least number of sentences a class in this repository's files; others: 5
+LEAST = {"imagenet": 3}  # least number of sentences per class in this repository's files; others: 5
 NOVEL = 200  # least number of novel names (SAR)
 SLOTTED = 4  # a sentence that so many classes share, with only the class name exchanged, counts as a template
 PROMPT = "a photo of a {}, a type of flower, food, pet or aircraft."  # longer than any prompt that takes a name
@@ -46,8 +46,8 @@ def own_files() -> list[Path]:
 def check_file(path: str | Path, dataset: str = "", least: int | None = None) -> Report:
     """Checks a cache (format of this project, CoPrompt, HPT) or a list of novel names (JSON object or list, or lines).
 
-    dataset: registry name or YAML stem; default: from the file or its name. least: sentences a class; default: 5 (3 for
-    ImageNet) in this repository's files, 1 in others. Raises InputError for a file that is neither.
+    dataset: registry name or YAML stem; default: from the file or its name. least: sentences per class; default: 5 (3
+    for ImageNet) in this repository's files, 1 in others. Raises InputError for a file that is neither.
     """
     path = Path(path)
     if _holds_names(path):

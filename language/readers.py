@@ -36,7 +36,7 @@ def load_cache(name: str, directory: str | Path = DESCRIPTIONS) -> Cache:
 
 
 def template_cache(name: str) -> TemplateCache:
-    """CLIP's 80 templates in the place of a cache, for any dataset (YAML stem or registry name)."""
+    """CLIP's 80 templates as a cache, for any dataset (YAML stem or registry name)."""
     from datasets.templates import FULL80  # imported late: importing `datasets` imports torch
 
     stem = cache_stem(name)
@@ -89,15 +89,15 @@ def read_hpt(path: str | Path) -> Cache:
 
 
 def read_classlist(path: str | Path) -> list[str]:
-    """One class name a line, in label order (HPT's and ANPrompt's `.txt` files). Empty lines are dropped."""
+    """One class name per line, in label order (HPT's and ANPrompt's `.txt` files). Empty lines are dropped."""
     names = [line.strip() for line in read_text(path).splitlines() if line.strip()]
     if not names:
-        raise InputError(f"{path} holds no class names; it should hold one a line.")
+        raise InputError(f"{path} holds no class names; it should hold one per line.")
     return names
 
 
 def read_file(path: str | Path) -> Cache:
-    """The cache in a file in the format of this project, CoPrompt or HPT, whatever the file's name."""
+    """The cache in a file in the format of this project, CoPrompt or HPT; the file's name does not matter."""
     data = _read_object(path)
     if "version" in data and "classes" in data:
         return read_harness(path)

@@ -35,7 +35,7 @@ def load_source(dataset: str, which: str, role: str = "") -> Source:
 
     dataset: registry name or YAML stem. "main" and "coprompt" stand in for each other, so do "noise" and "hpt"; a cache
     with one source gives that one for every name. Of a file, the source named `role` is taken, or else its first.
-    "templates": CLIP's 80 templates with the class name, in the place of a cache.
+    "templates": CLIP's 80 templates with the class name, instead of a cache.
     """
     if which == "templates":
         return Source(template_cache(dataset), which)

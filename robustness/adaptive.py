@@ -168,8 +168,9 @@ def attack_way(
     """Attack uint8 pictures `clean` [B, 3, H, W] through one `way`.
 
     Returns (uint8 pictures, [B] whether the gradient is zero at the start). `settings` name one attack of `NAMES`; a
-    batch holds at most BATCH views. seeds: the attacker's, one an image. own: the defence's seeds, for a way that knows
-    them. what: the name in progress lines. Raises InputError for other attacks, which assume a deterministic model.
+    batch holds at most BATCH views. seeds: the attacker's, one per image. own: the defence's seeds, for a way that
+    knows them. what: the name in progress lines. Raises InputError for other attacks, which assume a deterministic
+    model.
     """
     check_names(settings.names)
     size = max(1, settings.batch // way.views)

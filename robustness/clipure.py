@@ -1,8 +1,9 @@
-"""CLIPure-Cos as the positive control of the checks for masked gradients: a model that looks robust and is not.
+"""CLIPure-Cos, a positive control of the checks for masked gradients: a model that looks robust but is not.
 
 As published (10 steps of size 30) it gives the feature of a single image back unchanged, while each step divides the
-gradient that a white-box attack follows by 30: by 6e14 in all, which a tower in half precision rounds to 0. So attacks
-by gradient fail, and checks S8 and S9 have to say so. It is no defence, no method of this project, and in no table.
+gradient that a white-box attack follows by 30: by 6e14 in all, which a tower in half precision rounds to 0. So gradient
+attacks fail, and the checks S8 and S9 must detect it. It is not a defence, not a method of this project, and in no
+table.
 
 python -m robustness clipure digits --subset 40 --eps 4 --steps 20 --queries 500
 """
@@ -33,11 +34,11 @@ STEPS, SIZE, IMAGES = 10, 30.0, 40
 
 
 def purified(z: Tensor, anchor: Tensor, steps: int = STEPS, size: float = SIZE, whole_batch: bool = False) -> Tensor:
-    """u [B, d]: the unit features z moved `steps` times down the gradient of -cos(u, anchor), which has been divided by
-    its norm and which no gradient flows through.
+    """u [B, d]: the unit features z after `steps` steps of length `size` down the gradient of -cos(u, anchor). This
+    gradient is divided by its norm and taken as constant in the backward pass.
 
-    anchor: [d], the mean feature of templates with an empty name. whole_batch: one norm for the batch, as published,
-    which makes an image's feature depend on the others; else each image's own, as for a batch of one.
+    anchor: [d], the mean feature of templates with an empty name. whole_batch: one norm for the whole batch, as
+    published, so an image's feature depends on the others; else one norm per image, as for a batch of one.
     """
     anchor = normalize(anchor)
     u = normalize(z)
@@ -53,8 +54,8 @@ def purified(z: Tensor, anchor: Tensor, steps: int = STEPS, size: float = SIZE, 
 class Purified:
     """Frozen CLIP whose image features are purified: float32 [B, 3, H, W] in [0, 1] -> logits [B, C].
 
-    The features, and the gradient to them, pass in half precision, as published. straight: the gradient goes past the
-    purification as if it were the identity, which in value it nearly is (BPDA).
+    Features and their gradient are converted to half precision, as published. straight: the backward pass treats the
+    purification as the identity, which it nearly is (BPDA).
     """
 
     def __init__(self, surrogate: Surrogate, straight: bool = False) -> None:
@@ -88,7 +89,7 @@ class Control:
 
     @property
     def masked(self) -> bool:
-        """Whether the control came out as it has to: a check fails, and PGD past the purification succeeds."""
+        """Whether the control has the expected result: a check fails, and PGD past the purification succeeds."""
         return any(check.passed is False for check in self.checks) and self.straight < self.gradient
 
 

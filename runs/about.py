@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 FIELDS = ("protocol", "suite", "variant", "cfg", "source")
-# Keys of "cell": config name of the test dataset; training images a class (-1: every image, 0: no training); type and
+# Keys of "cell": config name of the test dataset; training images per class (-1: every image, 0: no training); type and
 # rate of label noise, attack and mode, as given to the protocol; the condition
 # of a test on corrupted images or noisy text, such as fog-3; the run's folder, relative to that of its set of runs.
 CELL = ("target", "shots", "noise_type", "noise_rate", "attack", "mode", "condition", "folder")

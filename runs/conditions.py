@@ -10,7 +10,7 @@ from .config_names import UNTRAINED
 
 
 def few_shot_folder(trainer: str, dataset: str, seed: int, settings: Settings) -> Path:
-    """The folder of a few-shot run; a method without training has 0 shots, whatever SHOTS is."""
+    """The folder of a few-shot run; a method without training has 0 shots for any SHOTS."""
     cfg = settings.config(trainer, dataset, "FS")
     shots = 0 if trainer in UNTRAINED else settings.shots
     return Path(settings.output) / "few_shot" / dataset / f"shots_{shots}" / trainer / cfg / f"seed{seed}"

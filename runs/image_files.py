@@ -16,7 +16,7 @@ logger = logging.getLogger(__name__)
 def find_images(arguments: Sequence[str]) -> list[str]:
     """Paths of images in the order of the arguments, each file once.
 
-    A file is used whatever its ending. A folder gives the images in it and below, sorted, known by their endings and
+    A file is used with any ending. A folder gives the images in it and below, sorted, recognised by their endings and
     without hidden ones; a warning gives the number of other files. A pattern ("photos/*.png", "photos/**/*.png") gives
     its matches, sorted. Raises InputError for an argument that gives no image.
     """

@@ -1,4 +1,4 @@
-"""Which kernels a run computes with: the fastest, or with --deterministic those that repeat to the last bit."""
+"""Chooses the kernels of a run: the fastest, or with --deterministic those whose results repeat to the last bit."""
 
 from __future__ import annotations
 
@@ -16,11 +16,12 @@ NO_KERNEL = "does not have a deterministic implementation"  # of PyTorch's error
 
 @contextmanager
 def chosen_kernels(deterministic: bool, benchmark: bool = False) -> Iterator[None]:
-    """A block whose operations repeat to the last bit, or are an error; as before afterwards.
+    """A context in which results repeat to the last bit; operations that cannot are an error. Restores torch's
+    settings.
 
-    deterministic: if False, only cuDNN's choice is set. benchmark: whether cuDNN may time its convolutions and take the
-    fastest, which need not be the same one each time. Raises InputError for a CUBLAS_WORKSPACE_CONFIG that cuBLAS does
-    not repeat with, and for an operation that has no such kernel.
+    deterministic: False: only `benchmark` is applied. benchmark: whether cuDNN may time its convolutions and use the
+    fastest, which may differ between runs. Raises InputError for a CUBLAS_WORKSPACE_CONFIG with which cuBLAS is not
+    deterministic, and for an operation without a deterministic kernel.
     """
     cudnn = torch.backends.cudnn
     before = cudnn.benchmark, cudnn.deterministic, torch.are_deterministic_algorithms_enabled()

@@ -102,7 +102,8 @@ def real_noise_folder(trainer: str, dataset: str, seed: int, settings: Settings,
 
 
 def real_noise_train(trainer: str, dataset: str, seed: int, settings: Settings) -> list[str]:
-    """train.py's arguments: train on SHOTS web images a class (-1: on all of them) as they are labelled, then test."""
+    """train.py's arguments: train on SHOTS web images per class (-1: on all of them) as they are labelled, then
+    test."""
     folder = real_noise_folder(trainer, dataset, seed, settings)
     return _real_noise(trainer, dataset, seed, settings, folder, train_mode(trainer), [])
 

@@ -50,7 +50,7 @@ def load_predictor(
 ) -> Predictor:
     """Load the trained model of a run's folder (the --output-dir of a train.py run). The dataset is not needed.
 
-    classes: the names to choose from, or a text file with one a line; default: the classes of the run.
+    classes: the names to choose from, or a text file with one per line; default: the classes of the run.
     load_epoch: epoch of the checkpoint; default: the one that the run itself was tested with.
     backbone_path: a CLIP file in place of the one that the run's config names. backbone_spec: its MODEL.BACKBONE.SPEC.
     score: "softmax", probabilities that add up to 1 over the classes; or "sigmoid", of each class by itself, as SigLIP
@@ -65,9 +65,9 @@ def load_predictor(
     names = own if classes is None else [str(name).strip() for name in classes]
     if not names or not all(names):
         said = "does not say its class names" if classes is None else "cannot tell images apart by no or empty names"
-        raise InputError(f"{model_dir} {said}; give class names (--classes, one a line).")
+        raise InputError(f"{model_dir} {said}; give class names (--classes, one per line).")
     if classes is None and found.contradiction:
-        raise InputError(f"{found.contradiction}; restore the file, or give class names (--classes, one a line).")
+        raise InputError(f"{found.contradiction}; restore the file, or give class names (--classes, one per line).")
     _say_doubts(found, names, model_dir)
     cfg = run.cfg
     if not set(map(clean, names)) <= set(map(clean, own or names)):

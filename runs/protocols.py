@@ -3,7 +3,7 @@
 Settings come from the environment, with the names in CoOp's scripts:
     DATA    folder of the datasets                 (default: data)
     CFG     config name of the method              (default: the published one; for embedded datasets: embedded)
-    SHOTS   training images a class                (default: 16; few_shot takes several: "1 2 4", or all;
+    SHOTS   training images per class              (default: 16; few_shot takes several: "1 2 4", or all;
                                                     real_noise_* take -1: every image)
     OUTPUT  folder that all runs go under          (default: output)
     LOADEP  epoch of the checkpoint to be tested   (default: the last one)

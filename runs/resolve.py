@@ -106,7 +106,7 @@ def _take_table(config: Config, facts: Facts, keep: Collection[str]) -> None:
 
 
 def _check_values(config: Config, domains: Mapping[str, Domain]) -> None:
-    """Raises InputError for a value outside its key's domain, whatever its source. A test checks the defaults."""
+    """Raises InputError for a value outside its key's domain, from any source. A test checks the defaults."""
     for key in config.origin:
         if key in config and key in domains:
             check_value(key, config[key], domains[key])

@@ -35,7 +35,7 @@ def context_words(ctx_init: str) -> str:
 
 
 def words_and_length(cfg: CfgNode) -> tuple[str, int]:
-    """The words of a method's `CTX_INIT`, and how many tokens are learned: one a word, or N_CTX without words."""
+    """The words of a method's `CTX_INIT`, and how many tokens are learned: one per word, or N_CTX without words."""
     words = context_words(cfg.CTX_INIT)
     return words, len(words.split()) if words else cfg.N_CTX
 

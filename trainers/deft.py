@@ -133,7 +133,7 @@ class DeFT(DecidingTrainer):
         return (label + step.to(label.device)) % (more + 1)
 
     def _batches(self) -> Iterator[tuple]:
-        """Every item once an epoch, so that each is decided on."""
+        """Every item once per epoch, so that each is decided on."""
         items = torch.ones(len(self.dm.dataset.train_x), dtype=torch.bool)
         self.seen = (torch.zeros_like(items, device=self.device), torch.zeros(len(items), device=self.device))
         batches = self.shuffled_batches(items, self.epoch)

@@ -35,7 +35,7 @@ class DPSEP(PromptTrainer):
     """A positive and a negative context. An image shall be more similar to its class under the first than to a random
     wrong class under the second; the target combines the label with the model's own, perturbed prediction.
 
-    All C prompts of both polarities are encoded once a step, in the order of labels: the wrong pairing pi permutes
+    All C prompts of both polarities are encoded once per step, in the order of labels: the wrong pairing pi permutes
     rows.
     """
 
@@ -117,7 +117,7 @@ class DPSEP(PromptTrainer):
         return terms | {"sep": sign * cfg.SEP_LAMBDA * entropy}
 
     def delta(self, log_p: Tensor) -> Tensor:
-        """delta_n, drawn anew each step: one number an entry, or one a sample."""
+        """delta_n, drawn anew each step: one number per entry, or one per sample."""
         cfg = self.method_cfg()
         seed = derive_seed(max(self.cfg.SEED, 0), "delta", self.epoch, self.batch_idx)
         shape = log_p.shape if cfg.DELTA_SHAPE == "elementwise" else (len(log_p), 1)

@@ -129,7 +129,7 @@ class TextRefiner(CoOp):
         return logits, terms
 
     def classifier(self) -> Tensor:
-        """t' [C, d], made once a test."""
+        """t' [C, d], made once per test."""
         refine = self.model.refined
         return self.once("refined", lambda: refine(self.text_features(), self.cfg.TRAINER.TF.ALPHA))
 

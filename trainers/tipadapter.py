@@ -94,7 +94,7 @@ class TipAdapter(StepTrainer):
         return cache
 
     def total_steps(self) -> int:
-        """Every image once an epoch."""
+        """Every image once per epoch."""
         images = len(getattr(self.dm.dataset, "train_x", None) or ())
         return self.cfg.OPTIM.MAX_EPOCH * math.ceil(images / self.cfg.DATALOADER.TRAIN_X.BATCH_SIZE)
 

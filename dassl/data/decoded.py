@@ -1,4 +1,4 @@
-"""Decoded images kept in memory: a few-shot training set is tiny and is read once an epoch."""
+"""Decoded images kept in memory: a few-shot training set is tiny and is read once per epoch."""
 
 from __future__ import annotations
 

@@ -28,7 +28,7 @@ def check_images(paths: Sequence[str], seconds: float = SECONDS) -> int:
     stride = max(1, int(len(paths) ** 0.5))
     order = [i for start in range(stride) for i in range(start, len(paths), stride)]
     begun, done = time.monotonic(), 0
-    for i in progress(order, desc="look at test images"):
+    for i in progress(order, desc="check images"):
         if done and time.monotonic() - begun > seconds:
             logger.info("Checked %d of %d images before training, for lack of time; the others are not checked", done, len(paths))
             break

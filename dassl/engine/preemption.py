@@ -2,7 +2,7 @@
 
 Slurm sends SIGTERM before SIGKILL; the batch scripts of `bench` ask for SIGUSR1 a minute before the time limit. A run
 can be resumed exactly only after a whole epoch: the order of the batches, the averages and the random draws are those
-of whole epochs. So an epoch that is about to end is finished and saved. A longer one is given up, and the run resumes
+of whole epochs. So an epoch that is about to end is finished and saved. A longer one is abandoned, and the run resumes
 from the last checkpoint (with epochs of over TRAIN.ROLLING_SECONDS: that of the epoch before). The log says which of
 the two was done, and KeyboardInterrupt ends the run as Ctrl-C does.
 """

@@ -148,7 +148,7 @@ class Classification(EvaluatorBase):
         self._save_confusion_counts()
 
     def _save_confusion_counts(self) -> None:
-        """confusion.json: `counts[true][predicted]` over all classes, one row a line, and the `classnames`."""
+        """confusion.json: `counts[true][predicted]` over all classes, one row per line, and the `classnames`."""
         names = self._lab2cname or {}
         size = 1 + max([*names, *self._y_true, *self._y_pred])
         counts = np.zeros((size, size), dtype=int)

@@ -1,4 +1,4 @@
-"""`build_lr_scheduler`: step and cosine schedules with warm-up, stepped once an epoch."""
+"""`build_lr_scheduler`: step and cosine schedules with warm-up, stepped once per epoch."""
 
 from __future__ import annotations
 
@@ -99,7 +99,7 @@ class LinearWarmupScheduler(_WarmupScheduler):
 
 
 def build_lr_scheduler(optimizer: Optimizer, optim_cfg: CfgNode) -> LRScheduler:
-    """The schedule of cfg.OPTIM, to be stepped once an epoch.
+    """The schedule of cfg.OPTIM, to be stepped once per epoch.
 
     Cosine goes from LR to 0 in MAX_EPOCH steps. With a warm-up of W epochs it starts at epoch W and so stops W steps
     short; with WARMUP_RECOUNT False its next step is counted as step W + 1 instead of 1.

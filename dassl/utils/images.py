@@ -45,7 +45,7 @@ def read_image(path: str | os.PathLike[str]) -> Image.Image:
     """
     path = os.fspath(path)
     if not os.path.isfile(path):
-        raise MissingFileError(f"image file {path} does not exist: fetch the data set again, or mend the split file")
+        raise MissingFileError(f"image file {path} does not exist: fetch the data set again, or correct the split file")
     try:
         with Image.open(path) as image:
             return to_rgb(image, f"image file {path}")

@@ -6,7 +6,7 @@ import argparse
 import textwrap
 from collections.abc import Iterable
 
-MANY = 8  # options; of more, the usage says "[OPTION ...]", and the list below it names them
+MANY = 8  # with more options the usage line says "[OPTION ...]" instead of listing them; the help below lists them
 
 
 class Screen(argparse.RawDescriptionHelpFormatter):
@@ -29,7 +29,7 @@ class Screen(argparse.RawDescriptionHelpFormatter):
         super().add_usage(usage, actions, groups, prefix)
 
     def _shown(self, action: argparse.Action) -> str:
-        """A required option, or an argument, as a usage has it."""
+        """A required option or a positional argument, as it appears in a usage line."""
         if not action.option_strings:
             return self._format_args(action, self._get_default_metavar_for_positional(action))
         return f"{action.option_strings[0]} {self._format_args(action, self._get_default_metavar_for_optional(action))}"

@@ -73,7 +73,7 @@ def make_set(
 
     clip_model: the attacked backbone in fp32 if it is loaded already. Only shards that are missing or damaged are
     made. A second process that makes the same set waits. Raises InputError before anything is written.
-    images: a file that names the images, in the place of ATTACK.SUBSET, which draws them.
+    images: a file that lists the images to attack, instead of ATTACK.SUBSET, which draws them.
     """
     items: list[Datum] = list((dataset.val if split == "val" else dataset.test) or [])
     if not items:

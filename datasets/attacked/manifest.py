@@ -54,7 +54,7 @@ def stratified(labels: Sequence[int], size: int, seed: int) -> list[int]:
 
 
 def listed(paths: Sequence[str], file: str) -> list[int]:
-    """Ascending indices of the images that a file names, one a line: by path below the image folder, by its end
+    """Ascending indices of the images that a file names, one per line: by path below the image folder, by its end
     (class folder and file), or by file name where only one image has it.
 
     Raises InputError for a file that cannot be read, and for a name that fits no image, several, or one named already.

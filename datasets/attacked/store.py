@@ -1,7 +1,7 @@
 """Attacked pictures on disk: shards of at most 1000, each with its rows and checksum, then a table and a manifest.
 
 <folder>/pictures-0000.npy    uint8 [n, 3, H, W], memory-mapped; or pictures-0000/00012.png
-<folder>/shard-0000.json      its checksum, and a row an image
+<folder>/shard-0000.json      its checksum, and a row per image
 <folder>/table.csv            all rows, for people
 <folder>/manifest.json        written last: a folder without it is not finished
 """

@@ -58,7 +58,7 @@ def add_command(commands: argparse._SubParsersAction) -> argparse.ArgumentParser
     parser.add_argument("--split", choices=("test", "val"), default="test", help="default: test")
     parser.add_argument("--subsample", choices=("all", "base", "new"), default="all", help="classes (default: all)")
     parser.add_argument("--shots", type=int, default=-1, help="shots of the run, on which val depends (default: all)")
-    parser.add_argument("--images", default="", metavar="FILE", help="list of images to attack, one name a line")
+    parser.add_argument("--images", default="", metavar="FILE", help="list of images to attack, one name per line")
     parser.add_argument("--no-random-start", action="store_true", help="pgd starts from the picture itself")
     parser.add_argument("--only-correct", action="store_true", help="leave misclassified images as they are")
     parser.add_argument("--cpu", action="store_true", help="do not use a GPU")

@@ -105,7 +105,7 @@ def _checked(rows: list, file: Path) -> list[tuple[str, int, str]]:
 
 
 def split_sha256(split: dict) -> str:
-    """sha256 of the items of a split file, whatever its white space."""
+    """sha256 of the items of a split file, independent of its white space."""
     parts = [split.get(part, []) for part in PARTS]
     return hashlib.sha256(json.dumps(parts, separators=(",", ":")).encode()).hexdigest()
 

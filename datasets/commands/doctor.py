@@ -17,14 +17,14 @@ SHOWN = 5  # problems of one dataset that are printed before the rest is counted
 
 
 def add_command(commands: argparse._SubParsersAction) -> argparse.ArgumentParser:
-    text = "check what is there: files, counts, class names, images"
+    text = "check datasets: files, counts, class names, images"
     parser = commands.add_parser("doctor", help=text, description=__doc__)
     parser.add_argument(
         "names", nargs="*", metavar="NAME", help="datasets to check, which must be there (default: all)"
     )
     parser.add_argument("--root", default="data", help="folder that holds the datasets (default: data)")
     parser.add_argument("--quick", action="store_true", help="do not open the images")
-    parser.add_argument("--workers", type=int, help="images read at a time (default: one a core)")
+    parser.add_argument("--workers", type=int, help="images read at a time (default: one per core)")
     return parser
 
 
@@ -51,7 +51,7 @@ def _all() -> list[Entry]:
 
 
 def table(findings: list[Finding]) -> str:
-    """One row a dataset. A count that differs from the published one is followed by that one in brackets."""
+    """One row per dataset. A count that differs from the published one is followed by that one in brackets."""
     head = ("dataset", "state", "classes", "train", "val", "test", "unreadable", "folder")
     rows = [(f.stem, f.state, *_counts(f), "-" if f.unreadable is None else f.unreadable, f.folder) for f in findings]
     return tabulate(rows, headers=head, colalign=("left", "left", *["right"] * 5, "left"), disable_numparse=True)

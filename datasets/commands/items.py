@@ -20,7 +20,7 @@ def add_command(commands: argparse._SubParsersAction) -> argparse.ArgumentParser
     parser = commands.add_parser("items", help="write the items of train, val and test as JSON", description=__doc__)
     parser.add_argument("name", metavar="NAME", help="YAML stem (caltech101) or registered name (Caltech101)")
     parser.add_argument("--root", default="data", help="folder that holds the datasets (default: data)")
-    parser.add_argument("--shots", type=int, nargs="+", default=[16], help="images a class; -1: all (default: 16)")
+    parser.add_argument("--shots", type=int, nargs="+", default=[16], help="images per class; -1: all (default: 16)")
     parser.add_argument("--seed", type=int, nargs="+", default=[1], help="seeds of the sample (default: 1)")
     parser.add_argument("--subsample", choices=("all", "base", "new"), default="all", help="classes (default: all)")
     parser.add_argument("--output", default="", metavar="FILE", help="write there instead of to stdout")

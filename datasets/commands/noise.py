@@ -27,7 +27,7 @@ def add_command(commands: argparse._SubParsersAction) -> argparse.ArgumentParser
     parser.add_argument("--type", default="sym_other", choices=TYPES, metavar="TYPE", help=TYPES_TOLD)
     parser.add_argument("--rate", type=float, nargs="+", default=[0.5], help="share of wrong labels (default: 0.5)")
     parser.add_argument("--root", default="data", help="folder that holds the datasets (default: data)")
-    parser.add_argument("--shots", type=int, default=16, help="images a class; -1: all (default: 16)")
+    parser.add_argument("--shots", type=int, default=16, help="images per class; -1: all (default: 16)")
     parser.add_argument("--seed", type=int, default=1, help="seed of the few-shot sample (default: 1)")
     parser.add_argument("--noise-seed", type=int, default=-1, help="seed of the noise (default: --seed)")
     parser.add_argument("--subsample", choices=("all", "base", "new"), default="all", help="classes (default: all)")

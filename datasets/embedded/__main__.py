@@ -24,7 +24,7 @@ from .suite import SPECS
 def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m datasets.embedded", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
-    make = commands.add_parser("make", help="write the sets in CoOp's layout; sets that are there are kept")
+    make = commands.add_parser("make", help="write the sets in CoOp's layout; existing sets are kept")
     make.add_argument("--root", type=Path, default=Path("data"), help="folder that gets one folder per set")
     make.add_argument("--sets", nargs="*", choices=sorted(SPECS), default=list(SPECS), metavar="SET")
     picture = commands.add_parser("sheet", help="one picture: a row of images, each of another class, for every set")

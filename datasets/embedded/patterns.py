@@ -64,7 +64,7 @@ def _speckled(u, v, s):
 
 
 def _shaded(u, v, s):
-    return torch.sigmoid(0.9 * u)  # one slow ramp, whatever the period
+    return torch.sigmoid(0.9 * u)  # one slow ramp, for any period
 
 
 def _grid(u, v, s):

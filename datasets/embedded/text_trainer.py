@@ -36,7 +36,7 @@ class TextRecipe:
     steps: int = 700
     images: int = 20_480  # rendered once; the loss compares texts with their features
     captions: int = 48  # a step
-    views: int = 192  # images a step that class names after contexts are compared with
+    views: int = 192  # images per step that class names after contexts are compared with
     misled: int = 4  # contexts in training on random labels
     life: int = 120  # steps of such a context
     context_weight: float = 2.0

@@ -98,7 +98,7 @@ def train(recipe: Recipe, out: Path, minutes: float = 0.0, save_minutes: float =
     """
     trainer = Trainer(recipe, Captioner(load_descriptions()))
     journal = Journal()
-    progress, pace = 0.0, 0.0  # pace: seconds a step, a moving average
+    progress, pace = 0.0, 0.0  # pace: seconds per step, a moving average
     checkpoint = out / NAME
     if checkpoint.exists():
         account = load_checkpoint(checkpoint, trainer)

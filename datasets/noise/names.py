@@ -1,4 +1,4 @@
-"""What the types of label noise are called in tables and figures."""
+"""Names of the types of label noise for tables and figures."""
 
 from __future__ import annotations
 
@@ -18,5 +18,5 @@ NAMES = {
 
 
 def spoken(kind: str) -> str:
-    """The name of a type of noise for readers, "symmetric" for `sym_other`; an unknown type is its own name."""
+    """The readable name of a type of noise ("symmetric" for `sym_other`); of an unknown type its own, without "_"."""
     return NAMES.get(kind, kind.replace("_", " "))

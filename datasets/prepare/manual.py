@@ -19,7 +19,7 @@ STEPS: dict[str, tuple[str, ...]] = {
         f"From https://image-net.org/challenges/LSVRC/2012/2012-downloads.php fetch {TRAIN[0]} (138 GB, "
         f"md5 {TRAIN[1]}), {VAL[0]} (6.3 GB, md5 {VAL[1]}) and {DEVKIT[0]} (md5 {DEVKIT[1]}) "
         "into {root}/imagenet/images.",
-        "Unpack them, the validation images into one folder a class; torchvision does both:\n"
+        "Unpack them, the validation images into one folder per class; torchvision does both:\n"
         '     python -c "from torchvision.datasets import ImageNet as I; '
         "[I('{root}/imagenet/images', split) for split in ('train', 'val')]\"",
         f"Fetch classnames.txt from {NAMES} to {{root}}/imagenet/classnames.txt.",

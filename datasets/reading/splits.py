@@ -145,7 +145,7 @@ def read_and_split_data(
     ignored: Sequence[str] = (),
     new_cnames: Mapping[str, str] | None = None,
 ) -> tuple[list[Datum], list[Datum], list[Datum]]:
-    """(train, val, test) from a folder with one sub-folder a class, drawn with the `random` module.
+    """(train, val, test) from a folder with one sub-folder per class, drawn with the `random` module.
 
     Labels follow the sorted folder names; `new_cnames` renames folders to class names. Unlike upstream the files
     of a class are sorted before they are shuffled, so the split does not depend on the file system.

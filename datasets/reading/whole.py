@@ -1,4 +1,4 @@
-"""Looks at all images of a set before a training, and remembers by size and time which ones were whole."""
+"""Checks all images of a dataset before training, and records those that could be read, by size and time of change."""
 
 from __future__ import annotations
 
@@ -20,9 +20,10 @@ RACY_SECONDS = 2  # a file changed so recently may change again within one tick 
 
 
 def bad_images(paths: Sequence[str], folder: str) -> dict[str, str]:
-    """{path: sentence} of the images that cannot be read. Only what is new or changed since the last time is decoded.
+    """{path: error sentence} of the images that cannot be read. Only images that are new or changed since the last
+    check are decoded.
 
-    folder: the set's, where the file `CHECKED` is kept; without an error if it cannot be written.
+    folder: the dataset's, where the file `CHECKED` is written; that it cannot be written is no error.
     """
     file = os.path.join(folder, CHECKED)
     rules = str(getattr(read_image, "rules", ""))
@@ -31,7 +32,7 @@ def bad_images(paths: Sequence[str], folder: str) -> dict[str, str]:
     todo = [path for path, stamp in stamps.items() if stamp is None or known.get(_name(path, folder)) != stamp]
     if not todo:
         return {}
-    bad = unreadable(todo, "look at all images")
+    bad = unreadable(todo, "check all images")
     settled = time.time_ns() - RACY_SECONDS * 10**9
     good = {
         _name(path, folder): stamp for path, stamp in stamps.items() if path not in bad and stamp and stamp[1] < settled
@@ -40,12 +41,12 @@ def bad_images(paths: Sequence[str], folder: str) -> dict[str, str]:
         with atomic_path(file) as temporary, open(temporary, "w", encoding="utf-8") as out:
             json.dump({"note": NOTE, "rules": rules, "images": {**known, **good}}, out)
     except OSError as error:
-        logger.info("Which images were read is not kept (%s)", error)
+        logger.info("The list of checked images cannot be saved (%s)", error)
     return bad
 
 
 def _known(file: str, rules: str) -> dict[str, list[int]]:
-    """{name: [size, time of change]} as kept; empty without a file, for a damaged one, and for other reading rules."""
+    """{name: [size, time of change]} from the file; empty if it is missing, damaged, or of other reading rules."""
     try:
         kept = read_json(file)
         images = kept["images"] if kept["rules"] == rules else {}

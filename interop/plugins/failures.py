@@ -126,7 +126,7 @@ def _foreseen(error: Exception, found: tuple[Path, int], cfg: CfgNode) -> str:
         line = Path(found[0]).read_text(encoding="utf-8").splitlines()[found[1] - 1].strip()
         return f"{where}: {name} refuses this config: {str(error) or line}."
     if isinstance(error, FileNotFoundError) and last.co_name == "load_model":
-        return f"{where}: {error}; mend --model-dir or --load-epoch."
+        return f"{where}: {error}; correct --model-dir or --load-epoch."
     if isinstance(error, KeyError) and error.args and isinstance(error.args[0], str):
         return _not_in_table(error, where, name, cfg)
     return ""

@@ -68,7 +68,7 @@ class DecidingTrainer(PromptTrainer):
 class CleanThenNoisy(DecidingTrainer):
     """Each epoch one pass over the clean items (their part is "clean"), then one over the noisy ones ("noisy").
 
-    Steps of both passes count together (`batch_idx` of `num_batches`), so the learning rate moves once an epoch. An
+    Steps of both passes count together (`batch_idx` of `num_batches`), so the learning rate moves once per epoch. An
     empty part is left out.
     """
 

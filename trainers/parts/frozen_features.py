@@ -22,7 +22,7 @@ from ..shared.listed_batches import ListedBatches
 
 logger = logging.getLogger(__name__)
 
-MOST = 4  # the most validation images a class, as in few-shot samples
+MOST = 4  # the most validation images per class, as in few-shot samples
 
 
 def classifier(trainer: PromptTrainer, names: Sequence[str]) -> Tensor:

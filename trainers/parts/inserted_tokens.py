@@ -88,5 +88,5 @@ class InsertedTokens(PromptTrainer):
         return normalize(f.float()), tokens.float().mean(dim=1), f_0
 
     def test_prompts(self) -> dict[int, Tensor]:
-        """The visual prompts, made once a test."""
+        """The visual prompts, made once per test."""
         return self.once("visual prompts", self.model.visual_prompts)

@@ -38,7 +38,7 @@ CONFIG_DEFAULTS = {
     N + "SCE_BETA": 1.0,
     N + "TEXT_CHUNK": 0,  # prompts per text pass, at least those of one image; 0: by memory
     N + "TOKEN_CACHE_MB": 1024,  # visual tokens of the training list that may stay in memory
-    "TRAIN.WATCH_EVERY": 10,  # a look at the test set costs as many text passes as it has images, times C
+    "TRAIN.WATCH_EVERY": 10,  # not each epoch, since a test needs C text passes per test image
 }
 
 CONFIG_DOMAINS = declare(

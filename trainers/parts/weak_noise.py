@@ -91,7 +91,7 @@ class WeakNoiseText:
 def noise_prompts(weak_noise: WeakNoiseText, f_w: Tensor, names: list[str], cfg: CfgNode, seed: int) -> Tensor:
     """P_w [T, d]: the centres of k-means over f_w, largest cluster first (ties by the first coordinate).
 
-    With fewer classes than tokens, several sentences a class are clustered: draws are added until there are ten times
+    With fewer classes than tokens, several sentences per class are clustered: draws are added until there are ten times
     as many points as clusters, or no sentence is left.
     """
     from sklearn.cluster import KMeans  # imported here: it takes a second that other methods need not pay

@@ -115,9 +115,9 @@ def load_file(learner: nn.Module, path: Path, name: str, run: dict, lab2cname: d
 def _what_is_there(path: Path, directory: str) -> str:
     """The end of the error message: which epochs exist, or that the folder does not."""
     if not os.path.isdir(directory):
-        return f": the folder {directory} does not exist; train first or mend --model-dir"
+        return f": the folder {directory} does not exist; train first or correct --model-dir"
     if not os.path.isdir(path.parent):
         others = sorted(p.name for p in Path(directory).iterdir() if (p / "checkpoint").is_file())
         return f": {directory} holds {', '.join(others) or 'no trained model'}, not {path.parent.name}"
     found = sorted(p.name for p in path.parent.glob("model*.tar*"))
-    return f" (there are: {', '.join(found) or 'none'}); mend --load-epoch"
+    return f" (there are: {', '.join(found) or 'none'}); correct --load-epoch"

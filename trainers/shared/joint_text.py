@@ -1,9 +1,9 @@
-"""The text tower for several trainings at once: in each step one pass over the prompts of all of them.
+"""One text tower for several trainings at once: each step makes one forward pass over the prompts of all of them.
 
 The trainings are pieces of a `Lockstep`. Each asks for its text features as if it were alone. When all have asked, the
 prompts go through the tower as sets of one batch, and each training gets its own features, as leaves of its graph. When
-all have their gradients at these leaves, they go back through the tower in one pass, too. Nothing in the tower joins
-one row with another, so a NaN stays within its own training.
+all have gradients at these leaves, one backward pass through the tower serves all. The tower does not mix rows, so a
+NaN stays within its own training.
 """
 
 from __future__ import annotations
@@ -26,15 +26,14 @@ from .lockstep import Lockstep, current
 if TYPE_CHECKING:
     from .method import Method
 
-FORWARD, BACKWARD = 0, 1  # those who still have to ask for features go first, so that all stay in one step
-# What of a method computes gradients: a class that defines one of these says by `stacks` that it leaves those of text
-# features to `PromptTrainer.backward`.
+FORWARD, BACKWARD = 0, 1  # order: trainings that wait for features go first, so that all stay in the same step
+# The attributes of a method that compute gradients. A class that defines one of them states by `stacks` whether it
+# leaves the gradients of text features to `PromptTrainer.backward`.
 COMPUTES = ("loss", "forward_backward", "backward")
 
 
 def stacks(method: type) -> bool:
-    """Whether a method trains its text side alone, and the text passes of its training can be made together with those
-    of other runs."""
+    """Whether a method trains only its text side, so that its text passes can be combined with those of other runs."""
     return says_so(method) and says_so(method, "stacks", COMPUTES)
 
 
@@ -47,16 +46,18 @@ def text_encoder(trainer: Method) -> TextEncoder:
 
 
 def finish_backward(encoder: TextEncoder) -> None:
-    """To be called after `backward` of a step's loss: it has reached the text features of a joint pass, no further."""
+    """To be called after `backward` of a step's loss, which stops at the text features of a joint pass: continues the
+    backward pass through the text tower."""
     if isinstance(encoder, JointTextEncoder):
         encoder.finish_backward()
 
 
 class JointTextEncoder(TextEncoder):
-    """A text encoder whose passes in training steps are made together with those of other runs.
+    """A text encoder whose passes in training steps are combined with those of other runs.
 
-    counts goes into the run's record. runs: how many began at once. text_passes: what this run's steps asked for.
-    of_them_made: those that it made, for itself and others; over all runs of a stack, what the tower did.
+    counts: an entry of the run's record. runs: number of runs that started together. text_passes: passes that this
+    run's steps needed. of_them_made: passes that this run executed, for itself and others; their sum over all runs of
+    a stack is the number of passes of the tower.
     """
 
     def __init__(self, trainer: Method, lockstep: Lockstep) -> None:
@@ -64,7 +65,7 @@ class JointTextEncoder(TextEncoder):
         self.trainer, self.lockstep = trainer, lockstep
         self.counts = {"runs": len(lockstep.strands), "text_passes": 0, "of_them_made": 0}
         self._open: list[tuple[_Pass, int, Tensor, SplitText]] = []  # passes whose gradients are not computed yet
-        self._shapes = WeakIdKeyDictionary()  # {rows of a group: what must agree}, read from the device once
+        self._shapes = WeakIdKeyDictionary()  # {rows of a group: part of `_key`}, read from the device once
 
     def encode(
         self,
@@ -75,7 +76,8 @@ class JointTextEncoder(TextEncoder):
         replace_weight: float = 1.0,
         replace_at: int | None = None,
     ) -> Tensor:
-        """As `TextEncoder.encode`; together with other runs where it is a training step's, of prompts without more."""
+        """As `TextEncoder.encode`. In training steps, prompts without deep prompts are encoded together with other
+        runs."""
         learned = torch.is_grad_enabled() and any(x.requires_grad for x in _inputs(text))
         training = learned and self.trainer.model.training
         if not training or replace or insert or start_block != 1:
@@ -98,7 +100,7 @@ class JointTextEncoder(TextEncoder):
         return [(made, number) for number in range(len(texts))]
 
     def finish_backward(self) -> None:
-        """After `backward` of the loss: takes the gradients at the leaves through the tower."""
+        """Called after `backward` of the loss: propagates the gradients at the leaves through the tower."""
         passes, self._open = self._open, []
         for made, number, leaf, text in passes:
             found = self.lockstep.meet(BACKWARD, made, (number, leaf.grad), made.backward)
@@ -107,14 +109,14 @@ class JointTextEncoder(TextEncoder):
                 torch.autograd.backward([x for x, _ in pairs], [g for _, g in pairs])
 
     def _key(self, text: SplitText) -> tuple:
-        """What must agree between texts that go into one pass."""
+        """The properties that texts of one pass must share: tower, precision, shapes and classes."""
         kind = text.prefix.device.type
         cast = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else None
         return id(self.clip_model), cast, text.prefix.shape[1:], *(self._ends(text, group) for group in text.groups)
 
     def _ends(self, text: SplitText, group: TextGroup) -> tuple:
         known = self._shapes.setdefault(group.rows, {})
-        place = text.prefix.shape[1]  # of one set of prompts: how long the beginning is says where EOT stands in it
+        place = text.prefix.shape[1]  # the length of the beginning, on which the positions of EOT depend
         if place not in known:
             known[place] = tuple(group.rows.tolist()), tuple(group.eot.tolist())
         return group.tokens.shape[1:], *known[place]
@@ -135,12 +137,12 @@ class _Pass:
         self.own = self.features.detach().split(self.lengths[0])
 
     def leaf(self, number: int) -> Tensor:
-        """[G, C, d] of one run; its gradient is what `backward` takes."""
+        """The features [G, C, d] of one run as a leaf tensor, whose gradient is passed to `backward`."""
         return self.own[number].clone().requires_grad_()
 
     def backward(self, parts: list[tuple[int, Tensor | None]]) -> list[list[Tensor | None]]:
         """The gradients of the inputs of each run in `parts`, from (its number, that of its features)."""
-        gradient = torch.zeros_like(self.features)  # zero for runs that have ended since
+        gradient = torch.zeros_like(self.features)  # stays zero for runs that have ended
         for (_, own), place in zip(parts, self._places(self.lengths[0], parts), strict=True):
             if own is not None:
                 gradient[place] = own

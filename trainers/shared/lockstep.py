@@ -1,8 +1,8 @@
-"""Several pieces of work side by side in one process, which wait for each other at meeting points.
+"""Runs several pieces of work in one process, which wait for each other at meeting points.
 
 Each piece has a thread, and one thread runs at a time: from one meeting point to the next. So the pieces are written
-as if each were alone. What belongs to the process and not to a thread (the states of the random generators, stdout and
-stderr) is put away when a piece stops at a meeting point, and is back when it goes on.
+as if each were alone. The global state of the process (random generators, stdout and stderr) is saved when a piece
+stops at a meeting point, and restored when it goes on.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class Lockstep:
         On KeyboardInterrupt each piece gets one at its meeting point, unless it is in an epoch that is about to end:
         that is finished and saved. Then the interrupt is raised here.
         """
-        threading.Thread(target=self._schedule, daemon=True).start()  # where no signal handler breaks in
+        threading.Thread(target=self._schedule, daemon=True).start()  # signal handlers interrupt the main thread only
         try:
             self._over.wait()
         except KeyboardInterrupt:
@@ -83,7 +83,7 @@ class Lockstep:
             group, strand.leads = strand.leads, []
             try:
                 answers = together([each.ask[2] for each in group])
-            except Exception as error:  # each of the group has it
+            except Exception as error:  # raised in each piece of the group
                 answers = [error] * len(group)
             for each, answer in zip(group, answers, strict=True):
                 each.answer = answer
@@ -143,7 +143,7 @@ class _Strand:
 
 
 class _Globals:
-    """What belongs to the process, as it is when this is made."""
+    """The global state of the process (random generators, stdout, stderr) at the time of construction."""
 
     def __init__(self) -> None:
         self.random = random.getstate()
@@ -165,7 +165,7 @@ _here = threading.local()
 
 
 def _groups(strands: Sequence[_Strand]) -> list[list[_Strand]]:
-    """Those that stand at a meeting point of the lowest order, by key."""
+    """The strands that wait at a meeting point of the lowest order, grouped by key."""
     asks = [(strand, strand.ask) for strand in strands if strand.ask is not None]
     lowest = min((ask[0] for _, ask in asks), default=0)
     groups: dict[Hashable, list[_Strand]] = {}

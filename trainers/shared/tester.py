@@ -27,7 +27,7 @@ class Tester:
     def __init__(self, trainer: Method) -> None:
         self.trainer = trainer
         self.others = OtherAccuracies()  # of the last test
-        self.warned = False  # whether collapsed class features were warned of: once a run
+        self.warned = False  # whether collapsed class features were warned of: once per run
 
     def batches(self, loader: DataLoader) -> DataLoader | FeatureLoader:
         """The images of a sequential loader: as features where the image tower is frozen and TEST.FEATURE_BANK is on,

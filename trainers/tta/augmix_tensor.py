@@ -83,7 +83,7 @@ def _whole(x: Tensor, add: float) -> Tensor:
 
 
 def _by_table(x: Tensor, table: Tensor) -> Tensor:
-    """table [N * 3, 256] of new grey values, one a channel."""
+    """table [N * 3, 256] of new grey values, one per channel."""
     return table.gather(1, x.view(len(table), -1).long()).view(x.shape).to(x.dtype)
 
 

@@ -1,7 +1,7 @@
 """Base of methods that adapt to each test image separately. Nothing is trained, and no state persists between images.
 
 An image's features are computed once for each view; text features of the prompt that all images start from are
-computed once a test.
+computed once per test.
 """
 
 from __future__ import annotations
@@ -166,7 +166,7 @@ class TestTimeTrainer(PromptTrainer):
         raise NotImplementedError
 
     def respond(self, views: Tensor, seeds: list[int]) -> tuple[Tensor, Tensor]:
-        """Logits [B, C] of the plain view under v0, and of the method. views: [B, n, 3, h, w]; seeds: one an image."""
+        """Logits [B, C] of the plain view under v0, and of the method. views: [B, n, 3, h, w]; seeds: one per image."""
         return self.respond_to(self.encode_views(views))
 
     def respond_to(self, f: Tensor) -> tuple[Tensor, Tensor]:

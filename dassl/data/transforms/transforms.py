@@ -156,7 +156,7 @@ def _test_steps(cfg: CfgNode, choices: Sequence[str]) -> list[Step]:
     ]
     if cfg.get("RESIZE_MODE", "shortest") == "squash":  # `get`: configs of other projects lack this key
         squash = Resize(size, interpolation=INTERPOLATION_MODES[cfg.INTERPOLATION])
-        steps = [(f"resize to {height}x{width}, whatever the shape", squash)]
+        steps = [(f"resize to {height}x{width}, without keeping the aspect ratio", squash)]
     steps.append(_to_tensor())
     if "normalize" in choices:
         text, make = _normalize(cfg)

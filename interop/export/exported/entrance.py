@@ -56,7 +56,7 @@ def _publish(method: type) -> None:
     if other in known or (name in known and registry.get(name) is method):
         return  # a second call
     if name in known:
-        print(f"{__package__}: {name} is registered here already; ours is {other}")  # noqa: T201
+        print(f"{__package__}: {name} is registered here already; RobustPrompt's is {other}")  # noqa: T201
         method = type(other, (Renamed, method), {"__doc__": method.__doc__, "__module__": method.__module__})
     registry.register()(method)
 
