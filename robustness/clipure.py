@@ -152,7 +152,7 @@ def _text(found: Control, s: AttackSettings) -> str:
     ]  # fmt: skip
     table = tabulate([[name, f"{value:.1f}"] for name, value in rows], ["attack", "accuracy, %"], disable_numparse=True)
     checks = "\n".join(f"{check.code} {check.verdict}: {check.detail}" for check in found.checks)
-    end = "as it has to be" if found.masked else "the checks did not notice"
+    end = "found by the checks, as expected" if found.masked else "not found by the checks"
     return (
         f"Control: CLIPure-Cos, which is no defence; {found.images} images, eps {s.eps:g}/255, {s.steps} steps\n\n"
         f"{table}\n\n"

@@ -70,7 +70,7 @@ def test_the_checks_notice_it_and_bpda_removes_the_gain(capsys):
         float(figures[k]) for k in ("PGD through the purification", "PGD past the purification", "Square")
     )
     assert past < square < through
-    assert "which is no defence" in said and "FAILED" in said and "as it has to be" in said
+    assert "which is no defence" in said and "FAILED" in said and "as expected" in said
 
 
 @pytest.mark.parametrize(
