@@ -30,18 +30,18 @@ def noise_folder(root: Path, classes: int = 20, each: int = 20) -> None:
     """Writes class folders of 500 x 375 noise JPEGs, for machines without Caltech101."""
     noise = np.random.default_rng(0)
     for c in range(classes):
-        folder = root / "folder" / f"class {c}"
+        folder = root / f"class {c}"
         folder.mkdir(parents=True)
         for i in range(each):
             pixels = noise.integers(0, 255, (47, 63, 3), dtype=np.uint8)
             Image.fromarray(pixels).resize((500, 375)).save(folder / f"{i}.jpg")
 
 
-def loader(root: str, dataset: str, megabytes: int, workers: int) -> DataLoader:
+def loader(root: str, dataset: str, megabytes: int, workers: int, shots: int = 16) -> DataLoader:
     args = build_parser().parse_args(
         ["--root", root, "--seed", "1", "--dataset-config-file", f"configs/datasets/{dataset}.yaml",
          "--config-file", "configs/trainers/CoOp/vit_b16.yaml", "--trainer", "CoOp", "VERBOSE", "False"]
-        + ["DATASET.NUM_SHOTS", "16", "DATALOADER.NUM_WORKERS", str(workers)]
+        + ["DATASET.NUM_SHOTS", str(shots), "DATALOADER.NUM_WORKERS", str(workers)]
         + ["DATALOADER.DECODED_CACHE_MB", str(megabytes)]
     )  # fmt: skip
     return DataManager(setup_cfg(args)).train_loader_x

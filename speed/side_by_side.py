@@ -24,6 +24,7 @@ from runs.setup import setup_cfg
 from trainers.base import PromptTrainer
 
 ADJECTIVES = ("red", "old", "tall", "small", "wooden", "striped", "shiny", "broken", "wild", "frozen")
+MORE = ("green", "young", "short", "large", "metal", "dotted", "dull", "whole", "tame", "warm")  # after 500 classes
 NOUNS = (
     "boat", "house", "tiger", "guitar", "bridge", "lamp", "tower", "cup", "tree", "horse",
     "apple", "ball", "car", "door", "eagle", "flag", "glove", "hat", "inkwell", "jug",
@@ -38,7 +39,7 @@ class BenchmarkImages(DatasetBase):
     """A dataset of the noise images under DATASET.ROOT, with DATASET.NUM_LABELED classes."""
 
     def __init__(self, cfg: CfgNode) -> None:
-        names = [f"{a} {n}" for n in NOUNS for a in ADJECTIVES][: cfg.DATASET.NUM_LABELED]
+        names = [f"{a} {n}" for some in (ADJECTIVES, MORE) for n in NOUNS for a in some][: cfg.DATASET.NUM_LABELED]
         files = sorted(Path(cfg.DATASET.ROOT).glob("*.jpg"))
         items = [Datum(str(files[i % len(files)]), i, 0, name) for i, name in enumerate(names)]
         test = [Datum(str(f), i % len(names), 0, names[i % len(names)]) for i, f in enumerate(files)]
