@@ -52,6 +52,8 @@ def scaled_dot_product_attention(
     if torch._C._are_functorch_transforms_active():
         return plain_attention(query, key, value, attn_mask, dropout_p, is_causal, scale, enable_gqa)
     out = FUSED(query, key, value, attn_mask, dropout_p, is_causal, scale=scale, enable_gqa=enable_gqa)
+    if torch.compiler.is_compiling():  # a compiled graph has no second derivatives anyway, as torch says where it fails
+        return out
     node = out.grad_fn
     if node is not None and not dropout_p and node.name().startswith("ScaledDotProduct"):
         inputs = query, key, value

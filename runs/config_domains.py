@@ -25,6 +25,7 @@ OWN = {
     "INPUT.RESIZE_MODE": choice("shortest", "squash"),
     "TEST.FEATURE_BANK": FLAG,
     "TRAIN.FEATURE_BANK": FLAG,
+    "TRAIN.COMPILE": FLAG,
     "TEST.OPEN_WORLD": choice("", "base", "new"),
     "TEST.ADV_SET": OPTIONAL,
 }

@@ -29,6 +29,7 @@ def extend_cfg(cfg: CfgNode) -> None:
     cfg.INPUT.RESIZE_MODE = "shortest"  # of a test image: shorter side, then crop | squash: both sides, no crop
     cfg.TEST.FEATURE_BANK = True  # keep test image features of frozen towers on disk
     cfg.TRAIN.FEATURE_BANK = True  # keep features of training crops of frozen towers on disk
+    cfg.TRAIN.COMPILE = False  # the text tower of training steps through torch.compile
     add_noise_defaults(cfg)
     add_adversarial_defaults(cfg)
     add_corruption_defaults(cfg)

@@ -20,7 +20,7 @@ LATER = {
     "LANGUAGE.MISSING": "refuse", "LANGUAGE.TOO_LONG": "refuse", "TRAINER.JOAPR.COMPAT": "none",
     "TRAINER.NLPROMPT.COMPAT": "none", "TRAINER.TTC.TAU_TOWER": "original", "TRAINER.CTPT.TWO_STEP": False,
     "TRAINER.TPS.FILM": False,
-    "TEST.OPEN_WORLD": "",
+    "TEST.OPEN_WORLD": "", "TRAIN.COMPILE": False,
     "DATASET.FOLDER.EXIF": True, "DATASET.FOLDER.SKIP_BAD": False,
 }  # fmt: skip
 

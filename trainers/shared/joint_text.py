@@ -20,6 +20,7 @@ from clipkit.deep_prompts import Prompts
 from clipkit.split_text import TextGroup
 from dassl.utils.counted import counted
 
+from .compiled_text import CompiledTextEncoder, check_compiler
 from .crop_features import says_so
 from .lockstep import Lockstep, current
 
@@ -38,9 +39,13 @@ def stacks(method: type) -> bool:
 
 
 def text_encoder(trainer: Method) -> TextEncoder:
-    """The text encoder of a trainer: one for several trainings where it is a piece of a lockstep, else its own."""
-    lockstep = current()
-    if lockstep is None or not stacks(type(trainer)):
+    """The text encoder of a trainer: compiled with TRAIN.COMPILE; one for several trainings where it is a piece of a
+    lockstep; else its own."""
+    lockstep, fits = current(), stacks(type(trainer))
+    if trainer.cfg.TRAIN.get("COMPILE", False):
+        check_compiler(trainer.cfg.TRAINER.NAME, fits, trainer.device)
+        return CompiledTextEncoder(trainer.clip)
+    if lockstep is None or not fits:
         return TextEncoder(trainer.clip)
     return JointTextEncoder(trainer, lockstep)
 
