@@ -120,6 +120,13 @@ def _own(word: str, rest: list[str]) -> int:
     if word == "doctor":
         parser.add_argument("--root", default="data", help="folder of the datasets (default: data)")
         parser.add_argument("--output", default="output", help="folder of the runs (default: output)")
+        parser.add_argument(
+            "--calibrate", nargs="*", metavar="DATASET",
+            help="test zero-shot CLIP on these datasets, or on all that are there, beside the published accuracies",
+        )  # fmt: skip
+        parser.add_argument(
+            "--backbone", default="ViT-B/16", help="for --calibrate: ViT-B/16 (default), RN50, Embedded"
+        )
     args = parser.parse_args(rest)
 
     if word == "completion":
@@ -130,6 +137,11 @@ def _own(word: str, rest: list[str]) -> int:
         from .listing import listing
 
         text, code = listing([args.what] if args.what else DOORS[word].then, args.names), 0
+    elif args.calibrate is not None:
+        from .calibrate import calibrate
+
+        root, output = (Path(each).expanduser().absolute() for each in (args.root, args.output))
+        text, code = calibrate(root, output / "calibration", args.backbone, args.calibrate)
     else:
         from .doctor import examination
 

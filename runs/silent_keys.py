@@ -22,6 +22,7 @@ LATER = {
     "TRAINER.TPS.FILM": False,
     "TEST.OPEN_WORLD": "", "TRAIN.COMPILE": False,
     "DATASET.FOLDER.EXIF": True, "DATASET.FOLDER.SKIP_BAD": False,
+    "DATASET.FEWSHOT_FILE": "",
 }  # fmt: skip
 
 

@@ -73,6 +73,7 @@ _DECLARED = {
         "SOURCE_DOMAINS": list_of(FILLED),
         "TARGET_DOMAINS": list_of(FILLED),
         "SUBSAMPLE_CLASSES": choice("all", "base", "new"),
+        "FEWSHOT_FILE": OPTIONAL,
         "VAL_PERCENT": SHARE,
         "CIFAR_C_TYPE": OPTIONAL,
     },

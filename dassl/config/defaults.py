@@ -80,6 +80,7 @@ DEFAULTS = {
         "NUM_LABELED": -1,
         "NUM_SHOTS": -1,  # images per class for training; below 1: all
         "SUBSAMPLE_CLASSES": "all",  # all, base, new (not in upstream, where entry points add it)
+        "FEWSHOT_FILE": "",  # a list of the training images, in place of a draw (not in upstream)
         "VAL_PERCENT": 0.1,
         "STL10_FOLD": -1,
         "CIFAR_C_TYPE": "",

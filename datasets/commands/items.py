@@ -13,6 +13,7 @@ from dassl.data.datasets import Datum
 from dassl.utils import InputError, atomic_path
 
 from ..reading.catalog import Entry, find, make_cfg
+from ..reading.fewshot_file import as_lines
 from .console import say
 
 
@@ -24,11 +25,17 @@ def add_command(commands: argparse._SubParsersAction) -> argparse.ArgumentParser
     parser.add_argument("--seed", type=int, nargs="+", default=[1], help="seeds of the sample (default: 1)")
     parser.add_argument("--subsample", choices=("all", "base", "new"), default="all", help="classes (default: all)")
     parser.add_argument("--output", default="", metavar="FILE", help="write there instead of to stdout")
+    parser.add_argument(
+        "--lists", default="", metavar="FOLDER",
+        help="write the samples alone, as lists that DATASET.FEWSHOT_FILE reads: FOLDER/NAME/shot_K-seed_S.jsonl",
+    )  # fmt: skip
     return parser
 
 
 def run(args: argparse.Namespace) -> int:
-    """Writes the JSON to stdout or --output. Returns the exit code."""
+    """Writes the JSON to stdout or --output, or with --lists the lists. Returns the exit code."""
+    if args.lists:
+        return write_lists(args)
     with redirect_stdout(sys.stderr):  # the log; stdout is for the JSON
         text = to_json(collect(find(args.name), args.root, args.shots, args.seed, args.subsample))
     if not args.output:
@@ -39,6 +46,25 @@ def run(args: argparse.Namespace) -> int:
             Path(temporary).write_text(text + "\n", encoding="utf-8")
     except OSError as error:
         raise InputError(f"{args.output} cannot be written ({error.strerror}).") from error
+    return 0
+
+
+def write_lists(args: argparse.Namespace) -> int:
+    """Write a list for each number of shots and seed, and say where."""
+    entry = find(args.name)
+    for count in args.shots:
+        for seed in args.seed:
+            with redirect_stdout(sys.stderr):
+                data = entry.loader(make_cfg(entry, args.root, count, seed, args.subsample))
+            file = Path(args.lists) / entry.stem / f"shot_{count}-seed_{seed}.jsonl"
+            text = as_lines(data.train_x, [] if data.val is data.test else data.val or [], data.image_dir)
+            try:
+                file.parent.mkdir(parents=True, exist_ok=True)
+                with atomic_path(file) as temporary:
+                    Path(temporary).write_text(text, encoding="utf-8")
+            except OSError as error:
+                raise InputError(f"{file} cannot be written ({error.strerror}); name another folder.") from error
+            say(str(file))
     return 0
 
 

@@ -1,6 +1,7 @@
 """Few-shot samples: upstream's draws from a private stream, kept in a small JSON file beside the dataset.
 
-Upstream keeps pickles with absolute paths under `shot_<K>-seed_<S>.pkl`; they are neither read nor written here.
+Upstream keeps pickles with absolute paths under `shot_<K>-seed_<S>.pkl`; they are not looked for here, and none is
+written, but DATASET.FEWSHOT_FILE reads one (`fewshot_file.py`).
 """
 
 from __future__ import annotations
@@ -14,8 +15,9 @@ from collections import Counter
 from yacs.config import CfgNode
 
 from dassl.data.datasets import DatasetBase, Datum
-from dassl.utils import base_seed, read_json, seeded, write_json
+from dassl.utils import InputError, base_seed, read_json, seeded, write_json
 
+from .fewshot_file import listed_sample
 from .splits import relative_paths
 
 logger = logging.getLogger(__name__)
@@ -28,10 +30,23 @@ def fewshot(
 
     K < 1 gives both back untouched. Otherwise the draws are those upstream makes right after seeding with
     `cfg.SEED`: train first, then val, over *all* classes. The global `random` stream is left as it was.
+
+    With `cfg.DATASET.FEWSHOT_FILE` the images are those of that list, and val too if the list has some.
     """
     shots = cfg.DATASET.NUM_SHOTS
+    listed = str(getattr(cfg.DATASET, "FEWSHOT_FILE", "") or "")
+    if shots < 1 and listed:
+        raise InputError(
+            f"DATASET.FEWSHOT_FILE is {listed}, but DATASET.NUM_SHOTS is {shots}; set it to the number of images a "
+            "class that the list has."
+        )
     if shots < 1:
         return train, val
+    if listed:
+        listed = os.path.expanduser(listed.replace("{seed}", str(cfg.SEED)).replace("{shots}", str(shots)))
+        sample, of_list = listed_sample(listed, shots, train, val, path_prefix)
+        logger.info("Taking the %d-shot sample from %s", shots, listed)
+        return sample, _drawn(dataset, train, val, cfg)[1] if of_list is None else of_list
     warn_of_small_classes(train, shots)
     sha = split_hash(train, val, path_prefix)
     # The sample of an unseeded run is not kept: the next run shall draw anew.
@@ -39,11 +54,16 @@ def fewshot(
     kept = load_sample(file, sha, shots, train, val, path_prefix)
     if kept is not None:
         return kept
-    with seeded(base_seed(cfg)):
-        sample = dataset.generate_fewshot_dataset(train, num_shots=shots)
-        val_sample = dataset.generate_fewshot_dataset(val, num_shots=min(shots, 4)) if val else []
+    sample, val_sample = _drawn(dataset, train, val, cfg)
     save_sample(file, sha, sample, val_sample, path_prefix)
     return sample, val_sample
+
+
+def _drawn(dataset: DatasetBase, train: list[Datum], val: list[Datum], cfg: CfgNode) -> tuple[list[Datum], list[Datum]]:
+    shots = cfg.DATASET.NUM_SHOTS
+    with seeded(base_seed(cfg)):
+        sample = dataset.generate_fewshot_dataset(train, num_shots=shots)
+        return sample, dataset.generate_fewshot_dataset(val, num_shots=min(shots, 4)) if val else []
 
 
 def warn_of_small_classes(train: list[Datum], shots: int) -> None:
