@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from bench.comparing.published import load, papers
-
+PUBLISHED = Path(__file__).parent.parent / "bench" / "comparing" / "published"  # of papers, as `bench compare` has them
 SHIPPED = Path(__file__).with_name("shipped_zero_shot.json")  # of the embedded CLIP, as it was shipped
 PARTS = {"base": "base", "new": "new", "source": "all", "target": "all", "all": "all"}
 # Papers on test-time tuning write "a photo of a {}." for every set, all others CoOp's templates.
@@ -30,20 +30,23 @@ class Reference(NamedTuple):
 def references(backbone: str) -> list[Reference]:
     """Those of one backbone, by its name in the papers ("ViT-B/16", "RN50") or "Embedded"."""
     found = [Reference(**each) for each in json.loads(SHIPPED.read_text(encoding="utf-8"))["accuracies"]]
-    for name in papers():
-        for table in load(name).tables:
-            averages = set(table.averages)
-            for cell in table.cells:
-                ours = table.methods.get(cell.method)
-                if not ours or ours.method != "ZeroshotCLIP" or ours.settings or cell.dataset in averages:
-                    continue
-                if cell.value is None or cell.metric != "accuracy" or cell.attack or cell.part not in PARTS:
-                    continue
-                templates = PLAIN if table.protocol == "test_time" else COOP
-                found.append(
-                    Reference(
-                        table.backbone or "", cell.dataset, PARTS[cell.part], templates, cell.value, table.name,
-                        table.decimals,
-                    )
-                )  # fmt: skip
+    for file in sorted(PUBLISHED.glob("*.json")):
+        paper = json.loads(file.read_text(encoding="utf-8"))
+        found += [each for table in paper["tables"] for each in _of_table(paper["paper"], table)]
     return [each for each in found if each.backbone == backbone]
+
+
+def _of_table(paper: str, table: dict) -> Iterator[Reference]:
+    """The clean accuracies of zero-shot CLIP in one published table; averages and harmonic means are left out."""
+    averages = set(table.get("averages", ()))
+    templates = PLAIN if table["protocol"] == "test_time" else COOP
+    name = f"{paper}, {'Table ' if str(table['table']).isdecimal() else ''}{table['table']}"
+    for row in table["cells"]:
+        cell = dict(zip(table["columns"], row, strict=True))
+        if table["methods"].get(cell["method"]) != {"method": "ZeroshotCLIP"} or cell["dataset"] in averages:
+            continue
+        if cell["value"] is None or cell.get("attack") or cell["part"] not in PARTS:
+            continue
+        if cell.get("metric", "accuracy") == "accuracy":
+            backbone, digits = table["backbone"] or "", table.get("decimals", 2)
+            yield Reference(backbone, cell["dataset"], PARTS[cell["part"]], templates, cell["value"], name, digits)
