@@ -20,6 +20,7 @@ from dassl.utils.console import tolerant_console
 from dassl.utils.ends import one_sentence
 from dassl.utils.screen import Screen
 from runs.config_names import method_name
+from runs.pairs import apart
 from runs.protocols import Settings
 from runs.robust_protocol import robust
 from runs.settled import check_pairs
@@ -52,7 +53,8 @@ def plan(rest: list[str]) -> list[list[str]]:
         return [rest]
     if len(rest) < 3:
         raise InputError("METHOD, DATASET and SEED are needed, for example: scripts/adv/eval.sh CoOp digits 1 4 100 W.")
-    trainer, where, seed, *pairs = method_name(rest[0]), *rest[1:]
+    trainer, where, seed, *words = method_name(rest[0]), *rest[1:]
+    pairs = apart(words)
     settings = Settings.from_environment(os.environ, pairs)
     check_method(trainer, settings.plugins)
     check_pairs("robust", pairs, settings.output)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dassl.utils.ends import one_sentence
 from dassl.utils.memory import keep_freed_memory
-from runs.options import build_parser
+from runs.options import parse
 
 from .run import Options, main
 
@@ -13,4 +13,4 @@ from .run import Options, main
 def evaluate(argv: list[str], options: Options) -> None:
     """Run one evaluation from train.py's arguments. The decorator makes it return the exit code."""
     keep_freed_memory()
-    main(build_parser().parse_args(argv), options)
+    main(parse(argv), options)

@@ -19,6 +19,7 @@ USAGE = f"usage: python -m runs {' '.join(WORDS)} [KEY VALUE ...]"
 def main(argv: list[str]) -> int:
     """Makes and runs the protocol's runs. Returns the exit code: 0, or of several failed runs the lowest."""
     from .flags import SHOW
+    from .pairs import apart
     from .protocols import PROTOCOLS, check_protocol, plan
     from .words import seed_of
 
@@ -34,7 +35,7 @@ def main(argv: list[str]) -> int:
         return 0 if helps else 2
     protocol, trainer, datasets, seed, *pairs = argv
 
-    runs = plan(protocol, trainer, datasets, seed_of(seed), os.environ, [word for word in pairs if word != SHOW])
+    runs = plan(protocol, trainer, datasets, seed_of(seed), os.environ, apart(word for word in pairs if word != SHOW))
     if SHOW in pairs:
         runs = [[SHOW, *each] for each in runs]
 

@@ -11,6 +11,7 @@ from dassl.utils.screen import Screen
 
 from .about import read_option
 from .flags import SHOW
+from .pairs import apart
 
 USAGE = """One run: training and testing one method on one dataset with one seed. The flags are CoOp's.
 
@@ -55,7 +56,9 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--list", action="store_true", help="all trainers and datasets, and where they come from")
     parser.add_argument("--version", action="version", version=f"RobustPrompt {clipkit.__version__}")
-    parser.add_argument("opts", nargs=argparse.REMAINDER, help="config pairs: KEY VALUE ...; options may follow")
+    parser.add_argument(
+        "opts", nargs=argparse.REMAINDER, help="config pairs: KEY VALUE or KEY=VALUE ...; options may follow"
+    )
     return parser
 
 
@@ -67,6 +70,7 @@ def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
     """
     parser = build_parser()
     args = parser.parse_args(argv)
+    args.opts = apart(args.opts)
     pairs: list[str] = []
     while (at := _option(args.opts)) is not None:
         words = args.opts

@@ -68,7 +68,7 @@ usage() {
   case $more in *SEVERITIES*)
     printf '  %-9s  %s\n' CORRUPTIONS "names with commas, all (the 15), noise, blur, weather, digital, extra" SEVERITIES "from 1 to 5" ;;
   esac
-  printf '  %-9s  %s\n' "KEY VALUE" "config pairs, such as OPTIM.MAX_EPOCH 10"
+  printf '  %-9s  %s\n' "KEY VALUE" "config pairs, such as OPTIM.MAX_EPOCH 10 or OPTIM.MAX_EPOCH=10"
   echo
   echo "environment: DATA, CFG, SHOTS, OUTPUT, LOADEP, SOURCE, PLUGIN, PLUGIN_CFG, PYTHON (docs/protocols.md)"
   echo "example: bash $command $example"

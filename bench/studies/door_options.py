@@ -9,6 +9,7 @@ from pathlib import Path
 
 from dassl.utils import InputError
 from dassl.utils.screen import Screen
+from runs.pairs import apart
 from runs.protocols import Settings
 from runs.settled import check_keys
 from runs.words import LARGEST_SEED, check_folder
@@ -53,7 +54,7 @@ def parse(study: Study, argv: Sequence[str] | None) -> argparse.Namespace:
     args = parser.parse_intermixed_args(argv)
     args.plan = args.opts[:1] == ["plan"]
     args.yes = args.yes or args.opts[:1] == ["run"]
-    args.opts = args.opts[1:] if args.opts[:1] in (["run"], ["plan"]) else args.opts
+    args.opts = apart(args.opts[1:] if args.opts[:1] in (["run"], ["plan"]) else args.opts)
     args.chosen = any(value for key, value in vars(args).items() if key not in SAME_RUNS)
     args.recorded = False
     return args

@@ -6,6 +6,7 @@ import argparse
 import os
 
 from dassl.utils import InputError
+from runs.pairs import apart
 from runs.words import check_folder, is_whole, seed_of
 
 from .part import of_blocks
@@ -34,7 +35,7 @@ def open_suite(args: argparse.Namespace) -> Suite:
     seeds = [seed_of(words.pop(0)) for _ in args.seeds if words and is_whole(words[0])]
     if args.seeds and not seeds:
         raise InputError(f"--seeds must be whole numbers such as 1 2 3, not {args.seeds[0]!r}.")
-    pairs = (*words, *args.opts)
+    pairs = tuple(apart([*words, *args.opts]))
     suite = read_suite(args.suite, args.output or "", args.root, tuple(dict.fromkeys(seeds)), pairs)
     return of_blocks(suite, args.block)
 

@@ -114,7 +114,11 @@ _DECLARED = {
         "WARMUP_CONS_LR": NOT_NEGATIVE,
         "WARMUP_MIN_LR": NOT_NEGATIVE,
     },
-    "TRAIN": {"PRINT_FREQ": whole(1), "COUNT_ITER": choice("train_x", "train_u", "smaller_one")},
+    "TRAIN": {
+        "PRINT_FREQ": whole(1),
+        "COUNT_ITER": choice("train_x", "train_u", "smaller_one"),
+        "TRACKERS": list_of(choice("wandb", "mlflow")),
+    },
     "TEST": {
         "EVALUATOR": FILLED,
         "SPLIT": choice("test", "val"),

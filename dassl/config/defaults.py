@@ -138,6 +138,8 @@ DEFAULTS = {
         "ROLLING_SECONDS": 30,
         # Not in upstream. False: no event files are written, and tensorboard is not imported.
         "TENSORBOARD": True,
+        # Not in upstream. Where curves and configuration are written beside it: wandb, mlflow.
+        "TRACKERS": (),
     },
     "TEST": {
         "EVALUATOR": "Classification",

@@ -61,7 +61,8 @@ def unknown_key(known: Collection[str], key: str, where: str) -> InputError:
     if inside := [each[len(key) + 1 :].partition(".")[0] for each in known if each.startswith(f"{key}.")]:
         names = ", ".join(dict.fromkeys(inside))
         return InputError(f"{key} in {where} is a group of config keys, not one: name one of {names}.")
-    near = difflib.get_close_matches(key, known, n=3, cutoff=0.5)
+    lower = {each.lower(): each for each in known}
+    near = [lower[each] for each in difflib.get_close_matches(key.lower(), lower, n=3, cutoff=0.5)]
     hint = f"; nearest: {', '.join(near)}" if near else ""
     return InputError(f"Unknown config key {key} in {where}{hint}.")
 

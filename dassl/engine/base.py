@@ -28,6 +28,7 @@ from . import preemption
 from .class_rows import by_label, check_classes
 from .guards import check_training
 from .models import ModelKeeper
+from .trackers import Tracker, close_trackers, configuration, write_configuration, write_point
 
 if TYPE_CHECKING:
     from torch.utils.tensorboard import SummaryWriter
@@ -56,6 +57,7 @@ class TrainerBase(ModelKeeper):
     def __init__(self) -> None:
         super().__init__()
         self._writer: SummaryWriter | None = None
+        self._trackers: dict[str, Tracker] = {}  # beside it: TRAIN.TRACKERS
         self._data_met: dict | None = None
         self.lists_met: dict[str, list[str]] = {}  # {"train", "val", "test"} -> image paths when the training began
         self._rolling_file = ""  # see `replace_next`
@@ -213,10 +215,10 @@ class TrainerBase(ModelKeeper):
             result = f"{result:.1f}" if isinstance(result, (int, float)) else "none"
             logger.info("Load %s to %s (epoch=%s, val_result=%s)", path, name, checkpoint.get("epoch"), result)
 
-    # ---- TensorBoard
+    # ---- TensorBoard, and trackers beside it
 
     def init_writer(self, log_dir: str) -> None:
-        """Open the event file; without the tensorboard package there is none."""
+        """Open the event file and write the configuration to it; without the tensorboard package there is none."""
         if self._writer is not None:
             return
         try:
@@ -226,16 +228,20 @@ class TrainerBase(ModelKeeper):
             return
         logger.info("Initialize tensorboard (log_dir=%s)", log_dir)
         self._writer = SummaryWriter(log_dir=log_dir)
+        if hasattr(self, "cfg"):
+            write_configuration(self._writer, configuration(self))
 
     def close_writer(self) -> None:
         if self._writer is not None:
             self._writer.close()
             self._writer = None
+        close_trackers(self._trackers, failed=False)
 
     def write_scalar(self, tag: str, value: float, global_step: int | None = None) -> None:
-        """Write a point of a TensorBoard curve; nothing without a writer."""
+        """Write a point of a curve to TensorBoard and the other trackers; nothing without any."""
         if self._writer is not None:
             self._writer.add_scalar(tag, value, global_step)
+        write_point(self._trackers, tag, value, global_step)
 
     # ---- the loop and its hooks
 

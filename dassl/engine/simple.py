@@ -27,6 +27,7 @@ from .class_rows import check_started
 from .evaluation_loop import EvaluationLoop
 from .guards import check_resume
 from .rolling import RollingCheckpoint
+from .trackers import check_trackers, close_trackers, start_trackers
 
 logger = logging.getLogger(__name__)
 
@@ -78,6 +79,7 @@ class SimpleTrainer(EvaluationLoop, TrainerBase):
     def __init__(self, cfg: CfgNode) -> None:
         super().__init__()
         self.check_cfg(cfg)
+        check_trackers(cfg.TRAIN.get("TRACKERS", ()))
         self.device = torch.device("cuda" if torch.cuda.is_available() and cfg.USE_CUDA else "cpu")
         if self.device.type == "cuda" and torch.cuda.device_count() > 1:
             logger.info(
@@ -155,7 +157,10 @@ class SimpleTrainer(EvaluationLoop, TrainerBase):
                 loader.set_epoch(self.epoch)
 
     def train(self) -> None:  # type: ignore[override]  # upstream's signatures
-        super().train(self.start_epoch, self.max_epoch)
+        try:
+            super().train(self.start_epoch, self.max_epoch)
+        finally:
+            close_trackers(self._trackers, failed=True)  # those that `after_train` has not closed
 
     def before_train(self) -> None:
         check_resume(self.cfg.RESUME, self.output_dir)
@@ -166,6 +171,8 @@ class SimpleTrainer(EvaluationLoop, TrainerBase):
             self.start_epoch = self.max_epoch
         if self.cfg.TRAIN.get("TENSORBOARD", True) and self.start_epoch < self.max_epoch:
             self.init_writer(os.path.join(self.output_dir, "tensorboard"))
+        if self.start_epoch < self.max_epoch:
+            self._trackers = start_trackers(self.cfg.TRAIN.get("TRACKERS", ()), self)
         # Remember the starting time (for computing the elapsed time)
         self.time_start = time.time()
         self._rolling.start()
