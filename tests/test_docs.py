@@ -22,14 +22,14 @@ PLACEHOLDER = re.compile(r"[A-Z]{4,}|/Foo/")  # scripts/METHOD/test.sh
 
 
 def test_files_and_folders_that_the_documents_name_exist():
-    for document in sorted([*ROOT.glob("*.md"), ROOT / "LICENSES" / "README.md", *(ROOT / "docs").glob("*.md")]):
+    for document in sorted([*ROOT.glob("*.md"), ROOT / "LICENSES" / "README.md", *(ROOT / "docs").rglob("*.md")]):
         for name in re.findall(rf"`((?:[\w.]+/)+[\w.]+{ENDINGS}|(?:[\w.]+/){{2,}})`", document.read_text()):
             ours = (ROOT / name.partition("/")[0]).exists() or not name.endswith("/")
             assert (ROOT / name).exists() or not ours or PLACEHOLDER.search(name), f"{document.name} names {name}"
 
 
 def test_names_of_python_that_the_documents_give_exist():
-    for document in sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")]):
+    for document in sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")]):
         for name in re.findall(r"`((?:\w+\.)+\w+)\b[^`/]*`", document.read_text(encoding="utf-8")):
             parts = name.split(".")
             if not (ROOT / parts[0] / "__init__.py").exists() or parts[-1] in (

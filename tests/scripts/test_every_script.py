@@ -139,7 +139,7 @@ def test_the_shared_script_takes_protocol_and_method_as_words(python):
 
 
 def test_every_documented_command_is_taken(python):
-    documents = [ROOT / "README.md", *(ROOT / "docs").glob("*.md")]
+    documents = [ROOT / "README.md", *(ROOT / "docs").rglob("*.md")]
     text = "\n".join(document.read_text() for document in documents)
     commands = set(re.findall(r"bash\s(scripts/(?!mymethod)[\w/]+\.sh)([^\n#`&|)]*)", text))
     assert len(commands) > 40
