@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import statistics
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from tqdm import tqdm
 
@@ -30,15 +30,22 @@ def seconds_of(runs: Sequence[Run], found: Mapping[str, Found]) -> dict[Kind, li
     return dict(seconds)
 
 
-def time_left(left: Iterable[Run], seconds: Mapping[Kind, Sequence[float]]) -> str:
-    """The time that one worker needs for the runs of `left`, as text; runs without an estimate are counted."""
+def time_left(
+    left: Iterable[Run], seconds: Mapping[Kind, Sequence[float]], guess: Callable[[Run], float | None] = lambda _: None
+) -> str:
+    """The time that one worker needs for the runs of `left`, as text; runs without an estimate are counted.
+
+    guess: seconds of a run of whose kind none has ended, or None; a text with guesses begins with ~.
+    """
     means = {kind: statistics.fmean(values[-LAST:]) for kind, values in seconds.items()}
-    total, known, unknown = 0.0, 0, 0
+    total, known, unknown, guessed = 0.0, 0, 0, False
     for run in left:
-        if (mean := means.get(kind_of(run))) is None:
+        kind = kind_of(run)
+        if (each := means[kind] if kind in means else guess(run)) is None:
             unknown += 1
         else:
-            total, known = total + mean, known + 1
+            total, known, guessed = total + each, known + 1, guessed or kind not in means
     if not known and unknown:
         return "unknown"
-    return tqdm.format_interval(total) + (f" + {counted(unknown, 'run')} unknown" if unknown else "")
+    told = f"{'~' if guessed else ''}{tqdm.format_interval(total)}"
+    return told + (f" + {counted(unknown, 'run')} unknown" if unknown else "")

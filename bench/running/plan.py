@@ -10,7 +10,8 @@ from tabulate import tabulate
 from dassl.utils.counted import counted
 
 from ..suites.suite import Run, Suite
-from .estimate import seconds_of, time_left
+from .benchmark import read_guesses, told
+from .estimate import Kind, kind_of, seconds_of, time_left
 from .sharing import tower_epochs
 from .state import Found
 
@@ -19,19 +20,33 @@ HEADERS = ["block", "runs", "results", "done", "failed", "left", "time left, one
 
 def plan_table(suite: Suite, found: Mapping[str, Found]) -> str:
     """A table with a line for each block, and one for all. found: the states of the runs, from `state.survey`."""
-    seconds = seconds_of(suite.runs, found)
+    seconds, guesses = seconds_of(suite.runs, found), read_guesses(suite)
+
+    def guess(run: Run) -> float | None:
+        own = guesses.get(kind_of(run))
+        return own.of(run) if own else None
+
     rows = []
     for block in [*dict.fromkeys(each.block for each in suite.runs), ""]:
         runs = [each for each in suite.runs if block in (each.block, "")]
         states = Counter(found[each.id].state for each in runs)
         left = [each for each in runs if found[each.id].state != "done"]
         counts = [len(runs), sum(len(each.job) for each in runs), states["done"], states["failed"], len(left)]
-        rows.append([block or "all", *counts, time_left(left, seconds)])
+        rows.append([block or "all", *counts, time_left(left, seconds, guess)])
     if len(rows) == 2:
         rows.pop()
     left = [each for each in suite.runs if found[each.id].state != "done"]
     table = tabulate(rows, HEADERS)
-    return f"{suite.title}: {counted(len(suite.runs), 'run')} into {suite.output}\n\n{table}{_passes(left)}"
+    used = {kind: each for kind, each in guesses.items() if kind not in seconds and kind in map(kind_of, left)}
+    basis = f"\n\n{told(used)}" if used else ""
+    return f"{suite.title}: {counted(len(suite.runs), 'run')} into {suite.output}\n\n{table}{_passes(left)}{basis}"
+
+
+def unmeasured(suite: Suite, found: Mapping[str, Found]) -> list[Kind]:
+    """The kinds of runs that are left and of which none has ended."""
+    ended = seconds_of(suite.runs, found)
+    left = dict.fromkeys(kind_of(run) for run in suite.runs if found[run.id].state != "done")
+    return [kind for kind in left if kind not in ended]
 
 
 def _passes(runs: Sequence[Run]) -> str:
