@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from dassl.engine import preemption
+from dassl.engine.preemption import finishes_epoch
 
 
 class Lockstep:
@@ -66,7 +66,7 @@ class Lockstep:
     def _stop(self) -> None:
         self._stopping = False
         for strand in self.strands:
-            if strand.ask is not None and not preemption.finishes_epoch(strand.thread):
+            if strand.ask is not None and not finishes_epoch(strand.thread):
                 strand.interrupted = True
                 strand.go_on()
 
