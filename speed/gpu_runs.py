@@ -46,24 +46,23 @@ def attack(sizes: Sizes) -> Iterator[Row]:
 
 def suite(sizes: Sizes) -> Iterator[Row]:
     """Runs a minute of the same suite, by the command line, each time in a folder and with a cache of its own."""
-    ways: dict[str, list[str]] = {
-        "without the bank": ["TRAIN.FEATURE_BANK", "False", "TEST.FEATURE_BANK", "False"], "bank": [],
-    }  # fmt: skip
-    stack = len(SUITE_METHODS) * sizes.seeds
-    if stack > 1 and "--stack" in told("run", "--help"):
-        ways[f"bank, --stack {stack}"] = ["--stack", str(stack)]
+    none = ["TRAIN.FEATURE_BANK", "False", "TEST.FEATURE_BANK", "False"]
+    ways: dict[str, tuple[list[str], list[str]]] = {"without the bank": (none, []), "bank": ([], [])}
+    if sizes.seeds > 1 and "--stack" in told("run", "--help"):
+        ways[f"bank, --stack {sizes.seeds}"] = [], ["--stack", str(sizes.seeds)]
     with workspace() as root:
         file = Path(root, "suite.yaml")
         block = {"protocol": "few_shot", "methods": list(SUITE_METHODS[: 1 if sizes.small else None])}
         block |= {"datasets": ["digits"], "seeds": list(range(1, sizes.seeds + 1))}
         file.write_text(yaml.safe_dump({"name": "gpu", "blocks": [block]}))
         epochs = ["OPTIM.MAX_EPOCH", "2"] if sizes.small else ["OPTIM.MAX_EPOCH", "10"]
-        told("run", str(file), "--root", f"{root}/data", "--output", f"{root}/warm", "--seeds", "1", *epochs)
-        for number, (way, options) in enumerate(ways.items()):
+        command = "run", str(file), *epochs  # config pairs stand behind the file, options after them
+        told(*command, "--root", f"{root}/data", "--output", f"{root}/warm", "--seeds", "1")
+        for number, (way, (pairs, options)) in enumerate(ways.items()):
             os.environ["ROBUSTPROMPT_CACHE"] = f"{root}/cache{number}"
             output = Path(root, f"out{number}")
             started = time.perf_counter()
-            told("run", str(file), "--root", f"{root}/data", "--output", str(output), "--jobs", "1", *options, *epochs)
+            told(*command, *pairs, "--root", f"{root}/data", "--output", str(output), "--jobs", "1", *options)
             took = time.perf_counter() - started
             found = [json.loads(done.read_text()) for done in output.rglob("results.json")]
             encoded = sum(each["image_tower"]["images_encoded"] for each in found)

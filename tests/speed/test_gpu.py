@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import sys
 
 import pytest
 import torch
 
+from bench.commands import run as bench_run
 from speed import gpu, gpu_agree, gpu_runs
 from speed.gpu_sizes import OURS, Sizes
 
@@ -45,9 +47,14 @@ def test_the_adaptive_attack(small):
 def test_the_suite_with_and_without_the_bank(small, monkeypatch):
     """What the commands are, and what is counted; `bench run` itself has tests of its own."""
     asked = []
+    parser = argparse.ArgumentParser()
+    bench_run.add_parser(parser.add_subparsers())
 
     def bench(*words):
         asked.append(words)
+        if words[-1] != "--help":
+            given = parser.parse_args(words)
+            assert given.opts[:2] == ["OPTIM.MAX_EPOCH", "10"] and len(given.opts) in (2, 6)
         if "--output" in words:
             folder = gpu_runs.Path(words[words.index("--output") + 1]) / "run"
             folder.mkdir(parents=True)
