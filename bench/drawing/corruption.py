@@ -11,6 +11,7 @@ from dassl.utils.spread import shown, words
 from runs.corruption_protocol import FIFTEEN, NAMES
 
 from ..reading.corruption import by_seed
+from ..reading.layout import dataset_name
 from ..reading.order import method_order
 from .formats import Cell, TextTable
 
@@ -37,11 +38,12 @@ def _figures(found: DataFrame, interval: bool) -> TextTable:
         name = _name(own.iloc[0].to_dict())
         values = {c: [x for x in own[c] if not math.isnan(x)] for c in ("clean", "accuracy", "mce", "relative_mce")}
         cells = [shown(each, interval=interval) for each in values.values()]
-        rows.append([Cell(text) for text in (dataset, name, *cells, str(len(own)))])
+        rows.append([Cell(text) for text in (dataset_name(dataset), name, *cells, str(len(own)))])
         missing = sorted({each for row in own["missing"] for each in row})
         if missing:
             more = f" and {len(missing) - 3} more" if len(missing) > 3 else ""
-            notes.append(f"{name} on {dataset}: no figures, since {', '.join(missing[:3])}{more} have no result.")
+            where = f"{name} on {dataset_name(dataset)}"
+            notes.append(f"{where}: no figures, since {', '.join(missing[:3])}{more} have no result.")
     told = [
         f"Accuracies and errors in %; ± is {words(interval)}. mCE: error summed over severities, relative to zero-shot "
         "CLIP's, mean over the 15 corruptions; relative mCE: of what is lost from clean images. 100 is zero-shot CLIP; "
@@ -61,7 +63,7 @@ def _accuracies(frame: DataFrame, interval: bool) -> TextTable:
         for name in names:
             seeds = own[own["corruption"] == name].groupby("seed")["accuracy"].agg(list)
             cells.append(shown([statistics.fmean(each) for each in seeds], 1, interval))
-        rows.append([Cell(text) for text in (dataset, _name(own.iloc[0].to_dict()), *cells)])
+        rows.append([Cell(text) for text in (dataset_name(dataset), _name(own.iloc[0].to_dict()), *cells)])
     heads = ["dataset", "method", *(name.replace("_", " ") for name in names)]
     extra = [name for name in names if name not in FIFTEEN]
     notes = ["Mean over the severities that were tested."]

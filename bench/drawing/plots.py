@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from dassl.utils import atomic_path
 from dassl.utils.counted import counted
 
+from ..reading.layout import dataset_name
 from ..reading.order import method_order
 from . import figures
 from .base_new import Line
@@ -61,7 +62,7 @@ def plot_all(summary: Summary, folder: Path) -> list[Path]:
 
 
 def _count(datasets: Sequence[str]) -> str:
-    return datasets[0] if len(datasets) == 1 else counted(len(datasets), "dataset")
+    return dataset_name(datasets[0]) if len(datasets) == 1 else counted(len(datasets), "dataset")
 
 
 def _save(figure: Figure, file: Path) -> None:

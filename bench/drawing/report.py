@@ -9,6 +9,7 @@ from tabulate import tabulate
 
 from dassl.utils.spread import MISSING, words
 
+from ..reading.layout import dataset_name
 from . import base_new
 from .results import Result
 from .summary import Scope, Summary, few_shot_table, main_table, summarize, target_table, uneven
@@ -37,7 +38,8 @@ def sections(results: Sequence[Result], scope: Scope) -> list[Section]:
     few_shot = summary.datasets.get("few-shot", [])
     for dataset in few_shot:
         note = uneven([r for r in results if r.kind == "few_shot" and r.dataset == dataset])
-        found.append(Section(f"Few-shot, {dataset}", note, *few_shot_table(results, dataset, list(summary.few_shot))))
+        title = f"Few-shot, {dataset_name(dataset)}"
+        found.append(Section(title, note, *few_shot_table(results, dataset, list(summary.few_shot))))
     return [s for s in found if s.rows]
 
 
@@ -55,7 +57,8 @@ def render(found: Sequence[Section], form: str) -> str:
 
 def _note(summary: Summary, scope: Scope) -> str:
     """The note that says which datasets the numbers are averaged over."""
-    over = [f"{name}: {', '.join(sets)}" for name, sets in summary.datasets.items()]
-    note = f"Accuracy in %, mean over {'; '.join(over)}. XD and DG: trained on {scope.source}. ± is {words()}"
+    over = [f"{name}: {', '.join(map(dataset_name, sets))}" for name, sets in summary.datasets.items()]
+    note = f"Accuracy in %, mean over {'; '.join(over)}. XD and DG: trained on {dataset_name(scope.source)}."
+    note += f" ± is {words()}"
     note += " of that mean; HM is the harmonic mean of the means of base and new."
     return " ".join([f"{note} {MISSING}: not finished on all of them.", *summary.alone])

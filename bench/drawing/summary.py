@@ -16,6 +16,7 @@ from dassl.utils.counted import counted
 from dassl.utils.spread import deviation, mean, plus_minus, shown
 from runs.targets import SHIFTS
 
+from ..reading.layout import dataset_name
 from ..reading.order import method_order
 from .base_new import harmonic_mean
 from .results import Result
@@ -131,7 +132,8 @@ def target_table(
         cells += [[r.accuracy for r in own if r.kind == "target" and r.dataset == t] for t in targets]
         cells.append(list(averages.get(method, {}).values()))
         rows.append([method, *map(shown, cells)])
-    return ["method", f"{scope.source} (source)", *targets, "average"], rows if targets else []
+    heads = ["method", f"{dataset_name(scope.source)} (source)", *map(dataset_name, targets), "average"]
+    return heads, rows if targets else []
 
 
 def few_shot_table(results: Sequence[Result], dataset: str, shots: Sequence[int]) -> tuple[list[str], list[list[str]]]:

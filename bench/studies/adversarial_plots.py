@@ -6,6 +6,7 @@ from pathlib import Path
 
 from ..drawing import figures
 from ..drawing.multiples import Panel, draw
+from ..reading.layout import dataset_name
 from .adversarial_tables import Found, curves
 
 KNOWING = "white-box or adaptive"  # attackers who know the method; a method has one of them
@@ -18,7 +19,7 @@ def plot(found: Found, folder: Path) -> list[Path]:
     made = []
     for index, name, axis in ((0, "eps", "eps, in 1/255"), (1, "steps", "steps of the attack")):
         panels = [
-            Panel(f"{dataset}, {attack}\n{attacker}", lines, _ticks(lines) if index else ())
+            Panel(f"{dataset_name(dataset)}, {attack}\n{attacker}", lines, _ticks(lines) if index else ())
             for dataset in found.datasets
             for attack in found.attacks
             for attacker in dict.fromkeys(ATTACKERS[kind] for kind in found.kinds)

@@ -18,6 +18,7 @@ from runs.robust_protocol import MODES
 from ..drawing.collapse import MARK
 from ..drawing.report import Section
 from ..reading.files import DAMAGE, damaged, read_record, whole
+from ..reading.layout import dataset_name
 from .rows import told_apart
 
 REFERENCE = "ZeroshotCLIP"
@@ -166,7 +167,7 @@ def _section(found: Found, datasets: Sequence[str], attack: str) -> Section:
             if any(values):
                 about = [method, found.labels.get(method, MISSING), shown(clean, 1), drop]
                 rows.append([*about, kind, *(shown(each, 1) for each in values)])
-    names = ", ".join(f"{d} ({counted(found.images.get(d, 0), 'image')})" for d in datasets)
+    names = ", ".join(f"{dataset_name(d)} ({counted(found.images.get(d, 0), 'image')})" for d in datasets)
     return Section(f"{attack}, {counted(most, 'step')}: {names}", "", headers, rows)
 
 

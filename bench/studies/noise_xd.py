@@ -24,6 +24,7 @@ from runs.targets import dataset_config
 
 from ..drawing.collapse import marked
 from ..drawing.report import Section
+from ..reading.layout import dataset_name
 from ..suites.suite import Suite
 from . import door
 from .noise import method_blocks, name_of
@@ -75,10 +76,10 @@ def sections(frame: DataFrame, wanted: Mapping[str, Sequence[str]]) -> tuple[lis
         said += others.values()
         own = own[~own["row"].isin(list(others))]
         targets = list(dict.fromkeys([*wanted.get(source, ()), *own[own["part"] == "target"]["dataset"]]))
-        headers = ["method", f"{source} (source)", *targets, "average", "seeds"]
+        headers = ["method", f"{dataset_name(source)} (source)", *map(dataset_name, targets), "average", "seeds"]
         rows = [_row(row, own[own["row"] == row], source, targets) for row in dict.fromkeys(own["row"])]
         if rows:
-            found.append(Section(f"{source}, {kind}, {100 * rate:g}%", "", headers, rows))
+            found.append(Section(f"{dataset_name(source)}, {kind}, {100 * rate:g}%", "", headers, rows))
     return found, said
 
 

@@ -93,7 +93,7 @@ def test_tables_keep_modes_apart(tmp_path):
     write(suite)
     found = found_in(suite)
     pgd, aa = sections(found)
-    assert pgd.title == "pgd, 20 steps: digits (40 images)"
+    assert pgd.title == "pgd, 20 steps: Digits (40 images)"
     row = {(r[0], r[4]): dict(zip(pgd.headers, r, strict=True)) for r in pgd.rows}
     assert list(row) == [
         ("ZeroshotCLIP", "transfer"), ("ZeroshotCLIP", "white-box"), ("ZeroshotCLIP", "worst"),
@@ -118,7 +118,7 @@ def test_averages_over_datasets_take_seeds_that_have_them_all(tmp_path):
     )  # fmt: skip
     (folder / "results.json").unlink()
     table = sections(found_in(suite))[-1]
-    assert table.title == "pgd, 20 steps: digits (40 images), textures (40 images)"
+    assert table.title == "pgd, 20 steps: Digits (40 images), Textures (40 images)"
     row = next(dict(zip(table.headers, r, strict=True)) for r in table.rows if r[0] == "CoOp" and r[4] == "white-box")
     assert row["eps 4"] == "64.0" and row["eps 1"] == "76.5 ± 0.7"
 

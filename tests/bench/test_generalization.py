@@ -101,10 +101,10 @@ def test_tables_of_each_protocol(output):
     found = {s.title: s for s in sections(results(collect(output)), SCOPE)}
     assert set(found) == {
         "All protocols", "Base-to-new", "Cross-dataset", "Domain generalisation",
-        "Few-shot, digits", "Few-shot, letters",
+        "Few-shot, Digits", "Few-shot, Letters",
     }  # fmt: skip
     away = found["Cross-dataset"]
-    assert away.headers == ["method", "shapes (source)", "digits", "letters", "average"]
+    assert away.headers == ["method", "Shapes (source)", "Digits", "Letters", "average"]
     assert away.rows[1] == ["CoOp", "92.00 ± 1.00", "52.00 ± 1.00", "42.00 ± 1.00", "47.00 ± 1.00"]
     assert found["Few-shot, letters"].rows[1] == ["CoOp", "33.00 ± 1.00", "36.00 ± 1.00"]
 
@@ -146,7 +146,7 @@ def test_command_reads_writes_and_draws(output, tmp_path, capsys):
     assert main(["--tables-only", "--output", str(output), *files]) == 0
     assert "77.00 ± 1.00" in capsys.readouterr().out
     text = (tmp_path / "new" / "t.md").read_text()
-    assert text.startswith("## All protocols") and "| CoOp " in text and "digits, letters" in text
+    assert text.startswith("## All protocols") and "| CoOp " in text and "Digits, Letters" in text
     for name in ("base_new.png", "few_shot.png"):
         assert (tmp_path / "plots" / name).stat().st_size > 10_000
     assert main(["--tables-only", "--output", str(output), "--methods", "ZeroshotCLIP"]) == 0

@@ -41,8 +41,8 @@ def test_the_table(tmp_path):
     suite = suite_of(STUDY, *WORDS, output=tmp_path)
     finish(suite, value)
     (clean, noisy), refused = shown(suite)
-    assert not refused and clean.title == "shapes, sym_other, 0%" and noisy.title == "shapes, sym_other, 50%"
-    assert noisy.headers == ["method", "shapes (source)", "digits", "letters", "average", "seeds"]
+    assert not refused and clean.title == "Shapes, sym_other, 0%" and noisy.title == "Shapes, sym_other, 50%"
+    assert noisy.headers == ["method", "Shapes (source)", "Digits", "Letters", "average", "seeds"]
     assert noisy.rows[0] == ["ZeroshotCLIP", "60.00", "40.00", "20.00", "30.00", "1"]
     # 50 and 52: mean 51, sample deviation sqrt(2)
     assert noisy.rows[1] == ["CoOp", "71.00 ± 1.41", "51.00 ± 1.41", "31.00 ± 1.41", "41.00 ± 1.41", "2"]
@@ -67,7 +67,7 @@ def test_a_target_without_results_leaves_the_average_open(tmp_path):
         (run.folders[2] / "results.json").unlink()
     assert targets_of(suite) == {"shapes": ["digits", "letters"]}
     (clean, _), _ = shown(suite, targets_of(suite))
-    assert clean.headers[1:5] == ["shapes (source)", "digits", "letters", "average"]
+    assert clean.headers[1:5] == ["Shapes (source)", "Digits", "Letters", "average"]
     assert clean.rows[0] == ["ZeroshotCLIP", "60.00", "40.00", "-", "-", "0"]
     for run in suite.runs:
         (run.folders[1] / "results.json").unlink()
@@ -108,7 +108,7 @@ def test_from_training_to_table(tiny, tmp_path, monkeypatch, capsys):
     pairs = [word for pair in overrides(tiny).items() for word in map(str, pair)]
     words = ["--methods", *METHODS, "--targets", "digits", "--seeds", "1", "--jobs", "1"]
     code, text = run_study(STUDY, [*words, "--root", str(tiny.root), "--output", str(tmp_path), "--", *pairs])
-    assert code == 0 and "shapes, sym_other, 50%" in text, text
+    assert code == 0 and "Shapes, sym_other, 50%" in text, text
     suite = suite_of(STUDY, *words, "--root", str(tiny.root), "--", *pairs, output=tmp_path)
     hashes = set()
     for run in suite.runs[1:]:
