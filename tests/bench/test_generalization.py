@@ -106,7 +106,7 @@ def test_tables_of_each_protocol(output):
     away = found["Cross-dataset"]
     assert away.headers == ["method", "Shapes (source)", "Digits", "Letters", "average"]
     assert away.rows[1] == ["CoOp", "92.00 ± 1.00", "52.00 ± 1.00", "42.00 ± 1.00", "47.00 ± 1.00"]
-    assert found["Few-shot, letters"].rows[1] == ["CoOp", "33.00 ± 1.00", "36.00 ± 1.00"]
+    assert found["Few-shot, Letters"].rows[1] == ["CoOp", "33.00 ± 1.00", "36.00 ± 1.00"]
 
 
 def test_protocols_without_results_have_no_columns(tmp_path):
