@@ -15,7 +15,9 @@ class Screen(argparse.RawDescriptionHelpFormatter):
     Lines of a description that are indented, or begin a command, stay as they are.
     """
 
-    def __init__(self, prog: str, indent_increment: int = 2, max_help_position: int = 32, width: int | None = None):
+    def __init__(
+        self, prog: str, indent_increment: int = 2, max_help_position: int = 32, width: int | None = None
+    ) -> None:
         super().__init__(prog, indent_increment, max_help_position, width)
 
     def add_usage(
