@@ -136,7 +136,7 @@ def _cause(reference: Reference, own: Measured, far: set[str], count: int) -> st
         if templates != used and abs(own.accuracy(templates, reference.part)[0] - reference.accuracy) <= NEAR:
             return f"template: {told} gives the published number"
     if count > 1 and len(far) > count / 2:
-        return f"weights, or how images are prepared: {len(far)} of {count} datasets differ"
+        return f"weights, or how images are prepared: {len(far)} of {counted(count, 'dataset')} differ"
     if name in SPLIT_SHA256:
         return "images (other versions of the files) or weights: split and class names are CoOp's"
     return "class names, or other images than the paper's"
