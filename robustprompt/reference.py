@@ -47,4 +47,7 @@ def main(argv: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
+    from dassl.utils.console import tolerant_console
+
+    tolerant_console()
     sys.exit(main())

@@ -8,7 +8,7 @@ from torch import Tensor
 from yacs.config import CfgNode
 
 from clipkit import InputError, normalize
-from dassl.config.domains import OPTIONAL, choice
+from dassl.config.domains import FLAG, OPTIONAL, choice
 from dassl.engine import TRAINER_REGISTRY
 from datasets.templates import FULL80
 
@@ -44,6 +44,7 @@ class TPS(TPT):
         P + "PROTOTYPES": choice("single", "templates", *WITH_DESCRIPTORS),
         P + "DESCRIPTORS": OPTIONAL,  # a JSON file {class: [descriptor, ...]}
         P + "SHIFT": choice("class", "shared"),
+        P + "FILM": FLAG,
     }
     prompts_per_pass = 1 << 20  # no limit: shifts need no text encoding
 

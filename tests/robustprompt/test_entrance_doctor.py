@@ -34,7 +34,7 @@ def test_every_line_says_where_things_stand(cache, tmp_path, capsys):
     assert code == int(any(state == "fault" for state, _ in lines.values())) and not empty and end
     for name in ("Python", "torch", "embedded CLIP", "cache", "output", "locks, cache", "locks, output"):
         assert lines[name][0] == "ok", (name, lines[name])
-    assert torch.__version__ in lines["torch"][1] and "dtd; their files" in lines["datasets"][1]
+    assert torch.__version__ in lines["torch"][1] and "dtd, dtd_ttc; their files" in lines["datasets"][1]
     assert sorted(tmp_path.rglob("*")) == before
 
 

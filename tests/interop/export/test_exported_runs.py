@@ -120,7 +120,7 @@ def test_a_test_time_method_tests_there(made):
 
 
 def test_new_classes_and_their_own_trainer_go_on_as_before(made):
-    assert "CoOp is registered here already; ours is RobustPromptCoOp" in (made / "stdout").read_text()
+    assert "CoOp is registered here already; RobustPrompt's is RobustPromptCoOp" in (made / "stdout").read_text()
     assert "SUBSAMPLE NEW CLASSES!" in (made / "new" / "log.txt").read_text() and accuracy(made / "new")
     assert "Finish training" in (made / "theirs" / "log.txt").read_text()
 
