@@ -43,6 +43,7 @@ def loader(root: str, dataset: str, megabytes: int, workers: int, shots: int = 1
          "--config-file", "configs/trainers/CoOp/vit_b16.yaml", "--trainer", "CoOp", "VERBOSE", "False"]
         + ["DATASET.NUM_SHOTS", str(shots), "DATALOADER.NUM_WORKERS", str(workers)]
         + ["DATALOADER.DECODED_CACHE_MB", str(megabytes)]
+        + (["DATASET.FOLDER.PATH", "."] if dataset == "folder" else [])
     )  # fmt: skip
     return DataManager(setup_cfg(args)).train_loader_x
 
