@@ -10,6 +10,7 @@ from pandas import DataFrame
 
 from dassl.utils.spread import shown, words
 from datasets.noise.config import SWAPS
+from datasets.noise.names import spoken
 
 from ..drawing.collapse import marked
 from ..drawing.report import Section
@@ -47,7 +48,9 @@ class Table:
 def sections(tables: Sequence[Table], headers: Sequence[str], note: str) -> list[Section]:
     """The tables as text. headers: of the columns that name a row. note: text below the last table."""
     found = [
-        Section(f"{t.name}, {t.kind}", "", [*headers, *(f"{100 * rate:g}%" for rate in t.rates), "seeds"], t.rows())
+        Section(
+            f"{t.name}, {spoken(t.kind)}", "", [*headers, *(f"{100 * rate:g}%" for rate in t.rates), "seeds"], t.rows()
+        )
         for t in tables
     ]
     return found[:-1] + [replace(last, note=note) for last in found[-1:]]

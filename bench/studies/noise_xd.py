@@ -19,6 +19,7 @@ from pandas import DataFrame
 from dassl.utils import InputError
 from dassl.utils.ends import one_sentence
 from dassl.utils.spread import mean, shown, words
+from datasets.noise.names import spoken
 from runs.noise_protocols import NOISE_TARGETS
 from runs.targets import dataset_config
 
@@ -79,7 +80,7 @@ def sections(frame: DataFrame, wanted: Mapping[str, Sequence[str]]) -> tuple[lis
         headers = ["method", f"{dataset_name(source)} (source)", *map(dataset_name, targets), "average", "seeds"]
         rows = [_row(row, own[own["row"] == row], source, targets) for row in dict.fromkeys(own["row"])]
         if rows:
-            found.append(Section(f"{dataset_name(source)}, {kind}, {100 * rate:g}%", "", headers, rows))
+            found.append(Section(f"{dataset_name(source)}, {spoken(kind)}, {100 * rate:g}%", "", headers, rows))
     return found, said
 
 

@@ -85,7 +85,7 @@ def test_a_table_is_mean_and_sample_deviation_over_seeds(tmp_path):
     found, said = found_in(suite)
     assert said == [] and [t.kind for t in found] == ["sym_other", "idn"]
     _, section = sections(found, ["method"], "note")
-    assert section.title == "Digits, idn" and section.headers == ["method", "0%", "40%", "seeds"]
+    assert section.title == "Digits, instance-dependent" and section.headers == ["method", "0%", "40%", "seeds"]
     # of 82 and 84 the sample deviation is sqrt(2), the population's would be 1
     assert section.rows[0] == ["CoOp", "83.00 ± 1.41", "67.00 ± 1.41", "2"]
     assert section.rows[2] == ["ZeroshotCLIP", "82.00", "82.00", "1"]
@@ -151,7 +151,7 @@ def test_the_command(tmp_path, capsys):
     rest = [*words()[4:], "--tables-only", "--output", str(output)]
     files = ["--markdown", str(tmp_path / "t.md"), "--plots", str(tmp_path / "plots")]
     assert noise.main(["--methods", "CoOp", "ZeroshotCLIP", *rest, *files]) == 0
-    assert "Digits, idn" in capsys.readouterr().out
+    assert "Digits, instance-dependent" in capsys.readouterr().out
     assert "| CoOp" in (tmp_path / "t.md").read_text()
     assert sorted(f.name for f in (tmp_path / "plots").iterdir()) == ["noise.pdf", "noise.png"]
     assert noise.main(["--methods", "PTNL", *rest]) == 2  # nothing is there

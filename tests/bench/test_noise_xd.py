@@ -41,7 +41,7 @@ def test_the_table(tmp_path):
     suite = suite_of(STUDY, *WORDS, output=tmp_path)
     finish(suite, value)
     (clean, noisy), refused = shown(suite)
-    assert not refused and clean.title == "Shapes, sym_other, 0%" and noisy.title == "Shapes, sym_other, 50%"
+    assert not refused and clean.title == "Shapes, symmetric, 0%" and noisy.title == "Shapes, symmetric, 50%"
     assert noisy.headers == ["method", "Shapes (source)", "Digits", "Letters", "average", "seeds"]
     assert noisy.rows[0] == ["ZeroshotCLIP", "60.00", "40.00", "20.00", "30.00", "1"]
     # 50 and 52: mean 51, sample deviation sqrt(2)
@@ -108,7 +108,7 @@ def test_from_training_to_table(tiny, tmp_path, monkeypatch, capsys):
     pairs = [word for pair in overrides(tiny).items() for word in map(str, pair)]
     words = ["--methods", *METHODS, "--targets", "digits", "--seeds", "1", "--jobs", "1"]
     code, text = run_study(STUDY, [*words, "--root", str(tiny.root), "--output", str(tmp_path), "--", *pairs])
-    assert code == 0 and "Shapes, sym_other, 50%" in text, text
+    assert code == 0 and "Shapes, symmetric, 50%" in text, text
     suite = suite_of(STUDY, *words, "--root", str(tiny.root), "--", *pairs, output=tmp_path)
     hashes = set()
     for run in suite.runs[1:]:
