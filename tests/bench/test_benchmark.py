@@ -52,7 +52,8 @@ def test_short_trainings_are_real_and_leave_nothing(tmp_path, tiny, monkeypatch,
     ]
     out = capsys.readouterr().out
     assert "base2new CoOp: " in out and "s an epoch" in out and "~: guessed from trainings of 2 and 4 epochs" in out
-    assert not list(here.out.rglob("results.json")) and read_guesses(here.suite)[KIND].epoch > 0
+    guess = read_guesses(here.suite)[KIND]  # of two trainings of a second, either part may come out as 0
+    assert not list(here.out.rglob("results.json")) and guess.epoch + guess.rest > 0
 
 
 def test_what_fails_is_told_and_not_guessed(tmp_path, tiny, monkeypatch):
