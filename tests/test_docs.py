@@ -57,3 +57,11 @@ def test_files_that_the_source_names_exist():
         for file in (ROOT / folder).rglob("*.py"):
             for name in named.findall(file.read_text(encoding="utf-8")):
                 assert (ROOT / name).exists() or PLACEHOLDER.search(name), f"{file.relative_to(ROOT)} names {name}"
+
+
+def test_the_readme_stays_short_and_its_table_is_that_of_the_results():
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    results = (ROOT / "docs" / "results.md").read_text(encoding="utf-8").splitlines()
+    tables = re.findall(r"(?:^\|.*\n)+", text, re.M)
+    assert len(text.split()) <= 620 and text.count("](docs/images/") == 2
+    assert len(tables) == 1 and set(tables[0].splitlines()) <= set(results)

@@ -7,7 +7,7 @@ from runs.config_names import PUBLISHED, UNTRAINED
 
 
 def method_order(method: str) -> tuple:
-    """The key by which methods are sorted: those without training, then README's order, then names.
+    """The key by which methods are sorted: those without training, then the order of docs/methods.md, then names.
 
     method: a registered name, or the name of a row, such as "CoOp (OPTIM.LR 0.002)".
     """
