@@ -2,12 +2,15 @@
 
 python -m speed.methods                                       # all methods, 100 classes, published batch sizes
 python -m speed.methods --methods MaPLe TCP --classes 10
+python -m speed.methods --methods newer --classes 10 --batch 2 --test-batch 2 --no-memory   # those of NEWER
 
 "plain" is tests/plain: the stock CLIP modules in fp32, all 77 tokens, new text features for each test batch. As in the
 published code, it too computes constant targets once, encodes the text of MMRL and ANPrompt once a test, and runs one
-text pass an image for CoCoOp. Both sides have the same tensors and do the same work in turn; ratios are medians of
-pairs. Memory is the peak of one training step above the built model, each side in a process of its own. The losses of
-both sides are compared before anything is timed.
+text pass an image for CoCoOp, and Tip-Adapter and LP++ have the features of their training images. Both sides have the
+same tensors and do the same work in turn; ratios are medians of pairs. Beside them stand the operations that torch
+counts (matrix products, convolutions, attention). Memory is the peak of one training step above the built model, each
+side in a process of its own. The losses of both sides are compared before anything is timed; of Tip-Adapter, which
+trains nothing, the logits.
 """
 
 from __future__ import annotations
@@ -15,9 +18,11 @@ from __future__ import annotations
 import argparse
 import subprocess
 import sys
+from collections.abc import Callable
 
 import torch
 from tabulate import tabulate
+from torch.utils.flop_counter import FlopCounterMode
 
 from dassl.utils import atomic_path
 from dassl.utils.screen import Screen
@@ -28,9 +33,13 @@ from .peak_memory import peak_of
 from .side_by_side import full_size_trainer, noise_images, side_by_side, workspace
 
 PUBLISHED_PAIRS = {"KgCoOp": {"TRAINER.COOP.W": 8.0}}  # values that the authors' scripts add to the YAML
-HEADERS = ["method", "batch", "step, s", "plain, s", "faster", "step, MB", "plain, MB", "less", "test, s", "plain, s",
-           "faster", "difference of loss"]  # fmt: skip
-FORMATS = ("", ".0f", ".2f", ".2f", ".2f", ".0f", ".0f", ".2f", ".2f", ".2f", ".2f", ".1e")
+NEWER = ("TextRefiner", "TAC", "MMRLpp", "CoOpDePT", "KgCoOpDePT", "MaPLeDePT", "PromptSRCDePT", "CoOpATPrompt",
+         "CoCoOpATPrompt", "MaPLeATPrompt", "ProMetaR", "MMA", "TipAdapter", "TipAdapterF", "CLIPLoRA", "LPpp",
+         "TwoSFS", "DeFT")  # fmt: skip
+HEADERS = ["method", "batch", "step, s", "plain, s", "faster", "step, GFLOP", "plain, GFLOP", "step, MB", "plain, MB",
+           "less", "test, s", "plain, s", "faster", "test, GFLOP", "plain, GFLOP", "difference of loss"]  # fmt: skip
+FORMATS = ("", ".0f", ".2f", ".2f", ".2f", ".1f", ".1f", ".0f", ".0f", ".2f", ".2f", ".2f", ".2f", ".1f", ".1f", ".1e")
+SHOTS = 16  # training images a class of LP++, which trains on all of them at once
 
 
 class Both:
@@ -46,7 +55,12 @@ class Both:
         self.plain: PlainMethod = plain_of(name, trainer)
         self.plain.keep_fixed = True
         self.batch, self.device = trainer.cfg.DATALOADER.TRAIN_X.BATCH_SIZE, trainer.device
+        self.trains = bool(self.plain.parameters())
         views = [self.noise(self.batch) for _ in range(trainer.cfg.DATALOADER.K_TRANSFORMS)]
+        if name == "LPpp":
+            self.batch = SHOTS * args.classes
+            dim = trainer.text_encoder.embed_dim
+            views = [torch.nn.functional.normalize(torch.randn(self.batch, dim, device=self.device), dim=1)]
         self.image = views if len(views) > 1 else views[0]
         self.label = torch.arange(self.batch, device=self.device) % args.classes
         self.items = {"img": self.image, "label": self.label}
@@ -56,14 +70,20 @@ class Both:
         trainer.set_model_mode("train")
         trainer.epoch = trainer.batch_idx = 0
         trainer.num_batches = 10**9
-        self.optimizer = torch.optim.SGD(self.plain.parameters().values(), lr=1e-4, momentum=0.9)
+        if self.trains:
+            self.optimizer = torch.optim.SGD(self.plain.parameters().values(), lr=1e-4, momentum=0.9)
+        if name == "LPpp":
+            trainer.alpha_rate = 1e-4  # computed from the features where a run begins
 
     def noise(self, count: int) -> torch.Tensor:
         return torch.randn(count, 3, *self.trainer.cfg.INPUT.SIZE, device=self.device)
 
     def difference(self) -> float:
-        """The absolute difference of the two losses of the same batch."""
+        """The absolute difference of the two losses of the same batch; where nothing is trained, of the logits."""
         with torch.no_grad():
+            if not self.trains:
+                self.trainer.set_model_mode("eval")
+                return (self.trainer.model_inference(self.image) - self.plain.logits(self.image)).abs().max().item()
             ours = sum(self.trainer.loss(*self.trainer.parse_batch_train(self.items))[1].values())
             same_draw(self.plain, self.trainer)
             return abs(ours - sum(self.plain.loss_terms(self.image, self.label).values())).item()
@@ -97,13 +117,27 @@ def measure(name: str, root: str, args: argparse.Namespace) -> list:
     both = Both(name, root, args)
     difference = both.difference()
     batches = [both.noise(args.test_batch) for _ in range(args.test_batches)]
-    test = side_by_side(lambda: both.test_pass(batches), lambda: both.plain_test_pass(batches), args.repeats)
-    step = side_by_side(both.step, both.plain_step, args.repeats)
-    memory = [None, None, None]
-    if args.memory:
+    step, memory = [None] * 5, [None] * 3
+    test = both_ways(lambda: both.test_pass(batches), lambda: both.plain_test_pass(batches), args.repeats)
+    if both.trains:
+        step = both_ways(both.step, both.plain_step, args.repeats)
+    if both.trains and args.memory:
         ours, plain = (in_own_process(name, side, args) / 2**20 for side in ("ours", "plain"))
         memory = [ours, plain, plain / ours]
     return [name, both.batch, *step, *memory, *test, difference]
+
+
+def both_ways(ours: Callable, plain: Callable, repeats: int) -> list[float]:
+    """Seconds of ours and plain, their ratio (see `side_by_side`), and the GFLOP of each, counted in the warm-up."""
+    operations = [gflop(task) for task in (ours, plain)]
+    return [*side_by_side(ours, plain, repeats, warm=True), *operations]
+
+
+def gflop(task: Callable) -> float:
+    """The operations of a call, in 10^9, that torch counts: matrix products, convolutions, attention."""
+    with FlopCounterMode(display=False) as counter:
+        task()
+    return counter.get_total_flops() / 1e9
 
 
 def in_own_process(name: str, side: str, args: argparse.Namespace) -> int:
@@ -132,7 +166,7 @@ def probe(name: str, side: str, root: str, args: argparse.Namespace) -> int:
 
 def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=Screen)
-    parser.add_argument("--methods", nargs="+", choices=list(METHODS), default=list(METHODS), metavar="METHOD")
+    parser.add_argument("--methods", nargs="+", choices=[*METHODS, "newer"], default=list(METHODS), metavar="METHOD")
     parser.add_argument("--classes", type=int, choices=range(1, 101), default=100, metavar="1..100")
     parser.add_argument("--repeats", type=int, default=2, help="timed pairs, after one to warm up")
     parser.add_argument("--batch", type=int, default=0, help="training images a step; 0: as published")
@@ -149,6 +183,7 @@ def build_parser() -> argparse.ArgumentParser:
 
 def main() -> None:
     args = build_parser().parse_args()
+    args.methods = [name for given in args.methods for name in (NEWER if given == "newer" else [given])]
     if args.device == "auto":
         args.device = "cuda" if torch.cuda.is_available() else "cpu"
     rows = []
@@ -164,7 +199,11 @@ def main() -> None:
     said = (
         f"{args.backbone}, {where}, fp32, {args.classes} classes, {args.test_batches} test batches of {args.test_batch}"
     )
-    table = tabulate(rows, HEADERS, tablefmt="github", floatfmt=FORMATS)
+    shown = [i for i in range(len(HEADERS)) if args.memory or i not in range(7, 10)]
+    headers, formats = ([column[i] for i in shown] for column in (HEADERS, FORMATS))
+    table = tabulate(
+        [[row[i] for i in shown] for row in rows], headers, tablefmt="github", floatfmt=formats, missingval="-"
+    )
     print(f"\n{said}\n\n{table}")
     if args.markdown:
         with atomic_path(args.markdown) as temporary, open(temporary, "w", encoding="utf-8") as file:

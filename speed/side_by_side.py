@@ -105,8 +105,10 @@ def _wait() -> None:
         torch.cuda.synchronize()
 
 
-def side_by_side(ours: Callable, theirs: Callable, repeats: int) -> tuple[float, float, float]:
-    """Time both in turn. Returns (median seconds of ours, of theirs, median of the paired ratios theirs / ours)."""
-    pairs = [(seconds(ours), seconds(theirs)) for _ in range(repeats + 1)][1:]  # the first pair warms up
+def side_by_side(ours: Callable, theirs: Callable, repeats: int, warm: bool = False) -> tuple[float, float, float]:
+    """Time both in turn. Returns (median seconds of ours, of theirs, median of the paired ratios theirs / ours).
+
+    A first pair warms up and does not count; warm: both have run before."""
+    pairs = [(seconds(ours), seconds(theirs)) for _ in range(repeats + (not warm))][not warm :]
     a, b = (statistics.median(column) for column in zip(*pairs, strict=True))
     return a, b, statistics.median(y / x for x, y in pairs)

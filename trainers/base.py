@@ -109,6 +109,8 @@ class PromptTrainer(TrainerX):
         self.tester, self.files = Tester(self), LearnerFiles(self)
         self.text_encoder, self.image_encoder = text_encoder(self), ImageEncoder(self.clip)
         self.logit_scale = self.clip.logit_scale.detach().exp().float()
+        if self.method_cfg().get("FIXED_SCALE"):  # of methods whose published code writes 100
+            self.logit_scale = torch.full_like(self.logit_scale, 100.0)
         # `described`: names by which descriptions are found; `classnames`: those in prompts, possibly noisy in a test.
         self.described = [name.replace("_", " ") for name in self.dm.dataset.classnames]
         self.text_noise = TextNoise(cfg, self.described, self.hand_written)

@@ -79,6 +79,7 @@ class CLIPLoRA(StepTrainer):
         N + "PARAMS": ["q", "k", "v"],
         N + "STEPS_PER_SHOT": 500,
         N + "STEPS": 0,  # 0: by STEPS_PER_SHOT
+        N + "FIXED_SCALE": False,  # True: logits are 100 times the cosine on every backbone, as in the published code
         N + "PREC": "amp",
     }
     config_domains = declare(

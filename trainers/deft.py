@@ -100,17 +100,18 @@ class DeFT(DecidingTrainer):
 
     def loss(self, image: Tensor, label: Tensor, index: Tensor | None = None) -> tuple[Tensor, dict[str, Tensor]]:
         """L_cls of the positive prompts on the labels that are trusted, and L_neg of the negative ones."""
-        f = self.encode_image(image)
+        cfg, f = self.method_cfg(), self.encode_image(image)
         z = self.logits(f, self.encode_text())
         negative = self.logits(f.detach(), self.text_side(self.prompts, self.model.prompt_learner.neg_ctx))
         p_yes, p_no = torch.stack([z.detach(), negative]).softmax(dim=0)
         each = torch.arange(len(label), device=label.device)
         clean = p_yes[each, label] > 0.5
-        if self.method_cfg().VARIANT == "real":
+        if cfg.VARIANT == "real":
             clean &= p_yes.argmax(dim=1) == label
         if index is not None and self.seen is not None:
             self.seen[0][index], self.seen[1][index] = clean, p_yes[each, label]
-        positive = label if self.epoch == 0 else torch.where(clean, label, z.detach().argmax(dim=1))
+        own = self.epoch < (1 if cfg.VARIANT == "real" else cfg.WARMUP)  # the first epoch, or the whole warm-up
+        positive = label if own else torch.where(clean, label, z.detach().argmax(dim=1))
         other = self.other_classes(label)
         log_no, log_yes = (p.clamp(min=SMALLEST).log() for p in (p_no[each, other], p_yes[each, positive]))
         return z, {"cls": self.classification(z, label, clean), "neg": -(log_no + log_yes).mean()}

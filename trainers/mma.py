@@ -104,7 +104,7 @@ class MMA(PromptTrainer):
             "ADAPTER_SCALE": POSITIVE,
         },
     )
-    architecture = tuple(N + key for key in ("TEXT_CTX_INIT", "ADAPTER_START", "ADAPTER_END", "ADAPTER_DIM"))
+    architecture = tuple(key for key in config_defaults if "PREC" not in key)
     frozen_image_encoder = False
 
     def build_learner(self) -> AdapterLearner:

@@ -112,8 +112,6 @@ class MMRLpp(MMRL):
     def build_learner(self) -> MultiModalRepresentationLearner:
         cfg = self.method_cfg()
         self.build_frozen_side(cfg.REP_LAYERS, N + "REP_LAYERS")
-        if cfg.FIXED_SCALE:
-            self.logit_scale = torch.full_like(self.logit_scale, 100.0)
         self.proj = self.image_encoder.projection()
         widths = self.image_encoder.width, self.text_encoder.width
         return MultiModalRepresentationLearner(cfg, self.layers, widths, self.image_encoder.embed_dim)

@@ -65,7 +65,8 @@ class ProMetaR(IVLP):
 
     def build_model(self) -> None:
         super().build_model()
-        self.vnet = GradientNetwork(dict(self.model.named_parameters()), self.method_cfg().DIM_RATE).to(self.device)
+        own = dict(self.model.named_parameters())
+        self.vnet = GradientNetwork(own, self.method_cfg().DIM_RATE, N + "DIM_RATE").to(self.device)
         settings = self.cfg.OPTIM.clone()
         settings.defrost()
         settings.NAME, settings.LR, settings.STAGED_LR = "sgd", self.method_cfg().VNET_LR, False

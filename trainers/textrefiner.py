@@ -89,7 +89,7 @@ class TextRefiner(CoOp):
         {key: value for key, value in config_defaults.items() if key.startswith(N)},
         {"MEMORY_SIZE": whole(1), "ALPHA": number(), "BALANCE": POSITIVE, "DISTILL": NOT_NEGATIVE},
     )
-    architecture = (*CoOp.architecture, N + "MEMORY_SIZE")
+    architecture = (*CoOp.architecture, N + "MEMORY_SIZE", N + "ALPHA")
 
     def build_learner(self) -> Learner:
         check_vit(self, "reads the attention of the image tower's last block")

@@ -58,6 +58,7 @@ class TipAdapter(StepTrainer):
         N + "ALPHA_RANGE": 10.0,  # the search tries 20 values from 0.1 up to this one
         N + "BETA_RANGE": 12.0,  # 200 values
         N + "VIEWS": 10,  # augmented views of an image, of which a key is the mean
+        N + "FIXED_SCALE": False,  # True: zero-shot logits are 100 times the cosine on every backbone, as published
         N + "PREC": "fp16",
     }
     config_domains = declare(

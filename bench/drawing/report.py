@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from tabulate import tabulate
 
 from dassl.utils.spread import MISSING, words
+from runs.config_names import KNOWN_CLASSES_ONLY
 
 from ..reading.layout import dataset_name
 from . import base_new
@@ -61,4 +62,7 @@ def _note(summary: Summary, scope: Scope) -> str:
     note = f"Accuracy in %, mean over {'; '.join(over)}. XD and DG: trained on {dataset_name(scope.source)}."
     note += f" ± is {words()}"
     note += " of that mean; HM is the harmonic mean of the means of base and new."
-    return " ".join([f"{note} {MISSING}: not finished on all of them.", *summary.alone])
+    told = [f"{note} {MISSING}: not finished on all of them.", *summary.alone]
+    if known := [method for method in summary.methods if method.partition(" (")[0] in KNOWN_CLASSES_ONLY]:
+        told.append(f"{', '.join(known)} can only predict training classes, so there is no New, HM and XD.")
+    return " ".join(told)

@@ -19,7 +19,19 @@ from .study import Study
 
 MOST = 50  # largest number of runs that are started without `run` or --yes
 # Options that do not change which runs a suite has.
-SAME_RUNS = ("jobs", "root", "output", "markdown", "json", "plots", "plan", "tables_only", "yes", "table")
+SAME_RUNS = (
+    "jobs",
+    "root",
+    "output",
+    "markdown",
+    "json",
+    "plots",
+    "published_order",
+    "plan",
+    "tables_only",
+    "yes",
+    "table",
+)
 ENVIRONMENT = """environment, as for the scripts (docs/protocols.md): DATA (--root), SHOTS (images a class), CFG (config
 of the methods), PLUGIN and PLUGIN_CFG (files from outside). They go into the suite in the output folder."""
 

@@ -27,6 +27,7 @@ from ..drawing.summary import Scope, summarize
 from ..suites.methods import check_methods
 from ..suites.suite import Suite
 from . import door
+from .published_order import published_order
 from .rows import all_rows
 
 PROTOCOLS = ("base2new", "cross_dataset", "domain_generalization", "few_shot")
@@ -41,6 +42,9 @@ def options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--targets", nargs="+", help="cross-dataset (default: the source's known ones)")
     parser.add_argument("--shifts", nargs="+", help="domain generalisation (default: the source's known variants)")
     parser.add_argument("--shots", nargs="+", type=int, help="shots of the few-shot protocol (default: 1 2 4 8 16)")
+    parser.add_argument(
+        "--published-order", action="store_true", help="also compare the order by HM with that of published tables"
+    )
     parser.add_argument("--plots", type=Path, metavar="FOLDER", help="folder for base_new.png and few_shot.png")
 
 
@@ -87,7 +91,11 @@ def page(frame: DataFrame, suite: Suite, args: argparse.Namespace) -> door.Page:
     """The tables of all results of the methods in the output folder."""
     found = results(frame[frame["method"].isin([run.method for run in suite.runs])])
     scope = scope_of(suite, args)
-    return door.Page(sections(found, scope), draw=lambda folder: plot_all(summarize(found, scope), folder))
+    shown = sections(found, scope)
+    if args.published_order:
+        for shots in sorted({r.shots for r in found if r.kind == "base" and r.shots}):
+            shown += published_order(summarize([r for r in found if r.shots in (0, shots)], scope), shots)
+    return door.Page(shown, draw=lambda folder: plot_all(summarize(found, scope), folder))
 
 
 def scope_of(suite: Suite, args: argparse.Namespace) -> Scope:

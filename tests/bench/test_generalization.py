@@ -17,6 +17,7 @@ from bench.reading.collect import collect
 from bench.running.time_left import TimeLeft
 from bench.studies import base2new
 from bench.studies.generalization import STUDY, main
+from bench.studies.published_order import published_order
 from bench.suites.methods import check_methods
 from dassl.utils import InputError
 from runs.config_names import METHODS, UNTRAINED
@@ -95,6 +96,40 @@ def test_a_seed_counts_when_every_dataset_is_there(output):
         (target_folder("CoOp", "shapes", "digits", seed, s) / "results.json").unlink()
     assert table(output)["CoOp"]["XD"] == "-"
     assert table(output, replace(SCOPE, targets=["letters"]))["CoOp"]["XD"] == "42.00 ± 1.00"
+
+
+def test_the_published_order(output):
+    """Published: MMRL 81.2, MaPLe 78.55, CLIP 71.7, CoOp 71.66 (ANPrompt's Table 1). Here MaPLe, CoOp, CLIP, MMRL: of
+    the six pairs MaPLe's two with CLIP and CoOp are alike."""
+    fill(output, "MMRL", (1, 2, 3), offset=-20)
+    fill(output, "MaPLe", (1, 2, 3), offset=0.5)
+    found = {s.title: s for s in published_order(summarize(results(collect(output)), SCOPE), 16)}
+    section = found["The order of anprompt, Table 1"]
+    assert [row[0] for row in section.rows] == ["MMRL", "MaPLe", "ZeroshotCLIP", "CoOp"]
+    assert [row[1] for row in section.rows] == ["81.20", "78.55", "71.70", "71.66"]
+    assert [(row[2], row[4]) for row in section.rows] == [("1", "4"), ("2", "1"), ("3", "3"), ("4", "2")]
+    assert section.note.startswith("2 of 6 pairs of methods are in the published order: Kendall's tau -0.33")
+    # CLIP has one seed and so no spread: 2 below CoOp, whose spread is 1; MaPLe and CoOp lie within their spreads
+    assert section.note.endswith("MMRL below MaPLe, MMRL below ZeroshotCLIP, MMRL below CoOp, ZeroshotCLIP below CoOp.")
+    assert published_order(summarize(results(collect(output)), SCOPE), 4) == []  # no table of 4 shots has three of them
+
+
+def test_the_command_prints_the_published_order(output, capsys):
+    words = ["--output", str(output), "--protocols", "base2new", "--datasets", "digits", "letters", "--tables-only"]
+    fill(output, "MMRL", (1, 2, 3))
+    main([*words, "--methods", "CoOp", "ZeroshotCLIP", "MMRL", "--published-order"])
+    assert "The order of anprompt, Table 1" in capsys.readouterr().out
+    main([*words, "--methods", "CoOp", "ZeroshotCLIP", "MMRL"])
+    assert "The order of" not in capsys.readouterr().out
+
+
+def test_a_method_without_new_classes_says_so(output):
+    s = Settings(output=str(output))
+    for dataset in ("digits", "letters"):
+        write(base2new_folder("train_base", "LPpp", dataset, 1, s), dataset, "LPpp", 1, "base", 70.0)
+    assert table(output)["LPpp"]["New"] == table(output)["LPpp"]["HM"] == "-"
+    note = sections(results(collect(output)), SCOPE)[0].note
+    assert "LPpp can only predict training classes, so there is no New, HM and XD." in note
 
 
 def test_tables_of_each_protocol(output):

@@ -8,7 +8,7 @@ from language import source_for
 
 from .atprompt import HOSTS as ATPROMPT
 from .base import PlainMethod
-from .caches import TipAdapterF
+from .caches import LPpp, TipAdapter, TipAdapterF
 from .coop import TCP, CoCoOp, CoOp, KgCoOp, ProGrad
 from .deep import IVLP, VPT, PromptSRC
 from .deft import DeFT
@@ -43,7 +43,9 @@ METHODS: dict[str, type[PlainMethod]] = {
     "MMRLpp": MMRLpp,
     "MMA": MMA,
     "ProMetaR": ProMetaR,
+    "TipAdapter": TipAdapter,
     "TipAdapterF": TipAdapterF,
+    "LPpp": LPpp,
     "DeFT": DeFT,
     **DEPT,
     **ATPROMPT,

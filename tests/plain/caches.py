@@ -30,6 +30,27 @@ class TipAdapterF(PlainMethod):
         return {"ce": F.cross_entropy(self.logits(image), label)}
 
 
+class TipAdapter(TipAdapterF):
+    """Nothing is trained."""
+
+    buffers = (*TipAdapterF.buffers, "adapter.weight")
+
+
+class LPpp(PlainMethod):
+    """Huang et al., CVPR 2024, on pictures, or on features [n, d]. Its training is `lp_plus_plus`."""
+
+    without_gradient = ("alpha_vec",)  # stepped by itself, by a sum of gradients
+
+    def logits(self, image: Tensor) -> Tensor:
+        texts = [custom_template(self.dataset, "coop").format(name) for name in self.names]
+        t = self.fixed("w", lambda: self.frozen_features(texts))
+        f = image if image.ndim == 2 else self.image_features(image)
+        return f @ self.p["fc.weight"].t() + self.p["fc.bias"] + self.p["alpha_vec"] * (f @ t.t())
+
+    def loss_terms(self, image: Tensor, label: Tensor) -> dict[str, Tensor]:
+        return {"ce": F.cross_entropy(self.logits(image), label)}
+
+
 def lp_plus_plus(
     f: Tensor, y: Tensor, t: Tensor, bias: Tensor, epochs: int, accumulated: bool = True
 ) -> list[tuple[Tensor, Tensor, Tensor]]:

@@ -44,10 +44,11 @@ class DeFT(PlainMethod):
         z_neg = self.cosines(f.detach(), self.text("neg"))
         real, warm = self.settings["VARIANT"] == "real", self.epoch < self.settings["WARMUP"]
         negative, positive, clean, other = [], [], [], self.other_of(label)
+        first = self.epoch == 0 if real else warm
         for i, y in enumerate(label.tolist()):
             yes = torch.exp(z[i].detach()) / (torch.exp(z[i].detach()) + torch.exp(z_neg[i]))
             is_clean = bool(yes[y] > 0.5) and not (real and yes.argmax() != y)
-            k = y if self.epoch == 0 or is_clean else int(z[i].argmax())
+            k = y if first or is_clean else int(z[i].argmax())
             negative.append(-torch.log(torch.clamp(1 - yes[other[i]], 1e-5, 1)))
             positive.append(-torch.log(torch.clamp(yes[k], 1e-5, 1)))
             clean += [i] if is_clean else []

@@ -42,9 +42,24 @@ def test_a_row_of_the_comparison(arguments):
     arguments.memory = False
     with workspace() as root:
         row = methods.measure("CoOp", noise_images(f"{root}/images", 2), arguments)
-    name, batch, ours, plain, _, *memory, ours_test, plain_test, _, difference = row
-    assert (name, batch, memory) == ("CoOp", 2, [None] * 3)
-    assert min(ours, plain, ours_test, plain_test) > 0 and difference < 1e-5
+    assert row[:2] == ["CoOp", 2] and row[7:10] == [None] * 3 and len(row) == len(methods.HEADERS)
+    step, test, difference = row[2:7], row[10:15], row[15]
+    for _, _, _, ours, plain in (step, test):
+        assert plain > ours  # 77 tokens of each class, and no shared beginning
+    assert min(*step, *test) > 0 and difference < 1e-5
+
+
+@pytest.mark.parametrize("name", ["TipAdapter", "LPpp"])
+def test_a_row_of_a_method_on_features(arguments, name):
+    arguments.memory = False
+    with workspace() as root:
+        row = methods.measure(name, noise_images(f"{root}/images", 2), arguments)
+    step, test = row[2:7], row[10:15]
+    assert min(test) > 0 and row[15] < 1e-4
+    if name == "TipAdapter":  # it trains nothing
+        assert step == [None] * 5
+    else:  # all features at once, 16 a class; no tower
+        assert row[1] == 48 and min(step) > 0 and step[4] < test[4]
 
 
 def test_memory_is_measured_in_a_process_of_its_own(arguments):

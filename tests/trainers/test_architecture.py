@@ -75,3 +75,14 @@ def test_what_shapes_do_not_tell_is_recorded(tiny, tmp_path):
     args = tiny.arguments(tmp_path / "test", "CoOp", evaluation(tmp_path / "run"), {})
     node = train.setup_cfg(train.build_parser().parse_args(args)).TRAINER.COOP
     assert (node.N_CTX, node.CLASS_TOKEN_POSITION) == (4, "middle")
+
+
+@pytest.mark.parametrize(
+    ("method", "key", "value"), [("MMA", "MMADAPTER.ADAPTER_SCALE", 0.02), ("TextRefiner", "TF.ALPHA", 0.5)]
+)
+def test_a_factor_of_the_answer_is_recorded(tiny, tmp_path, method, key, value):
+    """It has no shape, and with another one the same weights would answer otherwise, without a word."""
+    assert tiny.run(tmp_path / "run", method, pairs={f"TRAINER.{key}": value, "OPTIM.MAX_EPOCH": 1}) == 0
+    args = tiny.arguments(tmp_path / "test", method, evaluation(tmp_path / "run"), {})
+    node, name = key.split(".")
+    assert train.setup_cfg(train.build_parser().parse_args(args)).TRAINER[node][name] == value

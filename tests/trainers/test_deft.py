@@ -6,6 +6,9 @@ import json
 
 import pytest
 import torch
+from test_paper_losses import moved
+
+from tests.plain import plain_of, same_draw
 
 N = "TRAINER.DEFT."
 
@@ -51,6 +54,26 @@ def test_a_batch_without_a_trusted_label(trainer, variant, monkeypatch):
     assert terms["cls"] == 0 and torch.isfinite(terms["neg"])
     sum(terms.values()).backward()
     assert all(torch.isfinite(p.grad).all() for p in trainer.model.parameters() if p.grad is not None)
+
+
+@pytest.mark.parametrize("variant", ["synthetic", "real"])
+@pytest.mark.parametrize("epoch", [0, 1, 2])
+def test_terms_in_and_after_a_warm_up_of_two_epochs(tiny, tmp_path, variant, epoch):
+    """Which label a distrusted image's negative prompt is trained on changes after the warm-up, with real noise after
+    the first epoch."""
+    everything = {"DATASET.SUBSAMPLE_CLASSES": "all", N + "WARMUP": 2, N + "VARIANT": variant}
+    trainer = tiny.trainer(tmp_path, "DeFT", everything)
+    moved(trainer)
+    plain, label = plain_of("DeFT", trainer), torch.arange(5).repeat(2)
+    trainer.set_model_mode("train")
+    trainer.epoch, trainer.batch_idx = epoch, 0
+    same_draw(plain, trainer)
+    _, ours = trainer.loss(images(10), label)
+    theirs = plain.loss_terms(images(10), label)
+    for name, value in theirs.items():
+        torch.testing.assert_close(ours[name], value, atol=1e-5, rtol=1e-5)
+    z = trainer.image_logits(trainer.encode_image(images(10)))
+    assert (z.argmax(dim=1) != label).any()  # else the two labels were the same
 
 
 def test_other_classes(trainer):

@@ -73,8 +73,11 @@ def test_settings_of_datasets(dataset, task, expected):
     assert MMRLpp.dataset_overrides(cfg) == expected
 
 
-def test_the_published_scale(tiny, tmp_path):
-    trainer = tiny.trainer(tmp_path, "MMRLpp", {N + "FIXED_SCALE": True})
+@pytest.mark.parametrize("method", ["MMRLpp", "CLIPLoRA", "TipAdapter"])
+def test_the_published_scale(tiny, tmp_path, method):
+    trainer = tiny.trainer(
+        tmp_path, method, {f"TRAINER.{method if method == 'MMRLpp' else method.upper()}.FIXED_SCALE": True}
+    )
     assert trainer.logit_scale == 100
     f = torch.nn.functional.normalize(torch.randn(2, 32), dim=1)
     torch.testing.assert_close(trainer.logits(f, f).diagonal(), torch.full((2,), 100.0))

@@ -58,6 +58,7 @@ CASES = {
     "DeFT after warm-up": keys("DEFT", {"N_CTX_VISION": 3, "PROMPT_DEPTH_VISION": 2, "WARMUP": 0, "N_CTX": 5}),
     "DeFT on real noise": keys("DEFT", {"N_CTX_VISION": 3, "PROMPT_DEPTH_VISION": 3, "VARIANT": "real"}),
     "TipAdapterF": keys("TIPADAPTER", {"ALPHA": 2.0, "BETA": 3.0}),
+    "LPpp": {},
     "TwoSFS": keys("TWOSFS", {"ALPHA": 0.6}),
     "TwoSFS second stage": keys("TWOSFS", {"ALPHA": 0.0}),
     "CLIPLoRA": keys("CLIPLORA", {"DROPOUT": 0.0}),

@@ -102,8 +102,13 @@ def test_its_size_at_vit_b16():
 
     tensors = {f"v{i}": torch.empty(4, 768) for i in range(9)} | {f"t{i}": torch.empty(4, 512) for i in range(9)}
     with torch.device("meta"):
-        network = GradientNetwork(tensors, 8)
+        network = GradientNetwork(tensors, 8, "DIM_RATE")
     assert sum(p.numel() for p in network.parameters()) == 32_587_776
+
+
+def test_weights_must_be_shared_by_equal_numbers_of_values(tiny, tmp_path):
+    with pytest.raises(InputError, match="TRAINER.PROMETAR.DIM_RATE is 7, but must divide the 256 values of"):
+        tiny.trainer(tmp_path, "ProMetaR", {"TRAINER.PROMETAR.DIM_RATE": 7})
 
 
 def test_amp_is_refused(tiny, tmp_path):

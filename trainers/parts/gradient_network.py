@@ -7,6 +7,8 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
+from clipkit import InputError
+
 
 class Gate(nn.Module):
     """gamma = sigmoid(V2 V1 [a; r]) for one tensor of n values: n / rate weights, each shared by `rate` neighbours."""
@@ -24,10 +26,16 @@ class Gate(nn.Module):
 
 
 class GradientNetwork(nn.Module):
-    """One gate for each learnable tensor, so for each block and tower."""
+    """One gate for each learnable tensor, so for each block and tower. Raises InputError, naming `key`, if `rate` does
+    not divide the number of a tensor's values."""
 
-    def __init__(self, tensors: Mapping[str, Tensor], rate: int) -> None:
+    def __init__(self, tensors: Mapping[str, Tensor], rate: int, key: str) -> None:
         super().__init__()
+        for name, x in tensors.items():
+            if x.numel() % rate:
+                raise InputError(
+                    f"{key} is {rate}, but must divide the {x.numel()} values of {name}; the default is 8."
+                )
         self.gates = nn.ModuleDict({name.replace(".", "-"): Gate(x.numel(), rate) for name, x in tensors.items()})
 
     def forward(self, a: Mapping[str, Tensor], r: Mapping[str, Tensor]) -> dict[str, Tensor]:
