@@ -6,7 +6,7 @@ import logging
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 from yacs.config import CfgNode
@@ -17,10 +17,12 @@ from dassl.outputs.scores import all_scores
 from dassl.utils import InputError
 from datasets.reading.paths import image_folder, relative_paths
 from datasets.reading.splits import base_labels
+from trainers.shared.coinciding import fixed_class_features
 
 if TYPE_CHECKING:
     from dassl.data.datasets import DatasetBase
     from dassl.protocols import Trainer
+    from trainers.shared.method import Method
 
 logger = logging.getLogger(__name__)
 
@@ -52,7 +54,9 @@ def keep_outputs(folder: Path, cfg: CfgNode, trainer: Trainer) -> dict:
     file = folder / file_name(split)
     known = known_classes(cfg, data)
     about |= {} if known is None else {"open_world": cfg.TEST.OPEN_WORLD}
-    digest = write_outputs(file, arrays, data.classnames, paths, about, known)
+    ours = kept.form == "logits" and hasattr(trainer, "class_features")
+    of_classes = fixed_class_features(cast("Method", trainer)) if ours else {}
+    digest = write_outputs(file, arrays, data.classnames, paths, about, known, of_classes)
     try:
         found = dict(all_scores(read_outputs(file)))
     except InputError as error:

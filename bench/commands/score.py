@@ -26,6 +26,14 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
         help="outputs on validation images (TEST.SPLIT val): the temperature that fits them is applied",
     )  # fmt: skip
     made.add_argument(
+        "--dac", type=int, metavar="K",
+        help="calibration by the distance of each class to its K nearest base classes, DAC-style (docs/outputs.md)",
+    )  # fmt: skip
+    made.add_argument(
+        "--base", type=Path, metavar="RUN",
+        help="with --dac: outputs on the base classes (default: the trained run that results.json names)",
+    )  # fmt: skip
+    made.add_argument(
         "--ood", type=Path, metavar="FILE",
         help="how well the scores tell the test images from those of FILE, which are of no known class "
         "(predict.py --format npz)",
@@ -43,21 +51,36 @@ def run(args: argparse.Namespace) -> int:
 
     Raises InputError for bad input.
     """
+    from dassl.outputs.distance_aware import distance_aware
     from dassl.outputs.open_world import out_of_distribution
     from dassl.outputs.pairs import at_temperature, temperature
 
     from ..drawing.reliability import reliability_diagrams
-    from ..drawing.scores import means, narrowed, render, rows_of
-    from ..reading.outputs import read_place, read_places
+    from ..drawing.scores import Changed, means, narrowed, render, rows_of
+    from ..reading.outputs import base_of, read_place, read_places
+
+    if args.base and args.dac is None:
+        raise InputError("--base is read with --dac K alone; give both.")
 
     found = read_places(args.places)
     against = read_place(args.against) if args.against else None
-    scaled = {}
+    for each in found:
+        if not (each.outputs.label >= 0).any():
+            raise InputError(
+                f"{each.name} has no image of a known class (label -1 alone): give it as --ood, or labels."
+            )
+    changed: list[list[Changed]] = [[] for _ in found]
     if args.temperature:
         val = read_place(args.temperature).outputs
-        for each in found:
-            scaled[each.name] = (t := temperature(val, each.outputs)), at_temperature(each.outputs, t)
-    rows = [row for each in found for row in rows_of(each, args.answers, scaled.get(each.name), against)]
+        for each, own in zip(found, changed, strict=True):
+            t = temperature(val, each.outputs)
+            own.append(Changed("/ T", at_temperature(each.outputs, t), {"temperature": t}))
+    if args.dac is not None:
+        given = read_place(args.base).outputs if args.base else None
+        for each, own in zip(found, changed, strict=True):
+            gamma, then = distance_aware(each.outputs, given or base_of(each), args.dac)
+            own.append(Changed("x gamma", then, {"gamma": float(gamma.mean())}))
+    rows = [row for each, own in zip(found, changed, strict=True) for row in rows_of(each, args.answers, own, against)]
     if args.ood:
         unknown = read_place(args.ood).outputs
         for each in found:

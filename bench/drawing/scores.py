@@ -23,6 +23,7 @@ from .formats import render as render_tables
 
 HEADS = {
     "run": "run", "answer": "answer", "images": "images", "seeds": "seeds", **TITLES, **OPEN_WORLD, "temperature": "T",
+    "gamma": "mean gamma",
     "gain": "gain, points",
     "gain_low": "from", "gain_high": "to", "nll_gain": "NLL gain", "nll_gain_low": "from", "nll_gain_high": "to",
     "only_here": "right only here", "only_there": "only there", "mcnemar_p": "McNemar p",
@@ -38,12 +39,20 @@ class Spread(NamedTuple):
     deviation: float
 
 
-def rows_of(
-    found: Scored, answers: bool = False, scaled: tuple[float, Outputs] | None = None, against: Scored | None = None
-) -> list[dict]:
-    """A row for the answer, one for it at another temperature, and with `answers` one for each further answer.
+class Changed(NamedTuple):
+    """Outputs with other probabilities. how: what was done, for tables; figures: of what was done."""
 
-    scaled: (temperature, outputs at it). against: another method's outputs, with which the answer is compared; a gain
+    how: str
+    outputs: Outputs
+    figures: dict[str, float]
+
+
+def rows_of(
+    found: Scored, answers: bool = False, changed: Sequence[Changed] = (), against: Scored | None = None
+) -> list[dict]:
+    """A row for the answer, one for each way in which it was changed, and with `answers` one for each further answer.
+
+    against: another method's outputs, with which the answer is compared; a gain
     is this one less the other. `differs`: whether results.json has other figures.
     """
     outputs = found.outputs
@@ -52,9 +61,8 @@ def rows_of(
     head = {"run": found.name, "answer": named, "images": int((outputs.label >= 0).sum())}
     compared = {} if against is None else _compared(Comparison(outputs, against.outputs))
     rows = [head | own.get("", {}) | {"differs": _differs(found, own)} | compared]
-    if scaled is not None:
-        t, then = scaled
-        rows.append(head | {"answer": f"{named} / T".strip(), "temperature": t} | scores(then.label, then.answer))
+    for how, then, figures in changed:
+        rows.append(head | {"answer": f"{named} {how}".strip()} | figures | scores(then.label, then.answer))
     if answers:
         rows += [head | {"answer": name} | dict(own[name]) for name in outputs.others if name in own]
     return rows
@@ -127,6 +135,11 @@ def means(rows: Sequence[Mapping]) -> list[dict]:
         groups.setdefault((re.sub(r"/?seed\d+$", "", row["run"]) or ".", row["answer"]), []).append(row)
     found = []
     for (run, answer), members in groups.items():
+        if len(numbers := {m["images"] for m in members}) > 1:
+            low, high = min(numbers), max(numbers)
+            raise InputError(
+                f"{run}: its seeds have from {low} to {high} images; give seeds of one test, or no --means."
+            )
         keys = [key for key in HEADS if key not in ABOUT and all(key in m for m in members)]
         values = {key: [m[key] for m in members] for key in keys}
         figures = {key: Spread(statistics.fmean(each), deviation(each)) for key, each in values.items()}

@@ -40,11 +40,27 @@ def read_place(place: Path) -> Scored:
     return found[0]
 
 
+def base_of(found: Scored) -> Outputs:
+    """The outputs on its base classes of the model that a test is of: those of the run that trained it."""
+    trained = (found.record or {}).get("model_dir")
+    if not trained:
+        raise InputError(
+            f"{found.name} does not name the run that trained its model; give a test of a trained model, or the "
+            "outputs on the base classes by --base RUN."
+        )
+    if not os.path.exists(trained):
+        raise InputError(
+            f"The run that trained the model of {found.name} is not at {trained}; start where the runs were made, or "
+            "give its outputs by --base RUN."
+        )
+    return read_place(Path(trained)).outputs
+
+
 def _at(place: Path) -> list[Scored]:
     if os.path.isfile(place):
         return [Scored(str(place), read_outputs(place))]
     if not os.path.isdir(place):
-        raise InputError(f"There is no {place}; give a run's folder, or a file of outputs (.npz, .csv).")
+        raise InputError(f"There is no {place}; give a run's folder, or a file of outputs (.npz, .csv, .parquet).")
     files = [Path(file) for _, file in find(place)]
     alone = len(files) == 1
     found = [_of_run(file, str(file.parent) if alone else os.path.relpath(file.parent, place), alone) for file in files]

@@ -57,7 +57,8 @@ def classwise_ece(probability: np.ndarray, label: np.ndarray, bins: int = BINS) 
 
 
 def _bin(value: np.ndarray, bins: int) -> np.ndarray:
-    return np.clip(np.ceil(np.asarray(value, float) * bins).astype(int) - 1, 0, bins - 1)
+    """The bin (a, b] of each value, from 0. The edges k / bins are compared, since value * bins may be rounded up."""
+    return np.searchsorted(np.arange(1, bins) / bins, np.asarray(value, float), "left")
 
 
 def _gap(value: np.ndarray, hit: np.ndarray, bins: int) -> float:

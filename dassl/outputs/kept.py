@@ -90,11 +90,13 @@ def write_outputs(
     paths: Sequence[str] | None = None,
     about: Mapping[str, object] | None = None,
     known: Sequence[bool] | None = None,
+    of_classes: Mapping[str, np.ndarray] | None = None,
 ) -> str:
     """Write the file atomically; returns the SHA-256 of its bytes, which depend on the content alone.
 
     paths: of the N images, relative to the data set's image folder; None where the order is not that of the list.
     about: facts on the run, plain values. known: whether the model was trained on each of the classes, if not on all.
+    of_classes: class_features and zero_shot_features [C, d], where they are known.
     """
     mkdir_if_missing(os.path.dirname(file) or ".")
     whole: dict[str, np.ndarray] = {
@@ -103,6 +105,7 @@ def write_outputs(
     }
     whole |= {} if paths is None else {"path": np.array(list(paths), dtype=str)}
     whole |= {} if known is None else {"known": np.array(list(known), dtype=bool)}
+    whole |= of_classes or {}
     with atomic_path(file) as temporary:
         with open(temporary, "wb") as stream:
             np.savez_compressed(stream, allow_pickle=False, **whole, **arrays)

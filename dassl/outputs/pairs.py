@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from itertools import zip_longest
 
 import numpy as np
 
@@ -14,6 +13,16 @@ from dassl.utils.errors import InputError
 from .reading import Answer, Outputs, of_logits
 
 
+def check_same_model(first: Outputs, second: Outputs) -> None:
+    """Raises InputError where both say their method or their seed, and these differ."""
+    for key in ("trainer", "seed"):
+        one, two = first.about.get(key), second.about.get(key)
+        if one is not None and two is not None and one != two:
+            raise InputError(
+                f"{first.file} is of {key} {one}, but {second.file} of {key} {two}; give tests of one trained model."
+            )
+
+
 def check_same_classes(first: Outputs, second: Outputs) -> None:
     """Raises InputError where both say their data set or their class names, and these differ."""
     one, two = first.about.get("dataset"), second.about.get("dataset")
@@ -21,7 +30,12 @@ def check_same_classes(first: Outputs, second: Outputs) -> None:
         raise InputError(f"{first.file} is about {one}, but {second.file} about {two}; give outputs of one data set.")
     if first.classnames is None or second.classnames is None or first.classnames == second.classnames:
         return
-    pairs = zip_longest(first.classnames, second.classnames)
+    if len(first.classnames) != len(second.classnames):
+        raise InputError(
+            f"{first.file} has {len(first.classnames)} classes, but {second.file} {len(second.classnames)}; give "
+            "outputs over the same classes in the same order."
+        )
+    pairs = zip(first.classnames, second.classnames, strict=True)
     label, (a, b) = next((i, pair) for i, pair in enumerate(pairs) if pair[0] != pair[1])
     raise InputError(
         f"{first.file} and {second.file} have other class lists: label {label} is {a!r} in the first, {b!r} in the "
@@ -95,6 +109,7 @@ def temperature(val: Outputs, test: Outputs) -> float:
     """The temperature that fits the validation images best. Raises InputError for a file without logits, and for one
     that is about test images: a temperature chosen on them would make their own figures look better than they are."""
     logits_of(test)
+    check_same_model(test, val)
     said = val.about.get("split", "val" if set(val.path or ()).isdisjoint(test.path or ()) else "test")
     if said != "val":
         raise InputError(
@@ -102,6 +117,8 @@ def temperature(val: Outputs, test: Outputs) -> float:
             "test with TEST.SPLIT val."
         )
     known = val.label >= 0
+    if not known.any():
+        raise InputError(f"{val.file} has no image of a known class (label -1 alone); give labelled validation images.")
     return fit_temperature(logits_of(val)[known], val.label[known])
 
 

@@ -16,12 +16,17 @@ from dassl.metrics.calibration import brier, log_softmax, nll
 from dassl.metrics.detection import logsumexp
 from dassl.utils.errors import InputError
 
-from .tables import read_table
+from .tables import TABLES, read_table
 
 DAMAGE = (OSError, ValueError, KeyError, EOFError, IndexError, NotImplementedError, zipfile.BadZipFile, zlib.error)
-OWN = ("about", "classnames", "known", "path", "label")
+OF_CLASSES = ("class_features", "zero_shot_features")
+OWN = ("about", "classnames", "known", "path", "label", *OF_CLASSES)
 WHOLE = ("prediction", "top5")
-PER_IMAGE = ("confidence", "nll", "brier", "max_logit", "logsumexp")
+RANGES = {
+    "confidence": (0, 1), "nll": (0, np.inf), "brier": (0, 2),
+    "max_logit": (-np.inf, np.inf), "logsumexp": (-np.inf, np.inf),
+}  # fmt: skip
+PER_IMAGE = tuple(RANGES)
 
 
 @dataclass(frozen=True)
@@ -43,8 +48,9 @@ class Outputs:
     """The outputs of a test on N images over C classes; an attribute is None where the file does not have it.
 
     file: its name, for messages. label [N]: -1 for an image of none of the classes. answer: the method's; others:
-    further answers, by name. known [C]: whether the model was trained on a class. more: other columns [N]. about: facts
-    on the run.
+    further answers, by name. known [C]: whether the model was trained on a class. class_features, zero_shot_features
+    [C, d]: the normalised text features that images were compared with, and those of CLIP without training. more: other
+    columns [N]. about: facts on the run.
     """
 
     file: str
@@ -54,36 +60,43 @@ class Outputs:
     path: list[str] | None = None
     classnames: list[str] | None = None
     known: np.ndarray | None = None
+    class_features: np.ndarray | None = None
+    zero_shot_features: np.ndarray | None = None
     more: dict[str, np.ndarray] = field(default_factory=dict)
     about: dict = field(default_factory=dict)
 
 
 def read_outputs(file: str | Path) -> Outputs:
-    """Read an .npz file of outputs, or a .csv one: a table with a row for each image, of today or older.
+    """Read an .npz file of outputs, or a table with a row for each image, .csv or .parquet, of today or older.
 
     Raises InputError for a file that is neither, is truncated, or contradicts itself: labels or predictions out of the
-    range of the classes, columns of different lengths, an image twice, no finite number where there must be one.
+    range of the classes, columns of different lengths, an image twice, no finite number where there must be one,
+    probabilities in the place of logits.
     """
     name = os.fspath(file)
+    if not name.endswith((".npz", *TABLES)):
+        raise InputError(f"{name} cannot be scored: files of outputs end in .npz, .csv or .parquet (docs/outputs.md).")
     try:
-        arrays = read_table(name) if name.endswith(".csv") else _read_npz(name)
+        arrays = read_table(name) if name.endswith(TABLES) else _read_npz(name)
         return _outputs(name, arrays)
     except InputError as error:
         raise InputError(f"{name} cannot be scored: {error}") from error
     except DAMAGE as error:
-        why = getattr(error, "strerror", None) or (f"it has no {error}" if isinstance(error, KeyError) else error)
+        why = getattr(error, "strerror", None) or error
         raise InputError(f"{name} is no whole file of outputs ({why}); write it again, see docs/outputs.md.") from error
 
 
 def _read_npz(file: str) -> dict[str, np.ndarray]:
-    stored = np.load(file, allow_pickle=False)
-    if not hasattr(stored, "files"):
-        raise ValueError("it holds one array, not several by name")
-    with stored:
+    with open(file, "rb") as stream:
+        if not zipfile.is_zipfile(stream):
+            raise ValueError("it is no .npz archive, or its end is missing")
+    with np.load(file, allow_pickle=False) as stored:
         return {name: stored[name] for name in stored.files}
 
 
 def _outputs(file: str, arrays: Mapping[str, np.ndarray]) -> Outputs:
+    if "label" not in arrays:
+        raise InputError(f"it has no label, only {', '.join(sorted(arrays)) or 'nothing'}.")
     label = _whole(arrays["label"], "label")
     names = [str(name) for name in arrays["classnames"]] if "classnames" in arrays else None
     about = json.loads(str(arrays["about"])) if "about" in arrays else {}
@@ -101,6 +114,8 @@ def _outputs(file: str, arrays: Mapping[str, np.ndarray]) -> Outputs:
             more[key] = value
     if not len(label):
         raise InputError("it has no images.")
+    if not columns[""].keys() & {"prediction", "logits", "relative_logits"}:
+        raise InputError(f"it has neither prediction nor logits, only {', '.join(sorted(arrays))}.")
     answers = {name: _answer(found, label, names, name) for name, found in columns.items() if found or not name}
     path = [str(each) for each in arrays["path"]] if "path" in arrays else None
     if path is not None and (len(path) != len(label) or len(set(path)) != len(path)):
@@ -108,10 +123,23 @@ def _outputs(file: str, arrays: Mapping[str, np.ndarray]) -> Outputs:
         raise InputError(f"it has {what}; give each image once.")
     main = answers.pop("")
     _in_range(label, "label", _classes(main, names), -1)
-    known = np.asarray(arrays["known"]).astype(bool) if "known" in arrays else None
-    if known is not None and known.shape != (_classes(main, names) or -1,):
-        raise InputError(f"known has shape {known.shape}, not one value for each class.")
-    return Outputs(file, label, main, answers, path, names, known, more, about if isinstance(about, dict) else {})
+    known = np.asarray(arrays["known"]) if "known" in arrays else None
+    if known is not None and (known.shape != (_classes(main, names) or -1,) or not np.isin(known, (0, 1)).all()):
+        raise InputError("known is not one yes or no (True or False, 1 or 0) for each class.")
+    known = None if known is None else known.astype(bool)
+    tuned, plain = (_of_classes(arrays, name, _classes(main, names)) for name in OF_CLASSES)
+    about = about if isinstance(about, dict) else {}
+    return Outputs(file, label, main, answers, path, names, known, tuned, plain, more, about)
+
+
+def _of_classes(arrays: Mapping[str, np.ndarray], name: str, classes: int | None) -> np.ndarray | None:
+    """The array [C, d] of this name, if there is one."""
+    if name not in arrays:
+        return None
+    found = np.asarray(arrays[name], np.float32)
+    if found.ndim != 2 or len(found) != (classes or -1) or not found.shape[1] or not np.isfinite(found).all():
+        raise InputError(f"{name} is not a table of finite numbers with one row for each class.")
+    return found
 
 
 def _classes(answer: Answer, names: list[str] | None) -> int | None:
@@ -126,15 +154,20 @@ def _answer(found: Mapping[str, np.ndarray], label: np.ndarray, names: list[str]
     values: dict[str, np.ndarray] = {}
     for column in PER_IMAGE:
         if column in found:
-            values[column] = np.asarray(found[column], float)
             needed = label >= 0 if column in ("nll", "brier") else np.full(len(label), True)
+            values[column] = _numbers(found[column], where + column)
             if values[column].ndim != 1 or not np.isfinite(values[column][needed]).all():
                 raise InputError(f"{where}{column} is not a list of finite numbers.")
+            least, most = RANGES[column]
+            wrong = needed & ~((values[column] >= least - 1e-3) & (values[column] <= most + 1e-6))
+            if wrong.any():
+                row, far = int(np.argmax(wrong)), "on" if np.isinf(most) else f"to {most:g}"
+                raise InputError(
+                    f"{where}{column} of image {row} is {values[column][row]:g}, not from {least:g} {far}."
+                )
     logits = found.get("relative_logits", found.get("logits"))
     if logits is not None:
-        logits = np.asarray(logits, np.float32)
-        if logits.ndim != 2 or not logits.shape[1] or np.isnan(logits).any() or not np.isfinite(logits.max(1)).all():
-            raise InputError(f"{where}logits are not a table [images, classes] of numbers.")
+        logits = _logits(logits, where + "logits")
     if "prediction" in found:
         prediction = _whole(found["prediction"], where + "prediction")
     elif logits is not None:
@@ -148,9 +181,7 @@ def _answer(found: Mapping[str, np.ndarray], label: np.ndarray, names: list[str]
         if (logits[np.arange(len(label)), prediction] < logits.max(1) - 1e-3).any():
             raise InputError(f"{where}prediction is not the class of the largest of {where}logits.")
         _in_range(label, "label", logits.shape[1], -1)
-        values = of_logits(logits, prediction, label, "logits" in found) | values
-    if "confidence" in values and not ((values["confidence"] >= 0) & (values["confidence"] <= 1 + 1e-6)).all():
-        raise InputError(f"{where}confidence is a probability, from 0 to 1.")
+        values = _agreed(of_logits(logits, prediction, label, "logits" in found), values, label, where)
     return Answer(prediction, logits=logits, **values)
 
 
@@ -167,6 +198,47 @@ def of_logits(
         "brier": np.where(known, brier(p, inside), np.nan),
     }
     return found | ({"max_logit": logits.max(1).astype(float), "logsumexp": logsumexp(logits)} if absolute else {})
+
+
+def _numbers(values: np.ndarray, name: str) -> np.ndarray:
+    """In fp64."""
+    found = np.asarray(values)
+    if found.dtype.kind not in "iuf":
+        raise InputError(f"{name} has other values than numbers.")
+    return found.astype(float)
+
+
+def _logits(values: np.ndarray, name: str) -> np.ndarray:
+    """Logits [N, C] in fp32. A class that an image cannot be of may have -infinity."""
+    found = _numbers(values, name)
+    if found.ndim != 2 or not found.shape[1]:
+        raise InputError(f"{name} are not a table [images, classes] of numbers.")
+    wrong = np.isnan(found).any(1) | ~(np.abs(found.max(1)) <= np.finfo(np.float32).max)
+    if wrong.any():
+        raise InputError(f"{name} of image {int(np.argmax(wrong))} are NaN or infinite, or beyond the range of fp32.")
+    if found.shape[1] > 1 and (found >= 0).all() and np.allclose(found.sum(1), 1, atol=1e-3):
+        raise InputError(f"{name} are probabilities (those of each image sum to 1); give their logarithms, or logits.")
+    with np.errstate(over="ignore"):  # far below the largest of the image: as good as -infinity
+        return found.astype(np.float32)
+
+
+def _agreed(
+    computed: dict[str, np.ndarray], given: Mapping[str, np.ndarray], label: np.ndarray, where: str
+) -> dict[str, np.ndarray]:
+    """The columns computed from the logits and, before these, those that the file has; within the rounding of fp16
+    these must be the same."""
+    for name in computed.keys() & given.keys() & {"confidence", "nll", "brier"}:
+        apart = np.abs(computed[name] - given[name]) > 0.02 + 0.02 * np.abs(given[name])
+        if (wrong := apart & np.isfinite(computed[name])).any():
+            row = int(np.argmax(wrong))
+            raise InputError(
+                f"{where}{name} of image {row} is {given[name][row]:.4g}, but {computed[name][row]:.4g} by its logits."
+            )
+    found = computed | dict(given)
+    if np.isinf(found["nll"][label >= 0]).any():
+        row = int(np.argmax(np.isinf(found["nll"])))
+        raise InputError(f"{where}logits of image {row} are -infinity for its label, so that its NLL has no value.")
+    return found
 
 
 def _whole(values: np.ndarray, name: str) -> np.ndarray:

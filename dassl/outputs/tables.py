@@ -1,14 +1,15 @@
-"""Reads outputs from a CSV table: written by hand, or by runs of older versions."""
+"""Reads outputs from a table, CSV or Parquet: written by hand, or by runs of older versions."""
 
 from __future__ import annotations
 
 import csv
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
 from dassl.utils.errors import InputError
 
+TABLES = (".csv", ".parquet")
 # Columns of older tables: those of a test-time method, and of an evaluation under attack.
 RENAMED = {
     "after": "prediction", "confidence_after": "confidence", "before": "before.prediction",
@@ -18,36 +19,62 @@ RENAMED = {
 MODES = ("transfer", "white-box", "adaptive")
 PARTS = {"": "prediction", "_confidence": "confidence", "_survived": "survived", "_broken_by": "broken_by"}
 RENAMED |= {f"{mode}{old}": f"{mode}.{new}" for mode in MODES for old, new in PARTS.items()}
-TEXT = ("path", "broken_by")
 WHOLE = ("label", "prediction", "survived")
+NUMBERS = ("confidence", "nll", "brier", "max_logit", "logsumexp")
+OF_CLASSES = ("logits", "relative_logits", "top5", "top5_logits", "known", "classnames")
 
 
 def read_table(file: str) -> dict[str, np.ndarray]:
-    """{name as in an .npz file: column}. Raises OSError, InputError for a value of the wrong kind, and ValueError."""
+    """{name as in an .npz file: column}; columns of other names hold text. Raises OSError, InputError for a value of
+    the wrong kind, and ValueError for a file that is no such table."""
+    columns = _parquet(file) if file.endswith(".parquet") else _csv(file)
+    names = {RENAMED.get(name, name): name for name in columns if name and name != "index"}
+    if "label" not in names or "prediction" not in names:
+        raise InputError(f"a table needs the columns label and prediction, and it has {', '.join(columns) or 'none'}.")
+    if of_classes := next((name for name in OF_CLASSES if name in names), None):
+        raise InputError(f"a table has no {of_classes}; write an .npz file to give them.")
+    if not columns[names["label"]]:
+        raise InputError("it has no images.")
+    return {new: _column(columns[old], old, new.rpartition(".")[2]) for new, old in names.items()}
+
+
+def _csv(file: str) -> dict[str, list]:
     try:
         with open(file, newline="", encoding="utf-8-sig") as stream:
-            rows = list(csv.DictReader(stream))
+            rows = list(csv.reader(stream))
     except csv.Error as error:
         raise ValueError(error) from error
-    if not rows:
-        raise InputError("it has no images.")
-    given = [name for name in rows[0] if name and name != "index"]
-    names = [RENAMED.get(name, name) for name in given]
-    if "label" not in names or "prediction" not in names:
-        raise InputError(f"a table needs the columns label and prediction, and it has {', '.join(given) or 'none'}.")
-    return {new: _column(rows, old, new.rpartition(".")[2]) for old, new in zip(given, names, strict=True)}
+    except UnicodeDecodeError as error:
+        raise InputError("it is not text in UTF-8.") from error
+    head, rows = (rows[0], [row for row in rows[1:] if row]) if rows else ([], [])
+    if double := next((name for name in head if head.count(name) > 1), None):
+        raise InputError(f"it has two columns {double!r}.")
+    for line, row in enumerate(rows, 2):
+        if len(row) != len(head):
+            raise InputError(f"line {line} has {len(row)} values for {len(head)} columns.")
+    return {name: [row[i] for row in rows] for i, name in enumerate(head)}
 
 
-def _column(rows: Sequence[Mapping], name: str, kind: str) -> np.ndarray:
-    values = [row[name] for row in rows]
-    if kind in TEXT:
-        return np.array([value or "" for value in values], dtype=str)
-    read = int if kind in WHOLE else float
+def _parquet(file: str) -> dict[str, list]:
+    try:
+        from pyarrow import ArrowException  # type: ignore[import-untyped]
+        from pyarrow.parquet import read_table as read  # type: ignore[import-untyped]
+    except ImportError as error:
+        raise InputError("Parquet is read with pyarrow, which is not installed; write .csv or .npz.") from error
+    try:
+        return read(file, partitioning=None).to_pydict()
+    except ArrowException as error:
+        raise ValueError("it is no whole Parquet file") from error
+
+
+def _column(values: Sequence, name: str, kind: str) -> np.ndarray:
+    if kind not in (*WHOLE, *NUMBERS):
+        return np.array(["" if value is None else str(value) for value in values], dtype=str)
     found = []
     for line, value in enumerate(values, 2):
         try:
-            found.append(read(value))
+            found.append(int(str(value)) if kind in WHOLE else float(value))
         except (TypeError, ValueError):
-            need = "whole number" if read is int else "number"
+            need = "whole number" if kind in WHOLE else "number"
             raise InputError(f"{name} in line {line} is {value!r}, not a {need}.") from None
     return np.array(found)

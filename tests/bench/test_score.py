@@ -145,10 +145,10 @@ def test_every_format(runs, capsys, tmp_path):
 
 
 def test_means_over_seeds(runs, capsys, tmp_path):
-    for seed, run in ((1, "top5"), (2, "top5"), (3, "val")):
+    for seed, run in ((1, "top5"), (2, "top5"), (3, "runs/TPT/seed1")):
         shutil.copytree(runs / run, tmp_path / "CoOp" / f"seed{seed}")
     code, (row,), _ = scored(capsys, tmp_path, "--means", "--figures", "accuracy", "nll")
-    values = [record(runs / run)["scores"] for run in ("top5", "top5", "val")]
+    values = [record(runs / run)["scores"] for run in ("top5", "top5", "runs/TPT/seed1")]
     assert code == 0 and (row["run"], row["seeds"]) == ("CoOp", 3)
     for name in ("accuracy", "nll"):
         each = [value[name] for value in values]
@@ -182,6 +182,14 @@ def broken(runs, folder):
     for name, changes in made.items():
         np.savez(folder / f"{name}.npz", **(own | changes))
     against = ["--against", runs / "top5"]
+    (folder / "t.csv").write_text("path,label\na,0\n")
+    np.savez(folder / "p.npz", label=own["label"], logits=np.full((20, 5), 0.2))
+    np.savez(folder / "unknown.npz", label=np.full(20, -1), logits=np.random.default_rng(1).normal(size=(20, 5)))
+    np.savez(folder / "seed2.npz", about=np.array('{"trainer": "CoOp", "seed": 2, "split": "val"}'),
+             label=own["label"], logits=np.random.default_rng(1).normal(size=(20, 5)))  # fmt: skip
+    np.savez(folder / "names4.npz", **{k: v for k, v in own.items() if k in ("label", "prediction")} | {
+        "classnames": [*own["classnames"], "one more"]})  # fmt: skip
+    (folder / "x.txt").write_text("")
     return {
         "not the run's file": ([top], "is not the file that this run wrote"),
         "truncated": ([folder / "cut"], "is no whole file of outputs"),
@@ -192,6 +200,17 @@ def broken(runs, folder):
         "another class list": ([folder / "names.npz", *against], "have other class lists: label 0 is"),
         "other images": ([folder / "paths.npz", *against], "about different images (0 are in both, of 20 and 20)"),
         "other labels": ([folder / "labels.npz", *against], "has label 1 in"),
+        "a column missing": ([folder / "t.csv"], "needs the columns label and prediction, and it has path, label"),
+        "probabilities": ([folder / "p.npz"], "logits are probabilities"),
+        "no labels": ([folder / "unknown.npz"], "has no image of a known class"),
+        "another seed's validation images": (
+            [runs / "runs" / "CoOp", "--temperature", folder / "seed2.npz"], "is of seed 1, but"
+        ),
+        "validation images without labels": (
+            [runs / "runs" / "CoOp", "--temperature", folder / "unknown.npz"], "has no image of a known class"
+        ),
+        "more classes": ([folder / "names4.npz", *against], "has 6 classes, but"),
+        "no such ending": ([folder / "x.txt"], "files of outputs end in .npz, .csv or .parquet"),
         "several against": ([runs / "top5", "--against", runs / "runs"], "has 3 runs with outputs"),
         "test images": (
             [runs / "runs" / "CoOp", "--temperature", runs / "runs" / "CoOp"], "fitted on validation images"
@@ -207,3 +226,10 @@ def test_bad_input_ends_in_one_sentence(runs, capsys, tmp_path):
     for name, (words, says) in broken(runs, tmp_path).items():
         code, _, said = scored(capsys, *words)
         assert code == 2 and says in said and said.count("\n") == 1 and "Traceback" not in said, (name, said)
+
+
+def test_means_of_seeds_that_are_not_of_one_test(runs, capsys, tmp_path):
+    for seed, run in ((1, "top5"), (2, "val")):
+        shutil.copytree(runs / run, tmp_path / "CoOp" / f"seed{seed}")
+    code, _, said = scored(capsys, tmp_path, "--means")
+    assert code == 2 and "its seeds have from" in said and said.count("\n") == 1

@@ -8,13 +8,14 @@ import numpy as np
 import pytest
 from scipy.optimize import minimize_scalar
 from scipy.special import log_softmax as scipy_log_softmax
+from scipy.stats import binomtest, chi2
 from sklearn import metrics as sk
 from sklearn.calibration import calibration_curve
 
 from dassl.metrics.calibration import brier, classwise_ece, ece, fit_temperature, log_softmax, nll, reliability
 from dassl.metrics.classification import accuracy, class_accuracies, macro_f1, worst_class_accuracy
 from dassl.metrics.detection import aurc, auroc, fpr_at_tpr, logsumexp, openworld_auc
-from dassl.metrics.paired import paired_bootstrap
+from dassl.metrics.paired import mcnemar, paired_bootstrap
 from dassl.utils import InputError
 
 
@@ -55,6 +56,15 @@ def test_a_confidence_on_a_bins_edge_is_in_the_lower_bin():
     found = reliability(np.array([0.0, 0.2, 0.2000001, 1.0]), np.array([0, 1, 0, 1]), 5)
     assert found.images.tolist() == [2, 1, 0, 0, 1] and np.isnan(found.accuracy[2])
     assert found.accuracy[0] == 0.5 and found.confidence[0] == pytest.approx(0.1)
+
+
+@pytest.mark.parametrize("bins", [5, 10, 15, 20])
+def test_every_edge_is_in_its_lower_bin(bins):
+    """7 / 20 * 20 is above 7 in floating point, as are others."""
+    edges = np.arange(1, bins + 1) / bins
+    assert reliability(edges, edges > 0, bins).images.tolist() == [1] * bins
+    above = reliability(np.nextafter(edges[:-1], 1), edges[:-1] > 0, bins).images
+    assert above.tolist() == [0, *[1] * (bins - 1)]
 
 
 def test_reliability_and_ece_are_scikit_learns(drawn):
@@ -148,6 +158,20 @@ def test_openworld_auc_over_all_pairs():
     # the share of new images has no part in it
     assert openworld_auc(base, base_right, np.tile(new, 3), np.tile(new_right, 3)) == pytest.approx(found)
     assert openworld_auc(base, np.zeros(40, bool), new, new_right) == 0
+
+
+def test_mcnemar_is_the_exact_binomial_test():
+    for b, c in ((0, 0), (1, 0), (0, 7), (12, 5), (94, 54), (9000, 8700), (26000, 24000)):
+        first = np.repeat([True, False, True], [b, c, 50])
+        found = mcnemar(first, np.repeat([False, True, True], [b, c, 50]))
+        assert found[:2] == (b, c)
+        assert found.p == pytest.approx(binomtest(b, b + c).pvalue if b + c else 1.0, rel=1e-9)
+    corrected = chi2.sf(
+        (abs(9000 - 8700) - 1) ** 2 / 17700, 1
+    )  # with many images the corrected chi-squared test agrees
+    assert mcnemar(np.repeat([1, 0], [9000, 8700]), np.repeat([0, 1], [9000, 8700])).p == pytest.approx(
+        corrected, rel=0.01
+    )
 
 
 def test_paired_bootstrap():

@@ -126,15 +126,24 @@ CHANGES = {
     "label below -1": ({"label": np.full(60, -2)}, "label of image 0 is -2"),
     "prediction out of range": ({"prediction": np.full(60, 9)}, "prediction of image 0 is 9"),
     "another prediction": ({"prediction": np.zeros(60, int)}, "not the class of the largest"),
-    "labels missing": ({"label": None}, "it has no 'label'"),
+    "labels missing": ({"label": None}, "it has no label, only about, brier"),
     "labels of text": ({"label": np.array(["a"] * 60)}, "label is not a list of whole numbers"),
     "lengths differ": ({"confidence": np.ones(59)}, "confidence has 59 rows, but label has 60"),
     "a NaN": ({"nll": np.full(60, np.nan)}, "nll is not a list of finite numbers"),
-    "no probability": ({"confidence": np.full(60, 90.0)}, "confidence is a probability"),
+    "no probability": ({"confidence": np.full(60, 90.0)}, "confidence of image 0 is 90, not from 0 to 1"),
+    "a negative NLL": ({"nll": np.full(60, -1.0)}, "nll of image 0 is -1, not from 0 on"),
+    "a Brier score of 3": ({"brier": np.full(60, 3.0)}, "brier of image 0 is 3, not from 0 to 2"),
+    "another confidence than the logits'": (
+        {"confidence": np.full(60, 0.3)},
+        r"confidence of image \d+ is 0.3, but 0\.\d+ by its logits",
+    ),
+    "known of text": ({"known": np.array(list("abcdef"))}, "known is not one yes or no"),
+    "logits of text": ({"relative_logits": np.full((60, 6), "1")}, "logits has other values than numbers"),
     "another class list": ({"classnames": np.array(NAMES[:5])}, "6 columns, but there are 5 class names"),
     "an image twice": ({"path": np.array(["a"] * 60)}, "an image twice"),
-    "no answer": ({"prediction": None, "relative_logits": None}, "neither prediction nor logits"),
-    "logits of NaN": ({"relative_logits": np.full((60, 6), np.nan)}, "not a table"),
+    "no answer": ({"prediction": None, "relative_logits": None}, "neither prediction nor logits, only about, brier"),
+    "logits of one class": ({"relative_logits": np.zeros(60)}, "not a table"),
+    "logits of NaN": ({"relative_logits": np.full((60, 6), np.nan)}, "logits of image 0 are NaN or infinite"),
 }
 
 
@@ -147,6 +156,118 @@ def test_what_is_wrong_is_said(tmp_path, name):
     with pytest.raises(InputError, match=says) as caught:
         read_outputs(tmp_path / "bad.npz")
     assert str(tmp_path / "bad.npz") in str(caught.value) and "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("change", ["NaN", "infinity", "fp16 overflow", "minus infinity for all", "for the label"])
+def test_logits_that_are_not_finite_are_refused(tmp_path, change):
+    logits, label = (x.numpy().copy() for x in drawn())
+    if change == "fp16 overflow":
+        with np.errstate(over="ignore"):
+            logits = (logits * 1e4).astype(np.float16)
+    elif change == "for the label":
+        logits[3, label[3]] = -np.inf
+    else:
+        row, value = {"NaN": (0, np.nan), "infinity": (0, np.inf)}.get(change, (slice(None), -np.inf))
+        logits[3, row] = value
+    np.savez(tmp_path / "x.npz", logits=logits, label=label)
+    says = "-infinity for its label" if change == "for the label" else "are NaN or infinite"
+    with pytest.raises(InputError, match=rf"logits of image \d+ {'are ' * (change == 'for the label')}{says}"):
+        read_outputs(tmp_path / "x.npz")
+
+
+def test_a_class_that_is_ruled_out(tmp_path):
+    """-infinity for a class that is not the label: its probability is 0, and every figure is that of the others."""
+    logits, label = (x.numpy().astype(float) for x in drawn())
+    label = (np.arange(60) % 5).astype(int)
+    logits[:, 5] = -np.inf
+    np.savez(tmp_path / "six.npz", logits=logits, label=label)
+    np.savez(tmp_path / "five.npz", logits=logits[:, :5], label=label)
+    six, five = (all_scores(read_outputs(tmp_path / f"{name}.npz"))[""] for name in ("six", "five"))
+    assert {k: v for k, v in six.items() if k != "classwise_ece"} == pytest.approx(
+        {k: v for k, v in five.items() if k != "classwise_ece"}
+    )
+
+
+def test_probabilities_in_the_place_of_logits_are_refused(tmp_path):
+    logits, label = (x.numpy() for x in drawn())
+    p = torch.softmax(torch.from_numpy(logits), 1).numpy()
+    np.savez(tmp_path / "p.npz", logits=p, label=label)
+    with pytest.raises(InputError, match="logits are probabilities"):
+        read_outputs(tmp_path / "p.npz")
+    np.savez(tmp_path / "q.npz", logits=np.log(p), label=label)  # what the sentence says to do
+    np.savez(tmp_path / "z.npz", logits=logits, label=label)
+    of_log, of_logits = (all_scores(read_outputs(tmp_path / f"{name}.npz"))[""] for name in "qz")
+    assert of_log == pytest.approx(of_logits, rel=1e-4)
+
+
+@pytest.mark.parametrize("kind", ["one image", "one class", "all right", "all wrong", "ties", "an absent class"])
+def test_small_and_extreme_files(tmp_path, kind):
+    """Every figure against its definition, where nothing can be averaged away."""
+    logits, label = (x.numpy().astype(float) for x in drawn())
+    label = label.astype(int)
+    if kind == "one image":
+        logits, label = logits[:1], label[:1]
+    elif kind == "one class":
+        logits, label = logits[:, :1], label * 0
+    elif kind == "an absent class":
+        label = label % 5
+    elif kind == "ties":
+        logits = np.zeros_like(logits)
+    else:
+        logits = 8 * np.eye(6)[label if kind == "all right" else (label + 1) % 6]
+    np.savez(tmp_path / "x.npz", logits=logits, label=label)
+    found = all_scores(read_outputs(tmp_path / "x.npz"))[""]
+    p = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
+    guess = logits.argmax(1)
+    right, n = guess == label, len(label)
+    bins = [(k / 15 < p) & (p <= (k + 1) / 15) for k in range(15)]
+    top = [each[np.arange(n), guess] for each in bins]
+    ece = sum(abs((right - p[np.arange(n), guess])[each].sum()) for each in top) / n
+    hit = np.eye(logits.shape[1])[label]
+    classwise = np.mean([sum(abs((hit - p)[b[:, c], c].sum()) for b in bins) / n for c in range(p.shape[1])])
+    f1 = [
+        2 * (right & (label == c)).sum() / ((label == c).sum() + (guess == c).sum())
+        for c in sorted(set(label.tolist()))
+    ]
+    expected = {
+        "accuracy": 100 * right.mean(), "macro_f1": 100 * np.mean(f1), "ece": 100 * ece,
+        "classwise_ece": 100 * classwise,
+        "worst_class_accuracy": 100 * min(right[label == c].mean() for c in set(label.tolist())),
+        "brier": ((p - hit) ** 2).sum(1).mean(), "nll": -np.log(p[np.arange(n), label]).mean(),
+    }  # fmt: skip
+    assert {k: found[k] for k in expected} == pytest.approx(expected, abs=1e-5)
+    if kind in ("one image", "all right", "all wrong", "ties", "one class"):  # equal risk at every coverage
+        assert found["aurc"] == pytest.approx(100 * (1 - right.mean()))
+
+
+def test_a_table_in_parquet(tmp_path):
+    """As CSV: the same columns, the same refusals; columns of other names are kept as text."""
+    import pandas as pd
+
+    table = pd.DataFrame({
+        "path": list("abc"), "label": [0, 0, 1], "prediction": [0, 1, 1], "confidence": [0.9, 0.6, 0.8],
+        "model": ["ours", "ours", "ours"],
+    })  # fmt: skip
+    table.to_parquet(tmp_path / "t.parquet")
+    table.to_csv(tmp_path / "t.csv", index=False)
+    one, two = (read_outputs(tmp_path / f"t.{kind}") for kind in ("parquet", "csv"))
+    assert all_scores(one) == all_scores(two) and one.path == two.path == list("abc")
+    assert one.more["model"].tolist() == ["ours"] * 3
+    for changed, says in (
+        (table.drop(columns="label"), "needs the columns label and prediction"),
+        (table.assign(label=[0.5, 0, 1]), "label in line 2 is 0.5, not a whole number"),
+        (table.assign(logits=[[1.0, 2.0]] * 3), "a table has no logits; write an .npz file"),
+        (table[:0], "no images"),
+    ):
+        changed.to_parquet(tmp_path / "bad.parquet")
+        with pytest.raises(InputError, match=says):
+            read_outputs(tmp_path / "bad.parquet")
+    (tmp_path / "cut.parquet").write_bytes((tmp_path / "t.parquet").read_bytes()[:-9])
+    with pytest.raises(InputError, match="no whole Parquet file"):
+        read_outputs(tmp_path / "cut.parquet")
+    (tmp_path / "t.json").write_text("{}")
+    with pytest.raises(InputError, match=r"end in \.npz, \.csv or \.parquet"):
+        read_outputs(tmp_path / "t.json")
 
 
 def damaged(folder):
@@ -170,10 +291,15 @@ def test_a_damaged_file_is_named_in_one_sentence(tmp_path):
 
 def test_a_wrong_table_is_named(tmp_path):
     for text, says in (
-        ("", "no images"),
+        ("", "and it has none"),
+        ("path,label,prediction\n", "no images"),
         ("path,label\na,1\n", "needs the columns label and prediction"),
         ("path,label,prediction\na,1,x\n", "prediction in line 2 is 'x', not a whole number"),
         ("path,label,prediction,confidence\na,1,1,\n", "confidence in line 2 is '', not a number"),
+        ("path,label,prediction,confidence\na,1,1\n", "line 2 has 3 values for 4 columns"),
+        ("path,label,prediction\na,b,1,1\n", "line 2 has 4 values for 3 columns"),
+        ("label,label,prediction\n1,0,1\n", "two columns 'label'"),
+        ("label,prediction,logits\n1,0,1\n", "a table has no logits"),
         ("path,label,prediction\na,1,1\na,1,1\n", "an image twice"),
     ):
         (tmp_path / "bad.csv").write_text(text)

@@ -11,6 +11,7 @@ import logging
 import math
 from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -61,6 +62,22 @@ def class_feature_facts(trainer: Method) -> dict:
         "zero_shot_class_feature_distance": zero_shot,
         "collapsed": has_collapsed(distance, zero_shot),
     }
+
+
+def fixed_class_features(trainer: Method) -> dict[str, np.ndarray]:
+    """{"class_features", "zero_shot_features"}: [C, d] in fp32, normalised; those that the last test compared images
+    with, and CLIP's of the dataset's template. {} where the class features depend on the image, and for a method that
+    computes its answer itself (test-time methods, plugins)."""
+    if trainer.answers_itself():
+        return {}
+    template = custom_template(trainer.cfg.DATASET.NAME)
+    with torch.no_grad(), trainer.test_draws(), autocast(trainer.precision, trainer.device, training=False):
+        tuned = trainer.class_features()
+        if tuned.ndim != 2:
+            return {}
+        plain = trainer.frozen_text([template.format(name) for name in trainer.classnames])
+        found = {"class_features": trainer.text_noise.moved(tuned), "zero_shot_features": plain}
+    return {name: x.float().cpu().numpy() for name, x in found.items()}
 
 
 def tell(facts: dict, predicted: int | None, classes: int, warn: bool = True) -> None:

@@ -24,6 +24,7 @@ class Method(Trainer, Protocol):
     bank: FeatureBank
     classnames: list[str]
     described: list[str]
+    text_noise: Any  # a TextNoise
     model: Any  # the learner; None where nothing is trained
     node: str  # the method's config node
     tester: Any  # a Tester
