@@ -32,8 +32,8 @@ def check_same_classes(first: Outputs, second: Outputs) -> None:
         return
     if len(first.classnames) != len(second.classnames):
         raise InputError(
-            f"{first.file} has {len(first.classnames)} classes, but {second.file} {len(second.classnames)}; give "
-            "outputs over the same classes in the same order."
+            f"{first.file} and {second.file} have other class lists, of {len(first.classnames)} and of "
+            f"{len(second.classnames)} classes; give outputs over the same classes in the same order."
         )
     pairs = zip(first.classnames, second.classnames, strict=True)
     label, (a, b) = next((i, pair) for i, pair in enumerate(pairs) if pair[0] != pair[1])

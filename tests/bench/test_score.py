@@ -209,7 +209,7 @@ def broken(runs, folder):
         "validation images without labels": (
             [runs / "runs" / "CoOp", "--temperature", folder / "unknown.npz"], "has no image of a known class"
         ),
-        "more classes": ([folder / "names4.npz", *against], "has 6 classes, but"),
+        "more classes": ([folder / "names4.npz", *against], "have other class lists, of 6 and of 5 classes"),
         "no such ending": ([folder / "x.txt"], "files of outputs end in .npz, .csv or .parquet"),
         "several against": ([runs / "top5", "--against", runs / "runs"], "has 3 runs with outputs"),
         "test images": (
