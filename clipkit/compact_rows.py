@@ -51,5 +51,5 @@ def expand(weights: dict[str, Tensor], source: str) -> dict[str, Tensor]:
     if len(ids) != len(ids.unique()) or bool(((ids < 0) | (ids >= VOCABULARY)).any()):
         raise InputError(f"{source} is damaged: {IDS} must be different token ids from 0 to {VOCABULARY - 1}")
     table = untrained_rows(rows.shape[1], rows.dtype)
-    table[ids] = rows
+    table[ids] = rows.to(table.dtype)  # of another project's trainer on a CPU, which is given fp32 for fp16
     return {key: value for key, value in weights.items() if key not in (ROWS, IDS)} | {TABLE: table}

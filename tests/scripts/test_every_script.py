@@ -136,15 +136,3 @@ def test_the_shared_script_takes_protocol_and_method_as_words(python):
         assert started(call(ROOT / "scripts/run.sh", *words, python=python)) == words
     done = call(ROOT / "scripts/run.sh", "xd_train", "FieldCoOp", "--help", python=python)
     assert done.stdout.startswith("usage: bash scripts/run.sh xd_train FieldCoOp SOURCE SEED [KEY VALUE ...]\n")
-
-
-def test_every_documented_command_is_taken(python):
-    documents = [ROOT / "README.md", *(ROOT / "docs").rglob("*.md")]
-    text = "\n".join(document.read_text() for document in documents)
-    commands = set(re.findall(r"bash\s(scripts/(?!mymethod)[\w/]+\.sh)([^\n#`&|)]*)", text))
-    assert len(commands) > 40
-    for script, words in sorted(commands):
-        assert (ROOT / script).is_file(), script
-        if script.count("/") > 1 or script.endswith("run.sh"):  # the others install and run for long
-            done = call(ROOT / script, *words.split(), python=python)
-            assert done.returncode == 0 and done.stdout.startswith(("-m|", "usage: ")), (script, words, done.stderr)
