@@ -83,8 +83,8 @@ class Folder(SplitDataset):
         if bad:
             more = f" and {len(bad) - 1} more" if len(bad) > 1 else ""
             raise InputError(
-                f"{next(iter(bad.values())).rstrip('.')}{more} (found before training); DATASET.FOLDER.SKIP_BAD True "
-                "goes on without such images, as --skip-bad does in predict.py."
+                f"{next(iter(bad.values())).rstrip('.')}{more} (found before training); mend it, or add "
+                "--skip-bad to the command (in a YAML, DATASET.FOLDER.SKIP_BAD: True): it goes on without such images."
             )
 
     def read_items(self) -> Parts:

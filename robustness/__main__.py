@@ -20,6 +20,7 @@ from dassl.utils.console import tolerant_console
 from dassl.utils.ends import one_sentence
 from dassl.utils.screen import Screen
 from runs.config_names import method_name
+from runs.flags import SKIP
 from runs.pairs import apart
 from runs.protocols import Settings
 from runs.robust_protocol import robust
@@ -54,12 +55,13 @@ def plan(rest: list[str]) -> list[list[str]]:
     if len(rest) < 3:
         raise InputError("METHOD, DATASET and SEED are needed, for example: scripts/adv/eval.sh CoOp digits 1 4 100 W.")
     trainer, where, seed, *words = method_name(rest[0]), *rest[1:]
-    pairs = apart(words)
+    options = [word for word in words if word == SKIP]  # of train.py
+    pairs = apart(word for word in words if word != SKIP)
     settings = Settings.from_environment(os.environ, pairs)
     check_method(trainer, settings.plugins)
     check_pairs("robust", pairs, settings.output)
     names = expand("few_shot", where, "", settings.plugins)
-    runs = [robust(trainer, name, seed_of(seed), settings) for name in names]
+    runs = [[*options, *robust(trainer, name, seed_of(seed), settings)] for name in names]
     for each in runs:
         check_config(settings.cfg, each)
     return runs

@@ -18,7 +18,7 @@ USAGE = f"usage: python -m runs {' '.join(WORDS)} [KEY VALUE ...]"
 @one_sentence("interrupted")
 def main(argv: list[str]) -> int:
     """Makes and runs the protocol's runs. Returns the exit code: 0, or of several failed runs the lowest."""
-    from .flags import SHOW
+    from .flags import SHOW, SKIP
     from .pairs import apart
     from .protocols import PROTOCOLS, check_protocol, plan
     from .words import seed_of
@@ -35,9 +35,9 @@ def main(argv: list[str]) -> int:
         return 0 if helps else 2
     protocol, trainer, datasets, seed, *pairs = argv
 
-    runs = plan(protocol, trainer, datasets, seed_of(seed), os.environ, apart(word for word in pairs if word != SHOW))
-    if SHOW in pairs:
-        runs = [[SHOW, *each] for each in runs]
+    options = [word for word in (SHOW, SKIP) if word in pairs]  # of train.py
+    pairs = apart(word for word in pairs if word not in options)
+    runs = [[*options, *each] for each in plan(protocol, trainer, datasets, seed_of(seed), os.environ, pairs)]
 
     from .one_run import run  # imported last, since it takes seconds, so that errors above are fast
 

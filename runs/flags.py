@@ -10,6 +10,8 @@ from dassl.config.domains import SEED, check_value
 from dassl.utils import InputError
 
 SHOW = "--show-config"
+SKIP = "--skip-bad"
+SKIP_KEY = "DATASET.FOLDER.SKIP_BAD"  # what it sets
 # {name of an option in argparse: the config key that it sets}
 NAMED = {
     "root": "DATASET.ROOT",
@@ -37,6 +39,8 @@ def named_options(args: Namespace) -> Iterator[tuple[str, str, object]]:
             yield flag(name), key, value
     if args.seed >= 0:
         yield "--seed", "SEED", args.seed
+    if getattr(args, "skip_bad", False):
+        yield SKIP, SKIP_KEY, True
 
 
 def named_trainer(args: Namespace, otherwise: str) -> str:

@@ -10,7 +10,7 @@ from dassl.utils import InputError
 from dassl.utils.screen import Screen
 
 from .about import read_option
-from .flags import SHOW
+from .flags import SHOW, SKIP, SKIP_KEY
 from .pairs import apart
 
 USAGE = """One run: training and testing one method on one dataset with one seed. The flags are CoOp's.
@@ -41,6 +41,9 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--no-train", action="store_true", help="build everything, train nothing")
     parser.add_argument(
         "--deterministic", action="store_true", help="on a GPU: only kernels that give the same numbers each time"
+    )
+    parser.add_argument(
+        SKIP, action="store_true", help=f"own images: leave out those that cannot be read ({SKIP_KEY} True)"
     )
     parser.add_argument("--plugin", action="append", default=[], metavar="FILE", help="a trainer or dataset file")
     parser.add_argument(

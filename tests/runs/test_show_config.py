@@ -10,8 +10,11 @@ import yaml
 
 import train
 from dassl.engine import TRAINER_REGISTRY
+from robustness.__main__ import plan as evaluations
+from robustness.run import setup
 from runs.__main__ import main as script
 from runs.defaults import default_cfg
+from runs.options import parse
 from runs.shown_config import shown_config
 
 DIGITS = ("--dataset-config-file", "configs/datasets/digits.yaml")
@@ -109,6 +112,16 @@ def test_it_may_come_last(capsys, tmp_path, monkeypatch):
     monkeypatch.setenv("OUTPUT", str(tmp_path))
     assert script(["base2new_train", "CoOp", "digits", "1", "OPTIM.LR", "0.1", "--show-config"]) == 0
     assert "OPTIM.LR: 0.1" in capsys.readouterr().out and not list(tmp_path.iterdir())
+
+
+def test_skip_bad_is_an_option_of_scripts_too(capsys, tmp_path, monkeypatch):
+    monkeypatch.setenv("OUTPUT", str(tmp_path))
+    monkeypatch.setenv("CFG", "embedded")
+    assert script(["few_shot", "CoOp", "folder", "1", "--show-config", "--skip-bad", "DATASET.FOLDER.PATH", "x"]) == 0
+    shown = capsys.readouterr().out
+    assert "DATASET.FOLDER.SKIP_BAD: true" in shown and "command line, --skip-bad" in shown
+    (found,) = evaluations(["ZeroshotCLIP", "folder", "1", "4", "10", "W", "--skip-bad", "DATASET.FOLDER.PATH", "x"])
+    assert setup(parse(found))[0].DATASET.FOLDER.SKIP_BAD
 
 
 @pytest.mark.parametrize(
