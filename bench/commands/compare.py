@@ -64,7 +64,11 @@ def _narrow(found: list, args: argparse.Namespace) -> list:
     """Only the rows of the given datasets and methods. Raises InputError for an unknown one, and names the known."""
     import pandas as pd
 
+    from ..reading.layout import dataset_name
+
     everything = pd.concat([rows for *_, rows in found])
+    spelled = {dataset_name(name): name for name in everything["dataset"]}  # as the tables show them
+    args.datasets = [spelled.get(name, name) for name in args.datasets]
     for option, column in (("datasets", "dataset"), ("methods", "method")):
         known = list(dict.fromkeys(everything[column]))
         if unknown := [name for name in getattr(args, option) if name not in known]:

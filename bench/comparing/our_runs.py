@@ -13,6 +13,7 @@ from runs.targets import SHIFTS, TARGETS
 
 from ..reading.aggregate import aggregate, average, one_config
 from ..reading.files import read_json
+from ..reading.layout import dataset_name
 from .published import Ours, Printed, Table
 
 YES, UNKNOWN, NO = "yes", "unknown", "no"  # whether two numbers may be compared
@@ -132,7 +133,7 @@ class OurRuns:
         if there:
             return self.rows.head(0), f"ours has {len(there)} of its {counted(len(wanted), 'dataset')}", ""
         others = self._other_data(wanted, cell)
-        return average(self.rows, others, cell.metric), "", f"ours over {', '.join(others)}"
+        return average(self.rows, others, cell.metric), "", f"ours over {', '.join(map(dataset_name, others))}"
 
     def _other_data(self, wanted: list[str], cell: Printed) -> list[str]:
         """The datasets of an average if we have none of the paper's, as with the embedded suite."""

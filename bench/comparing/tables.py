@@ -13,6 +13,7 @@ from dassl.utils.spread import MISSING, plus_minus, words
 
 from ..drawing.collapse import MARK
 from ..drawing.formats import Cell, TextTable, ranks
+from ..reading.layout import dataset_name
 from .our_runs import UNKNOWN
 from .published import Table
 
@@ -60,7 +61,7 @@ def _one(table: Table, dataset: str, rows: list[dict], interval: bool) -> TextTa
             first = Cell(_heading(key) if i == 0 else "")
             lines.append([first, *_cells(row, published[i], ours[i], table.decimals, notes, interval)])
     kept = [i for i in range(len(HEADERS)) if i or any(line[0].text for line in lines)]
-    title = f"{table.name}: {table.title}, {dataset}"
+    title = f"{table.name}: {table.title}, {dataset_name(dataset)}"
     return TextTable(
         title,
         [HEADERS[i] for i in kept],

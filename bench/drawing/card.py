@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dassl.utils.spread import plus_minus, words
 
 from ..reading.card import Axis, Card, Figure
+from ..reading.layout import dataset_name
 from .formats import BEST, SECOND, Cell, TextTable
 from .formats import render as render_tables
 
@@ -44,13 +45,17 @@ def _mean_rank(own: dict[str, Figure]) -> str:
 def notes(card: Card, axes: Sequence[Axis], interval: bool = False) -> list[str]:
     """What the columns are, over which datasets and versions of protocols, and which cells are missing and why."""
     told = [f"Mean over seeds; ± is {words(interval)}. Best in bold. Mean rank: over the axes that a method has."]
-    told += [f"{axis.title}: {axis.about}; on {', '.join(card.datasets[axis.name])}." for axis in axes]
+    told += [f"{axis.title}: {axis.about}; on {_where(card, axis)}." for axis in axes]
     versions = ", ".join(f"{name} {version}" for name, version in sorted(card.versions.items()))
     told.append(f"Versions of the protocols: {versions}.")
     empty = [axis.title for axis in card.axes if axis not in axes]
     told += [f"Without any figure: {', '.join(empty)}."] if empty else []
     told += _missing(card, axes)
     return told + list(card.remarks)
+
+
+def _where(card: Card, axis: Axis) -> str:
+    return ", ".join(map(dataset_name, card.datasets[axis.name]))
 
 
 def _missing(card: Card, axes: Sequence[Axis]) -> list[str]:
@@ -73,7 +78,7 @@ def page(card: Card, label: str) -> TextTable:
         f = card.figures[label][axis.name]
         rank = f"{f.rank} of {f.of}" if f.rank else ""
         seeds = ", ".join(map(str, f.seeds))
-        where = ", ".join(card.datasets[axis.name]) if not f.missing else f"missing: {f.missing}"
+        where = _where(card, axis) if not f.missing else f"missing: {f.missing}"
         rows.append([Cell(x) for x in (axis.group, axis.title, shown(axis, f), rank, seeds, where, axis.about)])
     heads = ["group", "axis", "figure", "rank", "seeds", "datasets", "what"]
     return TextTable(label, heads, rows, numbers=frozenset({2}))

@@ -17,6 +17,7 @@ from runs.config_names import UNTRAINED
 from runs.targets import SHIFTS
 
 from .corruption import by_seed as corruption_by_seed
+from .layout import dataset_name
 from .order import method_order
 
 ORACLE = "oracle"  # begins the variant of whatever was chosen by test accuracy, see bench/suites/select.py
@@ -271,8 +272,8 @@ def _figure(axis: Axis, rows: DataFrame, label: str, datasets: Sequence[str], in
             some = sorted(lacking)
             more = f" and {len(some) - 3} more" if len(some) > 3 else ""
             return Figure(missing=f"without {', '.join(some[:3])}{more}, which another method has")
-        absent = [name for name in datasets if name not in there]
-        return Figure(missing=f"no figure on {', '.join(absent)}" if absent else "no seed has every dataset")
+        absent = ", ".join(dataset_name(name) for name in datasets if name not in there)
+        return Figure(missing=f"no figure on {absent}" if absent else "no seed has every dataset")
     values = [whole[seed] for seed in sorted(whole)]
     return Figure(statistics.fmean(values), spread(values, interval), tuple(sorted(whole)))
 

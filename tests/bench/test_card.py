@@ -98,10 +98,10 @@ def test_missing_cells_are_named_and_never_filled(made):
     zero, maple = found.figures["ZeroshotCLIP"], found.figures["MaPLe"]
     assert zero["text"].missing == "without embedding-0.4, typo-0.4, which another method has"
     assert zero["base"].missing == "no runs of this protocol" and math.isnan(zero["base"].mean)
-    assert maple["hm"].missing == "no figure on digits" and maple["new"].mean == 66
+    assert maple["hm"].missing == "no figure on Digits" and maple["new"].mean == 66
     write(made, "few_shot", "CoOp", 90.0, 1, dataset="shapes")
     found = card(collect(made))  # zero-shot CLIP has one data set, CoOp both with seed 1
-    assert found.figures["ZeroshotCLIP"]["clean"].missing == "no figure on shapes"
+    assert found.figures["ZeroshotCLIP"]["clean"].missing == "no figure on Shapes"
     assert found.figures["CoOp"]["clean"].seeds == (1,) and found.figures["CoOp"]["clean"].mean == pytest.approx(85.5)
 
 
@@ -112,19 +112,19 @@ def test_the_files(made, tmp_path, capsys):
     said = capsys.readouterr().out
     assert (
         "81.50 ± 0.71" in said
-        and "Missing Base, HM (no figure on digits): MaPLe." in said
+        and "Missing Base, HM (no figure on Digits): MaPLe." in said
         and "Versions of the protocols: base2new 1" in said
     )
     told = json.loads((tmp_path / "own" / "c.json").read_text())
     assert told["methods"]["MaPLe"]["hm"] == {
-        "mean": None, "spread": None, "seeds": [], "rank": None, "of": None, "missing": "no figure on digits"
+        "mean": None, "spread": None, "seeds": [], "rank": None, "of": None, "missing": "no figure on Digits"
     }  # fmt: skip
     assert told["protocol_versions"]["corruption"] == 1 and told["axes"]["mce"]["higher_is_better"] is False
     page = (tmp_path / "own" / "c.html").read_text()
     assert page.count("<svg") == 1 + 3 and page.count('<h2 id="m') == 3 and "<script" not in page
     assert (
-        "missing: no figure on digits" in page
-        and "missing: no figure on digits" in (tmp_path / "own" / "c.md").read_text()
+        "missing: no figure on Digits" in page
+        and "missing: no figure on Digits" in (tmp_path / "own" / "c.md").read_text()
     )
     assert r"\begin{tabular}" in (tmp_path / "own" / "c.tex").read_text()
     assert main(["card", str(made), "--methods", "CoOp"]) == 0

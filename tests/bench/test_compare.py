@@ -274,7 +274,7 @@ def test_the_embedded_suite_stands_beside_averages_without_a_difference(tmp_path
         base2new(tmp_path, "CoOp", dataset, [value, value], [50.0, 50.0], backbone="Embedded")
     average = row(tmp_path, "anprompt", "1", "CoOp", "average", "base")
     assert average.ours == 70.0 and average.comparable == "no" and math.isnan(average.difference)
-    assert average.remarks == "ours on Embedded, not ViT-B/16; ours over digits, letters"
+    assert average.remarks == "ours on Embedded, not ViT-B/16; ours over Digits, Letters"
     for seed in (1, 2):
         for target in ("digits", "shapes_sketch"):
             folder = folder_of(tmp_path, "xd_test", "CoOp", target, seed, source="shapes")
@@ -405,6 +405,9 @@ def test_the_command_prints_two_decimals(output, capsys):
     assert coop[2][:3] == ["CoOp", "94.20*", "93.33"] and coop[2][-1] == "b"
     assert "b: base and new give 93.73" in text and "ours on RN50, not ViT-B/16" in text
     assert "TextRefiner" in text
+    assert "Caltech101" in text and "caltech101" not in text  # spelled as in the report, taken either way
+    assert main([str(output), "--paper", "anprompt", "--table", "1", "--datasets", "Caltech101"]) == 0
+    assert capsys.readouterr().out == text
     assert main([str(output), "--paper", "anprompt", "--table", "1", "--found"]) == 0
     assert "TextRefiner" not in capsys.readouterr().out
 
@@ -426,7 +429,7 @@ def test_text_files(output, tmp_path, form):
     file = tmp_path / "x"
     assert main([str(output), "--paper", "sar", "--format", form, "--output", str(file)]) == 0
     text = file.read_text()
-    assert "caltech101" in text and "CoOp+SAR" in text
+    assert "Caltech101" in text and "CoOp+SAR" in text
     if form == "latex":
         assert text.count(r"\begin{tabular}") == text.count(r"\bottomrule") > 10
         outside = [line for line in text.splitlines() if not line.startswith("%")]
