@@ -13,6 +13,7 @@ from .coop import TCP, CoCoOp, CoOp, KgCoOp, ProGrad
 from .deep import IVLP, VPT, PromptSRC
 from .deft import DeFT
 from .dept import HOSTS as DEPT
+from .dpsep import DPSEP
 from .maple import CoPrompt, MaPLe
 from .mma import MMA
 from .mmrl import MMRL, ANPrompt, MMRLpp
@@ -27,6 +28,7 @@ METHODS: dict[str, type[PlainMethod]] = {
     "CoCoOp": CoCoOp,
     "KgCoOp": KgCoOp,
     "ProGrad": ProGrad,
+    "DPSEP": DPSEP,
     "VPT": VPT,
     "IVLP": IVLP,
     "MaPLe": MaPLe,
@@ -107,6 +109,9 @@ def same_draw(plain: PlainMethod, trainer) -> None:
         plain.gates, plain.draw = own, trainer.episode
         group = trainer.optim.param_groups[0]
         plain.lr, plain.decay = group["lr"], group["weight_decay"]
+    if isinstance(plain, DPSEP):
+        plain.wrong, plain.delta = trainer.wrong_partner(), trainer.delta
+        plain.progress = (trainer.epoch + 1) / trainer.max_epoch
     if isinstance(plain, TAC):
         plain.drop = trainer.dropped
     if isinstance(plain, DeFT):

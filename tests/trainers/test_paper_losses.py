@@ -38,6 +38,8 @@ CASES = {
     "KgCoOp": keys("COOP", {"CTX_INIT": "a photo of a", "W": 8.0}),
     "ProGrad": keys("PROGRAD", {"N_CTX": 4}),
     "ProGrad temperature": keys("PROGRAD", {"N_CTX": 16, "CTX_INIT": "a photo of a", "T": 2.0, "LAMBDA": 0.5}),
+    "DPSEP": keys("DPSEP", {"N_CTX": 4}),
+    "DPSEP initial words": keys("DPSEP", {"CTX_INIT": "a photo of a", "MU_POS": 2.0, "BETA": 0.3, "SEP_LAMBDA": 0.2}),
     "VPT": keys("VPT", VISION3),
     "VPT shallow": keys("VPT", VISION3 | {"PROMPT_DEPTH_VISION": 1}),
     "IVLP": keys("IVLP", IVLP),
