@@ -39,9 +39,8 @@ def run_suite(suite: Suite, workers: int, gpus: Sequence[str], stack: int = 1) -
 
     stack: how many runs a worker trains at once, where that is possible. Raises InputError if nothing can be written.
     """
-    for option, number in (("--jobs", workers), ("--stack", stack)):
-        if number < 1:
-            raise InputError(f"{option} is {number}, but must be at least 1.")
+    if workers < 1:
+        raise InputError(f"--jobs is {workers}, but must be at least 1.")
     check_writable(suite.home)
     found = survey(suite.runs)
     counts = {state: [r for r in suite.runs if found[r.id].state == state] for state in ("done", "failed", "running")}

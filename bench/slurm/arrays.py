@@ -48,14 +48,14 @@ def submit(suite: Suite, args: argparse.Namespace) -> int:
         )
     check_writable(suite.home / FOLDER)
     with FileLock(suite.home / FOLDER / ".lock"):  # a second command must see the jobs of the first in the queue
-        _submit_rest(suite, options)
+        _submit_rest(suite, options, args.stack)
     if args.wait:
         return _wait(suite)
     logger.info("How it goes: python -m bench status %s", suite.file)
     return 0
 
 
-def _submit_rest(suite: Suite, options: SlurmOptions) -> None:
+def _submit_rest(suite: Suite, options: SlurmOptions, stack: int) -> None:
     waiting = {name for name, own in _settled(suite).items() if own.state}
     found = survey(suite.runs)
     todo = in_turn([run for run in suite.runs if found[run.id].state == "pending" and run.id not in waiting])
@@ -65,11 +65,11 @@ def _submit_rest(suite: Suite, options: SlurmOptions) -> None:
         suite.name, counted(len(states), "run"), states.count("done"), states.count("failed"),
         len(states) - states.count("done") - states.count("failed") - len(todo), len(todo),
     )  # fmt: skip
-    tasks = pack(todo, seconds_of(suite.runs, found), options.minutes, options.pack)
+    tasks = pack(todo, seconds_of(suite.runs, found), options.minutes, options.pack, stack)
     largest = _largest() if tasks else LARGEST
     for i in range(0, len(tasks), largest):
         part = tasks[i : i + largest]
-        jobs = _send(suite, part, options)
+        jobs = _send(suite, part, options, stack)
         note(suite, jobs, part)
         counts = counted(len(part), "task"), counted(sum(map(len, part)), "run")
         logger.info("Submitted job %s: %s, %s", jobs[0].partition("_")[0], *counts)
@@ -87,7 +87,7 @@ def _settled(suite: Suite) -> dict[str, Queued]:
         time.sleep(1)
 
 
-def _send(suite: Suite, tasks: Sequence[Sequence[Run]], options: SlurmOptions) -> list[str]:
+def _send(suite: Suite, tasks: Sequence[Sequence[Run]], options: SlurmOptions, stack: int) -> list[str]:
     """Submit one array. Returns the names of its tasks, such as 12_0."""
     import submitit
 
@@ -98,7 +98,7 @@ def _send(suite: Suite, tasks: Sequence[Sequence[Run]], options: SlurmOptions) -
     try:
         # One call of sbatch, whose messages are in the error. Only the name of a function and texts are pickled.
         with contextlib.redirect_stderr(io.StringIO()), executor.batch():
-            sent = [executor.submit(task, _arguments(suite, runs)) for runs in tasks]
+            sent = [executor.submit(task, _arguments(suite, runs, stack)) for runs in tasks]
     except (submitit.core.utils.FailedJobError, submitit.core.utils.FailedSubmissionError) as error:
         for file in set(folder.iterdir()) - there:
             file.unlink()
@@ -106,8 +106,9 @@ def _send(suite: Suite, tasks: Sequence[Sequence[Run]], options: SlurmOptions) -
     return [job.job_id for job in sent]
 
 
-def _arguments(suite: Suite, runs: Sequence[Run]) -> list[str]:
-    return ["work", str(suite.file), *suite.options, "--ids", ",".join(run.id for run in runs)]
+def _arguments(suite: Suite, runs: Sequence[Run], stack: int = 1) -> list[str]:
+    at_once = ["--stack", str(stack)] if stack > 1 else []
+    return ["work", str(suite.file), *suite.options, *at_once, "--ids", ",".join(run.id for run in runs)]
 
 
 def _parameters(name: str, options: SlurmOptions) -> dict[str, object]:

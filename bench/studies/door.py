@@ -148,7 +148,7 @@ def begin(suite: Suite, tree: dict, args: argparse.Namespace) -> int | None:
         print(f"{text}\npython -m bench run {suite.file}{root} --launcher slurm", file=sys.stderr)  # noqa: T201
         return None
     gpus = gpus_of("all")
-    return run_suite(suite, default_jobs(gpus) if args.jobs is None else args.jobs, gpus)
+    return run_suite(suite, default_jobs(gpus) if args.jobs is None else args.jobs, gpus, args.stack)
 
 
 def _text(tree: dict) -> str:

@@ -15,23 +15,15 @@ from runs.settled import check_keys
 from runs.words import LARGEST_SEED, check_folder
 
 from ..running.trouble import check_output
+from ..suites.options import add_stack, check_stack
 from .study import Study
 
 MOST = 50  # largest number of runs that are started without `run` or --yes
 # Options that do not change which runs a suite has.
 SAME_RUNS = (
-    "jobs",
-    "root",
-    "output",
-    "markdown",
-    "json",
-    "plots",
-    "published_order",
-    "plan",
-    "tables_only",
-    "yes",
+    "jobs", "stack", "root", "output", "markdown", "json", "plots", "published_order", "plan", "tables_only", "yes",
     "table",
-)
+)  # fmt: skip
 ENVIRONMENT = """environment, as for the scripts (docs/protocols.md): DATA (--root), SHOTS (images a class), CFG (config
 of the methods), PLUGIN and PLUGIN_CFG (files from outside). They go into the suite in the output folder."""
 
@@ -51,6 +43,7 @@ def parse(study: Study, argv: Sequence[str] | None) -> argparse.Namespace:
     study.options(parser)
     parser.add_argument("--seeds", nargs="+", type=int, help="default: 1 2 3")
     parser.add_argument("--jobs", type=int, help="runs at a time (default: one a GPU; without GPUs 2)")
+    add_stack(parser)
     parser.add_argument("--root", default=os.environ.get("DATA", "data"), help="folder of the datasets")
     parser.add_argument("--output", help="folder of the runs (default: the suite's, or output/NAME)")
     parser.add_argument("--markdown", type=Path, metavar="FILE", help="also write the tables to this file")
@@ -76,6 +69,7 @@ def checked(args: argparse.Namespace) -> Settings:
     """The settings from options and environment. Raises InputError for wrong numbers, folders and files to write."""
     if args.jobs is not None and args.jobs < 1:
         raise InputError(f"--jobs is {args.jobs}, but must be at least 1.")
+    check_stack(args.stack)
     if wrong := [seed for seed in args.seeds or () if not 0 <= seed <= LARGEST_SEED]:
         raise InputError(f"--seeds has {wrong[0]}, but seeds are whole numbers from 0, below 2**63.")
     args.seeds = list(dict.fromkeys(args.seeds or ()))

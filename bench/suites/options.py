@@ -27,6 +27,18 @@ def add_suite_options(parser: argparse.ArgumentParser, ids: str = "") -> None:
     parser.add_argument("opts", nargs="*", default=[], metavar="KEY VALUE", help="config pairs for every run")
 
 
+def add_stack(parser: argparse.ArgumentParser) -> None:
+    """Add --stack R, which `check_stack` checks."""
+    stack = "text-only runs that are trained at once, with one pass of the text tower a step (default: 1)"
+    parser.add_argument("--stack", type=int, default=1, metavar="R", help=stack)
+
+
+def check_stack(number: int) -> None:
+    """Raises InputError unless so many runs can be trained at once."""
+    if number < 1:
+        raise InputError(f"--stack is {number}, but must be at least 1.")
+
+
 def open_suite(args: argparse.Namespace) -> Suite:
     """Read the suite that the options describe. Raises InputError for errors in the file or the options."""
     if args.output is not None:

@@ -18,13 +18,20 @@ LONG = {"generalization": [], "noise": [], "sar": ["hosts"], "anprompt_ablation"
 SHORT = {"noise_xd": [], "adversarial": [], "base2new": []}
 
 
+class Suites(list):
+    def __init__(self) -> None:
+        super().__init__()
+        self.stacks: list[int] = []
+
+
 @pytest.fixture
 def started(monkeypatch):
-    """Each suite that a study hands to the runner."""
-    suites = []
+    """Each suite that a study hands to the runner; `stacks`: how many runs each is to train at once."""
+    suites = Suites()
 
-    def take(suite, jobs, gpus):
+    def take(suite, jobs, gpus, stack):
         suites.append(suite)
+        suites.stacks.append(stack)
         return 1
 
     monkeypatch.setattr(door, "run_suite", take)
@@ -94,6 +101,7 @@ def test_the_environment_is_in_the_suite(started, tmp_path, monkeypatch):
 
 BAD = {
     "--jobs": ["--jobs", "0"],
+    "--stack": ["--stack", "0"],
     "--seeds": ["--seeds", "-1"],
     "--output": ["--output", "README.md"],
     "--root": ["--root", "README.md/x"],
@@ -130,3 +138,9 @@ def test_a_study_with_a_name_may_be_tested_on_another_split(started, tmp_path):
     words = ["--methods", "CoOp", "--datasets", "digits", "--seeds", "1"]
     call("base2new", *words, "--output", str(tmp_path / "variants/val"), "--", "TEST.SPLIT", "val")
     assert len(started) == 1
+
+
+def test_a_study_hands_on_how_many_runs_are_trained_at_once(started, tmp_path):
+    for words, stack in (([], 1), (["--stack", "8"], 8)):
+        assert call("noise", "run", "--output", str(tmp_path / "out"), *words) == 1
+        assert started.stacks[-1] == stack

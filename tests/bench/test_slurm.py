@@ -129,6 +129,17 @@ def test_packed_by_what_earlier_runs_took(suite):
     assert [len(task) for task in pack(coop, seconds, 5)] == [1] * 6  # longer than that: alone
 
 
+def test_runs_that_are_trained_at_once_come_into_one_task(suite):
+    """Two stacks of two seeds; the test without training is alone, as is all without --stack."""
+    zero, *rest = suite.runs
+    stacks = [tuple(run for run in rest if run.method == method) for method in ("CoOp", "KgCoOp")]
+    for count, tasks in {1: [(zero,), *stacks], 2: [(zero,), *stacks], 3: [(zero, *stacks[0]), stacks[1]]}.items():
+        assert pack(suite.runs, {}, 60, count, stack=2) == tasks
+    seconds = {run: [600.0] for run in (("base2new", "CoOp"), ("base2new", "KgCoOp"))}
+    assert pack(rest, seconds, 120, stack=2) == stacks  # twenty minutes each
+    assert pack(rest, seconds, 120, stack=1) == [tuple(rest[:3]), tuple(rest[3:])]
+
+
 # ---------------------------------------------------------------------- what a task gets, and what it does
 
 
@@ -235,7 +246,7 @@ def test_a_task_ends_with_the_code_of_its_work(suite, file, tiny, monkeypatch, p
         number: signal.getsignal(number) for number in (signal.SIGCONT, signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
     }
     monkeypatch.setattr(sys, "argv", sys.argv)  # the task sets its own
-    monkeypatch.setattr("bench.commands.work.work", lambda run: (_ for _ in ()).throw(KeyboardInterrupt))
+    monkeypatch.setattr("bench.running.stacking.work", lambda run, threads: (_ for _ in ()).throw(KeyboardInterrupt))
     programs("squeue", "echo 'slurm is away' >&2; exit 1")
     try:
         with pytest.raises(SystemExit) as ended:

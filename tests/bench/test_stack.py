@@ -9,6 +9,7 @@ import signal
 from pathlib import Path
 
 import pytest
+from submitit.core.utils import DelayedSubmission
 from suite_files import Here, nothing_stays, wait_for  # noqa: F401  the fixture
 
 from bench.__main__ import main
@@ -120,6 +121,31 @@ def test_after_the_death_of_a_worker_its_runs_are_run_alone(tiny, tmp_path):
     assert len(here.results()) == 3 and set(here.states().values()) == {"done"}
 
 
+def test_slurm_tasks_are_stacks(both, tiny, tmp_path, monkeypatch):
+    """Programs in the place of Slurm's take the jobs; what a task was given is then run as the task would."""
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    for name, body in {"srun": "", "sbatch": "echo Submitted batch job 5", "scontrol": "", "squeue": ""}.items():
+        (folder / name).write_text(f"#!/bin/sh\n{body}\n")
+        (folder / name).chmod(0o755)
+    monkeypatch.setenv("PATH", f"{folder}{os.pathsep}{os.environ['PATH']}")
+    here = Here(tmp_path, tiny, [NOISE | PAIRS, FEW | PAIRS | {"methods": ["MaPLe"]}], epochs=2, seeds=[1, 2])
+    assert main(here.arguments("run", "--launcher", "slurm", "--time", "60", "--pack", "4", "--stack", "4")) == 0
+    home = here.out / ".bench" / "slurm"
+    noted = json.loads((home / "runs-5.json").read_text())["tasks"]
+    assert [len(ids) for ids in noted.values()] == [4, 2]  # the stack of PTNL, and MaPLe, which runs alone
+    for pickled in sorted(home.glob("*_submitted.pkl")):
+        name, _, *words = DelayedSubmission.load(pickled).args[0]
+        assert name == "work" and words[words.index("--stack") + 1] == "4"
+        code, text = here.finish(*words[words.index("--stack") :], name=name)
+        assert code == 0, text
+    assert set(here.states().values()) == {"done"}
+    sizes = {record["trainer"]: record.get("stack", {}).get("runs") for record in records(here).values()}
+    assert sizes == {"PTNL": 4, "MaPLe": None}
+    alone = both[0].results()
+    assert all(found == alone[folder] for folder, found in here.results().items() if folder in alone)
+
+
 def test_what_is_trained_at_once(both, tiny, tmp_path):
     runs = both[0].suite.runs
     for size in (1, 2, 3):
@@ -139,7 +165,7 @@ def test_what_is_trained_at_once(both, tiny, tmp_path):
     ("options", "said"),
     [
         (["--stack", "0"], "--stack is 0, but must be at least 1."),
-        (["--stack", "2", "--launcher", "slurm"], "--stack is for --launcher local; leave it out."),
+        (["--stack", "-2", "--launcher", "slurm"], "--stack is -2, but must be at least 1."),
     ],
 )
 def test_what_is_refused(both, capsys, options, said):
