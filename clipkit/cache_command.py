@@ -13,7 +13,7 @@ from tabulate import tabulate
 from .appended_file import MAGIC, load, whole_records
 from .cache_room import VARIABLE, cached_files, limit
 from .errors import InputError
-from .feature_bank import FeatureBank
+from .feature_bank import FeatureBank, read_whole
 
 OTHER = "other features"
 
@@ -82,7 +82,7 @@ def _whole(path: Path) -> bool:
             return len(path.read_text(encoding="ascii")) == 64
         json.loads(_key(path))
         if path.suffix == ".safetensors":
-            return True  # its structure was checked when it was opened; it has no checksum
+            return bool(read_whole(path))
         with open(path, "rb") as file:
             size = path.stat().st_size
             file.readline()

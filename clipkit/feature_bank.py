@@ -4,11 +4,13 @@ import hashlib
 import json
 import logging
 import os
+import zlib
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import safetensors
 import safetensors.torch
+import torch
 from torch import Tensor
 
 from .cache_room import VARIABLE, make_room, used
@@ -68,22 +70,40 @@ def _read(path: Path, canonical: str) -> Features | None:
     if not path.is_file():
         return None
     try:
-        with safetensors.safe_open(path, framework="pt") as file:
-            stored = (file.metadata() or {}).get("key")
-            if stored == canonical:
-                used(path)
-                # cloned: matrix products add up unaligned memory in another order, so their last bits would differ
-                return {name: file.get_tensor(name).clone() for name in file.keys()}  # noqa: SIM118 (not a dict)
+        stored, features = read_whole(path)
+        if stored == canonical:
+            used(path)
+            return features
         logger.warning("%s holds the features of another key and is rebuilt", path)
-    except (OSError, safetensors.SafetensorError) as error:
+    except (OSError, ValueError, safetensors.SafetensorError) as error:
         logger.warning("%s is damaged (%s) and is rebuilt", path, error)
     return None
+
+
+def read_whole(path: Path) -> tuple[str, Features]:
+    """(key as JSON, features) of a file. Raises ValueError if they are not those that were written; OSError and
+    SafetensorError if the file cannot be read."""
+    with safetensors.safe_open(path, framework="pt") as file:
+        about = file.metadata() or {}
+        # cloned: matrix products add up unaligned memory in another order, so their last bits would differ
+        features = {name: file.get_tensor(name).clone() for name in file.keys()}  # noqa: SIM118 (not a dict)
+    if about.get("crc32") != _checksum(features):
+        raise ValueError("its checksum is wrong" if "crc32" in about else "it has no checksum")
+    return about.get("key", ""), features
+
+
+def _checksum(features: Features) -> str:
+    """CRC-32 over the tensors' bytes, in the order of their names."""
+    value = 0
+    for name in sorted(features):
+        value = zlib.crc32(features[name].reshape(-1).view(torch.uint8).numpy(), value)
+    return str(value)
 
 
 def _write(path: Path, canonical: str, features: Features) -> None:
     try:
         with atomic_path(path) as temporary:
-            safetensors.torch.save_file(features, temporary, metadata={"key": canonical})
+            safetensors.torch.save_file(features, temporary, metadata={"key": canonical, "crc32": _checksum(features)})
             if not make_room(path.parent, temporary.stat().st_size, path):
                 raise OSError(f"{VARIABLE} is too small")
     except (OSError, safetensors.SafetensorError) as error:

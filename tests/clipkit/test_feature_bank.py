@@ -53,6 +53,29 @@ def test_damaged_file_is_rebuilt(tmp_path, compute, caplog, keep):
     assert compute.calls == 2
 
 
+@pytest.mark.parametrize("place", [-1, -9, -30])
+def test_a_changed_number_is_noticed(tmp_path, compute, caplog, place):
+    bank = FeatureBank(tmp_path)
+    bank.get(KEY, compute)
+    data = bytearray(bank.path(KEY).read_bytes())
+    data[place] ^= 1
+    bank.path(KEY).write_bytes(data)
+    assert bank.get(KEY, compute)["labels"].tolist() == [1, 2, 2]
+    assert "its checksum is wrong" in caplog.text
+    assert bank.get(KEY, compute)["labels"][2] == 2 and compute.calls == 2
+
+
+def test_tensors_of_all_kinds_have_a_checksum(tmp_path):
+    kinds = (torch.float16, torch.bfloat16, torch.int64, torch.bool)
+    tensors = {str(kind): torch.ones(3, 2).to(kind) for kind in kinds} | {
+        "one": torch.tensor(3.0),
+        "none": torch.empty(0, 4),
+    }
+    FeatureBank(tmp_path).get(KEY, lambda: tensors)
+    found = FeatureBank(tmp_path).get(KEY, lambda: pytest.fail("computed again"))
+    assert all(torch.equal(found[name], tensors[name]) for name in tensors)
+
+
 def test_file_of_another_key_is_rebuilt(tmp_path, compute, caplog):
     bank, other = FeatureBank(tmp_path), {**KEY, "split": "val"}
     bank.get(KEY, compute)
