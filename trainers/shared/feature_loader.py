@@ -20,7 +20,7 @@ def bank_key(loader: DataLoader, backbone: str, precision: str, device: torch.de
     return {
         "kind": "image features, normalised, fp32" if normalized else "image features, fp32",
         "backbone": backbone,
-        "precision": precision,
+        "precision": "bf16, under autocast" if precision == "bf16" else precision,
         "device": arithmetic(device),
         "torch": torch.__version__,
         "reader": f"{getattr(read_image, 'rules', 'upstream')}, Pillow {PIL.__version__}",

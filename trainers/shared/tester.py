@@ -41,8 +41,12 @@ class Tester:
         trainer = self.trainer
         clip = fingerprint(trainer.clip), trainer.precision, trainer.device
         key = bank_key(loader, *clip, normalized=trainer.stored_normalized)
-        found = trainer.bank.get(key, lambda: {"features": encode_loader(loader, trainer.stored_image, trainer.device)})
-        return FeatureLoader(found["features"], loader)
+
+        def compute() -> dict[str, Tensor]:
+            with autocast(trainer.precision, trainer.device, training=False):  # as a test without the bank
+                return {"features": encode_loader(loader, trainer.stored_image, trainer.device)}
+
+        return FeatureLoader(trainer.bank.get(key, compute)["features"], loader)
 
     def logits(self, image: Tensor) -> dict[str, Tensor]:
         """`test_logits` in the run's precision."""
