@@ -53,11 +53,11 @@ def suite(sizes: Sizes) -> Iterator[Row]:
     with workspace() as root:
         file = Path(root, "suite.yaml")
         block = {"protocol": "few_shot", "methods": list(SUITE_METHODS[: 1 if sizes.small else None])}
-        block |= {"datasets": ["digits"], "seeds": list(range(1, sizes.seeds + 1))}
+        block |= {"datasets": ["digits"], "seeds": list(range(1, sizes.seeds + 1)), "shots": [sizes.shots]}
         file.write_text(yaml.safe_dump({"name": "gpu", "blocks": [block]}))
         epochs = ["OPTIM.MAX_EPOCH", "2"] if sizes.small else ["OPTIM.MAX_EPOCH", "10"]
         command = "run", str(file), *epochs  # config pairs stand behind the file, options after them
-        told(*command, "--root", f"{root}/data", "--output", f"{root}/warm", "--seeds", "1")
+        told("prepare", "digits", "--root", f"{root}/data", module="datasets")  # is made once, for all ways
         for number, (way, (pairs, options)) in enumerate(ways.items()):
             os.environ["ROBUSTPROMPT_CACHE"] = f"{root}/cache{number}"
             output = Path(root, f"out{number}")
@@ -70,9 +70,10 @@ def suite(sizes: Sizes) -> Iterator[Row]:
                    "images through the tower": encoded}  # fmt: skip
 
 
-def told(*words: str) -> str:
+def told(*words: str, module: str = "bench", **environment: str) -> str:
     """What `python -m bench` prints. Raises RuntimeError if it ends with another exit code than 0."""
-    done = subprocess.run([sys.executable, "-m", "bench", *words], capture_output=True, text=True)
+    command = [sys.executable, "-m", module, *words]
+    done = subprocess.run(command, env=os.environ | environment, capture_output=True, text=True)
     if done.returncode:
-        raise RuntimeError(f"bench {' '.join(words)} ended with {done.returncode}: {done.stderr.strip()[-500:]}")
+        raise RuntimeError(f"{module} {' '.join(words)} ended with {done.returncode}: {done.stderr.strip()[-500:]}")
     return done.stdout

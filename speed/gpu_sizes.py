@@ -54,7 +54,7 @@ class Sizes:
         return replace(
             found, methods=methods or ("CoOp", "RTPT"), plain=methods or ("CoOp",), backbone="Embedded", size=48,
             classes=(3,), batch=2, test_batch=2, repeats=1, precisions=("fp32",), views=4, attacked=2, attack_steps=1,
-            shots=1, tower_batches=(2,), workers=(0,), seeds=1,
+            shots=1, tower_batches=(2,), workers=(0,), seeds=2,
         )  # fmt: skip
 
     def options(self) -> list[str]:

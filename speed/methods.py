@@ -51,7 +51,8 @@ class Both:
         if args.batch:
             pairs["DATALOADER.TRAIN_X.BATCH_SIZE"] = args.batch
         config = config_name(name, "caltech101")
-        self.trainer = trainer = full_size_trainer(name, config, root, args.classes, pairs, args.backbone)
+        self.again = lambda more: full_size_trainer(name, config, root, args.classes, pairs | more, args.backbone)
+        self.trainer = trainer = self.again({})
         self.plain: PlainMethod = plain_of(name, trainer)
         self.plain.keep_fixed = True
         self.batch, self.device = trainer.cfg.DATALOADER.TRAIN_X.BATCH_SIZE, trainer.device

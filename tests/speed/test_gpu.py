@@ -50,7 +50,9 @@ def test_the_suite_with_and_without_the_bank(small, monkeypatch):
     parser = argparse.ArgumentParser()
     bench_run.add_parser(parser.add_subparsers())
 
-    def bench(*words):
+    def bench(*words, module="bench"):
+        if module == "datasets":
+            return ""
         asked.append(words)
         if words[-1] != "--help":
             given = parser.parse_args(words)
@@ -65,7 +67,7 @@ def test_the_suite_with_and_without_the_bank(small, monkeypatch):
     monkeypatch.setattr(gpu_runs, "told", bench)
     rows = list(gpu.suite(gpu_runs.Sizes.of(False)))
     assert [row["images through the tower"] for row in rows] == [30, 3, 3] and all(row["runs"] == 1 for row in rows)
-    assert [("--stack" in words, "TRAIN.FEATURE_BANK" in words) for words in asked[2:]] == [
+    assert [("--stack" in words, "TRAIN.FEATURE_BANK" in words) for words in asked[1:]] == [
         (False, True), (False, False), (True, False),
     ]  # fmt: skip
 
