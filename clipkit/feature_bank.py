@@ -96,7 +96,7 @@ def _checksum(features: Features) -> str:
     """CRC-32 over the tensors' bytes, in the order of their names."""
     value = 0
     for name in sorted(features):
-        value = zlib.crc32(features[name].reshape(-1).view(torch.uint8).numpy(), value)
+        value = zlib.crc32(features[name].reshape(-1).view(torch.uint8).numpy().data, value)
     return str(value)
 
 
