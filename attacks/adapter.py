@@ -17,8 +17,8 @@ from .settings import AttackSettings
 VERSION = "3.5.1"
 
 
-class _Model(nn.Module):
-    """The logits function as a module with a device, as the package needs it."""
+class LogitsModule(nn.Module):
+    """The logits function as a module with a device, as packages of attacks need it."""
 
     def __init__(self, logits: Logits, device: torch.device) -> None:
         super().__init__()
@@ -44,7 +44,7 @@ def torchattack(
             f"ATTACK.NAME {name} is from the package torchattacks, which is not installed; "
             f"run: pip install --no-deps torchattacks=={VERSION}"
         ) from error
-    model, eps, draw = _Model(logits, x.device), s.eps / 255, seed % 2**31
+    model, eps, draw = LogitsModule(logits, x.device), s.eps / 255, seed % 2**31
     targets = min(s.targets, classes - 1) + 1  # the package's number of classes includes the label's
     apgd = {"norm": "Linf", "eps": eps, "steps": s.steps, "n_restarts": s.restarts, "seed": draw}
     make = {

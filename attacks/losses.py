@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -32,3 +34,21 @@ def margin(logits: Tensor, label: Tensor) -> Tensor:
     """[B]: the label's logit less the largest other one; negative where the image is misclassified."""
     others = logits.scatter(1, label[:, None], -torch.inf).amax(1)
     return logits.gather(1, label[:, None])[:, 0] - others
+
+
+def hinge(logits: Tensor, label: Tensor, kappa: float = 0.0) -> Tensor:
+    """[B]: -max(margin + kappa, 0), the loss of Carlini and Wagner (S&P 2017) in the L-infinity ball; without a
+    gradient once the label's logit is more than kappa below another one."""
+    return -(margin(logits, label) + kappa).clamp_min(0)
+
+
+def divergence_from(clean: Tensor) -> Callable[[Tensor, Tensor], Tensor]:
+    """The loss KL(p || q), [B], of logits against the prediction p of the clean pictures (logits [B, C]), as in TRADES
+    (Zhang et al., ICML 2019). It does not look at the label."""
+    log_p = clean.detach().double().log_softmax(dim=1)
+
+    def loss(logits: Tensor, label: Tensor) -> Tensor:
+        log_q = logits.double().log_softmax(dim=1)
+        return (log_p.exp() * (log_p - log_q)).sum(dim=1)
+
+    return loss

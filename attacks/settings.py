@@ -5,11 +5,12 @@ from __future__ import annotations
 import difflib
 from dataclasses import dataclass
 from fractions import Fraction
+from importlib import metadata
 
 from yacs.config import CfgNode
 
 from dassl.config import add_keys
-from dassl.config.domains import FILLED, FLAG, OPTIONAL, SEED, Domain, check_config, choice, whole
+from dassl.config.domains import FILLED, FLAG, NOT_NEGATIVE, OPTIONAL, SEED, Domain, check_config, choice, whole
 from dassl.utils import InputError
 
 from .quantise import RULES
@@ -17,7 +18,7 @@ from .quantise import RULES
 A = "ATTACK."
 CONFIG_DEFAULTS = {
     A + "NAME": "pgd",  # one of NAMES, or several with commas: the worst case per image
-    A + "PRESET": "",  # one of PRESETS: sets EPS, ALPHA and STEPS
+    A + "PRESET": "",  # one of PRESETS: sets EPS, ALPHA and STEPS, and some NAME and KEEP too
     A + "MODE": "T",  # T: against frozen CLIP of the run's backbone | X: of another one | W, A: the evaluated method
     A + "SURROGATE": "",  # the backbone under attack; empty: the run's
     A + "PROMPT": "a photo of a {}.",
@@ -28,6 +29,7 @@ CONFIG_DEFAULTS = {
     A + "RANDOM_START": True,
     A + "RESTARTS": 1,
     A + "KEEP": "best_loss",  # best_loss | last
+    A + "KAPPA": 0.0,  # of cw: by how much the label's logit is to fall below the largest other one
     A + "ONLY_CORRECT": False,  # leave misclassified images as they are; always so for aa
     A + "PREC": "fp32",
     A + "BATCH": 64,
@@ -42,10 +44,20 @@ CONFIG_DEFAULTS = {
     A + "EOT.KNOWN_DRAWS": False,  # also attack the views that the defence will draw, which a real attacker cannot know
     A + "SQUARE.QUERIES": 5000,
     A + "TARGETS": 9,  # classes that targeted attacks aim at
+    A + "PACKAGE": "torchattacks",  # of AutoAttack's parts: torchattacks | autoattack, its authors' own
     A + "STORE": "raw",  # raw | png
     A + "DIR": "",  # folder of adversarial sets; empty: <data root>/adv
 }
-PRESETS = {"rtpt-rn50": (1.0, 0.25, 7), "vit": (4.0, 1.0, 100), "ttc": (1.0, 1.0, 10)}  # eps, alpha, steps
+# The tests of R-TPT (its RN50, and ViT as in later work), TTC, APT at both eps, FAP, and AdvPT (features, no labels).
+PRESETS: dict[str, dict[str, float | int | str]] = {
+    "rtpt-rn50": {"EPS": 1.0, "ALPHA": 0.25, "STEPS": 7},
+    "vit": {"EPS": 4.0, "ALPHA": 1.0, "STEPS": 100},
+    "ttc": {"EPS": 1.0, "ALPHA": 1.0, "STEPS": 10},
+    "apt1": {"EPS": 1.0, "ALPHA": 0.25, "STEPS": 100, "KEEP": "last"},
+    "apt4": {"EPS": 4.0, "ALPHA": 1.0, "STEPS": 100, "KEEP": "last"},
+    "fap": {"EPS": 1.0, "ALPHA": 1.0, "STEPS": 100, "KEEP": "last"},
+    "advpt": {"NAME": "feature", "EPS": 16.0, "STEPS": 40},
+}
 LEVELS = Domain("number", least=0, most=255, words="a number from 0 to 255 (in 1/255 of the range)")
 CONFIG_DOMAINS = {
     A + "NAME": FILLED,  # see `_names`
@@ -60,6 +72,7 @@ CONFIG_DOMAINS = {
     A + "RANDOM_START": FLAG,
     A + "RESTARTS": whole(1),
     A + "KEEP": choice("best_loss", "last"),
+    A + "KAPPA": NOT_NEGATIVE,
     A + "ONLY_CORRECT": FLAG,
     A + "PREC": choice("fp32"),
     A + "BATCH": whole(1),
@@ -74,10 +87,12 @@ CONFIG_DOMAINS = {
     A + "EOT.KNOWN_DRAWS": FLAG,
     A + "SQUARE.QUERIES": whole(1),
     A + "TARGETS": whole(1),
+    A + "PACKAGE": choice("torchattacks", "autoattack"),
     A + "STORE": choice("raw", "png"),
     A + "DIR": OPTIONAL,
 }
 AUTOATTACK = ("apgd-ce", "apgd-dlr-t", "fab-t", "square")  # each attacks the images that are still correct
+PARTS = (*AUTOATTACK, "apgd-dlr")  # what ATTACK.PACKAGE is for
 # The settings that each attack depends on. No other key of ATTACK.* changes its pictures.
 PARAMETERS = {
     "none": (),
@@ -85,6 +100,9 @@ PARAMETERS = {
     "fgsm": ("eps",),
     "pgd": ("eps", "alpha", "steps", "random_start", "restarts", "keep"),
     "eot-pgd": ("eps", "alpha", "steps", "random_start", "restarts", "keep", "draws"),
+    "cw": ("eps", "alpha", "steps", "kappa", "restarts", "keep"),
+    "tpgd": ("eps", "alpha", "steps", "restarts", "keep"),
+    "feature": ("eps", "steps"),
     "apgd-ce": ("eps", "steps", "restarts"),
     "apgd-dlr": ("eps", "steps", "restarts"),
     "apgd-dlr-t": ("eps", "steps", "restarts", "targets"),
@@ -93,7 +111,8 @@ PARAMETERS = {
     "cw-l2": ("steps",),
     "di": ("eps", "alpha", "steps"),
 }
-OWN = ("none", "noise", "fgsm", "pgd", "eot-pgd")  # implemented here; the others come from torchattacks
+# implemented here; the others come from torchattacks, AutoAttack's parts where PACKAGE says so from its authors
+OWN = ("none", "noise", "fgsm", "pgd", "eot-pgd", "cw", "tpgd", "feature")
 NAMES = (*PARAMETERS, "aa")
 LEAST_CLASSES = {"apgd-dlr": 3, "apgd-dlr-t": 4, "aa": 4}
 
@@ -114,10 +133,12 @@ class AttackSettings:
     random_start: bool = True
     restarts: int = 1
     keep: str = "best_loss"
+    kappa: float = 0.0
     only_correct: bool = False
     draws: int = 4
     queries: int = 5000
     targets: int = 9
+    package: str = "torchattacks"
     seed: int = 0
     batch: int = 64
     quant: str = "round_project"
@@ -127,9 +148,10 @@ class AttackSettings:
         """The attack of `cfg.ATTACK` on a model of `classes` classes. InputError for settings that do not fit."""
         node = cfg.ATTACK
         check_config(cfg, CONFIG_DOMAINS)
-        wanted = [name.strip() for name in node.NAME.split(",")]
+        chosen = _chosen(node)
+        wanted = [name.strip() for name in str(chosen["NAME"]).split(",")]
         names = _names(wanted)
-        eps, alpha, steps = _sizes(node)
+        eps, alpha, steps = _sizes(chosen)
         if eps == 0:
             names = tuple(name for name in names if name == "cw-l2") or ("none",)
         for name in wanted if names != ("none",) else ():
@@ -140,7 +162,8 @@ class AttackSettings:
                 )
         return cls(
             names=names, eps=eps, alpha=alpha, steps=steps, random_start=node.RANDOM_START, restarts=node.RESTARTS,
-            keep=node.KEEP, only_correct=node.ONLY_CORRECT or "aa" in wanted, draws=node.EOT.DRAWS,
+            keep=str(chosen["KEEP"]), kappa=node.KAPPA, package=node.PACKAGE,
+            only_correct=node.ONLY_CORRECT or "aa" in wanted, draws=node.EOT.DRAWS,
             queries=node.SQUARE.QUERIES, targets=node.TARGETS, seed=node.SEED, batch=node.BATCH, quant=node.QUANT,
         )  # fmt: skip
 
@@ -152,7 +175,7 @@ class AttackSettings:
             for key in {"eps", "alpha"} & set(values):
                 values[key] = fraction(values[key])
             if name not in OWN:
-                values |= {"package": "torchattacks 3.5.1", "batch": self.batch}
+                values |= {"package": package_of(name, self.package), "batch": self.batch}
             found.append({"name": name, **values})
         return found
 
@@ -162,6 +185,16 @@ class AttackSettings:
         name = "aa" if self.names == AUTOATTACK else "+".join(self.names)
         used = {key for n in self.names for key in PARAMETERS[n]}
         return name + (f"-eps{self.eps:g}" if "eps" in used else "") + (f"-{self.steps}" if "steps" in used else "")
+
+
+def package_of(name: str, package: str) -> str:
+    """The package, with its version, that an attack comes from. package: that of AutoAttack's parts."""
+    if package == "torchattacks" or name not in PARTS:
+        return "torchattacks 3.5.1"
+    try:
+        return f"autoattack {metadata.version('autoattack')}"
+    except metadata.PackageNotFoundError:
+        return "autoattack"
 
 
 def fraction(levels: float) -> str:
@@ -181,17 +214,20 @@ def _names(wanted: list[str]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(found))
 
 
-def _sizes(node) -> tuple[float, float, int]:
+def _chosen(node: CfgNode) -> dict[str, float | int | str]:
+    """{key: value} of NAME, EPS, ALPHA, STEPS and KEEP after PRESET. InputError where one was set to something else."""
+    chosen = {key: node[key] for key in ("NAME", "EPS", "ALPHA", "STEPS", "KEEP")}
+    for key, value in PRESETS.get(node.PRESET, {}).items():
+        if node[key] not in (CONFIG_DEFAULTS[A + key], value):
+            said = f"{value:g}" if isinstance(value, float) else value
+            raise InputError(f"{A}PRESET {node.PRESET} has {key} {said}, but {A}{key} is {node[key]}; leave one out.")
+        chosen[key] = value
+    return chosen
+
+
+def _sizes(chosen: dict[str, float | int | str]) -> tuple[float, float, int]:
     """eps, alpha, steps."""
-    eps, alpha, steps = float(node.EPS), float(node.ALPHA), node.STEPS
-    if node.PRESET:
-        preset = dict(zip(("EPS", "ALPHA", "STEPS"), PRESETS[node.PRESET], strict=True))
-        for key, value in preset.items():
-            if node[key] not in (CONFIG_DEFAULTS[A + key], value):
-                raise InputError(
-                    f"{A}PRESET {node.PRESET} has {key} {value:g}, but {A}{key} is {node[key]}; leave one out."
-                )
-        eps, alpha, steps = PRESETS[node.PRESET]
+    eps, alpha, steps = float(chosen["EPS"]), float(chosen["ALPHA"]), int(chosen["STEPS"])
     alpha = alpha or eps / 4
     if not 0 <= alpha <= 2 * eps:
         raise InputError(
@@ -199,9 +235,3 @@ def _sizes(node) -> tuple[float, float, int]:
             "the ball from every point of it."
         )
     return eps, alpha, steps
-
-
-def _value(cfg: CfgNode, key: str) -> object:
-    for part in key.split("."):
-        cfg = cfg[part]
-    return cfg

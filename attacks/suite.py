@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -11,12 +12,14 @@ from torch import Tensor
 from dassl.utils import InputError, stream_seed
 
 from .adapter import torchattack
+from .authors import authors_attack
 from .eot import expectation
 from .evaluation import Logits, evaluation
-from .losses import margin
+from .feature import feature_attack
+from .losses import divergence_from, hinge, margin
 from .pgd import Found, fgsm, noise, pgd, project
 from .quantise import quantise
-from .settings import OWN, AttackSettings
+from .settings import OWN, PARTS, AttackSettings
 
 
 @dataclass
@@ -89,7 +92,8 @@ def _scores(logits: Logits, x: Tensor) -> Tensor:
 def _run(name: str, s: AttackSettings, logits: Logits, x, label, seeds, sample, classes: int) -> Found:
     eps, alpha = s.eps / 255, s.alpha / 255
     if name not in OWN:
-        adv = torchattack(name, logits, x, label, classes, s, stream_seed(s.seed, name, *seeds))
+        package = authors_attack if s.package == "autoattack" and name in PARTS else torchattack
+        adv = package(name, logits, x, label, classes, s, stream_seed(s.seed, name, *seeds))
         return Found(adv, torch.zeros(len(x), dtype=torch.bool, device=x.device))
     if name == "fgsm":
         return fgsm(evaluation(logits, label), x, eps)
@@ -97,5 +101,18 @@ def _run(name: str, s: AttackSettings, logits: Logits, x, label, seeds, sample, 
         return noise(evaluation(logits, label), x, eps, seeds, s.restarts)
     if name == "eot-pgd" and sample is None:
         raise InputError("ATTACK.NAME eot-pgd averages over the draws of a random model, but this one is not random.")
+    if name == "feature":
+        if not hasattr(logits, "embed"):
+            raise InputError(
+                "ATTACK.NAME feature attacks an image tower without any prompt, so it is a transfer attack: take "
+                "ATTACK.MODE T."
+            )
+        return feature_attack(logits.embed, x, eps, s.steps, seeds)
+    if name == "cw":  # from the picture itself, as in the tests of APT and TTC
+        evaluate = evaluation(logits, label, functools.partial(hinge, kappa=s.kappa))
+        return pgd(evaluate, x, eps, alpha, s.steps, seeds, False, s.restarts, s.keep)
+    if name == "tpgd":  # from a random point, since the divergence has no gradient at the picture itself
+        evaluate = evaluation(logits, label, divergence_from(_scores(logits, x)))
+        return pgd(evaluate, x, eps, alpha, s.steps, seeds, True, s.restarts, s.keep)
     evaluate = expectation(sample, label, s.draws, s.seed) if name == "eot-pgd" else evaluation(logits, label)
     return pgd(evaluate, x, eps, alpha, s.steps, seeds, s.random_start, s.restarts, s.keep)

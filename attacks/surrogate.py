@@ -37,8 +37,11 @@ class Surrogate:
         self.mean, self.std = (torch.tensor(v, device=device).view(-1, 1, 1) for v in (mean, std))
 
     def __call__(self, x01: Tensor) -> Tensor:
-        f = normalize(self.encoder((x01 - self.mean) / self.std).float())
-        return self.scale * f @ self.text.t()
+        return self.scale * normalize(self.embed(x01)) @ self.text.t()
+
+    def embed(self, x01: Tensor) -> Tensor:
+        """[B, d], not normalised: the image tower's embeddings of pictures in [0, 1]."""
+        return self.encoder((x01 - self.mean) / self.std).float()
 
     def facts(self) -> dict:
         """The description for the manifest. `id`: a hash over weights (logit scale included), prompts and precision."""

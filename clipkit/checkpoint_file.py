@@ -17,7 +17,7 @@ LEARNABLE = re.compile(
     r"""(prompt_learner\.)?ctx                                     # CoOp and all that start from its context
     | meta_net\.linear[12]\.(weight|bias)                          # CoCoOp, TCP
     | prompt_learner\.proj\.(weight|bias)                          # MaPLe, CoPrompt
-    | prompt_learner\.compound_prompts_text\.\d+
+    | prompt_learner\.compound_prompts_(text|image)\.\d+
     | prompt_learner\.compound_prompt_projections\.\d+\.(weight|bias)
     | image_encoder\.VPT                                           # VPT, IVLP, PromptSRC
     | (image|text)_encoder\.transformer\.resblocks\.\d+\.VPT_shallow

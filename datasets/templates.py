@@ -176,10 +176,12 @@ def custom_template(dataset_name: str, style: str = "coop") -> str:
 
 
 def template_set(kind: str, dataset_name: str, style: str = "coop") -> list[str]:
-    """A list of templates: "custom" (1), "select" (7), "select+custom" (8), "full80" (80). Unknown kind: KeyError."""
+    """A list of templates: "custom" and "plain" (1), "select" (7), "select+custom" (8), "full80" (80). Unknown kind:
+    KeyError."""
     custom = [custom_template(dataset_name, style)]
     sets = {
         "custom": custom,
+        "plain": [DEFAULT],
         "select": list(SELECTED),
         "select+custom": [*SELECTED, *custom],
         "full80": list(FULL80),

@@ -131,6 +131,10 @@ def evaluate(trainer: Trainer, mode: str, options: Options) -> Evaluation:
     split = "val" if cfg.TEST.SPLIT == "val" and data.val else "test"
     items = data.val if split == "val" else data.test
     settings = replace(AttackSettings.from_cfg(cfg, len(data.classnames)), only_correct=False)
+    if mode != "T" and "feature" in settings.names:
+        raise InputError(
+            f"ATTACK.NAME feature attacks an image tower without any prompt; take ATTACK.MODE T, not {mode}."
+        )
     deployed = Deployed(trainer, items, split)
     attacker = attacker_of(trainer, Eot.from_cfg(cfg), deployed.view_seeds)
     seeds = image_seeds(settings.seed, data_name(cfg), split, deployed.keys)  # as when the set was made

@@ -36,6 +36,16 @@ def _maple(n: int, depth: int) -> Shapes:
     return shapes
 
 
+def _fap(n: int, depth: int) -> Shapes:
+    """FAP and AdvMaPLe: the deep prompts are the image tower's, and their maps lead to the text."""
+    p = "prompt_learner."
+    shapes = {p + "ctx": (n, D_T), **_linear(p + "proj", D_T, D_V)}
+    for i in range(depth - 1):
+        shapes[f"{p}compound_prompts_image.{i}"] = (n, D_V)
+        shapes |= _linear(f"{p}compound_prompt_projections.{i}", D_V, D_T)
+    return shapes
+
+
 def _mmrl(tokens: int, dim: int, layers: int) -> Shapes:
     p = "representation_learner.compound_rep_tokens"
     shapes: Shapes = {p: (tokens, dim), "image_encoder.proj_rep": (D_V, JOINT)}
@@ -92,6 +102,9 @@ LEARNED: dict[str, tuple[str, Shapes]] = {
         },
     ),
     "MMRL": ("MultiModalRepresentationLearner", _mmrl(5, 24, 2)),
+    "APT": ("prompt_learner", {"ctx": (16, D_T)}),
+    "FAP": ("MultiModalPromptLearner", _fap(2, DEPTH)),
+    "AdvMaPLe": ("MultiModalPromptLearner", _fap(2, DEPTH)),
 }
 
 
@@ -112,7 +125,7 @@ def frozen(method: str, clip_model: nn.Module) -> dict[str, Tensor]:
             prefix, kind = key.removesuffix("ctx"), clip_model.dtype
             extra[prefix + "token_prefix"] = torch.randn(CLASSES, 1, D_T, dtype=kind)
             extra[prefix + "token_suffix"] = torch.randn(CLASSES, 76 - shape[0], D_T, dtype=kind)
-    if method in ("CoOp", "CoCoOp", "ProGrad", "TCP"):
+    if method in ("CoOp", "CoCoOp", "ProGrad", "TCP", "APT"):
         return extra
     if method == "KgCoOp":
         unused = {"bias_vectors": torch.randn(1, D_T), "meta_net.linear1.weight": torch.randn(D_T, D_T)}

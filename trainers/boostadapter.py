@@ -9,7 +9,7 @@ from torch.nn import functional as F
 
 from dassl.engine import TRAINER_REGISTRY
 
-from .tda import SCALE, TDA, Caches
+from .tda import TDA, Caches
 from .tta.feature_cache import Entry
 from .tta.trainer import TestTimeTrainer
 from .tta.view_ensemble import confident, entropy
@@ -28,7 +28,7 @@ class BoostAdapter(TDA):
 
     def read(self, state: Caches, f: Tensor) -> Tensor:
         boosted = state.positive.copy()
-        logits = SCALE * f @ self.text_features().mT
+        logits = self.cosine_logits(f)
         chosen = confident(logits[None], self.method_cfg().SELECTION_P)[0].tolist()
         labels = logits[chosen].argmax(dim=1).tolist()
         entropies = torch.stack([entropy(logits[i]) for i in chosen]).tolist()

@@ -91,10 +91,10 @@ class TDA(StreamTrainer):
         many = how == "all" or (how == "auto" and self.cfg.DATASET.NAME in VARIANTS)
         return super().n_views() if many else 1
 
-    def encode_text(self) -> Tensor:
+    def own_text(self) -> Tensor:
         name = self.cfg.DATASET.NAME
         if self.cfg.TRAINER.TDA.TEMPLATES == "single":
-            return super().encode_text()
+            return super().own_text()
         kind = "select" if name in SEVEN else "full80" if name in EIGHTY else "custom"
         return normalize(mean_of_templates(self.text_encoder, template_set(kind, name), self.classnames))
 
@@ -109,10 +109,14 @@ class TDA(StreamTrainer):
 
     def summary(self, f: Tensor) -> tuple[Tensor, Tensor, Tensor, float]:
         """(f [d], l [C], p [C], H) of an image's views [n, d]: means over the confident ones; H of the mean p."""
-        logits = SCALE * f @ self.text_noise.moved(self.text_features()).mT
+        logits = self.cosine_logits(f)
         chosen = confident(logits[None], self.method_cfg().SELECTION_P)[0] if len(f) > 1 else slice(None)
         p = logits[chosen].softmax(dim=-1).mean(dim=0)
         return f[chosen].mean(dim=0), logits[chosen].mean(dim=0), p, -torch.xlogy(p, p).sum().item()
+
+    def cosine_logits(self, f: Tensor) -> Tensor:
+        """100 f t^T, [n, C], of an image's views [n, d]."""
+        return SCALE * f @ self.text_noise.moved(self.text_features()).mT
 
     def learn(self, state: Caches, f: Tensor) -> None:
         cfg = self.cfg.TRAINER.TDA

@@ -36,6 +36,7 @@ class TPS(TPT):
     shift, t_c = unit(scale_c * unit(c_c) + shift_c).
     """
 
+    tunes_context = False
     unread = ("GRAD_PATH", "ENSEMBLE", "ENS_TOPK", "ENS_TEMP", "ENS_SELF_MASK")
     config_defaults = {**DEFAULTS, P + "PROTOTYPES": "single", P + "DESCRIPTORS": "", P + "SHIFT": "class",
                        P + "FILM": False}  # fmt: skip
@@ -56,6 +57,8 @@ class TPS(TPT):
                 f"{P}PROTOTYPES {tps.PROTOTYPES} needs sentences about the classes: give {P}DESCRIPTORS a JSON file "
                 "{class: [descriptor, ...]}, or take single or templates."
             )
+        if tps.PROTOTYPES != "single" and cfg.TRAINER.TTA.PROMPTS != "own":
+            raise InputError(f"{P}PROTOTYPES {tps.PROTOTYPES} has no prompt for TRAINER.TTA.PROMPTS; leave one out.")
 
     def build_learner(self) -> None:
         super().build_learner()
@@ -70,6 +73,8 @@ class TPS(TPT):
         cfg, names = self.cfg.TRAINER.TPS, self.classnames
         if cfg.PROTOTYPES == "single":
             with torch.no_grad():
+                if self.cfg.TRAINER.TTA.PROMPTS != "own":
+                    return super().encode_text()
                 return super().encode_contexts(self.ctx0[None])[0]
         templates = None
         if cfg.PROTOTYPES != "descriptors":

@@ -34,7 +34,7 @@ class TPT(TestTimeTrainer):
     """
 
     own = {"LOSS": "marginal", "ENSEMBLE": "none"}
-    tunes = True
+    tunes = tunes_context = True
 
     def from_features(self, f: Tensor) -> Tensor:
         l0 = self.view_logits(f, self.text_features())  # [B, n, C]

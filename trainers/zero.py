@@ -47,9 +47,9 @@ class ZERO(TestTimeTrainer):
     def mixes(cls, dataset: str) -> bool:
         return False  # crops and flips alone, on every data set
 
-    def encode_text(self) -> Tensor:
+    def own_text(self) -> Tensor:
         if self.cfg.TRAINER.ZERO.TEMPLATES == "single":
-            return super().encode_text()
+            return super().own_text()
         templates = template_set("select", self.cfg.DATASET.NAME)
         return normalize(mean_of_templates(self.text_encoder, templates, self.classnames))
 
@@ -73,10 +73,14 @@ class ZERO(TestTimeTrainer):
 
 
 def count_votes(cosines: Tensor, temperature: str) -> Tensor:
-    """[B, C] from the kept views' cosines [B, k, C]; they add up to k."""
+    """[B, C] from the kept views' cosines [B, k, C]; they add up to k.
+
+    hard: the softmax's limit at a temperature of 0, so that equal cosines share a view's vote.
+    """
     if temperature == "fp16":
         return (cosines / HALF).softmax(dim=-1).sum(dim=1)
-    return F.one_hot(cosines.argmax(dim=-1), cosines.shape[-1]).sum(dim=1).to(cosines.dtype)
+    first = (cosines == cosines.amax(dim=-1, keepdim=True)).to(cosines.dtype)
+    return (first / first.sum(dim=-1, keepdim=True)).sum(dim=1)
 
 
 def break_tie(votes: Tensor, others: Tensor) -> Tensor:

@@ -8,6 +8,7 @@ from clipkit import InputError, normalize
 from dassl.config.domains import choice
 from dassl.engine import TRAINER_REGISTRY
 from datasets.templates import template_set
+from datasets.test_time_prompts import KINDS, prompts
 
 from .base import PromptTrainer
 from .shared.domains import declare
@@ -17,14 +18,17 @@ from .shared.domains import declare
 class ZeroshotCLIP(PromptTrainer):
     """Text features of `TRAINER.ZSCLIP.TEMPLATES`, averaged over templates where there are several.
 
-    custom: the dataset's own template; select: 7 templates chosen on ImageNet; select+custom: both;
-    full80: the 80 templates of the CLIP paper.
+    custom: the dataset's own template; plain: "a photo of a NAME." for every dataset; select: 7 templates chosen on
+    ImageNet; select+custom: both; full80: the 80 templates of the CLIP paper; ttc, clip_benchmark: templates and class
+    names as those tables word them (`datasets/test_time_prompts.py`).
     """
 
     node = "TRAINER.ZSCLIP"
     hand_written = True
     config_defaults = {"TRAINER.ZSCLIP.PREC": "fp16", "TRAINER.ZSCLIP.TEMPLATES": "custom"}
-    config_domains = declare(config_defaults, {"TEMPLATES": choice("custom", "select", "select+custom", "full80")})
+    config_domains = declare(
+        config_defaults, {"TEMPLATES": choice("custom", "plain", "select", "select+custom", "full80", *KINDS)}
+    )
 
     def build_learner(self) -> None:
         return None
@@ -34,10 +38,17 @@ class ZeroshotCLIP(PromptTrainer):
 
     def encode_text(self) -> Tensor:
         """[C, d]: mean over templates of the normalised features, normalised again."""
+        texts = self.texts()
+        features = self.text_encoder.encode_texts([text for each in texts for text in each]).float()
+        return normalize(features.view(len(texts), len(self.classnames), -1).mean(0))
+
+    def texts(self) -> list[list[str]]:
+        """The classes' texts, a list for each template."""
+        kind = self.method_cfg().TEMPLATES
+        if kind in KINDS and not self.text_noise.template:
+            return prompts(kind, self.cfg.DATASET.NAME, self.classnames)
         templates = [self.text_noise.template] if self.text_noise.template else self.templates()
-        texts = [template.format(name) for template in templates for name in self.classnames]
-        features = self.text_encoder.encode_texts(texts).float()
-        return normalize(features.view(len(templates), len(self.classnames), -1).mean(0))
+        return [[template.format(name) for name in self.classnames] for template in templates]
 
     def loss(self, image: Tensor, label: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
         raise InputError(f"{type(self).__name__} is not trained; run it with --eval-only.")

@@ -31,19 +31,24 @@ NOTE = (
 
 
 def options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--methods", nargs="+")
+    parser.add_argument("--methods", nargs="+", help="with the settings of their block; default: all of the suite")
     parser.add_argument("--datasets", nargs="+", help="names, all or embedded")
     parser.add_argument("--eps", nargs="+", type=float, help="in 1/255 (default: 1 4)")
-    parser.add_argument("--steps", type=int, help="of PGD (default: 20)")
+    parser.add_argument("--steps", type=int, help="of PGD (default: 7)")
     parser.add_argument("--subset", type=int, default=0, help="number of images, drawn class by class")
 
 
 def fill(tree: dict, args: argparse.Namespace) -> None:
-    """Put the options that are given into each block of the suite."""
-    given = {key: getattr(args, key) for key in ("methods", "datasets", "eps", "steps", "subset")}
+    """Put the options that are given into each block of the suite. A method stays in the block that has it, with that
+    block's settings; one that none has goes into the first."""
+    given = {key: getattr(args, key) for key in ("datasets", "eps", "steps", "subset")}
     given = {key: list(dict.fromkeys(v)) if isinstance(v, list) else v for key, v in given.items() if v}
-    for block in tree["blocks"]:
-        block |= given
+    known = [method for block in tree["blocks"] for method in block["methods"]]
+    wanted = dict.fromkeys(args.methods or known)
+    for number, block in enumerate(tree["blocks"]):
+        new = [] if number else [method for method in wanted if method not in known]
+        block |= given | {"methods": [m for m in wanted if m in block["methods"]] + new}
+    tree["blocks"] = [block for block in tree["blocks"] if block["methods"]]
 
 
 def page(frame: DataFrame, suite: Suite, args: argparse.Namespace) -> door.Page:

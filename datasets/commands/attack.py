@@ -10,7 +10,7 @@ import torch
 from tabulate import tabulate
 from yacs.config import CfgNode
 
-from attacks.settings import NAMES, add_attack_defaults
+from attacks.settings import NAMES, PRESETS, add_attack_defaults
 from attacks.surrogate import CLIP_MEAN, CLIP_STD
 from clipkit.backbone_spec import spec_of
 from clipkit.fingerprint import other_spec
@@ -26,14 +26,16 @@ from .console import say
 # flag, config key, type, help
 OPTIONS = (
     ("--attack", "NAME", str, f"{', '.join(NAMES)}; several with commas: the worst case per image (default: pgd)"),
-    ("--preset", "PRESET", str, "rtpt-rn50 | vit | ttc: eps, alpha and steps of published tables"),
+    ("--preset", "PRESET", str, f"{' | '.join(PRESETS)}: the attack of published tables"),
     ("--eps", "EPS", float, "radius in 1/255 (default: 4)"),
     ("--alpha", "ALPHA", float, "step in 1/255 (default: eps/4)"),
     ("--steps", "STEPS", int, "default: 100"),
     ("--restarts", "RESTARTS", int, "default: 1"),
+    ("--kappa", "KAPPA", float, "of cw: the margin that is wanted (default: 0)"),
     ("--keep", "KEEP", str, "best_loss | last iterate (default: best_loss)"),
     ("--targets", "TARGETS", int, "classes that a targeted attack aims at (default: 9)"),
     ("--queries", "SQUARE.QUERIES", int, "queries of the square attack (default: 5000)"),
+    ("--package", "PACKAGE", str, "of AutoAttack's parts: torchattacks | autoattack (default: torchattacks)"),
     ("--prompt", "PROMPT", str, 'default: "a photo of a {}."'),
     ("--quant", "QUANT", str, "round_project | trunc (default: round_project)"),
     ("--subset", "SUBSET", int, "number of images, drawn class by class (default: all)"),

@@ -75,10 +75,22 @@ def test_eps_0_is_no_attack():
     assert chosen(EPS=0.0).names == chosen(EPS=0.0, NAME="apgd-ce,square").names == ("none",)
 
 
-@pytest.mark.parametrize(("preset", "sizes"), [("rtpt-rn50", (1, 0.25, 7)), ("vit", (4, 1, 100)), ("ttc", (1, 1, 10))])
-def test_presets(preset, sizes):
+@pytest.mark.parametrize(
+    ("preset", "sizes", "keep"),
+    [("rtpt-rn50", (1, 0.25, 7), "best_loss"), ("vit", (4, 1, 100), "best_loss"), ("ttc", (1, 1, 10), "best_loss"),
+     ("apt1", (1, 0.25, 100), "last"), ("apt4", (4, 1, 100), "last"), ("fap", (1, 1, 100), "last")],
+)  # fmt: skip
+def test_presets(preset, sizes, keep):
     found = chosen(PRESET=preset)
-    assert (found.eps, found.alpha, found.steps) == sizes
+    assert (found.eps, found.alpha, found.steps, found.keep, found.names) == (*sizes, keep, ("pgd",))
+
+
+def test_the_preset_of_advpt_is_an_attack_on_features():
+    found = chosen(PRESET="advpt")
+    assert (found.names, found.eps, found.steps) == (("feature",), 16.0, 40)
+    assert found.parameters() == [{"name": "feature", "eps": "16/255", "steps": 40}]
+    with pytest.raises(InputError, match="PRESET advpt has NAME feature, but ATTACK.NAME is square"):
+        chosen(PRESET="advpt", NAME="square")
 
 
 def test_autoattack_is_four_attacks_on_what_is_left():
@@ -94,7 +106,10 @@ def test_fractions_are_exact():
 
 def test_only_what_matters_is_a_parameter():
     plain = chosen().parameters()
-    assert chosen(BATCH=3, TARGETS=2, STORE="png").parameters() == plain
+    assert chosen(BATCH=3, TARGETS=2, STORE="png", KAPPA=3.0, PACKAGE="autoattack").parameters() == plain
+    assert chosen(NAME="cw", KAPPA=3.0).parameters() != chosen(NAME="cw").parameters()
+    two = [chosen(NAME="square,di", PACKAGE=name).parameters() for name in ("torchattacks", "autoattack")]
+    assert two[0][0] != two[1][0] and two[0][1] == two[1][1]  # DI is torchattacks' in any case
     assert chosen(KEEP="last").parameters() != plain
     assert chosen(NAME="square", BATCH=3).parameters() != chosen(NAME="square").parameters()  # it draws for a batch
     assert all(set(keys) <= set(AttackSettings.__dataclass_fields__) for keys in PARAMETERS.values())

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import pytest
 import torch
+from torch.nn import functional as F
 from toys import linear, network, pictures, predicted
 
 from attacks import AttackSettings, attack_pictures
 from attacks.losses import margin
-from dassl.utils import InputError
+from attacks.pgd import start
+from dassl.utils import InputError, stream_seed
 
 SEEDS = list(range(12))
 
@@ -21,7 +23,9 @@ def run(model, *names, **kwargs):
     return u8, label, attack_pictures(AttackSettings(**base | kwargs), model, u8, label, SEEDS)
 
 
-@pytest.mark.parametrize("names", [("pgd",), ("fgsm",), ("noise",), ("di",), ("apgd-ce", "fab-t", "square")])
+@pytest.mark.parametrize(
+    "names", [("pgd",), ("fgsm",), ("noise",), ("di",), ("cw",), ("tpgd",), ("apgd-ce", "fab-t", "square")]
+)
 def test_pictures_are_8_bit_and_in_the_ball(names):
     model = network(scale=6.0)
     u8, label, found = run(model, *names)
@@ -91,3 +95,69 @@ def test_eot_needs_a_random_model():
     random = attack_pictures(settings, model, u8, label, SEEDS, sample=lambda x, seed: model(x))
     plain = attack_pictures(AttackSettings(names=("pgd",), eps=8.0, alpha=2.0, steps=6), model, u8, label, SEEDS)
     assert (random.picture != plain.picture).float().mean() < 0.01
+
+
+def test_cw_and_tpgd_as_plain_formulas():
+    """From the same starts, with the losses written out."""
+    model = network(scale=6.0)
+    u8 = pictures()
+    x = u8.float() / 255
+    label = predicted(model, x)
+    p = model(x).softmax(1)
+
+    def hinge(z):
+        own = z.gather(1, label[:, None])[:, 0]
+        return -torch.relu(own - z.masked_fill(F.one_hot(label, 5).bool(), -1e9).amax(1) + 50).sum()
+
+    losses = {"cw": hinge, "tpgd": lambda z: F.kl_div(z.log_softmax(1), p, reduction="batchmean")}
+    for name, loss in losses.items():
+        settings = {"eps": 8.0, "alpha": 2.0, "steps": 6, "keep": "last", "quant": "none", "kappa": 50.0}
+        found = attack_pictures(AttackSettings(names=(name,), **settings), model, u8, label, SEEDS).picture
+        adv = x if name == "cw" else start(x, 8 / 255, SEEDS, 0)
+        for _ in range(6):
+            leaf = adv.clone().requires_grad_()
+            step = 2 / 255 * torch.autograd.grad(loss(model(leaf)), leaf)[0].sign()
+            adv = (x + (adv + step - x).clamp(-8 / 255, 8 / 255)).clamp(0, 1)
+        torch.testing.assert_close(found, adv, atol=1e-6, rtol=0)
+        assert (predicted(model, adv) != label).any()
+    still = attack_pictures(
+        AttackSettings(names=("cw",), eps=8.0, alpha=2.0, steps=6), model, u8, (label + 1) % 5, SEEDS
+    )
+    assert torch.equal(still.picture, u8) and still.zero_gradient.all()  # wrong already: no gradient at kappa 0
+
+
+class Tower:
+    """Logits and embeddings of a network."""
+
+    def __init__(self):
+        self.network = network(scale=6.0)
+
+    def embed(self, x):
+        return self.network(x)
+
+    def __call__(self, x):
+        return self.embed(x) @ torch.ones(5, 5).triu()
+
+
+def test_the_attack_on_features_knows_neither_labels_nor_logits():
+    """As written out; the start is above the picture, unclipped at the first pass."""
+    tower, u8 = Tower(), pictures()
+    x = u8.float() / 255
+    settings = AttackSettings(names=("feature",), eps=16.0, steps=8, quant="none")
+    found = attack_pictures(settings, tower, u8, torch.zeros(12, dtype=torch.long), SEEDS).picture
+    other = attack_pictures(settings, tower, u8, torch.arange(12) % 5, SEEDS).picture
+    assert torch.equal(found, other)
+    eps, p = 16 / 255, tower.embed(x).softmax(1)
+    draws = [
+        torch.rand(x.shape[1:], generator=torch.Generator().manual_seed(stream_seed(s, "start", 0))) for s in SEEDS
+    ]
+    delta = eps * torch.stack(draws)
+    for i in range(8):
+        leaf = (x + delta if i == 0 else (x + delta).clamp(0, 1)).requires_grad_()
+        loss = (p * (p.log() - tower.embed(leaf).log_softmax(1))).sum(1).mean()
+        delta = (delta + 1.25 * eps / 8 * torch.autograd.grad(loss, leaf)[0].sign()).clamp(-eps, eps)
+        delta = (x + delta).clamp(0, 1) - x
+    torch.testing.assert_close(found, x + delta, atol=1e-6, rtol=0)
+    assert (found - x).abs().max() <= eps + 1e-6 and (found - x).mean() > 0
+    with pytest.raises(InputError, match="ATTACK.MODE T"):
+        attack_pictures(settings, network(), u8, torch.zeros(12, dtype=torch.long), SEEDS)

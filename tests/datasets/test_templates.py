@@ -64,8 +64,10 @@ def test_every_template_has_one_place_for_the_name():
 
 
 def test_template_sets():
-    sizes = {kind: len(template_set(kind, "EuroSAT")) for kind in ("custom", "select", "select+custom", "full80")}
-    assert sizes == {"custom": 1, "select": 7, "select+custom": 8, "full80": 80}
+    sizes = {
+        kind: len(template_set(kind, "EuroSAT")) for kind in ("custom", "plain", "select", "select+custom", "full80")
+    }
+    assert sizes == {"custom": 1, "plain": 1, "select": 7, "select+custom": 8, "full80": 80}
     assert template_set("select+custom", "EuroSAT")[-1] == "a centered satellite photo of {}."
     with pytest.raises(KeyError):
         template_set("all", "EuroSAT")

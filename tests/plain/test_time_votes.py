@@ -27,7 +27,9 @@ def zero(f: Tensor, t: Tensor, scale: float, gamma: float = 0.3, eps: float = 0.
         if eps:
             votes += (cosines[i] / eps).softmax(dim=0)
         else:
-            votes[int(cosines[i].argmax())] += 1
+            first = [c for c in range(len(t)) if cosines[i][c] == cosines[i].max()]
+            for c in first:
+                votes[c] += 1 / len(first)
     tied = [c for c in range(len(t)) if votes[c] == votes.max()]
     if len(tied) > 1:
         rest = [cosines[i] for i in order if i not in kept]

@@ -11,13 +11,15 @@ from helpers import outputs_rows
 from PIL import Image
 from torch.nn import functional as F
 
-from clipkit import InputError
+from clipkit import InputError, normalize
 from dassl.utils import InputError as DataError
+from datasets.templates import FULL80
 from runs.config_names import TEST_TIME
 from runs.predictor import load_predictor
 from runs.protocols import plan
 from trainers.ctpt import VARIANTS
 from trainers.mta import mean_shift
+from trainers.tta.prototypes import mean_of_texts
 from trainers.tta.views import groups, view_loader
 
 N, C = "TRAINER.TTA.", "TRAINER.COOP."
@@ -466,3 +468,33 @@ def test_protocol():
         plan("test_time", "TPT", "dtd", 2, {}, ["4"])
     with pytest.raises(DataError, match="has to be trained"):
         plan("test_time", "CoOp", "dtd", 2, {}, [])
+
+
+@pytest.mark.parametrize("method", ["ZeroshotCLIP", "MTA", "ZERO", "TTC", "TPS", "TDA"])
+def test_prompts_of_other_tables(tiny, tmp_path, method):
+    """The class features are the mean over the table's texts, whatever the method does with them."""
+    key = "TRAINER.ZSCLIP.TEMPLATES" if method == "ZeroshotCLIP" else "TRAINER.TTA.PROMPTS"
+    found = {}
+    for kind, templates in (("ttc", ["This is a photo of a {}."]), ("clip_benchmark", list(FULL80))):
+        trainer = tiny.trainer(tmp_path / kind, method, {key: kind, "DATASET.SUBSAMPLE_CLASSES": "all"})
+        trainer.set_model_mode("eval")
+        texts = [[template.format(name) for name in trainer.classnames] for template in templates]
+        expected = normalize(mean_of_texts(trainer.text_encoder, texts))
+        with torch.no_grad():
+            torch.testing.assert_close(trainer.text_features(), expected, atol=1e-6, rtol=1e-5)
+        found[kind] = expected
+        if method != "ZeroshotCLIP":
+            assert trainer.record["test_time"]["template"] == kind
+    assert not torch.allclose(found["ttc"], found["clip_benchmark"], atol=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("method", "pairs", "says"),
+    [
+        ("RTPT", {}, "RTPT tunes the context of one prompt"),
+        ("TPS", {"TRAINER.TPS.PROTOTYPES": "templates"}, "PROTOTYPES templates has no prompt"),
+    ],
+)
+def test_prompts_where_there_is_no_place_for_them(tiny, tmp_path, capsys, method, pairs, says):
+    assert tiny.run(tmp_path / "out", method, ("--eval-only",), pairs | {"TRAINER.TTA.PROMPTS": "ttc"}) == 2
+    assert says in capsys.readouterr().err

@@ -83,6 +83,10 @@ def test_ties_go_to_the_surest_view_that_was_not_kept():
     assert torch.equal(break_tie(votes + one(2), torch.stack([one(0)])), votes + one(2))
     cosines = torch.tensor([[[0.3, 0.3005], [0.2, 0.1]]])
     assert count_votes(cosines, "hard").tolist() == [[1.0, 1.0]]
+    equal = torch.tensor([[[0.3, 0.1, 0.3], [0.2, 0.1, 0.3], [0.2, 0.2, 0.2]]])
+    torch.testing.assert_close(count_votes(equal, "hard"), torch.tensor([[0.5 + 1 / 3, 1 / 3, 1.5 + 1 / 3]]))
+    limit = (equal / torch.finfo(torch.float32).eps).softmax(-1).sum(1)  # what a temperature of fp32's epsilon gives
+    torch.testing.assert_close(count_votes(equal, "hard"), limit)
     soft = count_votes(cosines, "fp16")[0]
     assert soft.sum().item() == pytest.approx(2) and 0.3 < soft[0] - 1 < 0.4  # odds of e^0.512
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from yacs.config import CfgNode
 
 from dassl.config.domains import NOT_NEGATIVE, OPTIONAL, POSITIVE, choice, number, whole
+from datasets.test_time_prompts import KINDS
 
 from ..shared.domains import declare
 
@@ -16,6 +17,7 @@ DEFAULTS = {
     N + "LR": 5e-3,
     N + "WD": 0.01,
     N + "CTX_INIT": "a photo of a",
+    N + "PROMPTS": "own",  # own: CTX_INIT, or the method's templates | ttc, clip_benchmark: those of these tables
     N + "CTX_FROM": "",  # a checkpoint of CoOp, or its run's folder: the context to start from
     N + "LOSS": "auto",  # auto: the method's own | pointwise | marginal
     N + "ENSEMBLE": "auto",  # auto: the method's own | none: view 0 | reliability | mean | selected_mean
@@ -42,6 +44,7 @@ DOMAINS = declare(
         "STEPS": whole(0),
         "LR": NOT_NEGATIVE,
         "WD": NOT_NEGATIVE,
+        "PROMPTS": choice("own", *KINDS),
         "CTX_FROM": OPTIONAL,
         "LOSS": choice("auto", "pointwise", "marginal"),
         "ENSEMBLE": choice("auto", "none", "reliability", "mean", "selected_mean"),

@@ -14,8 +14,14 @@ from clipkit import InputError, TextEncoder, normalize
 
 def mean_of_templates(encoder: TextEncoder, templates: Sequence[str], names: Sequence[str]) -> Tensor:
     """[C, d]: for each class the mean over templates of unit features; not normalised again."""
+    return mean_of_texts(encoder, [[template.format(name) for name in names] for template in templates])
+
+
+def mean_of_texts(encoder: TextEncoder, texts: Sequence[list[str]]) -> Tensor:
+    """[C, d]: for each class the mean over the lists, which hold a text a class, of unit features; not normalised
+    again."""
     with torch.no_grad():
-        found = [encoder.encode_texts([t.format(name) for name in names]) for t in templates]
+        found = [encoder.encode_texts(of_classes) for of_classes in texts]
     return torch.stack([normalize(f.float()) for f in found]).mean(dim=0)
 
 

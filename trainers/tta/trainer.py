@@ -21,6 +21,7 @@ from clipkit import ImageEncoder, InputError, TextEncoder, normalize
 from dassl.protocols import SizedIterable
 from dassl.utils import DivergedError, base_seed
 from dassl.utils.progress import progress
+from datasets.test_time_prompts import prompts
 
 from ..base import PromptTrainer
 from ..context import context_words, start_context
@@ -28,6 +29,7 @@ from ..shared.precision import autocast
 from ..shared.tester import keep_others
 from .config import DEFAULTS, DOMAINS, N, compat_keys
 from .outputs import BeforeAfter
+from .prototypes import mean_of_texts
 from .start_context import context_from
 from .view_features import ViewFeatures
 from .views import ViewedImage, ViewMaker, full, groups, view_loader
@@ -51,7 +53,8 @@ class TestTimeTrainer(PromptTrainer):
     config_domains = DOMAINS
     frozen_image_encoder = False  # no single feature stands for an image
     own = {"LOSS": "marginal", "ENSEMBLE": "none"}  # the values that `auto` stands for
-    tunes = False  # whether the context is tuned on each image
+    tunes = False  # whether something is tuned on each image
+    tunes_context = False  # whether that is the context
     unread: tuple[str, ...] = ()  # keys of TRAINER.TTA that this method does not read
     counts: Counter[str] | None = None  # of the test that is running
     prompts_per_pass = 1024  # the most prompts in one text pass with gradient; further images go into another pass
@@ -64,6 +67,11 @@ class TestTimeTrainer(PromptTrainer):
         super().check_cfg(cfg)
         if said := [N + key for key in self.unread if cfg.TRAINER.TTA[key] != DEFAULTS[N + key]]:
             logger.warning("Warning: %s has no effect on %s", ", ".join(said), cfg.TRAINER.NAME)
+        if cfg.TRAINER.TTA.PROMPTS != "own" and self.tunes_context:
+            raise InputError(
+                f"{cfg.TRAINER.NAME} tunes the context of one prompt, so {N}PROMPTS cannot put others in its place; "
+                f"leave it out and give the words as {N}CTX_INIT."
+            )
 
     def choice(self, key: str) -> str:
         """TRAINER.TTA.<key>, `auto` replaced by the method's own."""
@@ -104,11 +112,18 @@ class TestTimeTrainer(PromptTrainer):
         self.record["test_time"] = {
             "views": self.views.n,
             "augmix": self.views.augmix,
-            "template": f"{words} {{}}." if given is None else f"context of {cfg.CTX_FROM}",
+            "template": self._template(words if given is None else ""),
             "loss": self.choice("LOSS") if self.tunes else None,
             "ensemble": self.choice("ENSEMBLE") if self.tunes else None,
             "tuned_numbers": self.ctx0.numel() if self.tunes else 0,
         }
+
+    def _template(self, words: str) -> str:
+        """What the record says of the prompt."""
+        cfg = self.method_cfg()
+        if cfg.PROMPTS != "own":
+            return cfg.PROMPTS
+        return f"{words} {{}}." if words else f"context of {cfg.CTX_FROM}"
 
     def _at_length(self, count: int, words: str | None):
         """Prompts padded to TEXT_LEN tokens, all of which are encoded. Raises InputError where a prompt is longer."""
@@ -140,7 +155,14 @@ class TestTimeTrainer(PromptTrainer):
         return normalize(full(t))
 
     def encode_text(self) -> Tensor:
-        """t(v0): [C, d]."""
+        """t(v0): [C, d]; with PROMPTS the mean over that table's templates, normalised."""
+        if self.method_cfg().PROMPTS == "own":
+            return self.own_text()
+        texts = prompts(self.method_cfg().PROMPTS, self.cfg.DATASET.NAME, self.classnames)
+        return normalize(mean_of_texts(self.text_encoder, texts))
+
+    def own_text(self) -> Tensor:
+        """[C, d]: the classes' features where PROMPTS is `own`."""
         return self.encode_contexts(self.ctx0[None])[0]
 
     # ------------------------------------------------------------------ images
