@@ -7,8 +7,8 @@ from torch import Tensor
 from clipkit import InputError, normalize
 from dassl.config.domains import choice
 from dassl.engine import TRAINER_REGISTRY
+from datasets.table_prompts import KINDS, prompts
 from datasets.templates import template_set
-from datasets.test_time_prompts import KINDS, prompts
 
 from .base import PromptTrainer
 from .shared.domains import declare
@@ -20,7 +20,7 @@ class ZeroshotCLIP(PromptTrainer):
 
     custom: the dataset's own template; plain: "a photo of a NAME." for every dataset; select: 7 templates chosen on
     ImageNet; select+custom: both; full80: the 80 templates of the CLIP paper; ttc, clip_benchmark: templates and class
-    names as those tables word them (`datasets/test_time_prompts.py`).
+    names as those tables word them (`datasets/table_prompts.py`).
     """
 
     node = "TRAINER.ZSCLIP"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from yacs.config import CfgNode
 
 from dassl.config.domains import NOT_NEGATIVE, OPTIONAL, POSITIVE, choice, number, whole
-from datasets.test_time_prompts import KINDS
+from datasets.table_prompts import KINDS
 
 from ..shared.domains import declare
 

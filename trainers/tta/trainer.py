@@ -21,7 +21,7 @@ from clipkit import ImageEncoder, InputError, TextEncoder, normalize
 from dassl.protocols import SizedIterable
 from dassl.utils import DivergedError, base_seed
 from dassl.utils.progress import progress
-from datasets.test_time_prompts import prompts
+from datasets.table_prompts import prompts
 
 from ..base import PromptTrainer
 from ..context import context_words, start_context

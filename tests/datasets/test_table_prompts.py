@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from datasets.test_time_prompts import prompts
+from datasets.table_prompts import prompts
 
 
 def ttc(dataset: str, *names: str) -> list[str]:
