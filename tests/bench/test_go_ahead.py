@@ -13,7 +13,8 @@ from bench.__main__ import main as bench
 from bench.studies import door
 from runs.targets import ROOT
 
-LONG = {"generalization": [], "noise": [], "sar": ["hosts"], "anprompt_ablation": [], "dpsep_ablation": []}  # fmt: skip
+LONG = {"generalization": [], "noise": [], "sar": ["hosts"], "anprompt_ablation": [], "dpsep_ablation": [],
+        "text_noise": []}  # fmt: skip
 SHORT = {"noise_xd": [], "adversarial": [], "base2new": [], "adversarial_base2new": []}
 
 

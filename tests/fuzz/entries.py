@@ -100,7 +100,7 @@ ENTRIES: dict[str, Entry] = {
     "bench run": _bench("run", "suite.yaml", "--root", "data", "--gpus", "none", "--jobs", "1", weight=3),
     "bench work": _bench("work", "suite.yaml", "--root", "data", weight=2),
     **{f"bench.{name}": Entry(f"bench.{name}", "main", STUDY, weight=1)
-       for name in ("generalization", "noise", "adversarial", "anprompt_ablation", "dpsep_ablation")},
+       for name in ("generalization", "noise", "adversarial", "anprompt_ablation", "dpsep_ablation", "text_noise")},
     "bench.base2new": Entry("bench.base2new", "main", ("run", "--methods", "CoOp", *STUDY[1:]), weight=1),
     "bench.noise_xd": Entry("bench.noise_xd", "main", ("run", *STUDY[3:], "--rates", "0.5"), weight=1),
     "bench.sar": Entry("bench.sar", "main", ("number", *STUDY), weight=1),
