@@ -15,8 +15,8 @@ from .doors import GROUPS
 COLUMNS = "100"
 VARIABLES = ("DATA", "OUTPUT", "CFG", "SHOTS", "SOURCE", "PLUGIN", "PLUGIN_CFG")  # defaults of some options
 STUDIES = (
-    "generalization", "noise", "noise_xd", "noise_analysis", "adversarial", "sar", "semantics", "anprompt_ablation",
-    "dpsep_ablation", "base2new", "adversarial_base2new", "text_noise",
+    "generalization", "noise", "noise_xd", "noise_analysis", "adversarial", "streams", "sar", "semantics",
+    "anprompt_ablation", "dpsep_ablation", "base2new", "adversarial_base2new", "text_noise",
 )  # fmt: skip
 MORE = {
     "studies of the embedded sets": [f"bench.{name}" for name in STUDIES],

@@ -74,7 +74,7 @@ UNNAMED = {
     "TEST.TEXT_NOISE.KIND": "",
     "TEST.TEXT_NOISE.SEED": "",
 }
-_STREAM = ("ORDER", "SEED", "RESET_EVERY", "PASSES", "BATCH", "ATTACKED")
+_STREAM = ("ORDER", "WITH", "SEED", "RESET_EVERY", "PASSES", "BATCH", "ATTACKED")
 _OTHER_SET = "it to real_noise_test.sh, which has a folder for each set, or "
 UNNAMED_BY_PROTOCOL = {
     "test_time": {"TEST.ADV_SET": f"{_PGD}, or "},

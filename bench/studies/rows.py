@@ -19,13 +19,18 @@ def rows_of(suite: Suite, said: list[str], checked: bool = True) -> DataFrame:
     in the folders of the suite's runs is used, also those of earlier versions. A test is used only if the results of
     its training exist. Raises InputError if there is no output folder.
     """
-    frame = _collected(suite, said, checked)
-    runs = _kept(suite, set(frame["folder"]))
-    frame = frame[frame["folder"].isin(list(runs))]
+    frame = with_attacked(suite, said, checked)
     attacked = frame["accuracy"].isna()  # evaluations under attack have a clean accuracy
     about = zip(frame[attacked]["folder"], frame[attacked]["settings"], strict=True)
     said += [f"{suite.output / folder} has no clean accuracy ({told}): it is left out." for folder, told in about]
-    frame = frame[~attacked]
+    return frame[~attacked].reset_index(drop=True)
+
+
+def with_attacked(suite: Suite, said: list[str], checked: bool = True) -> DataFrame:
+    """`rows_of` with the tests on attacked pictures, which have no clean accuracy."""
+    frame = _collected(suite, said, checked)
+    runs = _kept(suite, set(frame["folder"]))
+    frame = frame[frame["folder"].isin(list(runs))]
     frame = frame.assign(
         block=[runs[folder][1].block for folder in frame["folder"]],
         untrained=[runs[folder][1].method in UNTRAINED for folder in frame["folder"]],

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import ClassVar
 
-from runs.config_names import TEST_TIME, UNTRAINED
+from runs.config_names import ONLINE, TEST_TIME, UNTRAINED
 from runs.robust_protocol import MODES, default_mode, robust
 
 from .step import Step
@@ -51,7 +51,8 @@ def mode_of(method: str, attack: str, modes: Sequence[str]) -> str | None:
 def seeds_of(method: str, seeds: Sequence[int], protocol: str = "") -> Sequence[int]:
     """The seeds of a method: only the first for zero-shot CLIP, whose results do not depend on the seed unless the text
     that it reads does."""
-    return seeds[:1] if protocol != "text_noise" and method in UNTRAINED and method not in TEST_TIME else seeds
+    fixed = method in UNTRAINED and method not in (*TEST_TIME, *ONLINE)
+    return seeds[:1] if protocol != "text_noise" and fixed else seeds
 
 
 def without_attack(pairs: Sequence[str], groups: tuple[str, ...] = ("ATTACK.",)) -> tuple[str, ...]:

@@ -12,9 +12,11 @@ from helpers import outputs_rows
 from torch.nn import functional as F
 
 from clipkit import InputError
+from dassl.data.datasets import DATASET_REGISTRY
 from dassl.utils import InputError as DataError
 from runs.protocols import plan
 from trainers.tda import PUBLISHED, TDA
+from trainers.tta.domains import join
 from trainers.tta.feature_cache import Entry, FeatureCache
 from trainers.tta.stream import stream_order
 
@@ -164,7 +166,9 @@ def test_orders():
     classes = [items[i].label for i in found["by_class"]]
     assert len(set(classes[::4])) == 5 and all(len(set(classes[i : i + 4])) == 1 for i in range(0, 20, 4))
     assert classes != sorted(classes) and found["by_class"][:4] != sorted(found["by_class"][:4])
-    assert [items[i].domain for i in found["by_domain"]] == [0] * 10 + [1] * 10
+    drawn = {tuple(items[i].domain for i in stream_order("by_domain", items, seed)) for seed in range(8)}
+    assert drawn == {(0,) * 10 + (1,) * 10, (1,) * 10 + (0,) * 10}  # one after another, in a drawn order
+    assert sorted(found["by_domain"][:10]) != found["by_domain"][:10]
 
 
 def told(folder):
@@ -199,6 +203,51 @@ def test_a_run_its_record_and_its_order(tiny, tmp_path):
     assert together != rows
     # with a reset before each image the order does not matter, and each is the first one of a stream
     assert run("reset by class", {S + "RESET_EVERY": 1, S + "ORDER": "by_class"})[0] == fresh
+
+
+@pytest.fixture
+def shifted(tiny):
+    """A second data set with Tiny's images and classes."""
+    name = "TinyShifted"
+    if name not in DATASET_REGISTRY.registered_names():
+        DATASET_REGISTRY.register()(type(name, (DATASET_REGISTRY.get("Tiny"),), {}))
+    return name
+
+
+def test_a_stream_over_several_data_sets(tiny, tmp_path, shifted):
+    """Mixed, and one after another; labels are the first set's, and each set has an accuracy of its own."""
+
+    def run(name, pairs):
+        assert tiny.run(tmp_path / name, "TDA", EVAL, ALL | pairs) == 0
+        return outputs_rows(tmp_path / name), told(tmp_path / name)
+
+    alone, first = run("alone", {})
+    rows, mixed = run("mixed", {S + "WITH": shifted})
+    assert len(rows) == 2 * len(alone) == 40 and "domains" not in first
+    assert [row["label"] for row in rows[20:]] == [row["label"] for row in alone]
+    assert set(mixed["domains"]) == set(mixed["accuracy_by_domain"]) == {"Tiny", shifted}
+    halves = [100 * sum(r["label"] == r["prediction"] for r in part) / 20 for part in (rows[:20], rows[20:])]
+    assert [mixed["accuracy_by_domain"][name] for name in ("Tiny", shifted)] == pytest.approx(halves)
+    assert mixed["accuracy_after"] == pytest.approx(sum(halves) / 2) and mixed["images"] == 40
+    after, last = run("after", {S + "WITH": shifted, S + "ORDER": "by_domain"})
+    assert last["order_hash"] != mixed["order_hash"] and after != rows and len(last["domains"]) == 2
+    arrives_first = after[:20] if last["domains"][0] == "Tiny" else after[20:]
+    assert [r["before.confidence"] for r in arrives_first] == [r["before.confidence"] for r in alone]
+    assert run("workers", {S + "WITH": shifted, "DATALOADER.NUM_WORKERS": 2})[0] == rows
+
+
+def test_data_sets_that_do_not_fit_one_stream(tiny, tmp_path, capsys, shifted, monkeypatch):
+    for pairs, sentence in (
+        ({S + "WITH": "nowhere"}, "There is no dataset 'nowhere'"),
+        ({S + "WITH": f"{shifted},{shifted}"}, f"has {shifted} twice"),
+        ({S + "WITH": shifted, "TEST.ADV_SET": "make"}, "joins clean data sets"),
+    ):
+        assert tiny.run(tmp_path / "out", "TDA", EVAL, ALL | pairs) == 2
+        assert sentence in capsys.readouterr().err
+    trainer = built(tiny, tmp_path / "t")
+    data = SimpleNamespace(classnames=["striped_circle", "dotted star"])
+    with pytest.raises(InputError, match="Tiny has no class 'checkered house'"):
+        join(trainer.test_loader, data, trainer.cfg, [shifted])
 
 
 def test_without_a_stream_an_image_is_the_first(tiny, tmp_path):

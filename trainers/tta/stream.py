@@ -15,13 +15,14 @@ from torch import Tensor
 from yacs.config import CfgNode
 
 from clipkit import InputError
-from dassl.config.domains import choice, number, whole
+from dassl.config.domains import OPTIONAL, choice, number, whole
 from dassl.config.shown import data_name
 from dassl.utils import base_seed, stream_seed
 from dassl.utils.progress import progress
 
 from ..shared.tester import keep_others
 from .config import DEFAULTS, DOMAINS
+from .domains import KEY, join, names_of
 from .outputs import BeforeAfter
 from .trainer import TestTimeTrainer
 from .views import groups
@@ -29,7 +30,8 @@ from .views import groups
 S = "TRAINER.STREAM."
 ORDERS = ("shuffled", "file", "by_class", "by_domain")
 STREAM_DEFAULTS = {
-    S + "ORDER": "shuffled",  # shuffled | file: as listed | by_class, by_domain: one after another, shuffled within
+    S + "ORDER": "shuffled",  # shuffled | file: as listed | by_class, by_domain: one after another, in a drawn order
+    S + "WITH": "",  # further data sets of the same classes, with commas: domains of one stream
     S + "SEED": -1,  # of the order; -1: the run's
     S + "RESET_EVERY": 0,  # images after which the state is reset; 0: only at the start of a test
     S + "PASSES": 1,  # over the stream; the last one counts
@@ -38,6 +40,7 @@ STREAM_DEFAULTS = {
 }
 STREAM_DOMAINS = {
     S + "ORDER": choice(*ORDERS),
+    S + "WITH": OPTIONAL,
     S + "SEED": whole(-1),
     S + "RESET_EVERY": whole(0),
     S + "PASSES": whole(1),
@@ -63,6 +66,8 @@ class StreamTrainer(TestTimeTrainer):
                 f"{S}RESET_EVERY is {stream.RESET_EVERY}, no multiple of {S}BATCH ({stream.BATCH}), whose images "
                 "arrive together."
             )
+        if names_of(stream.WITH) and (cfg.TEST.get("ADV_SET", "") or cfg.TEST.get("CORRUPTION", {}).get("NAME", "")):
+            raise InputError(f"{KEY} joins clean data sets; leave it out, or TEST.ADV_SET and TEST.CORRUPTION.")
 
     def new_state(self) -> object:
         raise NotImplementedError
@@ -98,7 +103,10 @@ class StreamTrainer(TestTimeTrainer):
     # ------------------------------------------------------------------ testing
 
     def _evaluate(self, data_loader, split: str) -> None:
-        cfg, items = self.cfg.TRAINER.STREAM, data_loader.dataset.data_source
+        cfg, domains = self.cfg.TRAINER.STREAM, [self.cfg.DATASET.NAME]
+        if names := names_of(cfg.WITH):
+            data_loader, domains = join(data_loader, self.dm.dataset, self.cfg, names)
+        items = data_loader.dataset.data_source
         order = stream_order(cfg.ORDER, items, self._stream_seed("stream", split))
         clean = self._spared(len(items), split)
         since, kept = 0, {}
@@ -116,11 +124,17 @@ class StreamTrainer(TestTimeTrainer):
             held = self.state_size(self.state)
         finally:
             self.state = None
-        self._tell([kept[i] for i in range(len(items))], order, clean, held, split)
+        right = self._tell([kept[i] for i in range(len(items))], order, clean, held, split)
+        if len(domains) > 1:
+            of = np.array([item.domain for item in items])
+            self.record["test_time"] |= {
+                "domains": [domains[k] for k in dict.fromkeys(of[order].tolist())],  # as they arrive
+                "accuracy_by_domain": {name: 100.0 * float(right[of == k].mean()) for k, name in enumerate(domains)},
+            }
 
-    def _tell(self, kept: list[tuple], order: list[int], clean: frozenset[int], held: int, split: str) -> None:
+    def _tell(self, kept: list[tuple], order: list[int], clean: frozenset[int], held: int, split: str) -> np.ndarray:
         """Gives the answers to the evaluator in the order of the list, so that outputs of two stream orders can be
-        compared image by image."""
+        compared image by image. Returns which are right, [N]."""
         outputs = BeforeAfter()
         for start in range(0, len(kept), 256):
             images, before, after = zip(*kept[start : start + 256], strict=True)
@@ -143,6 +157,7 @@ class StreamTrainer(TestTimeTrainer):
             spared = np.isin(np.arange(len(kept)), list(clean))
             parts = {"clean": right[spared], "attacked": right[~spared]}
             self.record["test_time"] |= {f"accuracy_{k}": 100.0 * float(v.mean()) for k, v in parts.items() if len(v)}
+        return right
 
     def _stream_seed(self, what: str, split: str) -> int:
         own = self.cfg.TRAINER.STREAM.SEED
@@ -161,16 +176,15 @@ class StreamTrainer(TestTimeTrainer):
 def stream_order(kind: str, items: list, seed: int) -> list[int]:
     """The indices of the items in the order of their arrival; see `STREAM_DEFAULTS`.
 
-    by_class takes the classes in a drawn order, by_domain the domains as they are numbered.
+    by_class and by_domain take the classes, or the domains, in a drawn order; file has them as they are listed.
     """
     if kind == "file":
         return list(range(len(items)))
     generator = np.random.default_rng(seed)
     shuffled = generator.permutation(len(items)).tolist()
-    if kind == "by_class":
-        labels = sorted({item.label for item in items})
-        rank = dict(zip(labels, generator.permutation(len(labels)).tolist(), strict=True))
-        return sorted(shuffled, key=lambda i: rank[items[i].label])  # sorting is stable: shuffled within a class
-    if kind == "by_domain":
-        return sorted(shuffled, key=lambda i: items[i].domain)
-    return shuffled
+    if kind == "shuffled":
+        return shuffled
+    part = [item.label if kind == "by_class" else item.domain for item in items]
+    parts = sorted(set(part))
+    rank = dict(zip(parts, generator.permutation(len(parts)).tolist(), strict=True))
+    return sorted(shuffled, key=lambda i: rank[part[i]])  # sorting is stable: shuffled within a part

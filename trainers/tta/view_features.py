@@ -115,7 +115,8 @@ class ViewFeatures:
                 "Features of views are not stored: %.1f GB for all images is more than %s", size / 1e9, VARIABLE
             )
             return None
-        seeds = hashlib.sha256(repr(self.dataset.seeds).encode()).hexdigest()
+        drawn = self.dataset.seeds if trainer.views.n > 1 else []  # the plain view depends on no draw
+        seeds = hashlib.sha256(repr(drawn).encode()).hexdigest()
         key = {
             "kind": "features of the views of test images",
             "backbone": fingerprint(trainer.clip),
