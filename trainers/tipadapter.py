@@ -6,7 +6,7 @@ import logging
 import math
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 from yacs.config import CfgNode
 
@@ -15,28 +15,13 @@ from dassl.config.domains import NOT_NEGATIVE, choice, number, whole
 from dassl.engine import TRAINER_REGISTRY
 
 from .parts.frozen_features import choosing_features, classifier, training_features
+from .parts.key_cache import Cache
 from .parts.step_trainer import StepTrainer
 from .parts.tip_search import PUBLISHED, best_of_grid
 from .shared.domains import declare
-from .shared.known_classes import KnownClasses
 
 N = "TRAINER.TIPADAPTER."
 logger = logging.getLogger(__name__)
-
-
-class Cache(KnownClasses):
-    """`adapter.weight` [N, d]: the keys, features of N training images; `values` [N]: their labels; `alpha`: the
-    weight of the cache's logits; `beta`: the sharpness of the similarity to keys."""
-
-    class_tensors = ("adapter.weight", "values")
-
-    def __init__(self, names: list[str], values: Tensor, dim: int, alpha: float, beta: float) -> None:
-        super().__init__(names)
-        self.adapter = nn.Module()
-        self.adapter.weight = nn.Parameter(torch.zeros(len(values), dim))
-        self.register_buffer("values", values)
-        self.register_buffer("alpha", torch.tensor(alpha))
-        self.register_buffer("beta", torch.tensor(beta))
 
 
 @TRAINER_REGISTRY.register()

@@ -120,7 +120,8 @@ def unusable(key: str, value: Tensor, like: Tensor) -> str | None:
     if value.layout != torch.strided or value.is_quantized or value.is_meta:
         return f"{key} is stored in a form without plain values (sparse, quantised or meta)"
     if not like.is_floating_point():
-        return None
+        whole = not value.is_floating_point() or bool((value.float().frac() == 0).all())  # NaN of infinity is not 0
+        return None if whole else f"{key} holds values that are not whole numbers"
     if not value.is_floating_point():
         return f"{key} holds {str(value.dtype).removeprefix('torch.')}, not floating-point numbers"
     if not value.to(torch.float32).isfinite().all():
