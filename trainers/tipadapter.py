@@ -14,7 +14,7 @@ from clipkit import InputError, normalize
 from dassl.config.domains import NOT_NEGATIVE, choice, number, whole
 from dassl.engine import TRAINER_REGISTRY
 
-from .parts.frozen_features import choosing_features, classifier, training_features
+from .parts.frozen_features import choosing_features, choosing_items, classifier, training_features
 from .parts.key_cache import Cache
 from .parts.step_trainer import StepTrainer
 from .parts.tip_search import PUBLISHED, best_of_grid
@@ -88,6 +88,8 @@ class TipAdapter(StepTrainer):
 
     def before_train(self) -> None:
         super().before_train()
+        if self.method_cfg().SEARCH == "val_fewshot":
+            choosing_items(self, "val_fewshot", N + "SEARCH")  # raises an error before anything is trained
         if self.start_epoch == 0:
             keys, labels = training_features(self, self.method_cfg().VIEWS)
             self.model.adapter.weight.data, self.model.values = normalize(keys), labels

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 
 from pandas import DataFrame
 
-from dassl.utils.spread import mean, plus_minus, shown, spread, words
+from dassl.utils.spread import MISSING, mean, plus_minus, shown, spread, words
+from runs.config_names import KNOWN_CLASSES_ONLY
 
 from .results import Result, results
 
@@ -48,10 +49,24 @@ def gather(found: BySeed) -> Accuracies:
     return gathered
 
 
+def base_alone(method: str) -> bool:
+    """Whether the method can only predict its training classes, so that it has a base accuracy and no new one. method:
+    the name of its row."""
+    return method.partition(" (")[0] in KNOWN_CLASSES_ONLY
+
+
+def said_of_base_alone(methods: Iterable[str]) -> str:
+    """A sentence on those of the methods that have no new accuracy; "" for none."""
+    known = [method for method in dict.fromkeys(methods) if base_alone(method)]
+    return f"{', '.join(known)} can only predict training classes, so there is no New and no HM." if known else ""
+
+
 def unpaired(found: BySeed) -> list[str]:
     """A sentence for each dataset and method with seeds that have only base or only new."""
     said = []
     for (dataset, method), parts in _halves(found).items():
+        if base_alone(method):
+            continue
         for part, other in (("base", "new"), ("new", "base")):
             alone = [str(seed) for seed in parts[part] if seed not in parts[other]]
             if alone:
@@ -86,16 +101,19 @@ class Line:
         """Base, new and HM with their spreads, and the number of seeds."""
         if self.means:
             return [*(shown([each]) for each in self.means), f"{self.hm:.2f}", ""]
+        if not self.new:
+            return [shown(list(self.base.values()), interval=interval), MISSING, MISSING, str(len(self.base))]
         of_seeds = [harmonic_mean(self.base[s], self.new[s]) for s in self.base]
         halves = [shown(list(part.values()), interval=interval) for part in (self.base, self.new)]
         return [*halves, plus_minus(self.hm, spread(of_seeds, interval)), str(len(self.base))]
 
 
-def lines(found: Accuracies) -> list[Line]:
-    """A line for each dataset and method, then each method's average over its datasets if it has several."""
+def lines(found: Accuracies, alone: bool = False) -> list[Line]:
+    """A line for each dataset and method, then each method's average over its datasets if it has several. alone: also
+    for methods without new classes (`base_alone`)."""
     made, of_method = [], defaultdict(list)
     for (dataset, method), parts in found.items():
-        if parts["base"] and parts["new"]:
+        if parts["base"] and (parts["new"] or (alone and base_alone(method))):
             made.append(Line(dataset, method, parts["base"], parts["new"]))
             of_method[method].append(made[-1])
     return made + [_average(own) for own in of_method.values() if len(own) > 1]
@@ -105,6 +123,8 @@ def _average(own: Sequence[Line]) -> Line:
     """The average of a method's lines: over the seeds that have every dataset; if no seed has, of the means."""
     seeds = [s for s in own[0].base if all(s in line.base for line in own)]
     name, method = f"average of {len(own)}", own[0].method
+    if base_alone(method):
+        return Line(name, method, {s: mean([line.base[s] for line in own]) for s in seeds}, {})
     base, new = ({s: mean([getattr(line, part)[s] for line in own]) for s in seeds} for part in ("base", "new"))
     of_means = tuple(mean([mean(getattr(line, part).values()) for line in own]) for part in ("base", "new"))
     return Line(name, method, base, new, None if seeds else of_means)
@@ -115,7 +135,7 @@ def rows(found: Accuracies, interval: bool = False) -> list[list[str]]:
 
     interval: ± is half the width of the 95 % interval instead of the deviation.
     """
-    return [[line.dataset, line.method, *line.cells(interval)] for line in lines(found)]
+    return [[line.dataset, line.method, *line.cells(interval)] for line in lines(found, alone=True)]
 
 
 HEADERS = ["dataset", "method", "Base", "New", "HM", "seeds"]

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from tabulate import tabulate
 
 from dassl.utils.spread import MISSING, words
-from runs.config_names import KNOWN_CLASSES_ONLY
 
 from ..reading.layout import dataset_name
 from . import base_new
@@ -63,6 +62,4 @@ def _note(summary: Summary, scope: Scope) -> str:
     note += f" ± is {words()}"
     note += " of that mean; HM is the harmonic mean of the means of base and new."
     told = [f"{note} {MISSING}: not finished on all of them.", *summary.alone]
-    if known := [method for method in summary.methods if method.partition(" (")[0] in KNOWN_CLASSES_ONLY]:
-        told.append(f"{', '.join(known)} can only predict training classes, so there is no New, HM and XD.")
-    return " ".join(told)
+    return " ".join(filter(None, [*told, base_new.said_of_base_alone(summary.methods)]))

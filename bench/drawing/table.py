@@ -24,7 +24,7 @@ from dassl.utils.screen import Screen
 from ..reading.collect import collect
 from ..reading.files import no_results, write_text
 from ..running.trouble import check_output
-from .base_new import HEADERS, accuracies, caption, lines, rows
+from .base_new import HEADERS, accuracies, caption, lines, rows, said_of_base_alone
 from .base_new_latex import latex
 from .base_new_plot import plot
 from .collapse import caption as fallen
@@ -57,13 +57,14 @@ def main(argv: list[str] | None = None) -> int:
         raise no_results(args.folder, *broken, *remarks, what="base-to-new runs with both halves")
     several = any(len(parts["base"]) > 1 for parts in found.values())
     fell = fallen(frame[frame["protocol"] == "base2new"])
-    note = "\n\n".join(filter(None, ["", caption(args.interval) if several else "", fell]))
+    alone = said_of_base_alone(row[1] for row in made)
+    note = "".join(f"\n\n{text}" for text in (caption(args.interval) if several else "", alone, fell) if text)
     print(f"\n{tabulate(made, HEADERS, disable_numparse=True)}{note}")  # noqa: T201
     for sentence in (*broken, *remarks):
         print(sentence, file=sys.stderr)  # noqa: T201
     if args.markdown:
         text = tabulate(made, HEADERS, tablefmt="github", disable_numparse=True)
-        write_text(args.markdown, "\n\n".join(filter(None, [text, caption(args.interval), fell])) + "\n")
+        write_text(args.markdown, "\n\n".join(filter(None, [text, caption(args.interval), alone, fell])) + "\n")
     if args.latex:
         write_text(args.latex, latex(lines(found), [caption(args.interval), fell], args.interval))
     if args.plot:

@@ -128,8 +128,12 @@ def test_a_method_without_new_classes_says_so(output):
     for dataset in ("digits", "letters"):
         write(base2new_folder("train_base", "LPpp", dataset, 1, s), dataset, "LPpp", 1, "base", 70.0)
     assert table(output)["LPpp"]["New"] == table(output)["LPpp"]["HM"] == "-"
-    note = sections(results(collect(output)), SCOPE)[0].note
-    assert "LPpp can only predict training classes, so there is no New, HM and XD." in note
+    first, second = sections(results(collect(output)), SCOPE)[:2]
+    rows = {row[0]: row[2:] for row in second.rows if row[1] == "LPpp"}
+    assert rows == dict.fromkeys(("Digits", "Letters", "average of 2"), ["70.00", "-", "-", "1"])
+    assert "LPpp" not in second.note  # no seed of it is left out
+    note = first.note
+    assert "LPpp can only predict training classes, so there is no New and no HM." in note
 
 
 def test_tables_of_each_protocol(output):

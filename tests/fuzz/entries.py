@@ -16,7 +16,20 @@ FOLDER = {
     "DATALOADER.TRAIN_X.BATCH_SIZE": 4,
 }  # fmt: skip
 TEST_FLAGS = ("--eval-only", "--model-dir", RUN, "--load-epoch", 1)
-MORE = ("NLPrompt", "JoAPR", "ProGrad", "KgCoOp", "CoCoOp", "PTNL", "DPSEP")
+MORE = (
+    "NLPrompt",
+    "JoAPR",
+    "ProGrad",
+    "KgCoOp",
+    "CoCoOp",
+    "PTNL",
+    "DPSEP",
+    "TextRefiner",
+    "TipAdapter",
+    "LPpp",
+    "CoOpDePT",
+    "CoCoOpATPrompt",
+)
 STUDY = ("run", "--datasets", "digits", "--seeds", "1", "--output", "studies")
 PICTURE = "data/tiny/images/0_test_0.png"
 

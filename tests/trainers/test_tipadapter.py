@@ -195,6 +195,18 @@ def test_an_epoch_may_be_chosen(tiny, tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize(
+    "method, said", [("TipAdapterF", "TIPADAPTER.SEARCH .*choose none"), ("LPpp", "LPPP.SELECT .*choose last")]
+)
+def test_without_images_to_choose_on_nothing_is_trained(tiny, tmp_path, method, said):
+    """All training images are trained on, and there is no validation part."""
+    trainer = tiny.trainer(tmp_path, method, {"DATASET.NUM_SHOTS": -1, "OPTIM.MAX_EPOCH": 2})
+    trainer.dm.dataset._val = None
+    with pytest.raises(InputError, match=said):
+        trainer.train()
+    assert not list(tmp_path.glob("*/model.pth.tar-*"))
+
+
+@pytest.mark.parametrize(
     "pairs, said",
     [
         ({N + "EPOCH": "search", N + "SEARCH": "none"}, "choose last"),

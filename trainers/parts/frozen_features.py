@@ -69,12 +69,7 @@ def choosing_features(trainer: PromptTrainer, which: str, key: str) -> tuple[Ten
     where there are none the test images, as in published code. "test": the test images. The last two are for
     reproductions; a warning in the log says so. Raises InputError, naming the config key, if there are no such images.
     """
-    items = _items(trainer, which)
-    if not items:
-        raise InputError(
-            f"{key} is {which}, but {trainer.cfg.DATASET.NAME} has no labelled images for it beside those that are "
-            "trained on; choose none."
-        )
+    items = choosing_items(trainer, which, key)
     loader = build_data_loader(
         trainer.cfg,
         data_source=items,
@@ -88,6 +83,17 @@ def choosing_features(trainer: PromptTrainer, which: str, key: str) -> tuple[Ten
         features.append(image if image.ndim == 2 else trainer.frozen_image(image))
         labels.append(label)
     return torch.cat(features), torch.cat(labels)
+
+
+def choosing_items(trainer: PromptTrainer, which: str, key: str) -> list:
+    """The items of `choosing_features`. Raises InputError if there are none."""
+    items = _items(trainer, which)
+    if not items:
+        raise InputError(
+            f"{key} is {which}, but {trainer.cfg.DATASET.NAME} has no labelled images for it beside those that are "
+            f"trained on; choose {'none' if key.endswith('SEARCH') else 'last'}."
+        )
+    return items
 
 
 def _items(trainer: PromptTrainer, which: str) -> list:
