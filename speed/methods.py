@@ -18,6 +18,7 @@ from __future__ import annotations
 import argparse
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 
 import torch
@@ -119,19 +120,20 @@ def measure(name: str, root: str, args: argparse.Namespace) -> list:
     difference = both.difference()
     batches = [both.noise(args.test_batch) for _ in range(args.test_batches)]
     step, memory = [None] * 5, [None] * 3
-    test = both_ways(lambda: both.test_pass(batches), lambda: both.plain_test_pass(batches), args.repeats)
+    clock = time.process_time if args.cpu_time else time.perf_counter
+    test = both_ways(lambda: both.test_pass(batches), lambda: both.plain_test_pass(batches), args.repeats, clock)
     if both.trains:
-        step = both_ways(both.step, both.plain_step, args.repeats)
+        step = both_ways(both.step, both.plain_step, args.repeats, clock)
     if both.trains and args.memory:
         ours, plain = (in_own_process(name, side, args) / 2**20 for side in ("ours", "plain"))
         memory = [ours, plain, plain / ours]
     return [name, both.batch, *step, *memory, *test, difference]
 
 
-def both_ways(ours: Callable, plain: Callable, repeats: int) -> list[float]:
+def both_ways(ours: Callable, plain: Callable, repeats: int, clock: Callable[[], float]) -> list[float]:
     """Seconds of ours and plain, their ratio (see `side_by_side`), and the GFLOP of each, counted in the warm-up."""
     operations = [gflop(task) for task in (ours, plain)]
-    return [*side_by_side(ours, plain, repeats, warm=True), *operations]
+    return [*side_by_side(ours, plain, repeats, warm=True, clock=clock), *operations]
 
 
 def gflop(task: Callable) -> float:
@@ -176,6 +178,9 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--backbone", default="random:ViT-B/16", help="a name, or the file of a CLIP")
     parser.add_argument("--size", type=int, default=224, help="pixels of an image's side")
     parser.add_argument("--device", choices=["auto", "cpu", "cuda"], default="auto")
+    parser.add_argument(
+        "--cpu-time", action="store_true", help="seconds of all cores, for a machine that does other work"
+    )
     parser.add_argument("--no-memory", dest="memory", action="store_false", help="do not measure memory")
     parser.add_argument("--markdown", default="", metavar="FILE", help="also write the table to this file")
     parser.add_argument("--probe", choices=["ours", "plain"], help=argparse.SUPPRESS)
@@ -197,6 +202,8 @@ def main() -> None:
             rows.append(measure(name, images, args))
             print(tabulate(rows[-1:], HEADERS, tablefmt="plain", floatfmt=FORMATS), flush=True)
     where = torch.cuda.get_device_name() if args.device == "cuda" else f"{torch.get_num_threads()} threads, CPU"
+    if args.cpu_time:
+        where += ", seconds of CPU time"
     said = (
         f"{args.backbone}, {where}, fp32, {args.classes} classes, {args.test_batches} test batches of {args.test_batch}"
     )

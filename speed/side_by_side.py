@@ -91,13 +91,14 @@ def full_size_trainer(
         return build_trainer(setup_cfg(build_parser().parse_args(named + flat)))
 
 
-def seconds(task: Callable) -> float:
-    """Wall time of one call in seconds, including the work on the GPU."""
+def seconds(task: Callable, clock: Callable[[], float] | None = None) -> float:
+    """Time of one call in seconds, by the wall's clock or another, including the work on the GPU."""
+    clock = clock or time.perf_counter
     _wait()
-    start = time.perf_counter()
+    start = clock()
     task()
     _wait()
-    return time.perf_counter() - start
+    return clock() - start
 
 
 def _wait() -> None:
@@ -105,10 +106,16 @@ def _wait() -> None:
         torch.cuda.synchronize()
 
 
-def side_by_side(ours: Callable, theirs: Callable, repeats: int, warm: bool = False) -> tuple[float, float, float]:
+def side_by_side(
+    ours: Callable,
+    theirs: Callable,
+    repeats: int,
+    warm: bool = False,
+    clock: Callable[[], float] | None = None,
+) -> tuple[float, float, float]:
     """Time both in turn. Returns (median seconds of ours, of theirs, median of the paired ratios theirs / ours).
 
     A first pair warms up and does not count; warm: both have run before."""
-    pairs = [(seconds(ours), seconds(theirs)) for _ in range(repeats + (not warm))][not warm :]
+    pairs = [(seconds(ours, clock), seconds(theirs, clock)) for _ in range(repeats + (not warm))][not warm :]
     a, b = (statistics.median(column) for column in zip(*pairs, strict=True))
     return a, b, statistics.median(y / x for x, y in pairs)

@@ -76,6 +76,11 @@ class PromptTrainer(TrainerX):
         return {}
 
     @classmethod
+    def architecture_in(cls, metadata: dict) -> dict:
+        """{dotted key: value} of `architecture` in the `metadata` that a published file holds beside its weights."""
+        return {}
+
+    @classmethod
     def dataset_overrides(cls, cfg: CfgNode) -> dict:
         """{dotted key: value} for this dataset, applied after the YAML files and before the command line's pairs."""
         return {}

@@ -98,6 +98,11 @@ class CLIPLoRA(StepTrainer):
     frozen_image_encoder = False
     rate_at_end = 1e-6
 
+    @classmethod
+    def architecture_in(cls, metadata: dict) -> dict:
+        """The authors' files have r, alpha, encoder, params."""
+        return {N + key.upper(): metadata[key] for key in ("r", "alpha", "encoder", "params") if key in metadata}
+
     def build_learner(self) -> nn.Module:
         """`layer_<i>`: the blocks of the text tower first, then those of the image tower."""
         cfg, learner = self.method_cfg(), nn.Module()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 
 import pytest
@@ -137,3 +138,24 @@ def test_another_division_into_epochs_does_not_go_on(tiny, tmp_path, capsys):
         (tmp_path / "run" / file).unlink()
     assert tiny.run(tmp_path / "run", "CLIPLoRA", pairs={"OPTIM.MAX_EPOCH": 4}) == 2
     assert "9 in 3 epochs" in capsys.readouterr().err
+
+
+def test_a_file_of_the_authors(tiny, tmp_path):
+    """Nested by layer and matrix, with rank and alpha beside."""
+    assert tiny.run(tmp_path / "run", "CLIPLoRA", pairs={N + "ALPHA": 3.0, "OPTIM.MAX_EPOCH": 1}) == 0
+    state = torch.load(tmp_path / "run" / "lora" / "model.pth.tar-1", weights_only=True)["state_dict"]
+    weights: dict = {}
+    for key, value in state.items():
+        layer, matrix, name = key.split(".")
+        weights.setdefault(layer, {}).setdefault(matrix, {})[name] = value
+    about = {"r": 2, "alpha": 3, "encoder": "both", "params": ["q", "k", "v"], "position": "all"}
+    (tmp_path / "theirs" / "lora").mkdir(parents=True)
+    torch.save({"weights": weights, "metadata": about}, tmp_path / "theirs" / "lora" / "model.pth.tar-1")
+    results = []
+    for part in ("run", "theirs"):
+        flags = ("--eval-only", "--model-dir", tmp_path / part, "--load-epoch", 1)
+        assert tiny.run(tmp_path / f"test {part}", "CLIPLoRA", flags) == 0
+        record = json.loads((tmp_path / f"test {part}" / "results.json").read_text())
+        assert record["config"]["TRAINER"]["CLIPLORA"]["ALPHA"] == 3
+        results.append(record["results"])
+    assert results[0] == results[1]

@@ -33,5 +33,8 @@ def saved_architecture(method: str, directory: str, epoch: int | None) -> dict:
     run = entry(checkpoint, "run")
     if run.get("TRAINER.NAME", method) != method:
         return {}  # another method's file: loading it is refused, with the reason
-    found = entry(run, "architecture") or trainer.architecture_of(state_dict_in(checkpoint, path))
+    found = entry(run, "architecture")
+    if not found:
+        found = trainer.architecture_of(state_dict_in(checkpoint, path))
+        found |= trainer.architecture_in(entry(checkpoint, "metadata"))
     return {key: value for key, value in found.items() if key in keys}
