@@ -81,13 +81,16 @@ def _quietly(function: Callable[..., Any], *args: object, **options: object) -> 
 
 
 def state_dict_in(found: object, path: str | Path) -> dict[str, Tensor]:
-    """The names and tensors in what a file holds: its `state_dict`, or all of it; without a leading "module.".
+    """The names and tensors in what a file holds: its `state_dict`, or all of it; without a leading "module.". Of a
+    file with nested `weights` (CLIP-LoRA's) the names along the way are joined by dots.
 
     Raises InputError naming the file, and what it holds instead.
     """
     state, what = found, "it"
     if isinstance(found, Mapping) and "state_dict" in found:
         state, what = found["state_dict"], "its state_dict"
+    elif isinstance(found, Mapping) and isinstance(found.get("weights"), Mapping):
+        state, what = flat(found["weights"]), "its weights"
     if isinstance(state, Inert):
         raise InputError(
             f"{path} holds a pickled object ({state.origin}), whose code would have to be run to read it: "
@@ -113,6 +116,14 @@ def state_dict_in(found: object, path: str | Path) -> dict[str, Tensor]:
     return tensors
 
 
+def flat(tree: Mapping, start: str = "") -> dict[str, object]:
+    """{names along the way, joined by dots: leaf} of nested mappings."""
+    found: dict[str, object] = {}
+    for key, value in tree.items():
+        found |= flat(value, f"{start}{key}.") if isinstance(value, Mapping) else {f"{start}{key}": value}
+    return found
+
+
 def unusable(key: str, value: Tensor, like: Tensor) -> str | None:
     """Why `value` cannot take the place of the tensor `like` of that name; None where it can."""
     if value.shape != like.shape:
@@ -120,7 +131,8 @@ def unusable(key: str, value: Tensor, like: Tensor) -> str | None:
     if value.layout != torch.strided or value.is_quantized or value.is_meta:
         return f"{key} is stored in a form without plain values (sparse, quantised or meta)"
     if not like.is_floating_point():
-        return None
+        whole = not value.is_floating_point() or bool((value.float().frac() == 0).all())  # NaN of infinity is not 0
+        return None if whole else f"{key} holds values that are not whole numbers"
     if not value.is_floating_point():
         return f"{key} holds {str(value.dtype).removeprefix('torch.')}, not floating-point numbers"
     if not value.to(torch.float32).isfinite().all():
