@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import colorsys
 import json
+import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -315,3 +317,22 @@ def write(top, method, shots, condition, accuracy):
         "results": {"accuracy": accuracy}, "backbone": {"name": "Embedded"}, "settings_hash": f"{condition}{method}",
     }  # fmt: skip
     (folder / "results.json").write_text(json.dumps(told))
+
+
+def test_a_changed_source_image_is_noticed(tiny, tmp_path, capsys):
+    """It gives another set, in which that picture alone differs; the finished run of the old ones is refused."""
+    own = replace(tiny, root=tmp_path / "root")
+    shutil.copytree(tiny.root / "tiny", own.root / "tiny")
+    assert own.run(tmp_path / "first", "ZeroshotCLIP", ("--eval-only",), FOG3) == 0
+    file = own.root / "tiny" / "images" / "0_test_3.png"
+    Image.fromarray(255 - np.asarray(Image.open(file))).save(file)
+    assert own.run(tmp_path / "second", "ZeroshotCLIP", ("--eval-only",), FOG3) == 0
+    before, after = (record(tmp_path / name)["corruption"] for name in ("first", "second"))
+    assert before["key"] != after["key"] and before["content"] != after["content"]
+    sets = {each.key: each for each in map(CorruptedSet, (own.root / "corrupted").glob("Tiny/test-base-fog-3-*"))}
+    same = [bool((sets[before["key"]].picture(i) == sets[after["key"]].picture(i)).all()) for i in range(12)]
+    assert same == [i != 3 for i in range(12)]
+    capsys.readouterr()
+    code = own.run(tmp_path / "first", "ZeroshotCLIP", ("--eval-only",), FOG3)
+    said = capsys.readouterr()
+    assert code == 2 and "holds a finished run on other data" in said.err and said.err.count("\n") == 1

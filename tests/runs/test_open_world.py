@@ -157,3 +157,23 @@ def test_the_protocol(tmp_path):
     assert pairs[:4] == ["TEST.OPEN_WORLD", "new", "TEST.OUTPUTS", "logits"] and "--eval-only" in run
     with pytest.raises(InputError, match="TEST.OPEN_WORLD in the command line is not in the name of the folder"):
         plan("open_world_test", "ZeroshotCLIP", "digits", 1, {"OUTPUT": output}, ["TEST.OPEN_WORLD", "base"])
+
+
+def test_small_and_one_sided_files(tmp_path):
+    """One image of each kind is one pair; without images of one kind there is nothing to tell apart."""
+    logits = np.array([[4.0, 0, 1, 0], [0, 1, 0, 3.0]])
+    known, label = np.array([1, 1, 0, 0], bool), np.array([0, 3])
+    np.savez(tmp_path / "pair.npz", logits=logits, label=label, known=known)
+    found = read_outputs(tmp_path / "pair.npz")
+    own = open_world(found, found.answer)
+    assert own["openworld_auc"] == own["joint_hm"] == own["ood_auroc_max_logit"] == 100 and own["ood_fpr95_msp"] == 0
+    np.savez(tmp_path / "same.npz", logits=np.zeros((2, 4)), label=np.array([0, 2]), known=known)
+    found = read_outputs(tmp_path / "same.npz")
+    own = open_world(found, found.answer)  # all scores are equal: the pair counts half
+    assert (own["openworld_auc"], own["ood_auroc_energy"], own["ood_fpr95_energy"]) == (50, 50, 100)
+    assert (own["joint_base"], own["joint_new"], own["joint_hm"], own["new_alone"]) == (100, 0, 0, 100)
+    one_sided = {"base": (np.array([0, 1]), known), "all": (label, np.ones(4)), "none": (label, np.zeros(4))}
+    for name, (side, about) in one_sided.items():
+        np.savez(tmp_path / f"{name}.npz", logits=logits, label=side, known=about)
+        found = read_outputs(tmp_path / f"{name}.npz")
+        assert open_world(found, found.answer) == {}
