@@ -205,28 +205,29 @@ def _is_method(path: str, tree: ast.Module) -> bool:
     return Path(path).stem in BESIDE_METHODS or "TRAINER_REGISTRY.register" in named
 
 
-def picture(trees: Mapping[str, ast.Module], table: Mapping[str, Place]) -> str:
-    """A Mermaid flowchart of the storeys. An arrow that others lead along already is left out."""
+def storeys(
+    trees: Mapping[str, ast.Module], table: Mapping[str, Place]
+) -> tuple[list[list[str]], list[tuple[int, int]]]:
+    """(the lines of text of each package, upper ones first; arrows between these by number). An arrow that others lead
+    along already is left out."""
     places = {path: place_of(path, table) for path in trees}
-    homes = {(p.storey, p.chain): p for p in table.values()}
-    names = {key: _label(key, table) for key in homes}
-    ids = {key: f"s{number}" for number, key in enumerate(names)}
+    keys = list(dict.fromkeys((p.storey, p.chain) for p in table.values()))
     after: dict[tuple[int, str], set[tuple[int, str]]] = defaultdict(set)
     for arrow in arrows(trees):
         source, target = places[arrow.source][:2], places[arrow.target][:2]
         if source != target:
             after[source].add(target)
-    lines = [f'    {ids[key]}["{name}"]' for key, name in names.items()]
-    for key in names:
+    drawn = []
+    for number, key in enumerate(keys):
         longer = set().union(*(_reached(near, after) for near in after[key])) if after[key] else set()
-        lines += [f"    {ids[key]} --> {ids[near]}" for near in names if near in after[key] - longer]
-    return "\n".join(["flowchart TD", *lines])
+        drawn += [(number, keys.index(near)) for near in keys if near in after[key] - longer]
+    return [_label(key, table) for key in keys], drawn
 
 
-def _label(key: tuple[int, str], table: Mapping[str, Place]) -> str:
+def _label(key: tuple[int, str], table: Mapping[str, Place]) -> list[str]:
     steps: dict[int, list[str]] = defaultdict(list)
     for place in table.values():
         if place[:2] == key and place.room.removeprefix(key[1]) not in ("", *steps[place.step]):
             steps[place.step].append(place.room.removeprefix(key[1]))
     home = "" if "`" in key[1] else key[1]
-    return "<br>".join(filter(None, [home, *(", ".join(step) for _, step in sorted(steps.items()))]))
+    return [line for line in (home, *(", ".join(step) for _, step in sorted(steps.items()))) if line]

@@ -25,6 +25,7 @@ ALL_IMAGES = -1  # shots of a run on every image
 HALVES = ("base2new", "robust_base2new")  # protocols that test base and new classes apart
 ACROSS = ("cross_dataset", "noise_xd", "robust_cross_dataset")  # trained on one dataset, tested on others
 ROBUST = ("robust", "robust_base2new", "robust_cross_dataset")  # evaluations under attack
+OWN_IMAGES = "Folder"  # as this dataset is registered; the config of each set of one's own names the set
 
 _RUN = r"(?P<method>[^/]+)/(?P<cfg>[^/]+)/seed(?P<seed>\d+)"
 _RUN_WITH_SHOTS = r"(?P<method>[^/]+)/(?P<cfg>[^/]+)_(?P<shots>-?\d+)shots"
@@ -96,9 +97,11 @@ def names_of_configs() -> dict[str, str]:
 
 def dataset_name(dataset: str) -> str:
     """A dataset as all tables and figures spell it: its registered name, "OxfordPets" for the config `oxford_pets`.
-    Other texts, such as "average of 3" and names from outside, are their own."""
+    Images of one's own are called as their config. So are other texts, such as "average of 3", and names from outside.
+    """
     own = plain(dataset)
-    return names_of_configs().get(own, own) + dataset[len(own) :]
+    name = names_of_configs().get(own, own)
+    return (own if name == OWN_IMAGES and own != OWN_IMAGES.lower() else name) + dataset[len(own) :]
 
 
 def place_of(record: Mapping, path: str, output: str = "") -> Place | None:

@@ -16,7 +16,7 @@ from bench.__main__ import main as bench_main
 from bench.reading.aggregate import aggregate, average
 from bench.reading.collect import COLUMNS, collect
 from bench.reading.files import find, read_record
-from bench.reading.layout import place
+from bench.reading.layout import dataset_name, place
 from dassl.utils import InputError
 from runs.protocols import Settings
 from runs.robust_protocol import robust_folder
@@ -278,3 +278,10 @@ def test_nothing_in_nothing_out(tmp_path):
     frame = collect(tmp_path / "empty")
     assert frame.empty and list(frame.columns) == list(COLUMNS)
     assert aggregate(frame).empty and average(frame, ["digits"]).empty
+
+
+def test_images_of_ones_own_are_called_as_their_config(monkeypatch):
+    names = {"my_images": "Folder", "folder": "Folder", "oxford_pets": "OxfordPets"}
+    monkeypatch.setattr("bench.reading.layout.names_of_configs", lambda: names)
+    told = [dataset_name(name) for name in ("my_images", "folder", "oxford_pets", "average of 3")]
+    assert told == ["my_images", "Folder", "OxfordPets", "average of 3"]
