@@ -1,9 +1,10 @@
 """Evaluates a trained method under attack.
 
-python -m robustness METHOD DATASET SEED [EPS STEPS] [MODE] [KEY VALUE ...]    what scripts/adv/eval.sh calls
-python -m robustness --trainer CoOp --model-dir output/run --load-epoch 50 ... ATTACK.MODE W    train.py's options
+python -m robustness METHOD DATASET SEED [EPS STEPS] [MODE] [KEY VALUE ...]    as scripts/adv/eval.sh
+python -m robustness --trainer CoOp --model-dir output/run --load-epoch 50 ... ATTACK.MODE W
+                                              with train.py's options
 python -m robustness compare FOLDER FOLDER    two evaluations on the same images, image by image
-python -m robustness clipure DATASET          whether the checks notice a gradient that is masked (docs/adversarial.md)
+python -m robustness clipure DATASET          whether the checks notice a masked gradient
 
 MODE: T transfer, W white-box (the method and its prompts are known), A adaptive (the whole test-time defence is known).
 """

@@ -4,7 +4,7 @@ python -m bench claims plan                              # what there is to run
 python -m bench claims run --markdown claims.md --json claims.json
 python -m bench claims --tables-only                     # of the runs that are there
 python -m bench claims run --papers DP-SEP --seeds 1 2 3
-python -m bench claims run --published OPTIM.LR          # with the published learning rates (docs/selection.md)
+python -m bench claims run --published OPTIM.LR          # with published rates: docs/selection.md
 
 The claims are in bench/studies/claims_list.py, the runs in configs/suites/claims.yaml; docs/claims.md says how they are
 judged. Finished runs are not repeated, and no run is made twice for two claims.

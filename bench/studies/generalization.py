@@ -35,7 +35,9 @@ PROTOCOLS = ("base2new", "cross_dataset", "domain_generalization", "few_shot")
 
 def options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--methods", nargs="+", help="registered names, or all (default: all)")
-    parser.add_argument("--protocols", nargs="+", choices=PROTOCOLS, help="default: all four")
+    parser.add_argument(
+        "--protocols", nargs="+", choices=PROTOCOLS, metavar="NAME", help=f"of {', '.join(PROTOCOLS)} (default: all)"
+    )
     parser.add_argument("--datasets", nargs="+", help="base-to-new; names, all or embedded (default: embedded)")
     parser.add_argument("--few-shot-datasets", nargs="+", help="default: those of --datasets; without that, digits")
     parser.add_argument("--source", help="training set of the other two protocols (default: shapes)")

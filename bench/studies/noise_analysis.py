@@ -82,7 +82,14 @@ def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m bench.noise_analysis", description=__doc__, formatter_class=Screen)
     parser.add_argument("folders", nargs="+", metavar="RUN_FOLDER", help="--output-dir of finished runs")
     parser.add_argument("--output", type=Path, default=Path("analysis"), metavar="FOLDER", help="default: analysis")
-    parser.add_argument("--figures", nargs="+", choices=FIGURES, default=list(FIGURES), help="default: all")
+    parser.add_argument(
+        "--figures",
+        nargs="+",
+        choices=FIGURES,
+        default=list(FIGURES),
+        metavar="NAME",
+        help=f"of {', '.join(FIGURES)} (default: all)",
+    )
     parser.add_argument("--root", default="", help="folder of the datasets, if they have moved since the runs")
     parser.add_argument("--map-seed", type=int, default=0, help="seed of the maps of text features")
     parser.add_argument("--plugin", action="append", default=[], metavar="FILE", help="a trainer file from outside")
