@@ -5,6 +5,8 @@ from __future__ import annotations
 import errno
 import multiprocessing
 import os
+from collections import Counter
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -12,9 +14,11 @@ from torch import Tensor
 
 from clipkit import ImageEncoder
 from clipkit.appended_file import AppendedFile
+from dassl.data.seeded_loader import SeededIndex
 from dassl.engine import TRAINER_REGISTRY
+from speed.peak_memory import peak_of
 from trainers.coop import CoOp
-from trainers.shared.crop_features import CropFeatures
+from trainers.shared.crop_features import CropFeatures, _Table
 from trainers.shared.planned_crops import Passes
 
 NOVEL = {"TRAINER.SAR.NOVEL_SOURCE": "file", "TRAINER.SAR.NOVEL_FILE": "language/novel_classes/digits.json"}
@@ -251,3 +255,21 @@ def test_images_are_cropped_as_features_are(tiny, tmp_path, bank):
         torch.testing.assert_close(f["img"], trainer.frozen_image(x["img"]), atol=1e-6, rtol=0)
     crops = on_images[0]["img"][0], on_images[1]["img"][1], on_images[1]["img"][2]
     assert not any(torch.equal(a, b) for i, a in enumerate(crops) for b in crops[i + 1 :])  # another crop each time
+
+
+def test_the_memory_that_the_docs_say(tmp_path):
+    """docs/caching.md: the features of 2,048 crops four times over, whatever is the size of the list. d is large here,
+    so that nothing else of the process counts."""
+    size, d = 2048, 2048
+    file = AppendedFile(tmp_path / "bank.features", {})
+    passes = Passes(lambda turn: [SeededIndex(i, turn) for i in range(2 * size)], 2 * size)
+    for chunk in (0, 1):
+        record = {"position": torch.arange(size).int(), "feature": torch.randn(size, d)}
+        with file.locked():
+            file.append(_Table(passes, chunk).name, record)
+    crops = CropFeatures.__new__(CropFeatures)
+    crops.trainer = SimpleNamespace(reads=Counter(), device=torch.device("cpu"), precision="fp32")
+    crops.file, crops.rows = file, 32
+    crops.features(passes, [0])
+    peak = peak_of(lambda: crops.features(passes, range(size, 2 * size)), torch.device("cpu"))
+    assert 2.5 < peak / (size * d * 4) < 5
