@@ -100,6 +100,7 @@ TESTED = {
     r"bash scripts/links\.sh$": "scripts/test_links.py",
     r"mkdocs (build|serve)$": "test_site.py",
     r"python -m robustprompt\.reference$": "robustprompt/test_reference.py",
+    r"python train\.py --root DATA .*/digits\.yaml .* OPTIM\.MAX_EPOCH 2$": "runs/test_banks.py",
 }
 SHELL = {
     r"(\w+=\S+ )*bash scripts/(demo|setup)\.sh$": "installs",
