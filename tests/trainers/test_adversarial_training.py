@@ -165,6 +165,11 @@ def test_apt_at_eps_0_is_coop(tiny, tmp_path):
     torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-5)
 
 
+def test_coop_against_attacks_is_apt(tiny, tmp_path):
+    steps = [step(trainer, batch(trainer)[1]) for trainer in (built(tiny, tmp_path / n, n) for n in ("APT", "CoOpAT"))]
+    assert torch.equal(steps[0][0], steps[1][0]) and torch.equal(steps[0][1]["ctx"], steps[1][1]["ctx"])
+
+
 @pytest.mark.parametrize("name", ["APT", "MaPLeAT", "FAP", "AdvMaPLe"])
 def test_one_text_forward_is_enough(tiny, tmp_path, monkeypatch, name):
     trainer = built(tiny, tmp_path, name)
