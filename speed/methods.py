@@ -33,7 +33,10 @@ from tests.plain import METHODS, PlainMethod, plain_of, same_draw
 from .peak_memory import peak_of
 from .side_by_side import full_size_trainer, noise_images, side_by_side, workspace
 
-PUBLISHED_PAIRS = {"KgCoOp": {"TRAINER.COOP.W": 8.0}}  # values that the authors' scripts add to the YAML
+PUBLISHED_PAIRS = {
+    "KgCoOp": {"TRAINER.COOP.W": 8.0},  # the authors' scripts add it to the YAML
+    "TwoSFS": {"TRAINER.TWOSFS.STEPS": 4800},  # as for 16 shots, so that a step is one of the first stage
+}
 NEWER = ("TextRefiner", "TAC", "MMRLpp", "CoOpDePT", "KgCoOpDePT", "MaPLeDePT", "PromptSRCDePT", "CoOpATPrompt",
          "CoCoOpATPrompt", "MaPLeATPrompt", "ProMetaR", "MMA", "TipAdapter", "TipAdapterF", "CLIPLoRA", "LPpp",
          "TwoSFS", "DeFT")  # fmt: skip
