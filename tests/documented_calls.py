@@ -62,9 +62,12 @@ def start(words: list[str]) -> int:
 
 
 def shortened(words: list[str]) -> list[str]:
-    """The same with one epoch where it trains, and one seed of a suite in this process, as a Slurm task does it."""
+    """The same with one epoch where it trains, ten images where it attacks, and one seed of a suite in this process, as
+    a Slurm task does it."""
     if words[:2] == ["bench", "run"]:
         return ["bench", "work", *words[2:], "--seeds", "1", "--", *SHORT]
+    if words[0] == "robustness":
+        return [*words, "ATTACK.SUBSET", "10"]
     trains = words[0] in TRAINS and "--show-config" not in words
     return [*words, *SHORT] if trains else words
 
