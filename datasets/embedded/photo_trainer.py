@@ -110,11 +110,12 @@ class PhotoTrainer:
     def _photographs(self, progress: float) -> tuple[Tensor, list[int]]:
         """Normalised features [B, d] of views of random photographs, and their classes."""
         r = self.recipe
-        rows = torch.multinomial(self.share, r.photos, generator=self.generator)
+        count = min(r.photos, len(self.share))  # without replacement
+        rows = torch.multinomial(self.share, count, generator=self.generator)
         views = torch.stack([random_view(self.photos.pictures[i], self.generator) for i in rows.tolist()])
         keep = None
         if progress < r.full_from:
-            chance = torch.rand(r.photos, _PATCHES, generator=self.generator)
+            chance = torch.rand(count, _PATCHES, generator=self.generator)
             keep = chance.topk(round(r.patch_share * _PATCHES), dim=1).indices
         features = encode_image(self.clip, (views - MEAN) / STD, keep, self.dtype)
         return F.normalize(features, dim=-1), self.photos.labels[rows].tolist()
