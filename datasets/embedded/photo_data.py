@@ -39,7 +39,8 @@ def is_left_out(label: int) -> bool:
     return label % _EVERY == _LEFT
 
 
-def _class_name(written: str) -> str:
+def class_name(written: str) -> str:
+    """The name that captions use for a folder's name of Caltech101."""
     return Caltech101.renames.get(written, written).replace("_", " ")
 
 
@@ -63,13 +64,13 @@ def load_photos(root: Path) -> Photos:
     if not split.is_file():
         raise InputError(f"There is no {split}: give the folder that holds {Caltech101.dataset_dir} (--root)")
     lists = json.loads(split.read_text(encoding="utf-8"))
-    left_out = {_class_name(name) for part in lists.values() for _, label, name in part if is_left_out(label)}
+    left_out = {class_name(name) for part in lists.values() for _, label, name in part if is_left_out(label)}
     names = tuple(FACTS)
     pictures, labels = [], []
     for file, label, written in lists["train"]:
         if not is_left_out(label):
             pictures.append(_picture(folder / Caltech101.image_dir / file))
-            labels.append(names.index(_class_name(written)))
+            labels.append(names.index(class_name(written)))
     archive = root / "cifar10" / "cifar10_images.tar"
     if archive.is_file():
         with tarfile.open(archive) as tar:

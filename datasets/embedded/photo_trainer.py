@@ -55,7 +55,6 @@ class PhotoRecipe:
     full_from: float = 0.8  # where all patches are seen
     balance: float = 0.6  # a class of n photographs is drawn in proportion to n ** (1 - balance)
     ema: float = 0.99
-    share: float = 0.75  # of the image tower's change that is kept
     seed: int = 0
 
 
@@ -82,7 +81,6 @@ class PhotoTrainer:
         self.share = torch.bincount(photos.labels).float()[photos.labels] ** -recipe.balance
         self.optimizers = self._build_optimizers()
         self.average = {name: p.detach().clone() for name, p in self._named()}
-        self.before = {name: value.clone() for name, value in self.average.items() if name != "rows"}
         with torch.no_grad():
             anchors = self.encode([f"a photo of a {noun}" for noun in (*NOUNS, *PATTERNS)])
         self.held = Held(clip, recipe.bank, anchors, recipe.seed + 1, self.dtype)
@@ -176,12 +174,9 @@ class PhotoTrainer:
         return {key: value.item() for key, value in parts.items()}
 
     def clip_state(self) -> dict[str, Tensor]:
-        """fp16 state dict of clip.model.CLIP, of averaged weights. The image tower goes only a `share` of the way from
-        its old weights to the new ones, which keeps more of what it knew than it loses of what it learned (Wortsman et
-        al. 2022, WiSE-FT)."""
+        """fp16 state dict of clip.model.CLIP, of averaged weights."""
         state = {key: value.detach().clone() for key, value in self.clip.state_dict().items()}
-        for key, before in self.before.items():
-            state[key] = before.lerp(self.average[key], self.recipe.share)
+        state.update({key: value for key, value in self.average.items() if key != "rows"})
         state["token_embedding.weight"][self.new] = self.average["rows"]
         return {key: value.half().contiguous() for key, value in state.items()}
 

@@ -18,7 +18,6 @@ from safetensors.torch import safe_open
 
 from clipkit import load_clip
 from clipkit.compact_rows import IDS
-from clipkit.weights import EMBEDDED_FILE
 from dassl.utils import InputError
 from dassl.utils.console import tolerant_console
 from dassl.utils.ends import one_sentence
@@ -59,7 +58,7 @@ def train(
 @one_sentence()
 def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description="Let the embedded CLIP learn from photographs, and forget nothing.")
-    parser.add_argument("--weights", type=Path, default=EMBEDDED_FILE, help="clip.safetensors of train_text")
+    parser.add_argument("--weights", type=Path, required=True, help="clip.safetensors of train_text")
     parser.add_argument("--root", type=Path, default=Path("data"), help="folder of caltech-101 and, if wanted, cifar10")
     parser.add_argument("--out", type=Path, required=True, help="folder for clip.safetensors and its JSON files")
     parser.add_argument("--steps", type=int, default=PhotoRecipe.steps)
