@@ -23,9 +23,8 @@ from dassl.utils import InputError
 from dassl.utils.console import tolerant_console
 from dassl.utils.ends import one_sentence
 
-from ..caltech101 import Caltech101
 from .clip_trainer import MEAN, STD
-from .photo_data import SIDE, class_name, is_left_out
+from .photo_data import FOLDER, IMAGES, SIDE, SPLIT, class_name, is_left_out
 
 _PERMUTATIONS = 20_000
 
@@ -46,10 +45,10 @@ def permuted(right: Tensor, generator: torch.Generator) -> float:
 @torch.no_grad()
 def check(root: Path, part: str, weights: str) -> dict[str, str]:
     """Lines of the printed table, for the images of `part` ("val" or "test") of CoOp's split."""
-    folder = root / Caltech101.dataset_dir
-    split = folder / Caltech101.split_file
+    folder = root / FOLDER
+    split = folder / SPLIT
     if not split.is_file():
-        raise InputError(f"There is no {split}: give the folder that holds {Caltech101.dataset_dir} (--root)")
+        raise InputError(f"There is no {split}: give the folder that holds {FOLDER} (--root)")
     items = json.loads(split.read_text(encoding="utf-8"))[part]
     clip = load_clip("Embedded", weights)
     transform = T.Compose([T.Resize(SIDE, T.InterpolationMode.BICUBIC), T.CenterCrop(SIDE), T.ToTensor()])
@@ -57,7 +56,7 @@ def check(root: Path, part: str, weights: str) -> dict[str, str]:
     texts = TextEncoder(clip).encode_texts([f"a photo of a {names[label]}." for label in sorted(names)])
     features = []
     for low in range(0, len(items), 256):
-        files = [folder / Caltech101.image_dir / file for file, _, _ in items[low : low + 256]]
+        files = [folder / IMAGES / file for file, _, _ in items[low : low + 256]]
         pictures = torch.stack([transform(Image.open(file).convert("RGB")) for file in files])
         features.append(clip.encode_image((pictures - MEAN) / STD))
     scores = F.normalize(torch.cat(features), dim=-1) @ F.normalize(texts, dim=-1).t()

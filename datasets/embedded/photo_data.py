@@ -16,10 +16,12 @@ from torchvision.transforms.functional import pil_to_tensor
 
 from dassl.utils import InputError
 
-from ..caltech101 import Caltech101
 from .photo_facts import FACTS
 
 SIDE = 48
+# Caltech101 as the dataset of that name reads it: its folder, the split in it, the images, names that are no words.
+FOLDER, SPLIT, IMAGES = "caltech-101", "split_zhou_Caltech101.json", "101_ObjectCategories"
+RENAMES = {"airplanes": "airplane", "Faces": "face", "Leopards": "leopard", "Motorbikes": "motorbike"}
 _STORED = 64  # the shorter side of a picture in memory, so that crops have something to choose from
 _EVERY, _LEFT = 4, 3  # of Caltech101's labels, those that leave _LEFT when divided by _EVERY are left out
 
@@ -41,7 +43,7 @@ def is_left_out(label: int) -> bool:
 
 def class_name(written: str) -> str:
     """The name that captions use for a folder's name of Caltech101."""
-    return Caltech101.renames.get(written, written).replace("_", " ")
+    return RENAMES.get(written, written).replace("_", " ")
 
 
 def _picture(source: Path | io.BytesIO) -> Tensor:
@@ -59,17 +61,17 @@ def load_photos(root: Path) -> Photos:
 
     Raises InputError if Caltech101 is not there.
     """
-    folder = root / Caltech101.dataset_dir
-    split = folder / Caltech101.split_file
+    folder = root / FOLDER
+    split = folder / SPLIT
     if not split.is_file():
-        raise InputError(f"There is no {split}: give the folder that holds {Caltech101.dataset_dir} (--root)")
+        raise InputError(f"There is no {split}: give the folder that holds {FOLDER} (--root)")
     lists = json.loads(split.read_text(encoding="utf-8"))
     left_out = {class_name(name) for part in lists.values() for _, label, name in part if is_left_out(label)}
     names = tuple(FACTS)
     pictures, labels = [], []
     for file, label, written in lists["train"]:
         if not is_left_out(label):
-            pictures.append(_picture(folder / Caltech101.image_dir / file))
+            pictures.append(_picture(folder / IMAGES / file))
             labels.append(names.index(class_name(written)))
     archive = root / "cifar10" / "cifar10_images.tar"
     if archive.is_file():

@@ -18,11 +18,12 @@ from safetensors.torch import load_file, save_file
 from clipkit import TextEncoder, load_clip
 from clipkit.compact_rows import IDS, ROWS, compact
 from clipkit.weights import EMBEDDED_FILE, read_weights
+from datasets.caltech101 import Caltech101
 from datasets.embedded import photo_check, train_photos
 from datasets.embedded.captions import Captioner, encode, load_descriptions
 from datasets.embedded.fast_clip import encode_image
 from datasets.embedded.held import Held, disguised
-from datasets.embedded.photo_data import is_left_out, load_photos, random_view
+from datasets.embedded.photo_data import FOLDER, IMAGES, RENAMES, SPLIT, is_left_out, load_photos, random_view
 from datasets.embedded.photo_facts import FACTS, WORDS, fact_phrase, facts_of
 from datasets.embedded.photo_trainer import PhotoRecipe, PhotoTrainer
 from datasets.embedded.train_photos import trained_ids
@@ -84,6 +85,11 @@ def test_only_training_pictures_of_other_classes_are_opened(root):
     assert photos.left_out == ("accordion", "barrel")
     assert photos.pictures[0].shape == (3, 64, 83)  # the shorter side of 70 x 91 pixels
     assert photos.pictures[-1].shape == (3, 32, 32)
+
+
+def test_caltech101_is_read_as_by_the_dataset():
+    assert (Caltech101.dataset_dir, Caltech101.split_file, Caltech101.image_dir) == (FOLDER, SPLIT, IMAGES)
+    assert Caltech101.renames == RENAMES
 
 
 def test_every_fourth_class_of_the_published_split_is_left_out():
