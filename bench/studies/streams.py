@@ -14,7 +14,7 @@ from pandas import DataFrame
 
 from dassl.utils import read_json
 from dassl.utils.ends import one_sentence
-from dassl.utils.spread import plus_minus, words
+from dassl.utils.spread import deviation, plus_minus, words
 
 from ..drawing.report import Section
 from ..suites.suite import Suite
@@ -71,7 +71,7 @@ KEYS = ("accuracy_before", "accuracy_after", "accuracy_last_half")
 
 
 def _spread(values: np.ndarray) -> str:
-    return plus_minus(float(values.mean()), float(values.std(ddof=1)) if len(values) > 1 else float("nan"))
+    return plus_minus(float(values.mean()), deviation(values))
 
 
 STUDY = door.Study("streams", __doc__, "streams", options, fill, page, rows=with_attacked)

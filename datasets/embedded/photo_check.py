@@ -13,7 +13,6 @@ from pathlib import Path
 
 import torch
 import torch.nn.functional as F
-from PIL import Image
 from scipy.stats import binomtest
 from torch import Tensor
 from torchvision import transforms as T
@@ -22,6 +21,7 @@ from clipkit import TextEncoder, load_clip
 from dassl.utils import InputError
 from dassl.utils.console import tolerant_console
 from dassl.utils.ends import one_sentence
+from dassl.utils.images import read_image
 
 from .clip_trainer import MEAN, STD
 from .photo_data import FOLDER, IMAGES, SIDE, SPLIT, class_name, is_left_out
@@ -57,7 +57,7 @@ def check(root: Path, part: str, weights: str) -> dict[str, str]:
     features = []
     for low in range(0, len(items), 256):
         files = [folder / IMAGES / file for file, _, _ in items[low : low + 256]]
-        pictures = torch.stack([transform(Image.open(file).convert("RGB")) for file in files])
+        pictures = torch.stack([transform(read_image(file)) for file in files])
         features.append(clip.encode_image((pictures - MEAN) / STD))
     scores = F.normalize(torch.cat(features), dim=-1) @ F.normalize(texts, dim=-1).t()
     place = {label: i for i, label in enumerate(sorted(names))}

@@ -15,6 +15,7 @@ from torch import Tensor
 from torchvision.transforms.functional import pil_to_tensor
 
 from dassl.utils import InputError
+from dassl.utils.images import read_image
 
 from .photo_facts import FACTS
 
@@ -46,13 +47,11 @@ def class_name(written: str) -> str:
     return RENAMES.get(written, written).replace("_", " ")
 
 
-def _picture(source: Path | io.BytesIO) -> Tensor:
-    with Image.open(source) as image:
-        image = image.convert("RGB")
-        factor = _STORED / min(image.size)
-        if factor < 1:
-            image = image.resize([round(factor * side) for side in image.size], Image.Resampling.BICUBIC)
-        return pil_to_tensor(image)
+def _picture(image: Image.Image) -> Tensor:
+    factor = _STORED / min(image.size)
+    if factor < 1:
+        image = image.resize([round(factor * side) for side in image.size], Image.Resampling.BICUBIC)
+    return pil_to_tensor(image)
 
 
 def load_photos(root: Path) -> Photos:
@@ -71,7 +70,7 @@ def load_photos(root: Path) -> Photos:
     pictures, labels = [], []
     for file, label, written in lists["train"]:
         if not is_left_out(label):
-            pictures.append(_picture(folder / IMAGES / file))
+            pictures.append(_picture(read_image(folder / IMAGES / file)))
             labels.append(names.index(class_name(written)))
     archive = root / "cifar10" / "cifar10_images.tar"
     if archive.is_file():
@@ -82,7 +81,7 @@ def load_photos(root: Path) -> Photos:
                 if member.isfile() and part == "train" and name in FACTS and name not in left_out:
                     stream = tar.extractfile(member)
                     assert stream is not None
-                    pictures.append(_picture(io.BytesIO(stream.read())))
+                    pictures.append(_picture(Image.open(io.BytesIO(stream.read())).convert("RGB")))
                     labels.append(names.index(name))
     return Photos(pictures, torch.tensor(labels), names, tuple(name for name in names if name in left_out))
 
