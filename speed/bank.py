@@ -18,6 +18,7 @@ import argparse
 import contextlib
 import io
 import statistics
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -26,6 +27,7 @@ import torch
 from tabulate import tabulate
 
 from dassl.utils import atomic_path
+from dassl.utils.ends import one_sentence
 from dassl.utils.screen import Screen
 from tests.plain import same_draw
 from trainers.base import PromptTrainer
@@ -149,6 +151,7 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
+@one_sentence()
 def main(argv: list[str] | None = None) -> None:
     args = build_parser().parse_args(argv)
     args.device = "cpu"
@@ -169,4 +172,4 @@ def main(argv: list[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -13,6 +13,7 @@ import argparse
 import contextlib
 import copy
 import io
+import sys
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -22,6 +23,7 @@ from clip.model import convert_weights
 from tabulate import tabulate
 from torch import Tensor, nn
 
+from dassl.utils.ends import one_sentence
 from dassl.utils.screen import Screen
 from runs.protocols import config_name
 from trainers.base import PromptTrainer
@@ -95,6 +97,7 @@ def our_bytes(trainer: PromptTrainer) -> int:
         return sum(file.stat().st_size for file in Path(folder).glob("*/model*.tar*"))
 
 
+@one_sentence()
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=Screen)
     parser.add_argument("--methods", nargs="+", choices=METHODS, default=METHODS, metavar="METHOD")
@@ -115,4 +118,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

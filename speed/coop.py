@@ -11,6 +11,7 @@ feature bank, with our first pass. `python -m speed.methods` times all methods.
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Callable
 
 import torch
@@ -18,6 +19,7 @@ from tabulate import tabulate
 from torch import Tensor
 from torch.nn import functional as F
 
+from dassl.utils.ends import one_sentence
 from dassl.utils.screen import Screen
 from tests.plain import PlainMethod, plain_of
 from trainers.base import PromptTrainer
@@ -88,6 +90,7 @@ def measure(classes: int, args: argparse.Namespace) -> list[list]:
     return rows
 
 
+@one_sentence()
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=Screen)
     parser.add_argument("--classes", type=int, nargs="+", default=[10, 100])
@@ -104,4 +107,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import statistics
+import sys
 import tempfile
 import time
 from pathlib import Path
@@ -21,6 +22,7 @@ from torch.utils.data import DataLoader
 
 from dassl.data import DataManager
 from dassl.data.seeded_loader import SeededLoader
+from dassl.utils.ends import one_sentence
 from dassl.utils.screen import Screen
 from runs.options import build_parser
 from runs.setup import setup_cfg
@@ -57,6 +59,7 @@ def epoch(batches: SeededLoader, number: int) -> float:
     return images / (time.perf_counter() - start)
 
 
+@one_sentence()
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=Screen)
     parser.add_argument("--root", default="", help="folder with caltech-101")
@@ -83,4 +86,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -20,6 +21,7 @@ from tabulate import tabulate
 from bench.reading.collect import collect
 from bench.running.state import survey
 from bench.suites.suite import Run, Suite, read_suite
+from dassl.utils.ends import one_sentence
 from dassl.utils.screen import Screen
 from runs.config_names import METHODS
 
@@ -52,6 +54,7 @@ def timed(work: Callable) -> tuple[float, object]:
     return time.perf_counter() - started, found
 
 
+@one_sentence()
 def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=Screen)
     parser.add_argument("--runs", type=int, default=10_000, help="smallest number of runs (default: 10000)")
@@ -72,4 +75,4 @@ def main(argv: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    sys.exit(main())

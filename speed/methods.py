@@ -26,6 +26,7 @@ from tabulate import tabulate
 from torch.utils.flop_counter import FlopCounterMode
 
 from dassl.utils import atomic_path
+from dassl.utils.ends import one_sentence
 from dassl.utils.screen import Screen
 from runs.protocols import config_name
 from tests.plain import METHODS, PlainMethod, plain_of, same_draw
@@ -190,6 +191,7 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
+@one_sentence()
 def main() -> None:
     args = build_parser().parse_args()
     args.methods = [name for given in args.methods for name in (NEWER if given == "newer" else [given])]
@@ -222,4 +224,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -23,6 +23,7 @@ from tabulate import tabulate
 
 from dassl.engine import TRAINER_REGISTRY
 from dassl.utils import atomic_path
+from dassl.utils.ends import one_sentence
 from dassl.utils.screen import Screen
 from runs.config_names import config_name
 
@@ -102,6 +103,7 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
+@one_sentence()
 def main(argv: list[str] | None = None) -> None:
     args = build_parser().parse_args(argv)
     if args.device == "auto":
@@ -128,4 +130,4 @@ def main(argv: list[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

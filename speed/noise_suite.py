@@ -15,6 +15,7 @@ import argparse
 import json
 import os
 import resource
+import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -28,6 +29,7 @@ from bench.running.sharing import tower_epochs
 from bench.running.work import work
 from bench.suites.suite import Run, Suite, read_suite
 from dassl.utils import atomic_path
+from dassl.utils.ends import one_sentence
 from dassl.utils.screen import Screen
 
 from .gpu_runs import told
@@ -143,6 +145,7 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
+@one_sentence()
 def main(argv: list[str] | None = None) -> None:
     args = build_parser().parse_intermixed_args(argv)
     torch.set_num_threads(1)
@@ -154,4 +157,4 @@ def main(argv: list[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import statistics
+import sys
 import time
 
 import numpy as np
@@ -20,6 +21,7 @@ import torch
 from PIL import Image
 from tabulate import tabulate
 
+from dassl.utils.ends import one_sentence
 from dassl.utils.screen import Screen
 from tests.plain.rtpt import PlainTestTimeTuning
 from trainers.tta.augmix import draw_views
@@ -79,6 +81,7 @@ def throughput(args: argparse.Namespace, size: int = 224) -> list[list]:
     return rows
 
 
+@one_sentence()
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=Screen)
     parser.add_argument("--backbone", default="random:ViT-B/16")
@@ -95,4 +98,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -22,6 +22,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from dassl.utils import atomic_path
+from dassl.utils.ends import one_sentence
 from dassl.utils.screen import Screen
 from runs.config_names import config_name
 from tests.plain import plain_of
@@ -126,6 +127,7 @@ def measure(host: str, images: str, args: argparse.Namespace) -> list:
     ]  # fmt: skip
 
 
+@one_sentence()
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=Screen)
     parser.add_argument("--hosts", nargs="+", default=["CoOp", "MaPLe"])
@@ -159,4 +161,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

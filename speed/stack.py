@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import statistics
+import sys
 import time
 from collections.abc import Callable
 from functools import partial
@@ -19,6 +20,7 @@ import torch
 from tabulate import tabulate
 
 from clipkit import TextEncoder
+from dassl.utils.ends import one_sentence
 from runs.protocols import config_name
 from trainers.shared.joint_text import JointTextEncoder
 from trainers.shared.lockstep import Lockstep
@@ -90,6 +92,7 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
+@one_sentence()
 def main(argv: list[str] | None = None) -> None:
     args = build_parser().parse_args(argv)
     if args.device == "auto":
@@ -103,4 +106,4 @@ def main(argv: list[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -17,6 +17,7 @@ import sys
 import torch
 from tabulate import tabulate
 
+from dassl.utils.ends import one_sentence
 from dassl.utils.screen import Screen
 
 from .peak_memory import peak_of
@@ -91,6 +92,7 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
+@one_sentence()
 def main() -> None:
     args = build_parser().parse_args()
     with workspace() as root:
@@ -106,4 +108,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import io
+import re
+from pathlib import Path
 
 import pytest
 import torch
@@ -75,3 +77,15 @@ def test_a_suite_with_and_without_the_bank(monkeypatch):
     assert off - tests == 12 * items  # four runs of three epochs; and with the bank, one of them
     assert tests > 0 and columns["PTNL"]["images, with"] != columns["PTNL"]["images, without"]
     assert float(columns["CoOp"]["TFLOP a run, without"]) > 0
+
+
+def test_bad_input_is_one_sentence(capsys):
+    assert noise_suite.main(["--rates", "2", "--seeds", "1"]) == 2
+    assert "a rate is a share of the labels" in capsys.readouterr().err
+
+
+def test_every_timing_ends_as_commands_end():
+    for file in sorted((Path(__file__).parents[2] / "speed").glob("*.py")):
+        text = file.read_text(encoding="utf-8")
+        if "\ndef main(" in text and file.name != "__main__.py":
+            assert "@one_sentence(" in text and re.search(r"sys\.exit\((main|run)\(\)\)", text), file.name
