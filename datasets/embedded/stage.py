@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import logging
+import os
 import time
 from dataclasses import asdict
 from pathlib import Path
@@ -96,6 +98,17 @@ def _read(file: Path) -> dict:
 def _write(file: Path, content: dict) -> None:
     with atomic_path(file) as partial:
         partial.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def add_options(parser: argparse.ArgumentParser, steps: int, seed: int) -> None:
+    """The options that the later stages share; steps and seed are the recipe's."""
+    parser.add_argument("--out", type=Path, required=True, help="folder for clip.safetensors and its JSON files")
+    parser.add_argument("--steps", type=int, default=steps)
+    parser.add_argument("--seed", type=int, default=seed)
+    parser.add_argument("--save-minutes", type=float, default=5.0, help="time between checkpoints")
+    parser.add_argument("--threads", type=int, default=os.cpu_count(), help="torch threads")
+    parser.add_argument("--set", nargs="*", default=[], metavar="KEY=VALUE", help="other settings of the recipe")
+    parser.add_argument("--smoke", action="store_true", help="a run of seconds, to see that everything works")
 
 
 def set_values(recipe: Any, pairs: list[str]) -> None:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import argparse
 import logging
-import os
 import sys
 from pathlib import Path
 
@@ -24,7 +23,7 @@ from dassl.utils.ends import one_sentence
 
 from .photo_data import load_photos
 from .photo_trainer import PhotoRecipe, PhotoTrainer
-from .stage import advance, finish, set_values
+from .stage import add_options, advance, finish, set_values
 
 
 def trained_ids(source: Path) -> list[int]:
@@ -60,13 +59,7 @@ def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description="Let the embedded CLIP learn from photographs, and forget nothing.")
     parser.add_argument("--weights", type=Path, required=True, help="clip.safetensors of train_text")
     parser.add_argument("--root", type=Path, default=Path("data"), help="folder of caltech-101 and, if wanted, cifar10")
-    parser.add_argument("--out", type=Path, required=True, help="folder for clip.safetensors and its JSON files")
-    parser.add_argument("--steps", type=int, default=PhotoRecipe.steps)
-    parser.add_argument("--seed", type=int, default=PhotoRecipe.seed)
-    parser.add_argument("--save-minutes", type=float, default=5.0, help="time between checkpoints")
-    parser.add_argument("--threads", type=int, default=os.cpu_count(), help="torch threads")
-    parser.add_argument("--set", nargs="*", default=[], metavar="KEY=VALUE", help="other settings of the recipe")
-    parser.add_argument("--smoke", action="store_true", help="a run of seconds, to see that everything works")
+    add_options(parser, PhotoRecipe.steps, PhotoRecipe.seed)
     args = parser.parse_args(argv)
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stdout)
     torch.set_num_threads(args.threads)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 import logging
-import os
 import sys
 from pathlib import Path
 
@@ -19,7 +18,7 @@ from dassl.utils.console import tolerant_console
 from dassl.utils.ends import one_sentence
 
 from .captions import Captioner, load_descriptions
-from .stage import advance, finish, set_values
+from .stage import add_options, advance, finish, set_values
 from .text_trainer import TextRecipe, TextTrainer
 
 
@@ -41,14 +40,8 @@ def train(source: Path, recipe: TextRecipe, out: Path, save_minutes: float = 5.0
 def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description="Train the text tower of the embedded CLIP behind learned contexts.")
     parser.add_argument("--weights", type=Path, required=True, help="clip.safetensors of train_clip")
-    parser.add_argument("--out", type=Path, required=True, help="folder for clip.safetensors and its JSON files")
-    parser.add_argument("--steps", type=int, default=TextRecipe.steps)
     parser.add_argument("--images", type=int, default=TextRecipe.images, help="rendered images to learn from")
-    parser.add_argument("--seed", type=int, default=TextRecipe.seed)
-    parser.add_argument("--save-minutes", type=float, default=5.0, help="time between checkpoints")
-    parser.add_argument("--threads", type=int, default=os.cpu_count(), help="torch threads")
-    parser.add_argument("--set", nargs="*", default=[], metavar="KEY=VALUE", help="other settings of the recipe")
-    parser.add_argument("--smoke", action="store_true", help="a run of seconds, to see that everything works")
+    add_options(parser, TextRecipe.steps, TextRecipe.seed)
     args = parser.parse_args(argv)
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stdout)
     torch.set_num_threads(args.threads)
