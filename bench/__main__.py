@@ -28,6 +28,7 @@ COMMANDS = {
     "score": "figures of tests from their outputs alone, or of other predictions",
     "card": "every method on every axis of robustness",
     "corruptions": "mCE of tests on corrupted images, against zero-shot CLIP",
+    "pack": "results of runs in one small file, without models and outputs",
     "report": "results as one HTML page",
     "claims": "the papers' claims, tried on runs of their own",
 }

@@ -45,6 +45,7 @@ GROUPS: dict[str, dict[str, Door]] = {
         "report": Door("bench report", "results as one HTML page", "report output/embedded"),
         "score": Door("bench score", "figures of tests from their outputs alone", "score output/embedded"),
         "corruptions": Door("bench corruptions", "mCE against zero-shot CLIP", "corruptions output"),
+        "pack": Door("bench pack", "results alone, in one small file", "pack output/embedded results.tar.xz"),
         "claims": Door("bench claims", "the papers' claims, tried on runs", "claims plan", ("plan", "run")),
     },
     "data and weights": {

@@ -31,6 +31,7 @@ RUN = (
     r"bash scripts/coop/open_world_test\.sh digits 1$",
     r"python -m bench\.table output( --latex table\.tex)?$",
     r"python -m bench collect output/base2new ",
+    r"python -m bench pack output/base2new results\.tar\.xz$",
     r"python -m bench compare output/base2new ",
     r"python -m bench report output --output report\.html$",
     r"python -m bench card output$",
@@ -107,7 +108,7 @@ SHELL = {
     r"(\w+=\S+ )*bash scripts/(demo|setup)\.sh$": "installs",
     r"bash scripts/test\.sh|(\S+/)?python -m (pytest|ruff|mypy)": "the tests themselves",
     r"(\S+/)?(pip|uv) |(\S+/)?python -m pip |python3 -m venv |apt-get ": "installs",
-    r"git clone |cd |flock |tail -n ": "the shell's own",
+    r"git clone |cd |flock |tail -n |tar -xJf ": "the shell's own",
     r"sbatch |squeue|scontrol |python tests/slurm/cluster\.py ": "needs Slurm",
     r"PYTHONPATH=\S+/engine_only python train\.py ": "train.py of CoOp's checkout",
 }

@@ -1,0 +1,86 @@
+"""Packs the results of runs, without models, outputs and logs, into one archive.
+
+The same results give the same bytes: files are in the order of their names and have neither time nor owner.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import tarfile
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+from dassl.utils import InputError, atomic_path
+
+from .files import DAMAGE, check_record, damaged, find, no_results, read_json
+
+
+def pack(output: Path, file: Path, broken: list[str]) -> tuple[int, int]:
+    """Write the results under a folder to `file`, atomically, by the names that they have from the present folder.
+
+    Sentences on files that are no run's results are appended to `broken`, and these files left out. Returns (results
+    that were packed, those of them that name absolute folders).
+
+    Raises InputError if there are no results, or if the file cannot be written.
+    """
+    if not os.path.isdir(output):
+        raise InputError(f"There is no folder {output}; give the output folder of the runs.")
+    root = output if not output.is_absolute() and ".." not in output.parts else Path(output.resolve().name)
+    packed = elsewhere = 0
+    contents = dict(_suite(output))
+    for below, found in find(output):
+        try:
+            record = check_record(read_json(found))
+        except DAMAGE as error:
+            broken.append(str(damaged(found, error)))
+            continue
+        contents[f"{below}/results.json"] = _portable(record)
+        contents |= _settings(Path(found).parent, below)
+        packed += 1
+        elsewhere += _is_of_this_machine(record)
+    if not packed:
+        raise no_results(output, *broken)
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        with atomic_path(file) as temporary, tarfile.open(temporary, "w:xz", preset=9) as archive:
+            for name in sorted(contents):
+                about = tarfile.TarInfo((root / name).as_posix())
+                about.size, about.mode = len(contents[name]), 0o644
+                archive.addfile(about, io.BytesIO(contents[name]))
+    except OSError as error:
+        raise InputError(f"{file} cannot be written ({error.strerror}); name another file.") from error
+    return packed, elsewhere
+
+
+def _suite(output: Path) -> Iterator[tuple[str, bytes]]:
+    """(name, content) of the suite and of what it keeps on its runs: their times, figures that take long to compute."""
+    for name in ("suite.yaml", "selected.yaml"):
+        with suppress(FileNotFoundError):
+            yield name, (output / name).read_bytes()
+    for file in sorted((output / ".bench").glob("*.json")):
+        if not file.name.endswith(".failed.json"):
+            yield f".bench/{file.name}", file.read_bytes()
+
+
+def _portable(record: dict) -> bytes:
+    """The text of a results.json whose command has the program's name in the place of its path."""
+    command = record.get("command")
+    if isinstance(command, list) and command:
+        record = record | {"command": [Path(str(command[0])).name, *command[1:]]}
+    return (json.dumps(record, indent=4) + "\n").encode()
+
+
+def _settings(folder: Path, below: str) -> dict[str, bytes]:
+    """The first line of a run's config.yaml, which has all its settings."""
+    with suppress(OSError), (folder / "config.yaml").open("rb") as stream:
+        return {f"{below}/config.yaml": stream.readline()}
+    return {}
+
+
+def _is_of_this_machine(record: dict) -> bool:
+    config = record.get("config")
+    named = [config.get("OUTPUT_DIR"), config.get("DATASET", {}).get("ROOT")] if isinstance(config, dict) else []
+    return any(os.path.isabs(str(each or "")) for each in [*named, record.get("model_dir")])
