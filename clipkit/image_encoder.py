@@ -12,7 +12,7 @@ from .attention import twice_differentiable
 from .changed_blocks import Changes
 from .deep_prompts import Prompts
 from .errors import InputError
-from .image_tower import ImageTower, OpenAIViT, image_tower, token_edits
+from .image_tower import ImageTower, OpenAIViT, Watch, image_tower, token_edits, watched
 from .openai_clip import CLIP, ModifiedResNet
 
 
@@ -88,6 +88,7 @@ class ImageEncoder:
         start_block: int = 1,
         *,
         after_norm: bool = False,
+        watch: Watch | None = None,
     ) -> Tensor: ...
 
     @overload
@@ -102,6 +103,7 @@ class ImageEncoder:
         insert_weight: float = 1.0,
         sees: Tensor | None = None,
         after_norm: bool = False,
+        watch: Watch | None = None,
     ) -> tuple[Tensor, Tensor]: ...
 
     def __call__(
@@ -114,6 +116,7 @@ class ImageEncoder:
         insert_weight: float = 1.0,
         sees: Tensor | None = None,
         after_norm: bool = False,
+        watch: Watch | None = None,
     ) -> Tensor | tuple[Tensor, Tensor]:
         """Features [B, embed_dim] of B images, not normalised.
 
@@ -128,12 +131,13 @@ class ImageEncoder:
         sees: attention mask [L, L] over all L tokens, prompts included, for every block: True where the token of a row
             may attend to that of a column (TAC).
         after_norm: `replace` tokens for b=1 are appended after ln_pre, not before it (DeFT).
+        watch: called before each block as watch(b, tokens [B, L, width]), the prompts among them (TAPT).
         return_tokens: return (features, tokens) with tokens [B, n, width] = ln_post of the prompt tokens' outputs.
         """
         tower = self.tower
         self.encoded += len(image) if start_block == 1 else 0
         if tower is None:
-            if replace or insert or return_tokens or start_block != 1:
+            if replace or insert or return_tokens or watch or start_block != 1:
                 raise self._takes_no_prompts()
             with twice_differentiable():
                 return self.visual(image.to(self.dtype))
@@ -142,6 +146,8 @@ class ImageEncoder:
             raise InputError("return_tokens needs prompt tokens: give `replace` or `insert`")
         edits = token_edits(tower, replace, insert, start_block, insert_weight)
         append = edits.pop(1, None) if replace and tower.at_end and not after_norm else None
+        if watch is not None:
+            edits = watched(edits, watch, start_block, tower.depth)
         x = tower.enter(image.to(self.dtype), append) if start_block == 1 else image
         n = deep_prompts.count(replace or insert)
         prompts = slice(-n, None) if replace and tower.at_end and n else slice(tower.prefix, tower.prefix + n)

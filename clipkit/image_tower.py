@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Protocol
 
@@ -14,6 +14,8 @@ from .changed_blocks import Changes, changed_blocks
 from .deep_prompts import Edit
 from .openai_clip import VisionTransformer
 from .ops import block_forward, block_forward_rows, first_row_attention, layer_norm, run_blocks
+
+Watch = Callable[[int, Tensor], None]  # (block, the tokens [B, L, width] that enter it)
 
 
 class ImageTower(Protocol):
@@ -142,3 +144,19 @@ def token_edits(
     if tower.at_end:
         return checked(replace, deep_prompts.append_end, deep_prompts.overwrite_end) | checked(insert, put, blend)
     return checked(replace, put, over) | checked(insert, put, blend)
+
+
+def watched(edits: Mapping[int, Edit], watch: Watch, start: int, depth: int) -> dict[int, Edit]:
+    """The edits, with `watch` called on what they make of the tokens that enter each block from `start` on."""
+
+    def seen(block: int) -> Edit:
+        edit = edits.get(block)
+
+        def before(x: Tensor) -> Tensor:
+            x = x if edit is None else edit(x)
+            watch(block, x)
+            return x
+
+        return before
+
+    return {block: seen(block) for block in range(start, depth + 1)}

@@ -24,10 +24,12 @@ TEST_TIME = (
     "OTPT",
     "TPS",
     "SSTPT",
+    "TAPT",
     "ZERO",
     "MTA",
     "TTC",
 )  # methods that adapt to each test image, and are not trained
+FROM_A_RUN = ("TAPT",)  # of these, the ones that tune what a trained run learned, which keys of their own name
 ONLINE = ("TDA", "BoostAdapter")  # test-time methods that learn from the stream of test images
 UNTRAINED = Methods(("ZeroshotCLIP", "ZeroshotCLIP2", *TEST_TIME, *ONLINE))
 KNOWN_CLASSES_ONLY = Methods(("LPpp",))  # methods that can only predict their training classes
@@ -131,6 +133,7 @@ PUBLISHED |= {
 
 # Methods that adapt to each test image; `all` leaves them out too.
 PUBLISHED |= {name: Names() for name in (*TEST_TIME, *ONLINE)}
+PUBLISHED["TAPT"] = Names("vit_b32")  # the backbone of AdvIVLP, AdvMaPLe and AdvVPT
 
 
 def method_name(name: str) -> str:

@@ -83,6 +83,7 @@ ASKED = {
     r"python -m bench score \S+ --dac ": "needs outputs that keep all logits",
     r"python predict\.py ": "files of the reader",
     r"(SHOTS|SOURCE|OUTPUT|CHECKS|DATA)=\S+ (CFG=\S+ )?bash scripts/\w+/\w+\.sh ": "long",
+    r"OUTPUT=\S+ bash scripts/run\.sh few_shot ": "long",
     r"bash scripts/(\w+/\w+|run)\.sh \S": "long",
     r"python train\.py --plugin \.\./": "a checkout of the reader's",
     r"python train\.py --root data .* --eval-only ": "attacked pictures that a command before it makes",

@@ -25,7 +25,7 @@ ROWS = (
     ("TPT", "RTPT", "CTPT", "OTPT", "SSTPT", "TPS", "ZERO"),
     ("TAC", "TTC", "BoostAdapter", "MTA", "TDA", "MMRL", "LPpp"),
     ("CLIPLoRA", "APT", "TipAdapterF", "TwoSFS", "FAP", "TipAdapter", "AdvVPT"),
-    ("AdvMaPLe", "AdvIVLP", "ProMetaR"),
+    ("AdvMaPLe", "AdvIVLP", "ProMetaR", "TAPT"),
 )
 UNLEARNED = {"ZeroshotCLIP": ":", "ZeroshotCLIP2": "--"}
 MIX_INS = {"ATPrompt": ("--", 8), "DePT": ("-.", 9), "SAR": ("--", 7), "AT": ("-.", 7)}  # ending: (line, mark)

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from dassl.utils import InputError
 from runs import noise_protocols
 from runs.conditions import few_shot_folder
-from runs.config_names import KNOWN_CLASSES_ONLY, OF_NEW_CLASSES, ONLINE, TEST_TIME, UNTRAINED
+from runs.config_names import FROM_A_RUN, KNOWN_CLASSES_ONLY, OF_NEW_CLASSES, ONLINE, TEST_TIME, UNTRAINED
 from runs.protocols import Settings
 from runs.robust_protocol import HALF
 from runs.targets import expand
@@ -149,8 +149,9 @@ def _started(block: Block, method: str, dataset: str, seed: int, settings: Setti
     """
     if not block.start:
         return (), settings
-    if method not in (*TEST_TIME, *ONLINE):
-        raise InputError(f"start: {method} starts from no context; methods that do are {', '.join(TEST_TIME)}.")
+    if method not in (*TEST_TIME, *ONLINE) or method in FROM_A_RUN:
+        known = ", ".join(name for name in TEST_TIME if name not in FROM_A_RUN)
+        raise InputError(f"start: {method} starts from no context; methods that do are {known}.")
     pairs = without_attack(settings.pairs, ("ATTACK.", "TEST.", "TRAINER."))
     trained = replace(settings, output=settings.top, pairs=pairs)
     folder = few_shot_folder(block.start, dataset, seed, trained)

@@ -67,6 +67,7 @@ def test_settings_of_the_tests_do_not_reach_the_training(tmp_path):
         ({"start": "CoOpp"}, "start: .*CoOp"),
         ({"start": 3}, "start"),
         ({"methods": ["ZeroshotCLIP"]}, "starts from no context"),
+        ({"methods": ["TAPT"]}, "TAPT starts from no context"),
         ({"protocol": "few_shot", "methods": ["CoOp"]}, "start"),
         ({"protocol": "adversarial", "methods": ["CoOp"], "eps": 4, "steps": 5}, "starts from no context"),
     ],

@@ -44,7 +44,7 @@ ALLOWED = {
 }  # fmt: skip
 # Precisions that a method refuses with a sentence of its own; all else is run.
 REFUSED = {(name, "fp16"): "must be one of fp32, amp, bf16" for name in (
-    "BoostAdapter", "CTPT", "MTA", "OTPT", "RTPT", "SSTPT", "TDA", "TPS", "TPT", "TTC", "ZERO",
+    "BoostAdapter", "CTPT", "MTA", "OTPT", "RTPT", "SSTPT", "TAPT", "TDA", "TPS", "TPT", "TTC", "ZERO",
 )} | {("ProMetaR", "amp"): "second derivatives"}  # fmt: skip
 # Trained against attacks, which need weights of fp32: asked for fp16 they take amp.
 AMP_FOR_FP16 = ["ANPromptAT", "APT", "AdvIVLP", "AdvMaPLe", "AdvPT", "AdvVPT", "CoOpAT", "FAP", "MaPLeAT"]
@@ -63,12 +63,16 @@ def settings(method: str, novel) -> dict:
     if method.endswith("SAR"):
         S = "TRAINER.SAR."
         pairs |= {S + "NOVEL_SOURCE": "file", S + "NOVEL_FILE": novel, S + "NUM_NOVEL": 3, S + "SAMPLE_SIZE": 5}
+    if method == "TAPT":
+        pairs |= {"TRAINER.TAPT.FROM": novel.parent / "prompts", "TRAINER.TAPT.GAMMA": 1.0}
     return pairs
 
 
 @pytest.fixture(scope="module")
-def novel(tmp_path_factory):
+def novel(tiny, tmp_path_factory):
+    """A file of class names; beside it is a run whose prompts TAPT tunes."""
     file = tmp_path_factory.mktemp("novel") / "names.txt"
+    assert tiny.run(file.parent / "prompts", "AdvIVLP", pairs=FITTING["IVLP"] | {"OPTIM.MAX_EPOCH": 1}) == 0
     file.write_text("brick tower\nwire fence\nred kite\n")
     return file
 

@@ -34,7 +34,7 @@ def context_from(path: str, encoder: TextEncoder, backbone: str) -> tuple[Tensor
     (CSC), another width, a context that is not in front of the class name or not all of the words there, and values
     that are not finite numbers.
     """
-    file = _file(Path(path).expanduser())
+    file = checkpoint_of(KEY, path, "prompt_learner")
     checkpoint = load_checkpoint(str(file))
     state = state_dict_in(checkpoint, file)
     ctx = next((v for k, v in state.items() if k.rpartition(".")[2] in CONTEXTS), None)
@@ -69,10 +69,13 @@ def context_from(path: str, encoder: TextEncoder, backbone: str) -> tuple[Tensor
     return ctx.float(), None if says_its_backbone(checkpoint) else file
 
 
-def _file(path: Path) -> Path:
+def checkpoint_of(key: str, given: str, *folders: str) -> Path:
+    """The checkpoint that a config key names: a file, or the last one in the folder of a run, whose checkpoints lie in
+    the first of these `folders` that is there. Raises InputError where there is none."""
+    path = Path(given).expanduser()
     if os.path.isfile(path):
         return path
-    folder = path / "prompt_learner" if (path / "prompt_learner").is_dir() else path
+    folder = next((path / name for name in folders if (path / name).is_dir()), path)
     if not os.path.isfile(folder / "checkpoint"):
-        raise InputError(f"{KEY} is {path}, where there is no checkpoint; give a file or the folder of a run.")
+        raise InputError(f"{key} is {path}, where there is no checkpoint; give a file or the folder of a run.")
     return folder / last_checkpoint_name(str(folder))

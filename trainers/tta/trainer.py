@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import os
 from collections import Counter
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 
 import torch
@@ -17,7 +17,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 from yacs.config import CfgNode
 
-from clipkit import ImageEncoder, InputError, TextEncoder, normalize
+from clipkit import InputError, TextEncoder, normalize
 from dassl.protocols import SizedIterable
 from dassl.utils import DivergedError, base_seed
 from dassl.utils.progress import progress
@@ -56,6 +56,7 @@ class TestTimeTrainer(PromptTrainer):
     tunes = False  # whether something is tuned on each image
     tunes_context = False  # whether that is the context
     unread: tuple[str, ...] = ()  # keys of TRAINER.TTA that this method does not read
+    starts_from = f"a context to start from is given as {N}CTX_FROM"  # what is said of a trained model
     counts: Counter[str] | None = None  # of the test that is running
     prompts_per_pass = 1024  # the most prompts in one text pass with gradient; further images go into another pass
 
@@ -89,14 +90,18 @@ class TestTimeTrainer(PromptTrainer):
 
     # ------------------------------------------------------------------ building
 
-    def build_learner(self) -> None:
-        """The context v0 that every image starts from, and the prompts around it. There is nothing to train."""
-        cfg = self.method_cfg()
+    def build_views(self) -> None:
+        """What makes the views of an image, and how their pixels are normalised."""
         self.views = ViewMaker(self.cfg, self.n_views(), self.mixes(self.cfg.DATASET.NAME))
         shape = (-1, 1, 1)
         normalised = "normalize" in self.cfg.INPUT.TRANSFORMS
         self.mean = torch.tensor(self.cfg.INPUT.PIXEL_MEAN if normalised else [0.0] * 3, device=self.device).view(shape)
         self.std = torch.tensor(self.cfg.INPUT.PIXEL_STD if normalised else [1.0] * 3, device=self.device).view(shape)
+
+    def build_learner(self) -> None:
+        """The context v0 that every image starts from, and the prompts around it. There is nothing to train."""
+        cfg = self.method_cfg()
+        self.build_views()
         words = context_words(cfg.CTX_INIT)
         given = None
         if cfg.CTX_FROM:
@@ -139,7 +144,7 @@ class TestTimeTrainer(PromptTrainer):
     def load_model(self, directory: str, epoch: int | None = None) -> None:
         if directory:
             name = self.cfg.TRAINER.NAME
-            raise InputError(f"{name} has no trained model; a context to start from is given as {self.node}.CTX_FROM.")
+            raise InputError(f"{name} has no trained model; {self.starts_from}.")
 
     # ------------------------------------------------------------------ text
 
@@ -171,7 +176,7 @@ class TestTimeTrainer(PromptTrainer):
         """[B, n, 3, h, w] in [0, 1] -> normalised features [B, n, d]."""
         return normalize(self.raw_features(views.flatten(0, 1))).view(*views.shape[:2], -1)
 
-    def raw_features(self, pixels: Tensor, tower: ImageEncoder | None = None) -> Tensor:
+    def raw_features(self, pixels: Tensor, tower: Callable[[Tensor], Tensor] | None = None) -> Tensor:
         """[N, 3, h, w] in [0, 1] -> [N, d], not normalised. On a CPU the views of one image are encoded at a time, so
         that the last bit of a feature does not depend on other images. tower: used instead of the run's own."""
         size = 512 if pixels.is_cuda or self.views.n == 1 else self.views.n
