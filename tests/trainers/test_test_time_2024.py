@@ -7,9 +7,10 @@ import json
 import clip
 import pytest
 import torch
+from helpers import make_clip
 from torch.nn import functional as F
 
-from clipkit import InputError, normalize
+from clipkit import InputError, load_clip, normalize
 from tests.plain.rtpt import PlainTestTimeTuning
 from tests.plain.test_time_votes import reflections, ss_loss, ss_weights, surest, tps, zero
 from trainers.ctpt import VARIANTS, dispersion
@@ -101,6 +102,54 @@ def test_zero_keeps_a_view_of_few_and_reads_several_templates(tiny, tmp_path):
     t = several.text_features()
     assert t.shape == (5, 32) and (t[0] @ normalize(one).T > 0.5).all()
     torch.testing.assert_close(t.norm(dim=1), torch.ones(5))
+
+
+def test_a_second_clip_votes_on_the_views_that_the_first_has_kept(tiny, tmp_path, monkeypatch):
+    monkeypatch.setenv("ROBUSTPROMPT_CACHE", str(tmp_path / "cache"))
+    other, wide = make_clip(tmp_path / "other.safetensors", width=128, seed=3), {N + "N_VIEWS": 12}
+    pairs = wide | {"TRAINER.ZERO.VOTER_BACKBONE": other, "TRAINER.ZERO.GAMMA": 0.25}
+    trainer = built(tiny, tmp_path, "ZERO", pairs, double=False)
+    alone = built(tiny, tmp_path, "ZERO", wide | {"TRAINER.ZERO.GAMMA": 0.25}, double=False)
+    views = pictures(6, 12).float()
+    with torch.no_grad():
+        before, after = trainer.respond(views, [0] * 6)
+        first, _ = alone.respond(views, [0] * 6)
+        logits = alone.view_logits(alone.encode_views(views), alone.text_features())
+    assert torch.equal(before, first)
+    second = load_clip("", str(other))
+    names = [name.replace("_", " ") for name in trainer.dm.dataset.classnames]
+    with torch.no_grad():
+        t = F.normalize(second.encode_text(clip.tokenize([f"a photo of a {name}." for name in names])), dim=1)
+        for own, logit, found in zip(views, logits, after, strict=True):
+            order = surest(logit)
+            g = F.normalize(second.encode_image((own[order[:3]] - trainer.mean) / trainer.std), dim=1)
+            votes = torch.zeros(5)
+            for row in g @ t.T:
+                votes[row.argmax()] += 1
+            rest = logit[order[3:]]
+            torch.testing.assert_close(found, break_tie(votes, rest))
+    x = views[:2, 0].clone().requires_grad_()
+    assert torch.autograd.grad(trainer.pixel_logits(x, 1)[:, 0].sum(), x)[0].abs().max() > 0
+    # whole runs: its own features of views are not enough, and none are kept
+    assert tiny.run(tmp_path / "a", "ZERO", ("--eval-only",), pairs) == 0
+    told = json.loads((tmp_path / "a" / "results.json").read_text())["test_time"]
+    assert told["voter"]["backbone"] == str(other) and not list((tmp_path / "cache").glob("*.features"))
+    assert tiny.run(tmp_path / "b", "ZERO", ("--eval-only",), wide) == 0 and list(
+        (tmp_path / "cache").glob("*.features")
+    )
+
+
+def test_a_second_clip_that_does_not_fit_is_refused(tiny, tmp_path, capsys):
+    for pairs, says in (
+        ({"TRAINER.ZERO.VOTER_BACKBONE": "ViT-B/32"}, "ViT-B/32 (TRAINER.ZERO.VOTER_BACKBONE) reads images of 224"),
+        ({"TRAINER.ZERO.VOTER_BACKBONE": "ViT-Z/1"}, "ViT-Z/1"),
+        ({"TRAINER.ZERO.VOTER_BACKBONE": tiny.backbone, N + "CTX_FROM": tmp_path / "coop"}, "CTX_FROM is a context of"),
+    ):
+        if N + "CTX_FROM" in pairs:
+            assert tiny.run(tmp_path / "coop", pairs={"OPTIM.MAX_EPOCH": 1}) == 0
+            capsys.readouterr()
+        assert tiny.run(tmp_path / "out", "ZERO", ("--eval-only",), pairs) == 2
+        assert says in capsys.readouterr().err
 
 
 # ---------------------------------------------------------------------- TPS

@@ -240,11 +240,14 @@ class TestTimeTrainer(PromptTrainer):
     ) -> SizedIterable[ViewedImage]:
         """The images of a test, with the features of their views where the method's answer comes from these, so that
         they are encoded once for all such methods. order, clean: as in `view_loader`."""
-        kind = type(self)
-        own = any(getattr(kind, name) is not getattr(TestTimeTrainer, name) for name in SEES_PIXELS)
-        if own:
+        if self.sees_pixels():
             return view_loader(self.cfg, self.views, loader, self.dm.dataset, split, order, clean)
         return ViewFeatures(self, loader, split, order, clean)
+
+    def sees_pixels(self) -> bool:
+        """Whether the features of the views, by the run's own CLIP, are not enough for an answer."""
+        kind = type(self)
+        return any(getattr(kind, name) is not getattr(TestTimeTrainer, name) for name in SEES_PIXELS)
 
     def _evaluate(self, data_loader, split: str) -> None:
         outputs = BeforeAfter()
