@@ -26,6 +26,7 @@ from .base import PromptTrainer
 from .coop import CoOp
 from .ivlp import IVLP
 from .maple import MaPLe
+from .parts.aware_loss import aware_loss
 from .parts.training_attack import (
     CONFIG_DEFAULTS,
     CONFIG_DOMAINS,
@@ -57,6 +58,17 @@ class Adversarial(PromptTrainer):
     def precision(self) -> str:
         return attack_precision(self.method_cfg().PREC, self.device)
 
+    def check_cfg(self, cfg: CfgNode) -> None:
+        super().check_cfg(cfg)
+        usual = all(
+            getattr(self.host, name) is getattr(PromptTrainer, name) for name in ("test_logits", "image_logits")
+        )
+        if cfg.TRAIN_ATTACK.OBJECTIVE == "fap" and not usual:
+            raise InputError(
+                f"TRAIN_ATTACK.OBJECTIVE fap compares image features with class features, but {cfg.TRAINER.NAME} "
+                "answers otherwise; leave it at host."
+            )
+
     def build_model(self) -> None:
         self.inner = TrainingAttack.from_cfg(self.cfg, self.preset)
         super().build_model()
@@ -67,7 +79,10 @@ class Adversarial(PromptTrainer):
         normalised = "normalize" in self.cfg.INPUT.TRANSFORMS
         given = (self.cfg.INPUT.PIXEL_MEAN, self.cfg.INPUT.PIXEL_STD) if normalised else ([0.0] * 3, [1.0] * 3)
         self.mean, self.std = (torch.tensor(x, device=self.device).view(-1, 1, 1) for x in given)
-        self.record["train_attack"] = self.inner.told() | {"prompt": self.cfg.TRAIN_ATTACK.PROMPT}
+        own = self.cfg.TRAIN_ATTACK
+        self.record["train_attack"] = self.inner.told() | {"prompt": own.PROMPT}
+        if own.OBJECTIVE == "fap":
+            self.record["train_attack"] |= {"objective": "fap", "lambda": own.LAMBDA}
         tower = self.cfg.MODEL.BACKBONE.get("VISUAL_WEIGHTS", "")
         if (eps := eps_of_tower(tower)) is not None and abs(eps - 255 * self.inner.eps) > 1e-6:
             logger.warning(
@@ -81,7 +96,10 @@ class Adversarial(PromptTrainer):
         return image, label, batch["index"], *more
 
     def loss(self, image: Tensor, label: Tensor, items: Tensor, *more: object) -> tuple[Tensor, dict[str, Tensor]]:
-        """The host's loss of the attacked pictures; clean ones are not trained on. items: the pictures' indices."""
+        """The host's loss of the attacked pictures; clean ones are not trained on. items: the pictures' indices. With
+        OBJECTIVE fap: FAP's loss of both."""
+        if self.cfg.TRAIN_ATTACK.OBJECTIVE == "fap":
+            return aware_loss(self, image, label, items, self.cfg.TRAIN_ATTACK.LAMBDA)
         with self.one_step():
             return super().loss(self.attacked(image, label, items), label, *more)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from torch import Tensor
-from torch.nn import functional as F
 
 from dassl.config.domains import NOT_NEGATIVE
 from dassl.engine import TRAINER_REGISTRY
@@ -12,6 +11,7 @@ from datasets.templates import custom_template
 from .adversarial import Adversarial
 from .context import start_context
 from .maple import MaPLe
+from .parts.aware_loss import aware_loss
 from .parts.image_to_text import DEFAULTS, DOMAINS, N, PromptLearner
 from .parts.training_attack import CONFIG_DEFAULTS, CONFIG_DOMAINS
 from .shared.checks import check_depth, check_vit
@@ -58,21 +58,4 @@ class FAP(Adversarial, ImageToText):
     config_domains = {**DOMAINS, LAMBDA: NOT_NEGATIVE, **CONFIG_DOMAINS}
 
     def loss(self, image: Tensor, label: Tensor, items: Tensor, *more: object) -> tuple[Tensor, dict[str, Tensor]]:
-        with self.one_step():
-            f, t = self.encode_image(image), self.encode_text()
-            z = self.logits(f, t)
-            attacked = self.attacked(image, label, items, z if self.precision == "fp32" else None)
-            f_adv = self.encode_image(attacked)
-            z_adv = self.logits(f_adv, self.encode_text())
-        terms = {
-            "ce": F.cross_entropy(z, label),
-            "adv": self.method_cfg().LAMBDA * aware_divergence(z, z_adv, f, f_adv),
-        }
-        return z, terms
-
-
-def aware_divergence(z: Tensor, z_adv: Tensor, f: Tensor, f_adv: Tensor) -> Tensor:
-    """mean_i KL(p_i || p'_i) (1 + cos(f_i, f'_i)) of logits [B, C] and unit image features [B, d]."""
-    log_p, log_q = z.log_softmax(dim=1), z_adv.log_softmax(dim=1)
-    divergence = (log_p.exp() * (log_p - log_q)).sum(dim=1)
-    return (divergence * (1 + (f * f_adv).sum(dim=1))).mean()
+        return aware_loss(self, image, label, items, self.method_cfg().LAMBDA)

@@ -22,8 +22,8 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     made.add_argument("--answers", action="store_true", help="further answers of a method, each in a row of its own")
     made.add_argument("--against", type=Path, metavar="RUN", help="compare each with this one, image by image")
     made.add_argument(
-        "--temperature", type=Path, metavar="RUN",
-        help="outputs on validation images (TEST.SPLIT val): the temperature that fits them is applied",
+        "--temperature", metavar="RUN",
+        help="outputs on validation images (TEST.SPLIT val), whose best temperature is applied; or a number",
     )  # fmt: skip
     made.add_argument(
         "--dac", type=int, metavar="K",
@@ -53,7 +53,7 @@ def run(args: argparse.Namespace) -> int:
     """
     from dassl.outputs.distance_aware import distance_aware
     from dassl.outputs.open_world import out_of_distribution
-    from dassl.outputs.pairs import at_temperature, temperature
+    from dassl.outputs.pairs import at_temperature, fixed_temperature, temperature
 
     from ..drawing.reliability import reliability_diagrams
     from ..drawing.scores import Changed, means, narrowed, render, rows_of
@@ -71,9 +71,10 @@ def run(args: argparse.Namespace) -> int:
             )
     changed: list[list[Changed]] = [[] for _ in found]
     if args.temperature:
-        val = read_place(args.temperature).outputs
+        fixed = fixed_temperature(args.temperature)
+        val = None if fixed else read_place(Path(args.temperature)).outputs
         for each, own in zip(found, changed, strict=True):
-            t = temperature(val, each.outputs)
+            t = fixed or temperature(val, each.outputs)
             own.append(Changed("/ T", at_temperature(each.outputs, t), {"temperature": t}))
     if args.dac is not None:
         given = read_place(args.base).outputs if args.base else None

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import os
 from dataclasses import replace
 
 import numpy as np
@@ -120,6 +122,20 @@ def temperature(val: Outputs, test: Outputs) -> float:
     if not known.any():
         raise InputError(f"{val.file} has no image of a known class (label -1 alone); give labelled validation images.")
     return fit_temperature(logits_of(val)[known], val.label[known])
+
+
+def fixed_temperature(given: str) -> float | None:
+    """The temperature that a text is, such as 1.16; None for any other text, and for a place of that name. Raises
+    InputError for a number that no logits can be divided by."""
+    try:
+        t = float(given)
+    except ValueError:
+        return None
+    if os.path.exists(given):
+        return None
+    if not 0 < t < math.inf:
+        raise InputError(f"--temperature is {given}, but logits are divided by it: give a finite number above 0.")
+    return t
 
 
 def at_temperature(outputs: Outputs, t: float) -> Outputs:

@@ -131,6 +131,23 @@ def test_a_temperature_from_validation_images(runs, capsys):
     assert scaled["nll"] <= plain["nll"]  # where it was fitted
 
 
+def test_a_temperature_that_is_given(runs, capsys, tmp_path, monkeypatch):
+    """C-TPT's baseline: logits over a fixed number."""
+    run = runs / "runs" / "CoOp"
+    _, (plain, scaled), _ = scored(capsys, run, "--temperature", "1.16")
+    assert scaled["temperature"] == 1.16 and scaled["answer"] == "/ T" and scaled["accuracy"] == plain["accuracy"]
+    with np.load(run / "seed1" / "outputs.npz") as stored:
+        logits, label = stored["relative_logits"].astype(float) / 1.16, stored["label"]
+    p = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+    assert scaled["nll"] == pytest.approx(-np.log(p[np.arange(len(p)), label]).mean(), rel=1e-4)
+    _, (plain, same), _ = scored(capsys, run, "--temperature", "1")
+    assert same["nll"] == pytest.approx(plain["nll"], rel=1e-4)  # logits are stored in half precision
+    shutil.copytree(runs / "val", tmp_path / "2")  # a place of that name
+    monkeypatch.chdir(tmp_path)
+    _, (_, fitted), _ = scored(capsys, run, "--temperature", "2")
+    assert fitted["temperature"] != 2
+
+
 def test_every_format(runs, capsys, tmp_path):
     for form in ("terminal", "markdown", "latex"):
         assert main(["score", str(runs / "runs"), "--format", form]) == 0
@@ -215,6 +232,9 @@ def broken(runs, folder):
         "test images": (
             [runs / "runs" / "CoOp", "--temperature", runs / "runs" / "CoOp"], "fitted on validation images"
         ),
+        "no temperature": ([runs / "runs" / "CoOp", "--temperature", "0"], "is 0, but logits are divided by it"),
+        "no number": ([runs / "runs" / "CoOp", "--temperature", "nan"], "give a finite number above 0"),
+        "no logits at 1.16": ([runs / "top5", "--temperature", "1.16"], "no logits of all classes"),
         "no logits": ([runs / "top5", "--temperature", runs / "val"], "no logits of all classes"),
         "another figure": ([runs / "top5", "--figures", "f2"], "--figures f2 is not among"),
         "ending": ([runs / "top5", "--reliability", folder / "a.txt"], "must end in one of"),

@@ -243,8 +243,52 @@ def test_fap_and_advmaple_as_plain_formulas(tiny, tmp_path, name):
     same(gradients, {n: q.grad for n, q in trainer.model.named_parameters() if q.grad is not None})
 
 
+@pytest.mark.parametrize("name", ["AdvIVLP", "AdvMaPLe", "CoOpAT"])
+def test_any_host_by_faps_loss(tiny, tmp_path, name):
+    """AdvVLP as its code has it by another setting: the formula on the pictures that an attack on the KL finds."""
+    trainer = built(tiny, tmp_path, name, {A + "OBJECTIVE": "fap", A + "PRESET": "advmaple", A + "LAMBDA": 0.7})
+    x, found = batch(trainer)
+    loss, gradients = step(trainer, found)
+    told = trainer.record["train_attack"]
+    assert (told["loss"], told["objective"], told["lambda"]) == ("kl", "fap", 0.7)
+
+    def both(x01):
+        f = trainer.image_encoder if name == "CoOpAT" else trainer.encode_image
+        f = F.normalize(f((x01 - trainer.mean) / trainer.std), dim=1)
+        return trainer.logit_scale * f @ trainer.encode_text().T, f
+
+    eps = 1 / 255
+    seen = (x + eps * (2 * draws(trainer, x, found["index"]) - 1)).clamp(0, 1)
+    z, f = both(x)
+    p = z.softmax(1)
+    for _ in range(2):
+        leaf = seen.detach().requires_grad_()
+        g = torch.autograd.grad(F.kl_div(both(leaf)[0].log_softmax(1), p.detach(), reduction="sum"), leaf)[0]
+        seen = (x + (seen + eps * g.sign() - x).clamp(-eps, eps)).clamp(0, 1)
+    z_adv, f_adv = both(seen)
+    kl = (p * (p.log() - z_adv.log_softmax(1))).sum(1)
+    expected = F.cross_entropy(z, found["label"]) + 0.7 * (kl * (1 + F.cosine_similarity(f, f_adv, dim=1))).mean()
+    trainer.model.zero_grad(set_to_none=True)
+    expected.backward()
+    torch.testing.assert_close(loss, expected.detach(), rtol=1e-5, atol=1e-5)
+    same(gradients, {n: q.grad for n, q in trainer.model.named_parameters() if q.grad is not None})
+    assert built(tiny, tmp_path, name, {A + "OBJECTIVE": "fap", A + "LOSS": "ce"}).inner.loss == "ce"
+
+
+def test_faps_loss_on_advmaple_is_fap(tiny, tmp_path):
+    ours = built(tiny, tmp_path / "a", "AdvMaPLe", {A + "OBJECTIVE": "fap"})
+    fap = built(tiny, tmp_path / "b", "FAP")
+    (a, g), (b, h) = (step(trainer, batch(trainer)[1]) for trainer in (ours, fap))
+    assert torch.equal(a, b) and all(torch.equal(g[key], h[key]) for key in h)
+
+
+def test_faps_loss_needs_one_answer(tiny, tmp_path, capsys):
+    assert tiny.run(tmp_path / "out", "ANPromptAT", pairs=FIT["ANPromptAT"] | {A + "OBJECTIVE": "fap"}) == 2
+    assert "TRAIN_ATTACK.OBJECTIVE fap compares image features with class features" in capsys.readouterr().err
+
+
 def test_fap_pulls_predictions_together_and_pushes_features_apart():
-    from trainers.fap import aware_divergence
+    from trainers.parts.aware_loss import aware_divergence
 
     z = torch.randn(3, 5, dtype=torch.float64, requires_grad=True)
     f = normalize(torch.randn(3, 8, dtype=torch.float64)).requires_grad_()

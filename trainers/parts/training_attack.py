@@ -36,6 +36,8 @@ CONFIG_DEFAULTS = {
     A + "STEPS": -1,
     A + "LOSS": "auto",  # ce | kl: from the clean to the attacked prediction | feature: between raw embeddings
     A + "START": "auto",  # uniform | uniform_clipped: to the picture's range, after each step too | positive | none
+    A + "OBJECTIVE": "host",  # of the training: host: its loss of attacked pictures | fap: FAP's, whose attack is kl
+    A + "LAMBDA": 1.5,  # with OBJECTIVE fap: weight of the attacked pictures
     A + "PROMPT": "current",  # what the attack sees: current | fixed: "a photo of a NAME" | perturbed: ascends too
     A + "PROMPT_STEP": 0.0,  # of the ascent of a perturbed prompt
 }
@@ -48,6 +50,8 @@ CONFIG_DOMAINS = declare(
         A + "STEPS": whole(-1),
         A + "LOSS": choice("auto", "ce", "kl", "feature"),
         A + "START": choice("auto", "uniform", "uniform_clipped", "positive", "none"),
+        A + "OBJECTIVE": choice("host", "fap"),
+        A + "LAMBDA": NOT_NEGATIVE,
         A + "PROMPT": choice("current", "fixed", "perturbed"),
         A + "PROMPT_STEP": NOT_NEGATIVE,
     },
@@ -71,6 +75,7 @@ class TrainingAttack:
         eps, alpha, steps, loss, start = PRESETS[preset if own.PRESET == "auto" else own.PRESET]
         if own.EPS != AS_PRESET:
             eps, alpha = own.EPS, alpha / eps * own.EPS
+        loss = "kl" if own.OBJECTIVE == "fap" and loss == "ce" else loss
         steps = steps if own.STEPS == AS_PRESET else own.STEPS
         loss, start = (mine if mine != "auto" else theirs for mine, theirs in ((own.LOSS, loss), (own.START, start)))
         if loss == "feature" and steps:
