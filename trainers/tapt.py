@@ -71,8 +71,6 @@ class TAPT(TestTimeTrainer):
             "tuned_numbers": sum(p.numel() for p in self.numbers),
         }
 
-    # ------------------------------------------------------------------ the two towers
-
     @torch.no_grad()
     def encode_text(self) -> Tensor:
         """[C, d] under the prompts as they are."""
@@ -90,8 +88,6 @@ class TAPT(TestTimeTrainer):
     def raw_features(self, pixels: Tensor, tower: Tower | None = None) -> Tensor:
         """[N, d], not normalised, of pixels in [0, 1]: under the run's own prompts, or by another tower."""
         return super().raw_features(pixels, tower or self.tower(self.once("tokens", self.tokens)))
-
-    # ------------------------------------------------------------------ the answer
 
     def respond(self, views: Tensor, seeds: list[int]) -> tuple[Tensor, Tensor]:
         logits = self.view_logits(self.encode_views(views), self.text_features())
@@ -124,8 +120,11 @@ class TAPT(TestTimeTrainer):
     def gradients(self, views: Tensor) -> list[Tensor | None]:
         """dL/dp of everything that the run learned; None for what the loss does not depend on."""
         scale = 1000.0 if self.precision == "amp" else 1.0  # keeps small gradients from vanishing in fp16
-        found = torch.autograd.grad(scale * self.objective(views), self.numbers, allow_unused=True)
-        return [None if g is None else g / scale for g in found]
+        for p in self.numbers:
+            p.grad = None
+        # not autograd.grad, under which operations cannot be counted (modules that return their own tensors)
+        (scale * self.objective(views)).backward(inputs=self.numbers)
+        return [None if p.grad is None else p.grad / scale for p in self.numbers]
 
     def objective(self, views: Tensor) -> Tensor:
         """L of the confident views [k, 3, h, w] in [0, 1] under the prompts as they are."""

@@ -9,6 +9,7 @@ import torch
 from helpers import FITTING, make_clip, outputs_rows
 from safetensors.torch import save_file
 from torch.nn import functional as F
+from torch.utils.flop_counter import FlopCounterMode
 
 from attacks import PixelModel
 from clipkit import InputError
@@ -265,6 +266,19 @@ def test_adaptive_attacks_go_through_it(tiny, tmp_path, trained):
         torch.testing.assert_close(
             trainer.pixel_logits(x[:1], [5]), trainer.pixel_logits(x, [5, 6])[:1], rtol=1e-3, atol=1e-3
         )
+
+
+@pytest.mark.parametrize("method", ["AdvIVLP", "AdvMaPLe"])
+def test_its_operations_can_be_counted(tiny, tmp_path, trained, method):
+    trainer = built(tiny, tmp_path, settings(trained, method))
+    counted = {}
+    for steps in (0, 1):
+        trainer.cfg.defrost()
+        trainer.cfg.TRAINER.TTA.STEPS = steps
+        with FlopCounterMode(display=False) as counter, torch.no_grad():
+            trainer.respond(pictures(1), [0])
+        counted[steps] = counter.get_total_flops()
+    assert 0 < counted[0] < counted[1]
 
 
 # ---------------------------------------------------------------------- bad input
