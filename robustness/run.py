@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
-from torch.utils.flop_counter import FlopCounterMode
 from yacs.config import CfgNode
 
 from attacks import AttackSettings, PixelModel
@@ -18,6 +17,7 @@ from dassl.config.shown import data_name, of_run
 from dassl.engine import build_trainer
 from dassl.outputs.kept import image_outputs
 from dassl.utils import InputError, attach_logger, set_random_seed, setup_logger
+from dassl.utils.flops import operations
 from datasets.attacked.make import image_seeds
 from datasets.attacked.manifest import stratified
 from datasets.attacked.pictures import base_pictures, picture_transform
@@ -231,6 +231,4 @@ def method_flags(c: controls.Controls, logits: torch.Tensor) -> tuple[bool, bool
 
 def gflop(deployed: Deployed, images: Images) -> float:
     """Floating-point operations for one image in units of 1e9, counted by torch; text features, if computed, once."""
-    with FlopCounterMode(display=False) as counter:
-        deployed(images.pictures([0]), [0])
-    return counter.get_total_flops() / 1e9
+    return operations(lambda: deployed(images.pictures([0]), [0])) / 1e9

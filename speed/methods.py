@@ -23,10 +23,10 @@ from collections.abc import Callable
 
 import torch
 from tabulate import tabulate
-from torch.utils.flop_counter import FlopCounterMode
 
 from dassl.utils import atomic_path
 from dassl.utils.ends import one_sentence
+from dassl.utils.flops import operations
 from dassl.utils.screen import Screen
 from runs.protocols import config_name
 from tests.plain import METHODS, PlainMethod, plain_of, same_draw
@@ -136,15 +136,13 @@ def measure(name: str, root: str, args: argparse.Namespace) -> list:
 
 def both_ways(ours: Callable, plain: Callable, repeats: int, clock: Callable[[], float]) -> list[float]:
     """Seconds of ours and plain, their ratio (see `side_by_side`), and the GFLOP of each, counted in the warm-up."""
-    operations = [gflop(task) for task in (ours, plain)]
-    return [*side_by_side(ours, plain, repeats, warm=True, clock=clock), *operations]
+    counts = [gflop(task) for task in (ours, plain)]
+    return [*side_by_side(ours, plain, repeats, warm=True, clock=clock), *counts]
 
 
 def gflop(task: Callable) -> float:
     """The operations of a call, in 10^9, that torch counts: matrix products, convolutions, attention."""
-    with FlopCounterMode(display=False) as counter:
-        task()
-    return counter.get_total_flops() / 1e9
+    return operations(task) / 1e9
 
 
 def in_own_process(name: str, side: str, args: argparse.Namespace) -> int:

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 import torch
-from torch.utils.flop_counter import FlopCounterMode, sdpa_backward_flop_count, sdpa_flop_count
+from torch.utils.flop_counter import sdpa_backward_flop_count, sdpa_flop_count
+
+from dassl.utils import flops
 
 Shape = Sequence[int]
 
@@ -27,6 +29,4 @@ ATTENTION = {
 
 def operations(task: Callable[[], object]) -> int:
     """Floating-point operations of one call (matrix products, convolutions, attention), counted by torch."""
-    with FlopCounterMode(display=False, custom_mapping=ATTENTION) as counter:
-        task()
-    return counter.get_total_flops()
+    return flops.operations(task, ATTENTION)
