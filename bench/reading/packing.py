@@ -17,6 +17,8 @@ from dassl.utils import InputError, atomic_path
 
 from .files import DAMAGE, check_record, damaged, find, no_results, read_json
 
+CHECKOUT = f"{Path(__file__).resolve().parent.parent.parent}{os.sep}"
+
 
 def pack(output: Path, file: Path, broken: list[str]) -> tuple[int, int]:
     """Write the results under a folder to `file`, atomically, by the names that they have from the present folder.
@@ -66,11 +68,21 @@ def _suite(output: Path) -> Iterator[tuple[str, bytes]]:
 
 
 def _portable(record: dict) -> bytes:
-    """The text of a results.json whose command has the program's name in the place of its path."""
+    """The text of a results.json in which files of the checkout are named from it, and other files in the command that
+    was given, the program's own among them, by their names alone."""
     command = record.get("command")
-    if isinstance(command, list) and command:
-        record = record | {"command": [Path(str(command[0])).name, *command[1:]]}
-    return (json.dumps(record, indent=4) + "\n").encode()
+    if isinstance(command, list):
+        own = [str(word) for word in command]
+        record = record | {"command": [Path(word).name if os.path.isabs(word) else word for word in own]}
+    return (json.dumps(_from_checkout(record), indent=4) + "\n").encode()
+
+
+def _from_checkout(value: object) -> object:
+    if isinstance(value, dict):
+        return {key: _from_checkout(each) for key, each in value.items()}
+    if isinstance(value, list):
+        return [_from_checkout(each) for each in value]
+    return value.removeprefix(CHECKOUT) if isinstance(value, str) else value
 
 
 def _settings(folder: Path, below: str) -> dict[str, bytes]:
@@ -83,4 +95,4 @@ def _settings(folder: Path, below: str) -> dict[str, bytes]:
 def _is_of_this_machine(record: dict) -> bool:
     config = record.get("config")
     named = [config.get("OUTPUT_DIR"), config.get("DATASET", {}).get("ROOT")] if isinstance(config, dict) else []
-    return any(os.path.isabs(str(each or "")) for each in [*named, record.get("model_dir")])
+    return any(os.path.isabs(str(each or "").removeprefix(CHECKOUT)) for each in [*named, record.get("model_dir")])

@@ -13,14 +13,18 @@ from study_runs import finish, suite_of
 
 from bench.__main__ import main
 from bench.reading.collect import collect
+from bench.reading.packing import CHECKOUT
 from bench.running.state import survey
 from bench.studies.generalization import STUDY
+
+COMMAND = ["/home/ann/robustprompt/train.py", "--seed", "1", "--markdown", "/home/ann/table.md"]
+LANGUAGE = {"file": f"{CHECKOUT}language/descriptions/digits.json"}
 
 
 def _runs(output: Path) -> None:
     for seed in (1, 2):
         folder = folder_of(output, "noise_train", "CoOp", "digits", seed, ("sym_other", "0.5"))
-        write_result(folder, "CoOp", "Digits", seed, 70.0 + seed, command=["/home/ann/robustprompt/train.py", "--seed"])
+        write_result(folder, "CoOp", "Digits", seed, 70.0 + seed, command=COMMAND, language=LANGUAGE)
         (folder / "model.pth.tar-1").write_bytes(b"weights")
     folder = output / "robust/digits/white-box-pgd-eps4-10/shots_16/CoOp/embedded/seed1"
     write_attacked(folder, "CoOp", "Digits", 1, "white-box", clean=70.0, own=10.0)
@@ -40,8 +44,9 @@ def test_tables_of_the_archive_are_those_of_the_runs(tmp_path, monkeypatch, caps
     assert collect(tmp_path / "other/output/mine").equals(collect(Path("output/mine")))
     files = {file.name for file in (tmp_path / "other").rglob("*") if file.is_file()}
     assert files == {"results.json", "config.yaml"}  # no weights
-    text = next((tmp_path / "other").rglob("CoOp/*/seed1/results.json")).read_text()
-    assert "/home/ann" not in text
+    record = json.loads(next((tmp_path / "other").rglob("noise/**/seed1/results.json")).read_text())
+    assert record["command"] == ["train.py", "--seed", "1", "--markdown", "table.md"]
+    assert record["language"] == {"file": "language/descriptions/digits.json"}
 
 
 def test_same_results_same_bytes(tmp_path, monkeypatch):

@@ -1,0 +1,49 @@
+"""The archives in docs/measured print the tables of docs/results.md."""
+
+from __future__ import annotations
+
+import tarfile
+from pathlib import Path
+
+import pytest
+
+from bench.studies import generalization
+
+DOCS = Path(__file__).resolve().parent.parent.parent / "docs"
+
+
+def rows(text: str, start: str = "|") -> list[list[str]]:
+    """Cells of the Markdown rows that begin so."""
+    lines = (line for line in text.splitlines() if line.startswith(start))
+    return [[cell.strip() for cell in line.strip().strip("|").split("|")] for line in lines]
+
+
+def section(page: str, title: str) -> str:
+    return (DOCS / page).read_text(encoding="utf-8").split(f"## {title}\n", 1)[1].split("\n## ", 1)[0]
+
+
+@pytest.fixture
+def unpacked(tmp_path, monkeypatch):
+    """A folder where archives were unpacked, with the configs of the checkout."""
+    (tmp_path / "configs").symlink_to(DOCS.parent / "configs")
+    monkeypatch.chdir(tmp_path)
+
+    def unpack(name: str) -> None:
+        with tarfile.open(DOCS / "measured" / f"{name}.tar.xz") as archive:
+            archive.extractall(tmp_path, filter="data")
+
+    return unpack
+
+
+def test_base_to_new_of_all_methods(unpacked, capsys):
+    unpacked("generalization")
+    words = ["--tables-only", "--published-order", "--output", "output/generalization", "--markdown", "t.md"]
+    assert generalization.main(words) == 0
+    printed = Path("t.md").read_text(encoding="utf-8")
+    page = section("results.md", "Base to new, all methods")
+    averages = {cells[1]: cells[2:] for cells in rows(printed, "| average of 5")}
+    table = rows(page.split("![", 1)[0])
+    assert {cells[0]: cells[1:] for cells in table[2:]} == averages
+    assert len(averages) == 31
+    orders = page.split("**Beside the published order.**", 1)[1]
+    assert rows(orders)[2:11] == rows(printed.split("## The order of anprompt", 1)[1])[2:11]
