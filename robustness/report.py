@@ -25,6 +25,7 @@ from dassl.utils import write_json
 from dassl.utils.counted import counted
 from runs.about import about_run
 from runs.folder import RunFolder
+from runs.named_files import named_files
 from runs.record import git_revision, versions
 from runs.robust_protocol import MODES
 from runs.settings import settings_hash
@@ -96,8 +97,8 @@ def ece(answers: Answers, label: Tensor) -> float:
     return 100.0 * calibration_error(answers.confidence.numpy(), answers.right(label).numpy(), 20)
 
 
-def record(e: Evaluation, identity: str, args: Namespace, kept: dict) -> dict:
-    """The content of results.json, as plain values. kept: from `keep`."""
+def record(e: Evaluation, found: dict, args: Namespace, kept: dict) -> dict:
+    """The content of results.json, as plain values. found: the run's settings; kept: from `keep`."""
     cfg, adversarial = e.cfg, e.adversarial
     eps = fraction(e.settings.eps)
     tta = cfg.TRAINER.get("TTA", {})
@@ -134,7 +135,8 @@ def record(e: Evaluation, identity: str, args: Namespace, kept: dict) -> dict:
         "compat": tta.get("COMPAT", "none") if adapts else "none",
         "template": cfg.ATTACK.PROMPT,
         **e.facts,
-        "settings_hash": identity,
+        "files": named_files(found),
+        "settings_hash": settings_hash(found),
         "versions": versions(),
         "git": git_revision(),
         "command": sys.argv,
@@ -146,7 +148,7 @@ def write(e: Evaluation, folder: RunFolder, args: Namespace) -> None:
     """Write outputs.npz, log the table, and last write results.json, which marks the evaluation as finished."""
     kept = keep(e, folder.path / "outputs.npz")
     logger.info("\n%s", text(e))
-    write_json(record(e, settings_hash(folder.settings), args, kept), folder.results)
+    write_json(record(e, folder.settings, args, kept), folder.results)
 
 
 def keep(e: Evaluation, file: Path) -> dict:

@@ -27,6 +27,7 @@ from dassl.utils.counted import counted
 from interop.plugins.origin import provenance
 
 from .about import about_run
+from .named_files import named_files
 from .same_data import data_record
 from .settings import settings, settings_hash
 from .tested_model import weights_hash
@@ -83,6 +84,7 @@ def write_record(
         "image_tower": trainer.tower_accounts() if hasattr(trainer, "tower_accounts") else None,
         "items": {"train": list_facts(data.train_x), "test": list_facts(data.test)},
         "data": data_record(trainer),
+        "files": named_files(found),
         "settings_hash": settings_hash(found),
         "config": _plain(cfg),
         **hardware(trainer),

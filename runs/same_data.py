@@ -20,6 +20,7 @@ from interop.plugins.hosting import hosted, is_hosted
 from interop.plugins.origin import provenance
 
 from .folder import RunFolder
+from .named_files import check_same_files
 from .outputs import fewer_kept
 from .tested_model import weights_hash
 
@@ -31,8 +32,9 @@ MOST = 60_000  # longest list whose images are all compared; of longer lists the
 
 def finished_already(folder: RunFolder, cfg: CfgNode, args: Namespace) -> str:
     """The message for a run that is finished already. Raises InputError if it used other data, another version of a
-    plugin, or other weights than --model-dir has now."""
+    plugin, other weights than --model-dir has now, or other files than its settings name now."""
     check_same_weights(folder.results, args)
+    check_same_files(folder.results, read_json(folder.results), folder.settings)
     check_same_plugins(folder.results, cfg)
     unknown = check_same_data(folder.results, cfg)
     fewer = fewer_kept(read_json(folder.results), cfg.TEST.OUTPUTS)
