@@ -1,4 +1,4 @@
-"""The archives in docs/measured print the tables of docs/results.md."""
+"""The archives in docs/measured print the tables of the documents."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from bench.studies import generalization
+from bench.studies import adversarial_base2new, generalization
 
 DOCS = Path(__file__).resolve().parent.parent.parent / "docs"
 
@@ -47,3 +47,15 @@ def test_base_to_new_of_all_methods(unpacked, capsys):
     assert len(averages) == 31
     orders = page.split("**Beside the published order.**", 1)[1]
     assert rows(orders)[2:11] == rows(printed.split("## The order of anprompt", 1)[1])[2:11]
+
+
+def test_prompts_trained_against_attacks(unpacked, capsys):
+    unpacked("adversarial_base2new")
+    words = ["--tables-only", "--output", "output/adversarial_base2new", "--markdown", "t.md"]
+    assert adversarial_base2new.main(words) == 0
+    printed = Path("t.md").read_text(encoding="utf-8")
+    tables = section("adversarial_training.md", "Measured").split("and at eps 4:")
+    for eps, shown in zip((1, 4), tables, strict=True):
+        own = printed.split(f"## pgd-eps{eps}-20-n100, average of 2\n", 1)[1].split("\n## ", 1)[0]
+        assert rows(shown)[2:] == rows(own)[2:]
+        assert len(rows(shown)) == 10
