@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from bench.studies import adversarial_base2new, generalization
+from bench.studies import adversarial, adversarial_base2new, generalization, streams
 
 DOCS = Path(__file__).resolve().parent.parent.parent / "docs"
 
@@ -59,3 +59,31 @@ def test_prompts_trained_against_attacks(unpacked, capsys):
         own = printed.split(f"## pgd-eps{eps}-20-n100, average of 2\n", 1)[1].split("\n## ", 1)[0]
         assert rows(shown)[2:] == rows(own)[2:]
         assert len(rows(shown)) == 10
+
+
+def test_streams(unpacked, capsys):
+    unpacked("streams")
+    assert streams.main(["--tables-only", "--output", "output/streams", "--markdown", "t.md"]) == 0
+    page = section("test_time.md", "Methods that learn from the stream")
+    shown = [cells for cells in rows(page) if len(cells) == 9][2:]
+    assert shown == rows(Path("t.md").read_text(encoding="utf-8"))[2:]
+    assert len(shown) == 7
+
+
+METHODS = {
+    "adversarial.md": (["ZeroshotCLIP", "CoOp", "ANPrompt", "TPT", "RTPT"], ["1", "4", "8"], ["1", "3", "10"], "TWA"),
+    "test_time.md": (["ZeroshotCLIP", "ZERO", "TPS", "OTPT", "TPT", "RTPT"], ["4"], ["10"], "TA"),
+}
+
+
+@pytest.mark.parametrize("page", METHODS)
+def test_methods_under_attack(unpacked, capsys, page):
+    unpacked("adversarial")
+    methods, eps, steps, modes = METHODS[page]
+    words = ["--methods", *methods, "--datasets", "digits", "--eps", *eps, "--steps", *steps, "--modes", *modes]
+    words += ["--attacks", "pgd", "--subset", "100", "--seeds", "1", "2", "3"]
+    words += ["--tables-only", "--output", "output/adversarial", "--markdown", "t.md"]
+    assert adversarial.main([*words, "--", "ATTACK.EOT.DRAWS", "2", "ATTACK.EOT.VIEWS", "4"]) == 0
+    printed = rows(Path("t.md").read_text(encoding="utf-8"))
+    shown = rows(section(page, "Measured").split("What", 1)[0])[2:]
+    assert shown and all(cells in printed for cells in shown)
