@@ -59,9 +59,8 @@ def pack(output: Path, file: Path, broken: list[str]) -> tuple[int, int]:
 
 def _suite(output: Path) -> Iterator[tuple[str, bytes]]:
     """(name, content) of the suite and of what it keeps on its runs: their times, figures that take long to compute."""
-    for name in ("suite.yaml", "selected.yaml"):
-        with suppress(FileNotFoundError):
-            yield name, (output / name).read_bytes()
+    for file in sorted([*output.glob("suite*.yaml"), *output.glob("selected.yaml")]):
+        yield file.name, file.read_bytes()
     for file in sorted((output / ".bench").glob("*.json")):
         if not file.name.endswith(".failed.json"):
             yield f".bench/{file.name}", file.read_bytes()

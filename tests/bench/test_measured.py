@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from bench.studies import adversarial, adversarial_base2new, generalization, streams
+from bench.studies import adversarial, adversarial_base2new, dpsep_ablation, generalization, noise, streams
 
 DOCS = Path(__file__).resolve().parent.parent.parent / "docs"
 
@@ -87,3 +87,15 @@ def test_methods_under_attack(unpacked, capsys, page):
     printed = rows(Path("t.md").read_text(encoding="utf-8"))
     shown = rows(section(page, "Measured").split("What", 1)[0])[2:]
     assert shown and all(cells in printed for cells in shown)
+
+
+@pytest.mark.parametrize(
+    ("name", "main", "count"), [("noise", noise.main, 21), ("dpsep_ablation", dpsep_ablation.main, 12)]
+)
+def test_label_noise(unpacked, capsys, name, main, count):
+    unpacked(name)
+    assert main(["--tables-only", "--output", f"output/{name}", "--markdown", "t.md"]) == 0
+    printed = [cells for cells in rows(Path("t.md").read_text(encoding="utf-8")) if cells[-1] in ("1", "3")]
+    shown = rows(section("label_noise.md", "Measured"))
+    assert len(printed) == count
+    assert all(cells in shown for cells in printed)
