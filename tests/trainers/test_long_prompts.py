@@ -34,8 +34,13 @@ def root(tiny, tmp_path_factory):
 
 @pytest.mark.parametrize("method", [*METHODS, *UNTRAINED, "DPSEP", "PTNL", "CoOpSAR"])
 def test_a_long_class_name_is_refused_by_every_method(tiny, root, tmp_path, capsys, method):
-    flags = ("--eval-only",) if method in UNTRAINED else ()
-    assert tiny.run(tmp_path / "run", method, flags, {"DATASET.ROOT": root}) == 2
+    flags, pairs = ("--eval-only",) if method in UNTRAINED else (), {}
+    if method == "TAPT":  # tunes the prompts of a run
+        start = {"OPTIM.MAX_EPOCH": 1, "TRAINER.IVLP.PROMPT_DEPTH_VISION": 2, "TRAINER.IVLP.PROMPT_DEPTH_TEXT": 2}
+        assert tiny.run(tmp_path / "start", "AdvIVLP", (), start) == 0
+        pairs = {"TRAINER.TAPT.FROM": tmp_path / "start", "TRAINER.TAPT.ALIGN": 0.0}
+        capsys.readouterr()
+    assert tiny.run(tmp_path / "run", method, flags, {"DATASET.ROOT": root} | pairs) == 2
     (sentence,) = capsys.readouterr().err.strip().splitlines()
     assert re.search(SAID.format(LONGER), sentence) and not (tmp_path / "run").exists()
 
