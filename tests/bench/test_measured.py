@@ -7,7 +7,15 @@ from pathlib import Path
 
 import pytest
 
-from bench.studies import adversarial, adversarial_base2new, dpsep_ablation, generalization, noise, streams
+from bench.studies import (
+    adversarial,
+    adversarial_base2new,
+    anprompt_ablation,
+    dpsep_ablation,
+    generalization,
+    noise,
+    streams,
+)
 
 DOCS = Path(__file__).resolve().parent.parent.parent / "docs"
 
@@ -99,3 +107,11 @@ def test_label_noise(unpacked, capsys, name, main, count):
     shown = rows(section("label_noise.md", "Measured"))
     assert len(printed) == count
     assert all(cells in shown for cells in printed)
+
+
+def test_anprompts_ablation(unpacked, capsys):
+    unpacked("anprompt_ablation")
+    words = ["--tables-only", "--output", "output/anprompt_ablation", "--markdown", "t.md"]
+    assert anprompt_ablation.main(words) == 0
+    printed = rows(Path("t.md").read_text(encoding="utf-8"))[2:]
+    assert rows(section("results.md", "ANPrompt's ablation"))[2:] == printed and len(printed) == 7
