@@ -120,11 +120,8 @@ class TAPT(TestTimeTrainer):
     def gradients(self, views: Tensor) -> list[Tensor | None]:
         """dL/dp of everything that the run learned; None for what the loss does not depend on."""
         scale = 1000.0 if self.precision == "amp" else 1.0  # keeps small gradients from vanishing in fp16
-        for p in self.numbers:
-            p.grad = None
-        # not autograd.grad, under which operations cannot be counted (modules that return their own tensors)
-        (scale * self.objective(views)).backward(inputs=self.numbers)
-        return [None if p.grad is None else p.grad / scale for p in self.numbers]
+        found = torch.autograd.grad(scale * self.objective(views), self.numbers, allow_unused=True)
+        return [None if g is None else g / scale for g in found]
 
     def objective(self, views: Tensor) -> Tensor:
         """L of the confident views [k, 3, h, w] in [0, 1] under the prompts as they are."""

@@ -93,5 +93,7 @@ def _settings(folder: Path, below: str) -> dict[str, bytes]:
 
 def _is_of_this_machine(record: dict) -> bool:
     config = record.get("config")
-    named = [config.get("OUTPUT_DIR"), config.get("DATASET", {}).get("ROOT")] if isinstance(config, dict) else []
-    return any(os.path.isabs(str(each or "").removeprefix(CHECKOUT)) for each in [*named, record.get("model_dir")])
+    config = config if isinstance(config, dict) else {}
+    data = config.get("DATASET")
+    named = [record.get("model_dir"), config.get("OUTPUT_DIR"), data.get("ROOT") if isinstance(data, dict) else ""]
+    return any(os.path.isabs(str(each or "").removeprefix(CHECKOUT)) for each in named)

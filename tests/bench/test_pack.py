@@ -100,6 +100,8 @@ def test_folders_of_this_machine_are_told(tmp_path, capsys):
     write_result(folder, "CoOp", "Digits", 1, 70.0, config={"OUTPUT_DIR": str(folder)})
     assert main(["pack", str(tmp_path / "output"), str(tmp_path / "a.tar.xz")]) == 0
     assert "1 result of these name absolute folders" in capsys.readouterr().err
+    write_result(folder, "CoOp", "Digits", 1, 70.0, config={"DATASET": 3})  # of another project
+    assert main(["pack", str(tmp_path / "output"), str(tmp_path / "a.tar.xz")]) == 0
 
 
 @pytest.mark.parametrize(

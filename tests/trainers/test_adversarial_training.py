@@ -193,6 +193,19 @@ def test_one_text_forward_is_enough(tiny, tmp_path, monkeypatch, name):
 # ---------------------------------------------------------------------- FAP, AdvMaPLe
 
 
+def two_steps(trainer, x, found, both, kl):
+    """Pictures after PGD of two steps of eps 1, up the KL from the clean prediction, or the cross-entropy."""
+    eps, clean = 1 / 255, both(x)[0].softmax(1).detach()
+    seen = (x + eps * (2 * draws(trainer, x, found["index"]) - 1)).clamp(0, 1)
+    for _ in range(2):
+        leaf = seen.detach().requires_grad_()
+        q = both(leaf)[0]
+        loss = F.kl_div(q.log_softmax(1), clean, reduction="sum") if kl else F.cross_entropy(q, found["label"])
+        g = torch.autograd.grad(loss, leaf)[0]
+        seen = (x + (seen + eps * g.sign() - x).clamp(-eps, eps)).clamp(0, 1)
+    return seen
+
+
 @pytest.mark.parametrize("name", ["FAP", "AdvMaPLe"])
 def test_fap_and_advmaple_as_plain_formulas(tiny, tmp_path, name):
     trainer = built(tiny, tmp_path, name)
@@ -218,19 +231,9 @@ def test_fap_and_advmaple_as_plain_formulas(tiny, tmp_path, name):
         t = trainer.text_encoder.encode(learner.prompts.split(learner.ctx), replace=deep)
         return trainer.logit_scale * f @ F.normalize(t, dim=1).T, f
 
-    eps = 1 / 255
-    seen = (x + eps * (2 * draws(trainer, x, found["index"]) - 1)).clamp(0, 1)
     z, f = both(x)
     p = z.softmax(1)
-    for _ in range(2):
-        leaf = seen.detach().requires_grad_()
-        q = both(leaf)[0]
-        inner = (
-            F.cross_entropy(q, label) if name == "AdvMaPLe" else F.kl_div(q.log_softmax(1), p.detach(), reduction="sum")
-        )
-        g = torch.autograd.grad(inner, leaf)[0]
-        seen = (x + (seen + eps * g.sign() - x).clamp(-eps, eps)).clamp(0, 1)
-    z_adv, f_adv = both(seen)
+    z_adv, f_adv = both(two_steps(trainer, x, found, both, name != "AdvMaPLe"))
     if name == "AdvMaPLe":
         expected = F.cross_entropy(z_adv, label)
     else:
@@ -257,15 +260,9 @@ def test_any_host_by_faps_loss(tiny, tmp_path, name):
         f = F.normalize(f((x01 - trainer.mean) / trainer.std), dim=1)
         return trainer.logit_scale * f @ trainer.encode_text().T, f
 
-    eps = 1 / 255
-    seen = (x + eps * (2 * draws(trainer, x, found["index"]) - 1)).clamp(0, 1)
     z, f = both(x)
     p = z.softmax(1)
-    for _ in range(2):
-        leaf = seen.detach().requires_grad_()
-        g = torch.autograd.grad(F.kl_div(both(leaf)[0].log_softmax(1), p.detach(), reduction="sum"), leaf)[0]
-        seen = (x + (seen + eps * g.sign() - x).clamp(-eps, eps)).clamp(0, 1)
-    z_adv, f_adv = both(seen)
+    z_adv, f_adv = both(two_steps(trainer, x, found, both, True))
     kl = (p * (p.log() - z_adv.log_softmax(1))).sum(1)
     expected = F.cross_entropy(z, found["label"]) + 0.7 * (kl * (1 + F.cosine_similarity(f, f_adv, dim=1))).mean()
     trainer.model.zero_grad(set_to_none=True)
