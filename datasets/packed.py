@@ -16,7 +16,7 @@ from filelock import FileLock
 from PIL import Image
 
 from dassl.data.datasets import Datum
-from dassl.utils import InputError, MissingFileError, seeded
+from dassl.utils import InputError, MissingFileError, listdir_nohidden, seeded
 
 from .base import GENERATION_SEED, SplitDataset
 from .reading.splits import known_item, split_trainval
@@ -103,11 +103,18 @@ class PackedDataset(SplitDataset):
         os.replace(aside, os.path.join(self.image_dir, part))
 
     def read_part(self, part: str) -> list[Datum]:
-        """The items of a part in its official order."""
+        """The items of a part in its official order. Raises InputError for what is no class folder there."""
         base, found = os.path.join(self.image_dir, part), []
-        for folder in sorted(os.listdir(base)):
+        for folder in listdir_nohidden(base, sort=True):
             label, _, name = folder.partition("_")
-            found += [(file, int(label), name, folder) for file in os.listdir(os.path.join(base, folder))]
+            if not label.isdecimal() or not name or not os.path.isdir(os.path.join(base, folder)):
+                raise InputError(
+                    f"{type(self).__name__}: {os.path.join(base, folder)} is no class folder; these are named by label "
+                    "and class, as 000_NAME. Rename it, or remove it."
+                )
+            found += [(file, int(label), name, folder) for file in listdir_nohidden(os.path.join(base, folder))]
+        if not found:
+            raise InputError(f"{type(self).__name__}: {base} holds no pictures; remove it, and they are written anew.")
         return [
             known_item(os.path.join(base, folder, file), label, name) for file, label, name, folder in sorted(found)
         ]

@@ -160,3 +160,23 @@ def test_tiny_imagenet(tmp_path, make_cfg):
     write(base / "val/val_annotations.txt", ["val_0.JPEG\tn99999999\t0\t32\t44\t62"])
     with pytest.raises(InputError, match="n99999999"):
         TinyImageNet(make_cfg(tmp_path))
+
+
+@pytest.mark.parametrize("name", ["airplane", "000_", "x_airplane", "notes.txt"])
+def test_what_is_no_class_folder_is_named(tmp_path, monkeypatch, make_cfg, name):
+    home = tmp_path / "cifar10"
+    cifar(home / "cifar-10-batches-py", monkeypatch, tv.CIFAR10, "labels", 60, 6)
+    CIFAR10(make_cfg(tmp_path))
+    (home / "images" / "test" / ".DS_Store").touch()
+    CIFAR10(make_cfg(tmp_path))
+    wrong = home / "images" / "test" / name
+    wrong.touch() if "." in name else wrong.mkdir()
+    with pytest.raises(InputError, match=rf"CIFAR10: {wrong} is no class folder; .* 000_NAME"):
+        CIFAR10(make_cfg(tmp_path))
+
+
+def test_a_part_without_pictures(tmp_path, make_cfg):
+    for part in ("train", "test"):
+        (tmp_path / "cifar10" / "images" / part).mkdir(parents=True)
+    with pytest.raises(InputError, match=r"CIFAR10: .*train holds no pictures"):
+        CIFAR10(make_cfg(tmp_path))
