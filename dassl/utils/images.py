@@ -9,6 +9,8 @@ from __future__ import annotations
 import io
 import logging
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import cast
 
 import numpy as np
@@ -67,6 +69,16 @@ def set_upright(on: bool) -> None:
     global _upright
     _upright = on
     read_image.rules = f"{RULES}, upright" if on else RULES  # type: ignore[attr-defined]
+
+
+@contextmanager
+def same_reading() -> Iterator[None]:
+    """Images are read after the block as before it, whatever datasets were made within."""
+    before = _upright
+    try:
+        yield
+    finally:
+        set_upright(before)
 
 
 def to_rgb(image: Image.Image, where: str = "the image") -> Image.Image:

@@ -16,7 +16,7 @@ from PIL import Image
 from yacs.config import CfgNode
 
 from dassl.utils import InputError, read_image
-from dassl.utils.images import set_upright
+from dassl.utils.images import same_reading, set_upright
 from datasets.folder import Folder
 from datasets.food101 import Food101
 from datasets.reading import images, whole
@@ -315,6 +315,15 @@ def test_images_are_turned_as_their_camera_noted_and_other_sets_are_not(tmp_path
     layouts.food101(tmp_path)
     Food101(cfg(tmp_path))
     assert read_image.rules == 2, "published sets are read as CoOp reads them"
+
+
+def test_a_dataset_that_is_made_beside_the_tested_one_leaves_its_reading(tmp_path, cfg):
+    layouts.food101(tmp_path)
+    Folder(cfg(photos(tmp_path / "photos")))
+    with same_reading():
+        Food101(cfg(tmp_path))
+        assert read_image.rules == 2
+    assert "upright" in read_image.rules
 
 
 def test_a_copy_in_train_and_test_ends_the_run_before_it_trains(tiny, tmp_path, capsys):

@@ -10,6 +10,7 @@ from yacs.config import CfgNode
 from clipkit import InputError
 from dassl.data.data_manager import build_data_loader
 from dassl.data.datasets import Datum, build_dataset
+from dassl.utils.images import same_reading
 from datasets.reading.catalog import find
 
 if TYPE_CHECKING:
@@ -39,7 +40,9 @@ def join(loader: DataLoader, data: DatasetBase, cfg: CfgNode, names: list[str]) 
         own = cfg.clone()
         own.defrost()
         own.DATASET.NAME = entry.name
-        for item in build_dataset(own).test or []:
+        with same_reading():  # the first dataset says how images are turned
+            items_of = build_dataset(own).test or []
+        for item in items_of:
             place = label.get(item.classname.replace("_", " ").casefold())
             if place is None:
                 raise InputError(

@@ -18,6 +18,7 @@ from dassl.data.data_manager import build_data_loader
 from dassl.data.datasets import build_dataset
 from dassl.data.transforms import build_transform
 from dassl.utils import read_image
+from dassl.utils.images import same_reading
 from dassl.utils.progress import progress
 from dassl.utils.torch_file import read_torch_file, state_dict_in, unusable
 from datasets.reading.catalog import find, make_cfg, quiet
@@ -54,6 +55,7 @@ def keep_up_to(blocks: int, into: dict[int, Tensor]) -> Callable[[int, Tensor], 
     return watch
 
 
+@same_reading()  # the pictures of the training may be read by other rules than those of the test
 def statistics_of(trained: TrainedPrompts, blocks: int, shots: int, trainer: Method) -> Statistics:
     """Those of the inputs of the blocks 1 to `blocks` under these prompts, over the training pictures of the data set
     that they were trained on, from disk if they were computed before.
