@@ -58,9 +58,10 @@ def pack(output: Path, file: Path, broken: list[str]) -> tuple[int, int]:
 
 
 def _suite(output: Path) -> Iterator[tuple[str, bytes]]:
-    """(name, content) of the suite and of what it keeps on its runs: their times, figures that take long to compute."""
-    for file in sorted([*output.glob("suite*.yaml"), *output.glob("selected.yaml")]):
-        yield file.name, file.read_bytes()
+    """(name, content) of the suites and choices, and of what they keep on their runs: times, costly figures."""
+    for file in sorted(output.glob("*.yaml")):
+        if file.name != "config.yaml":  # of a run, packed with it
+            yield file.name, file.read_bytes()
     for file in sorted((output / ".bench").glob("*.json")):
         if not file.name.endswith(".failed.json"):
             yield f".bench/{file.name}", file.read_bytes()

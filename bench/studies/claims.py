@@ -5,9 +5,11 @@ python -m bench claims run --markdown claims.md --json claims.json
 python -m bench claims --tables-only                     # of the runs that are there
 python -m bench claims run --papers DP-SEP --seeds 1 2 3
 python -m bench claims run --published OPTIM.LR          # with published rates: docs/selection.md
+python -m bench claims run --follow-up                   # experiments on claims that do not show
 
-The claims are in bench/studies/claims_list.py, the runs in configs/suites/claims.yaml; docs/claims.md says how they are
-judged. Finished runs are not repeated, and no run is made twice for two claims.
+The claims are in bench/studies/claims_list.py, the experiments that follow them up in bench/studies/follow_ups.py, the
+runs of both in configs/suites/claims.yaml; docs/claims.md says how they are judged. Finished runs are not repeated, and
+no run is made twice for two claims.
 """
 
 from __future__ import annotations
@@ -18,6 +20,7 @@ from pathlib import Path
 
 from pandas import DataFrame
 
+from dassl.utils import InputError
 from dassl.utils.ends import one_sentence
 
 from ..suites.suite import Suite
@@ -26,6 +29,7 @@ from .claim import Claim
 from .claim_results import find
 from .claim_tables import judge, sections, without_verdict
 from .claims_list import CLAIMS, PAPERS
+from .follow_ups import FOLLOW_UPS
 from .new_class_similarity import divergences
 
 
@@ -35,11 +39,21 @@ def options(parser: argparse.ArgumentParser) -> None:
         "--published", nargs="+", metavar="KEY", default=[],
         help="config keys, such as OPTIM.LR, that have the value of each method's published config",
     )  # fmt: skip
+    parser.add_argument(
+        "--follow-up", action="store_true",
+        help="in place of the claims, the experiments that tell why some do not show: the regime, a reading, or us",
+    )  # fmt: skip
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write the numbers behind each verdict")
 
 
 def chosen(args: argparse.Namespace) -> list[Claim]:
-    return [claim for claim in CLAIMS if claim.paper in (args.papers or PAPERS)]
+    """The claims, or the follow-ups, of the chosen papers. Raises InputError if these have none."""
+    listed = FOLLOW_UPS if args.follow_up else CLAIMS
+    found = [claim for claim in listed if claim.paper in (args.papers or PAPERS)]
+    if not found:
+        there = ", ".join(dict.fromkeys(claim.paper for claim in listed))
+        raise InputError(f"--papers {' '.join(args.papers)}: no follow-up is of these; there are some of {there}.")
+    return found
 
 
 def tried(claims: Sequence[Claim], suite: Suite) -> list[Claim]:
@@ -76,7 +90,7 @@ def page(frame: DataFrame, suite: Suite, args: argparse.Namespace) -> door.Page:
 
 
 def name(args: argparse.Namespace) -> str:
-    return "published" if args.published else "suite"
+    return "published" if args.published else "follow_up" if args.follow_up else "suite"
 
 
 STUDY = door.Study("claims", __doc__, "claims", options, fill, page, name)

@@ -20,6 +20,7 @@ from bench.studies.claim_tables import judge, sections
 from bench.studies.claims import STUDY, main
 from bench.studies.claims_list import CLAIMS, PAPERS
 from bench.studies.door import SUITES
+from bench.studies.follow_ups import FOLLOW_UPS, OURS, READING, REGIME
 from bench.studies.new_class_similarity import divergences
 from bench.studies.rows import rows_of
 from bench.suites.load import load
@@ -52,21 +53,29 @@ def judged(suite, wanted, kl=None, said=None):
 # ---------------------------------------------------------------------- the list and its suite
 
 
-def test_every_claim_names_runs_that_the_suite_has(whole):
+@pytest.mark.parametrize("more", [[], ["--follow-up"]])
+def test_every_claim_names_runs_that_the_suite_has(more):
+    whole, listed = suite_of(STUDY, "--seeds", "1", *more), FOLLOW_UPS if more else CLAIMS
     found = find(whole, DataFrame(columns=["block", "method", "settings"]), {})
     points: dict[Side, set] = {}
     for run in whole.runs:
         kinds = {noise_of(step) for step in run.job if step.protocol in ("noise_train", "text_noise_test")}
         points.setdefault(Side(run.block, run.method), set()).update(kinds)
-    assert len(BY_ID) == len(CLAIMS) and {claim.paper for claim in CLAIMS} == set(PAPERS)
     used = set()
-    for claim in CLAIMS:
+    for claim in listed:
         for side in (claim.left, claim.right):
             assert found.planned[side] and points[side] >= set(claim.points), f"{claim.id}: {side}"
             used.add(side)
         pairs = found.planned[claim.left] & found.planned[claim.right]
         assert len({dataset for dataset, _ in pairs}) >= (1 if claim.metric == "loss" else 3), claim.id
     assert used == {Side(run.block, run.method) for run in whole.runs}, "no run is there for nothing"
+
+
+def test_claims_and_follow_ups_have_names_and_papers():
+    assert len({claim.id for claim in (*CLAIMS, *FOLLOW_UPS)}) == len(CLAIMS) + len(FOLLOW_UPS)
+    assert len(BY_ID) == len(CLAIMS) and {claim.paper for claim in CLAIMS} == set(PAPERS)
+    assert {claim.paper for claim in FOLLOW_UPS} <= set(PAPERS)
+    assert {claim.where for claim in FOLLOW_UPS} == {OURS, READING, REGIME}
 
 
 def test_nothing_is_trained_twice(whole):
@@ -297,7 +306,26 @@ def test_published_learning_rates_are_variants_of_their_own(tmp_path):
     assert set(attacked) == {""}, "test-time methods are not trained"
 
 
+def test_follow_ups_have_a_suite_of_their_own_beside_the_claims(tmp_path, capsys):
+    made = suite_of(STUDY, "--follow-up", "--papers", "R-TPT", "--seeds", "1", output=tmp_path)
+    usual = {(run.block, run.method, run.folders) for run in suite_of(STUDY, "--seeds", "1", output=tmp_path).runs}
+    shared = [run for run in made.runs if (run.block, run.method, run.folders) in usual]
+    assert made.file.name == "follow_up.yaml" and {run.method for run in shared} == {"ZeroshotCLIP"}
+    for run in made.runs:
+        for step, folder in zip(run.job, run.folders, strict=True):
+            clean = 70.0 - 6 * (run.method == "RTPT") + 5.5 * (run.block == "R-TPT gentle views")
+            write_attacked(folder, run.method, step.dataset.title(), run.seed, step.mode, clean=clean, transfer=20.0)
+    words = ["--follow-up", "--papers", "R-TPT", "--seeds", "1", "--output", str(tmp_path)]
+    assert bench(["claims", "--tables-only", *words]) == 0
+    rows = [
+        line.split("  ")[0] + line.rsplit("  ")[-1] for line in capsys.readouterr().out.splitlines() if "keeps" in line
+    ]
+    assert [row.endswith("contradicts") for row in rows] == [True, False] and rows[1].endswith("shows")
+
+
 def test_bad_words_are_one_sentence(tmp_path, capsys):
+    assert bench(["claims", "plan", "--follow-up", "--papers", "VisPrompt", "--output", str(tmp_path / "none")]) == 2
+    assert "no follow-up is of these; there are some of ANPrompt" in capsys.readouterr().err
     assert bench(["claims", "--tables-only", "--output", str(tmp_path / "none")]) == 2
     (tmp_path / "there").mkdir()
     assert bench(["claims", "--tables-only", "--output", str(tmp_path / "there"), "--json", str(tmp_path)]) == 2

@@ -1,0 +1,40 @@
+"""Experiments on claims that do not show: is it the regime, the reading of an unclear equation, or this project's code?
+
+Each is a comparison as the claims are, judged in the same way, and `where` says which of the three it tells about.
+"""
+
+from __future__ import annotations
+
+from .claim import Claim, Side
+from .claims_list import ATTACK, BASE_NEW, CLEAN_MARGIN, HM_MARGIN
+
+OURS, READING, REGIME = "our code", "reading", "regime"
+
+_ANPROMPT = Side(BASE_NEW, "ANPrompt")
+_READINGS = (
+    ("second branch", "MMRL's second branch as robustness logits (A17)"),
+    ("separate losses", "a cross-entropy for each of the logits (A18)"),
+    ("alignment answer", "new classes by alignment logits alone (A16)"),
+)
+
+FOLLOW_UPS: tuple[Claim, ...] = (
+    Claim(
+        "anprompt-base", "ANPrompt", OURS, f"row 000, the code base, has MMRL's HM (within {HM_MARGIN:g} point)", "HM",
+        Side("ANPrompt 000", "ANPrompt"), Side(BASE_NEW, "MMRL"), margin=HM_MARGIN,
+    ),
+    *(
+        Claim(f"anprompt-{block.replace(' ', '-')}", "ANPrompt", READING, f"HM rises by {says}", "HM",
+              Side(f"ANPrompt {block}", "ANPrompt"), _ANPROMPT)
+        for block, says in _READINGS
+    ),
+    Claim(
+        "sar-real-names", "SAR", REGIME, "HM of CoOp rises by SAR with the real new names", "HM",
+        Side("SAR real names", "CoOpSAR"), Side(BASE_NEW, "CoOp"),
+    ),
+    *(
+        Claim(f"rtpt-{block.replace(' ', '-')}", "R-TPT", REGIME,
+              f"keeps zero-shot CLIP's clean accuracy {says} (within {CLEAN_MARGIN:g} point)", "clean",
+              Side(f"R-TPT {block}", "RTPT"), Side(ATTACK, "ZeroshotCLIP"), margin=CLEAN_MARGIN)
+        for block, says in (("plain answer", "if the plain view answers"), ("gentle views", "with gentle views"))
+    ),
+)  # fmt: skip
