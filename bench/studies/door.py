@@ -31,6 +31,7 @@ from ..running.gpus import gpus_of
 from ..running.local import default_jobs, run_suite
 from ..running.plan import plan_table
 from ..running.state import survey
+from ..running.taking import take
 from ..running.trouble import check_writable
 from ..suites.load import load
 from ..suites.suite import Suite, suite_of
@@ -132,10 +133,12 @@ def _tree(study: Study, args: argparse.Namespace) -> dict:
 
 
 def begin(suite: Suite, tree: dict, args: argparse.Namespace) -> int | None:
-    """Log the plan and run it. Returns the exit code, or None if there are more than `MOST` runs and --yes is missing.
+    """Take what other folders have, log the plan and run it. Returns the exit code, or None if there are more than
+    `MOST` runs and --yes is missing.
 
     Raises InputError if nothing can be written.
     """
+    take(suite, args.sources)
     found = survey(suite.runs)
     left = sum(each.state == "pending" for each in found.values())
     logger.info("%s\n", plan_table(suite, found))

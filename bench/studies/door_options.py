@@ -14,15 +14,16 @@ from runs.protocols import Settings
 from runs.settled import check_keys
 from runs.words import LARGEST_SEED, check_folder
 
+from ..running.taking import check_sources
 from ..running.trouble import check_output
-from ..suites.options import add_stack, check_stack
+from ..suites.options import add_from, add_stack, check_stack
 from .study import Study
 
 MOST = 50  # largest number of runs that are started without `run` or --yes
 # Options that do not change which runs a suite has.
 SAME_RUNS = (
-    "jobs", "stack", "root", "output", "markdown", "json", "plots", "published_order", "plan", "tables_only", "yes",
-    "table",
+    "jobs", "stack", "sources", "root", "output", "markdown", "json", "plots", "published_order", "plan",
+    "tables_only", "yes", "table",
 )  # fmt: skip
 ENVIRONMENT = """environment, as for the scripts (docs/protocols.md): DATA (--root), SHOTS (images a class), CFG (config
 of the methods), PLUGIN and PLUGIN_CFG (files from outside). They go into the suite in the output folder."""
@@ -43,6 +44,7 @@ def parse(study: Study, argv: Sequence[str] | None) -> argparse.Namespace:
     study.options(parser)
     parser.add_argument("--seeds", nargs="+", type=int, help="default: 1 2 3")
     parser.add_argument("--jobs", type=int, help="runs at a time (default: one a GPU; without GPUs 2)")
+    add_from(parser)
     add_stack(parser)
     parser.add_argument("--root", default=os.environ.get("DATA", "data"), help="folder of the datasets")
     parser.add_argument("--output", help="folder of the runs (default: the suite's, or output/NAME)")
@@ -77,6 +79,9 @@ def checked(args: argparse.Namespace) -> Settings:
         raise InputError(f"Config pairs come as KEY VALUE, but {args.opts[-1]!r} has no value after it.")
     for name, folder in (("--root", args.root), ("--output", args.output)):
         check_folder(folder, name)
+    check_sources(args.sources, args.output)
+    if args.sources and (args.plan or args.tables_only):
+        raise InputError(f"--from copies runs, and {'plan' if args.plan else '--tables-only'} nothing; leave one out.")
     check_keys(args.opts[::2], "the command line")
     if args.tables_only and not os.path.isdir(args.output):
         raise InputError(f"There is no folder {args.output}; give the --output of the runs.")

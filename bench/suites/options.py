@@ -33,6 +33,14 @@ def add_stack(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--stack", type=int, default=1, metavar="R", help=stack)
 
 
+def add_from(parser: argparse.ArgumentParser) -> None:
+    """Add --from OUTPUT ..., the folders that `taking.take` takes finished runs from."""
+    parser.add_argument(
+        "--from", dest="sources", action="append", default=[], metavar="OUTPUT",
+        help="an output folder whose finished runs are taken where they are this suite's too; may be repeated",
+    )  # fmt: skip
+
+
 def check_stack(number: int) -> None:
     """Raises InputError unless so many runs can be trained at once."""
     if number < 1:

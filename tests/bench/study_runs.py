@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from result_files import write_result
 
 from bench.reading.layout import names_of_configs
 from bench.running import local, pool
+from bench.running.state import expected_hash
 from bench.studies import door
 from bench.suites.step import Step
 from bench.suites.suite import Suite
@@ -41,6 +43,16 @@ def finish(suite: Suite, accuracy: Callable[[Step], float], labels: Callable[[St
                 more["model_dir"] = str(run.folders[0])
             name = names_of_configs()[step.dataset]
             write_result(folder, step.method, name, step.seed, accuracy(step), **more)
+
+
+def with_settings(suite: Suite) -> None:
+    """Gives the results of `finish` the hash of the settings that the suite asks for: its runs are done."""
+    for run in suite.runs:
+        for step, folder in enumerate(run.folders):
+            record = json.loads((folder / "results.json").read_text())
+            (folder / "results.json").write_text(
+                json.dumps(record | {"settings_hash": expected_hash(run, step, record)})
+            )
 
 
 def run_study(study: door.Study, words: list[str]) -> tuple[int, str]:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from result_files import folder_of, write_attacked, write_result
-from study_runs import finish, suite_of
+from study_runs import finish, suite_of, with_settings
 
 from bench.__main__ import main
 from bench.reading.collect import collect
@@ -64,12 +64,7 @@ def test_a_suite_takes_unpacked_runs_for_done(tmp_path, monkeypatch):
     words = ["--methods", "ZeroshotCLIP", "CoOp", "--protocols", "base2new", "--datasets", "digits", "--seeds", "1"]
     suite = suite_of(STUDY, *words, output="output/mine")
     finish(suite, lambda step: 50.0)
-    for run in suite.runs:  # with the settings that the suite asks for
-        for step, folder in enumerate(run.folders):
-            record = json.loads((folder / "results.json").read_text())
-            model = f"{record.get('model_dir')}@{run.job[step].settings.load_epoch or run.epochs}"
-            record["settings_hash"] = run.resolved[step].hash(run.seed, model)
-            (folder / "results.json").write_text(json.dumps(record))
+    with_settings(suite)
     assert {found.state for found in survey(suite.runs).values()} == {"done"}
     main(["pack", "output/mine", "results.tar.xz"])
     os.rename("output", "before")
