@@ -6,11 +6,12 @@ Each is a comparison as the claims are, judged in the same way, and `where` says
 from __future__ import annotations
 
 from .claim import Claim, Side
-from .claims_list import ATTACK, BASE_NEW, CLEAN_MARGIN, HM_MARGIN
+from .claims_list import ATTACK, BASE_NEW, CLEAN_MARGIN, HM_MARGIN, NOISE, SYMMETRIC
 
 OURS, READING, REGIME = "our code", "reading", "regime"
 
 _ANPROMPT = Side(BASE_NEW, "ANPrompt")
+_HALF = ((SYMMETRIC, 0.5),)
 _READINGS = (
     ("second branch", "MMRL's second branch as robustness logits (A17)"),
     ("separate losses", "a cross-entropy for each of the logits (A18)"),
@@ -26,6 +27,14 @@ FOLLOW_UPS: tuple[Claim, ...] = (
         Claim(f"anprompt-{block.replace(' ', '-')}", "ANPrompt", READING, f"HM rises by {says}", "HM",
               Side(f"ANPrompt {block}", "ANPrompt"), _ANPROMPT)
         for block, says in _READINGS
+    ),
+    Claim(
+        "visprompt-longer-guidance", "VisPrompt", REGIME, "visual guidance helps after 50 epochs", "accuracy",
+        Side("VisPrompt 50 epochs", "VisPrompt"), Side("VisPrompt 50 epochs, no guidance", "VisPrompt"), _HALF,
+    ),
+    Claim(
+        "visprompt-longer-ptnl", "VisPrompt", REGIME, "above PTNL after 50 epochs", "accuracy",
+        Side("VisPrompt 50 epochs", "VisPrompt"), Side(NOISE, "PTNL"), _HALF,
     ),
     Claim(
         "sar-real-names", "SAR", REGIME, "HM of CoOp rises by SAR with the real new names", "HM",
