@@ -324,7 +324,7 @@ def test_follow_ups_have_a_suite_of_their_own_beside_the_claims(tmp_path, capsys
 
 
 def test_bad_words_are_one_sentence(tmp_path, capsys):
-    assert bench(["claims", "plan", "--follow-up", "--papers", "VisPrompt", "--output", str(tmp_path / "none")]) == 2
+    assert bench(["claims", "plan", "--follow-up", "--papers", "DP-SEP", "--output", str(tmp_path / "none")]) == 2
     assert "no follow-up is of these; there are some of ANPrompt" in capsys.readouterr().err
     assert bench(["claims", "--tables-only", "--output", str(tmp_path / "none")]) == 2
     (tmp_path / "there").mkdir()
