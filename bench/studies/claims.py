@@ -20,7 +20,6 @@ from pathlib import Path
 
 from pandas import DataFrame
 
-from dassl.utils import InputError
 from dassl.utils.ends import one_sentence
 
 from ..suites.suite import Suite
@@ -47,13 +46,9 @@ def options(parser: argparse.ArgumentParser) -> None:
 
 
 def chosen(args: argparse.Namespace) -> list[Claim]:
-    """The claims, or the follow-ups, of the chosen papers. Raises InputError if these have none."""
+    """The claims, or the follow-ups, of the chosen papers."""
     listed = FOLLOW_UPS if args.follow_up else CLAIMS
-    found = [claim for claim in listed if claim.paper in (args.papers or PAPERS)]
-    if not found:
-        there = ", ".join(dict.fromkeys(claim.paper for claim in listed))
-        raise InputError(f"--papers {' '.join(args.papers)}: no follow-up is of these; there are some of {there}.")
-    return found
+    return [claim for claim in listed if claim.paper in (args.papers or PAPERS)]
 
 
 def tried(claims: Sequence[Claim], suite: Suite) -> list[Claim]:

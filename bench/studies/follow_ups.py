@@ -11,7 +11,7 @@ from .claims_list import ATTACK, BASE_NEW, CLEAN_MARGIN, HM_MARGIN, NOISE, SYMME
 OURS, READING, REGIME = "our code", "reading", "regime"
 
 _ANPROMPT = Side(BASE_NEW, "ANPrompt")
-_HALF = ((SYMMETRIC, 0.5),)
+_HALF, _MOST = ((SYMMETRIC, 0.5),), ((SYMMETRIC, 0.8),)
 _READINGS = (
     ("second branch", "MMRL's second branch as robustness logits (A17)"),
     ("separate losses", "a cross-entropy for each of the logits (A18)"),
@@ -27,6 +27,11 @@ FOLLOW_UPS: tuple[Claim, ...] = (
         Claim(f"anprompt-{block.replace(' ', '-')}", "ANPrompt", READING, f"HM rises by {says}", "HM",
               Side(f"ANPrompt {block}", "ANPrompt"), _ANPROMPT)
         for block, says in _READINGS
+    ),
+    *(
+        Claim(f"dpsep-longer-{key}", "DP-SEP", REGIME, f"{says} above PTNL at 80 % after 150 epochs", "accuracy",
+              Side(block, "DPSEP"), Side("150 epochs", "PTNL"), _MOST)
+        for key, says, block in (("mean", "DP-SEP", "150 epochs"), ("sum", "DP-SEP, sum,", "150 epochs, sum"))
     ),
     Claim(
         "visprompt-longer-guidance", "VisPrompt", REGIME, "visual guidance helps after 50 epochs", "accuracy",
