@@ -6,9 +6,10 @@ import statistics
 from collections.abc import Callable, Mapping, Sequence
 
 Point = tuple[str, float]  # type and rate of label noise, or kind and strength of noisy text
-# Results of one method on one set with one seed, in percent. Key: (what, noise type, rate). what is a part of the
+# Results of one method on one set with one seed, in percent, by (what, noise type, rate). what is a part of the
 # classes or the datasets (all, base, new, hm, source, target), an evaluation (clean, transfer, adaptive), TEXT, or KL.
-Results = Mapping[tuple[str, str, float], float]
+Key = tuple[str, str, float]
+Results = Mapping[Key, float]
 KL = "kl of new classes"
 TEXT = "noisy text"  # accuracy on all classes under a kind and strength
 

@@ -15,19 +15,28 @@ from ..comparing.published import Printed, Table, load
 from ..suites.suite import Run, Suite
 from .bootstrap import Cell
 from .claim import Claim, Published, Side
-from .claim_metrics import KL, METRICS, TEXT, Results
+from .claim_metrics import KL, METRICS, TEXT, Key, Results
 
 
 @dataclass
 class Found:
     """The results of a suite's runs. planned: the cells that the suite has of each side; results: those that finished.
 
-    mixed: sides whose runs have different settings, with these.
+    mixed: sides whose runs have different settings, with these. fell: the results whose run's class features collapsed.
     """
 
     planned: dict[Side, set[Cell]] = field(default_factory=lambda: defaultdict(set))
     results: dict[Side, dict[Cell, Results]] = field(default_factory=lambda: defaultdict(dict))
     mixed: dict[Side, list[str]] = field(default_factory=dict)
+    fell: dict[Side, dict[Cell, set[Key]]] = field(default_factory=lambda: defaultdict(lambda: defaultdict(set)))
+
+    def collapsed(self, claim: Claim) -> set[Cell]:
+        """The cells in which a result of either side that the claim may use is of a collapsed run."""
+        used = set(claim.points) or {("", 0.0)}
+        sides = (self.fell[side] for side in (claim.left, claim.right))
+        return {
+            cell for side in sides for cell, keys in side.items() if used & {(kind, rate) for _, kind, rate in keys}
+        }
 
     def values(self, side: Side, claim: Claim) -> dict[Cell, float]:
         """The claim's metric in each cell of a side that has all of its results."""
@@ -51,6 +60,8 @@ def find(suite: Suite, frame: DataFrame, kl: Mapping[str, float]) -> Found:
             if cell[1] == row["seed"] or _seedless(row["method"]):
                 own = _results(row, cell[0])
                 found.results[side].setdefault(cell, {}).update(own)
+                if row.get("collapsed") is True:
+                    found.fell[side][cell] |= own.keys()
     for (block, method), own in frame.groupby(["block", "method"], sort=False):
         if own["settings"].nunique() > 1:
             found.mixed[Side(block, method)] = sorted(own["settings"].unique())

@@ -14,11 +14,15 @@ from .bootstrap import DRAWS, SHARE, Cell, Interval, paired_interval
 from .claim import MISSING, Claim, verdict
 from .claim_results import Found, printed_difference
 
-HEADERS = ["claim", "in the paper", "difference", f"{SHARE:.0%} interval", "sets x seeds", "published", "verdict"]
+HEADERS = [
+    "claim", "in the paper", "difference", f"{SHARE:.0%} interval", "sets x seeds", "none collapsed", "published",
+    "verdict",
+]  # fmt: skip
 NOTE = (
     "difference: in the direction of the claim, so positive is as the paper says; percentage points (KL: nats), mean "
     "over sets of means over seeds, each pair on the same set with the same seed. interval: paired bootstrap over sets "
-    f"and seeds, {DRAWS} draws. shows: the interval is above 0 (clean accuracy: above minus the margin); contradicts: "
+    f"and seeds, {DRAWS} draws. none collapsed: the difference of the pairs of which neither run collapsed, where some "
+    "did. shows: the interval is above 0 (clean accuracy: above minus the margin); contradicts: "
     "below; does not show: it contains 0. published: the same difference of the paper's own numbers, on its datasets "
     f"with its CLIP. {MISSING}: not known."
 )
@@ -26,17 +30,27 @@ NOTE = (
 
 @dataclass(frozen=True)
 class Judged:
-    """A claim with what was found. values: {(set, seed): (left, right)}; missing: why there is no verdict, or ""."""
+    """A claim with what was found. values: {(set, seed): (left, right)}; missing: why there is no verdict, or "";
+    collapsed: the cells in which a run of either side collapsed."""
 
     claim: Claim
     values: dict[Cell, tuple[float, float]]
     interval: Interval | None
     published: float | None
     missing: str
+    collapsed: frozenset[Cell] = frozenset()
 
     @property
     def verdict(self) -> str:
         return MISSING if self.missing else verdict(self.interval, self.claim.margin)
+
+    @property
+    def none_collapsed(self) -> float | None:
+        """The mean over sets of the difference where neither run collapsed; None if none collapsed, or all of a set."""
+        left = {cell: self.claim.towards(*pair) for cell, pair in self.values.items() if cell not in self.collapsed}
+        if len(left) == len(self.values) or {name for name, _ in left} != {name for name, _ in self.values}:
+            return None
+        return paired_interval(left).mean
 
     def row(self) -> list[str]:
         digits = 4 if "KL" in self.claim.metric else 2
@@ -46,7 +60,8 @@ class Judged:
             found = f"{own.mean:+.{digits}f}"
             spread = MISSING if math.isnan(own.low) else f"{own.low:+.{digits}f} to {own.high:+.{digits}f}"
         published = MISSING if self.published is None else f"{self.published:+.{digits}f}"
-        return [self.claim.says, self.claim.where, found, spread, seeds, published, self.verdict]
+        standing = "" if self.none_collapsed is None else f"{self.none_collapsed:+.{digits}f}"
+        return [self.claim.says, self.claim.where, found, spread, seeds, standing, published, self.verdict]
 
     def numbers(self) -> dict:
         """Everything behind the verdict, for JSON; the interval's ends are None where there is none."""
@@ -63,6 +78,8 @@ class Judged:
             "mean_right": means[1],
             "difference": own and own.mean,
             "interval": None if own is None or math.isnan(own.low) else [own.low, own.high],
+            "none_collapsed": self.none_collapsed,
+            "collapsed": sorted(map(list, self.collapsed)),
             "published": self.published,
             "verdict": self.verdict,
             "missing": self.missing,
@@ -94,7 +111,7 @@ def judge(claim: Claim, found: Found) -> Judged:
         missing = f"{count} of {counted(len(planned), 'pair')} not finished, such as {gaps[0]}"
     elif interval is None or math.isnan(interval.low):
         missing = "one set with one seed has no interval; give more --seeds"
-    return Judged(claim, values, interval, published, missing)
+    return Judged(claim, values, interval, published, missing, frozenset(found.collapsed(claim) & values.keys()))
 
 
 def sections(judged: Sequence[Judged]) -> list[Section]:

@@ -163,6 +163,24 @@ def test_a_missing_run_leaves_its_claims_open_and_no_others(tmp_path):
     assert found["dpsep-sym_other-80"].verdict == "shows"
 
 
+def test_a_difference_is_also_told_without_collapsed_runs(tmp_path):
+    suite = suite_of(STUDY, "--papers", "DP-SEP", "--seeds", "1", "2", output=tmp_path)
+    finish(suite, noisy)
+    fallen = [run for run in suite.runs if run.method == "PTNL" and run.dataset == "letters" and run.seed == 1]
+    for run in fallen:
+        if noise_of(run.job[0]) == ("sym_other", 0.5):
+            file = run.folders[0] / "results.json"
+            record = json.loads(file.read_text())
+            file.write_text(json.dumps(record | {"collapsed": True, "results": {"accuracy": 10.0}}))
+    found = judged(suite, [claim.id for claim in CLAIMS if claim.paper == "DP-SEP"])
+    half = found["dpsep-sym_other-50"]  # letters: 64 at seed 1 and 13 at seed 2, in place of 13 and 13
+    assert half.interval.mean == pytest.approx((38.5 + 9 + 11) / 3) and half.none_collapsed == pytest.approx(11)
+    assert half.row()[5] == "+11.00" and half.numbers()["collapsed"] == [["letters", 1]]
+    other = found["dpsep-sym_other-80"]
+    assert other.none_collapsed is None and other.row()[5] == "" and other.numbers()["collapsed"] == []
+    assert found["dpsep-sym_other-slope"].none_collapsed is not None, "a slope has that rate among its points"
+
+
 def test_zero_shot_clip_stands_for_every_seed_and_a_margin_is_allowed(tmp_path):
     suite = suite_of(STUDY, "--papers", "R-TPT", "--seeds", "1", "2", output=tmp_path)
     clean = {"ZeroshotCLIP": 70.0, "RTPT": 69.5, "TPT": 71.0}
