@@ -75,8 +75,18 @@ def about_run(args: argparse.Namespace) -> dict[str, object]:
     if not told:
         trains = not args.eval_only
         told = {"cfg": Path(args.config_file).stem or None, "source": dataset if trains else None, "target": dataset}
+    fields = _recorded(told)
+    cell = fields.pop("cell")
+    return {**fields, "protocol_version": VERSIONS.get(str(told.get("protocol"))), "cell": cell}
+
+
+def about_arguments(arguments: Sequence[str]) -> dict[str, object]:
+    """`FIELDS` and "cell" that a run with these arguments, --about among them, writes into its results.json."""
+    return _recorded(read_option(arguments[list(arguments).index("--about") + 1]))
+
+
+def _recorded(told: dict[str, object]) -> dict[str, object]:
     return {
         **{key: told.get(key) for key in FIELDS},
-        "protocol_version": VERSIONS.get(str(told.get("protocol"))),
         "cell": {key: told[key] for key in CELL if told.get(key) is not None},
     }

@@ -1,7 +1,8 @@
 """Takes finished runs from other output folders, so that no suite computes again what another one has.
 
 A run is recognised by the settings of each of its steps, whatever its folder is called: a baseline of one study is a
-row of another one. Its folders are copied, each at once or not at all, so the other folder may be removed afterwards.
+row of another one. Its folders are copied, each at once or not at all, so the other folder may be removed afterwards;
+what results.json says about the suite and the run's place in its tables becomes this suite's.
 """
 
 from __future__ import annotations
@@ -14,10 +15,11 @@ from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from dassl.utils import InputError
+from dassl.utils import InputError, write_json
 from dassl.utils.counted import counted
+from runs.about import about_arguments
 
-from ..reading.files import find
+from ..reading.files import find, read_json
 from ..suites.suite import Run, Suite
 from .state import claim, expected_hash, forget_failure, look, read_result
 from .trouble import CannotWrite, check_writable
@@ -91,13 +93,15 @@ def _copy(run: Run, there: Sequence[Path]) -> bool:
     with claim(run) as mine:
         if not mine or any(os.path.lexists(folder) for folder in run.folders):
             return False
-        for source, folder in zip(there, run.folders, strict=True):
+        for step, source, folder in zip(run.job, there, run.folders, strict=True):
             half = folder.with_name(f".{folder.name}.half")
             try:
                 folder.parent.mkdir(parents=True, exist_ok=True)
                 with suppress(FileNotFoundError):
                     shutil.rmtree(half)
                 shutil.copytree(source, half)
+                record = read_json(half / "results.json") | about_arguments(step.planned(run.epochs))
+                write_json(record, half / "results.json")
                 os.rename(half, folder)
             except (OSError, shutil.Error) as error:
                 shutil.rmtree(half, ignore_errors=True)

@@ -12,6 +12,7 @@ import pytest
 from study_runs import finish, run_study, suite_of, with_settings
 
 from bench.__main__ import main
+from bench.reading.collect import collect
 from bench.running.state import claim, survey
 from bench.running.taking import take
 from bench.studies import sar
@@ -76,6 +77,11 @@ def test_a_variant_is_known_by_its_settings_and_not_by_its_name(here):
     finished(read_suite("slow.yaml"))
     fast = read_suite("fast.yaml")
     assert "fast" in fast.runs[0].folders[0].parts and take(fast, ["output/slow"]) == 1 and states(fast) == ["done"]
+    frame = collect(Path("output/fast"))
+    assert set(frame["variant"]) == {"fast"} and set(frame["suite"]) == {"fast"}, (
+        "tables show it as a run of this suite"
+    )
+    assert set(frame["accuracy"]) == {61.0} and set(collect(Path("output/slow"))["variant"]) == {"slow"}
 
 
 def test_other_settings_damage_and_half_a_run_are_not_taken(here):
