@@ -12,16 +12,16 @@ from __future__ import annotations
 
 import argparse
 import math
-import statistics
 from collections.abc import Iterable, Mapping
 
 from pandas import DataFrame
 
 from dassl.utils.ends import one_sentence
-from dassl.utils.spread import shown, words
+from dassl.utils.spread import mark_of, marked_as, mean, shown, words
 from runs.config_names import UNTRAINED
 
 from ..drawing.base_new import harmonic_mean
+from ..drawing.collapse import marked
 from ..drawing.report import Section
 from ..reading.layout import dataset_name
 from ..reading.order import method_order
@@ -59,24 +59,25 @@ def fill(tree: dict, args: argparse.Namespace) -> None:
 
 def losses(frame: DataFrame) -> dict[str, dict[Condition, dict[Cell, float]]]:
     """{method: {condition: {(set, seed): accuracy lost}}} from the rows of the study's runs. `ALL` is a cell's mean
-    over the conditions, if it has all that any has. Zero-shot CLIP's clean test stands for every seed."""
-    clean = {
-        (row["method"], row["dataset"], row["seed"]): row["accuracy"]
-        for row in frame[frame["protocol"] == "few_shot"].to_dict("records")
-    }
+    over the conditions, if it has all that any has. Zero-shot CLIP's clean test stands for every seed. Losses of runs
+    whose class features collapsed are marked."""
+    rows = list(zip(frame.to_dict("records"), marked(frame), strict=True))
+    clean = {(r["method"], r["dataset"], r["seed"]): x for r, x in rows if r["protocol"] == "few_shot"}
     found: dict[str, dict[Condition, dict[Cell, float]]] = {}
-    for row in frame[frame["protocol"] == "text_noise"].to_dict("records"):
+    for row, accuracy in rows:
+        if row["protocol"] != "text_noise":
+            continue
         kind, _, strength = row["condition"].rpartition("-")
         start = clean.get((row["method"], row["dataset"], row["seed"]))
         if start is None and row["method"] in UNTRAINED:
             start = next((x for (m, d, _), x in clean.items() if (m, d) == (row["method"], row["dataset"])), None)
         if start is not None:
             own = found.setdefault(row["method"], {}).setdefault((kind, float(strength)), {})
-            own[row["dataset"], row["seed"]] = start - row["accuracy"]
+            own[row["dataset"], row["seed"]] = marked_as(start - accuracy, (start, accuracy))
     conditions = {condition for own in found.values() for condition in own}
     for own in found.values():
         whole = set.intersection(*(set(own.get(condition, {})) for condition in conditions))
-        own[ALL] = {cell: statistics.fmean(own[condition][cell] for condition in conditions) for cell in whole}
+        own[ALL] = {cell: mean([own[condition][cell] for condition in conditions]) for cell in whole}
     return dict(sorted(found.items(), key=lambda pair: method_order(pair[0])))
 
 
@@ -88,17 +89,19 @@ def conditions_of(found: Losses) -> list[Condition]:
 
 
 def told(differences: Mapping[Cell, float]) -> str:
-    """ "+3.21 [2.10, 4.40]"; the mean alone for a single cell, "-" for none."""
+    """ "+3.21 [2.10, 4.40]"; the mean alone for a single cell, "-" for none; a mark of one of them behind it."""
     if not differences:
         return "-"
-    found = paired_interval(differences)
-    return f"{found.mean:+.2f}" + ("" if math.isnan(found.low) else f" [{found.low:+.2f}, {found.high:+.2f}]")
+    found, mark = paired_interval(differences), mark_of(differences.values())
+    interval = "" if math.isnan(found.low) else f" [{found.low:+.2f}, {found.high:+.2f}]"
+    return f"{found.mean:+.2f}{interval}{f' {mark}' if mark else ''}"
 
 
 def less(found: Losses, of: str, other: str, condition: Condition) -> dict[Cell, float]:
     """The loss of `of` less that of `other`, where both have one."""
     own, theirs = (found[name].get(condition, {}) for name in (of, other))
-    return {cell: own[cell] - theirs[cell] for cell in own if cell in theirs}
+    pairs = {cell: (own[cell], theirs[cell]) for cell in own if cell in theirs}
+    return {cell: marked_as(left - right, (left, right)) for cell, (left, right) in pairs.items()}
 
 
 def statement(found: Losses, of: str, other: str) -> str:
@@ -134,19 +137,21 @@ def gaps(found: Losses) -> Iterable[str]:
 def wrong_sentences(frame: DataFrame) -> Section:
     """Base, new, and their harmonic mean after training under wrong sentences, and what is lost of the last."""
     halves: dict[tuple[str, float], dict[Cell, dict[str, float]]] = {}
-    for row in frame[frame["protocol"] == "base2new"].to_dict("records"):
+    frame = frame[frame["protocol"] == "base2new"]
+    for row, accuracy in zip(frame.to_dict("records"), marked(frame), strict=True):
         rate = float(str(row["variant"]).rpartition("WRONG_RATE=")[2] or 0)
         cell = halves.setdefault((row["method"], rate), {}).setdefault((row["dataset"], row["seed"]), {})
-        cell[row["part"]] = row["accuracy"]
+        cell[row["part"]] = accuracy
     rows = []
     hm = {
-        key: {c: harmonic_mean(x["base"], x["new"]) for c, x in cells.items() if len(x) == 2}
+        key: {c: marked_as(harmonic_mean(**x), x.values()) for c, x in cells.items() if len(x) == 2}
         for key, cells in halves.items()
     }
     for method, rate in sorted(halves, key=lambda key: (method_order(key[0]), key[1])):
         cells = halves[method, rate]
         own, clean = hm[method, rate], hm.get((method, 0.0), {})
-        lost = told({cell: clean[cell] - own[cell] for cell in own if cell in clean}) if rate else ""
+        pairs = {cell: (clean[cell], own[cell]) for cell in own if cell in clean}
+        lost = told({cell: marked_as(a - b, (a, b)) for cell, (a, b) in pairs.items()}) if rate else ""
         parts = [_over_sets({c: x[part] for c, x in cells.items() if part in x}) for part in ("base", "new")]
         rows.append([method, f"{rate:g}", *parts, _over_sets(own), lost])
     note = f"Accuracy in %, mean over sets; ± is {words()} of that mean. HM lost: against rate 0, interval as above."
@@ -158,7 +163,7 @@ def _over_sets(values: Mapping[Cell, float]) -> str:
     """Mean and spread over the seeds that have every set, of the mean over the sets."""
     sets = {dataset for dataset, _ in values}
     seeds = [s for s in sorted({seed for _, seed in values}) if all((d, s) in values for d in sets)]
-    return shown([statistics.fmean(values[d, s] for d in sets) for s in seeds])
+    return shown([mean([values[d, s] for d in sets]) for s in seeds])
 
 
 def sections(found: Losses, of: str) -> list[Section]:

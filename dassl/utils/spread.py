@@ -62,10 +62,15 @@ def mark_of(values: Iterable[float]) -> str:
     return next((value.mark for value in values if isinstance(value, Marked)), "")
 
 
+def marked_as(number: float, values: Iterable[float]) -> float:
+    """The number, which was computed from the values, with the mark of the first of these that has one."""
+    mark = mark_of(values)
+    return Marked(number, mark) if mark else number
+
+
 def mean(values: Collection[float]) -> float:
     """The mean, with a mark if one of the values has one."""
-    found = statistics.fmean(values)
-    return Marked(found, mark_of(values)) if mark_of(values) else found
+    return marked_as(statistics.fmean(values), values)
 
 
 def shown(values: Sequence[float], digits: int = 2, interval: bool = False) -> str:

@@ -11,10 +11,13 @@ from bench.studies import (
     adversarial,
     adversarial_base2new,
     anprompt_ablation,
+    claims,
     dpsep_ablation,
     generalization,
     noise,
+    sar,
     streams,
+    text_noise,
 )
 
 DOCS = Path(__file__).resolve().parent.parent.parent / "docs"
@@ -115,3 +118,49 @@ def test_anprompts_ablation(unpacked, capsys):
     assert anprompt_ablation.main(words) == 0
     printed = rows(Path("t.md").read_text(encoding="utf-8"))[2:]
     assert rows(section("results.md", "ANPrompt's ablation"))[2:] == printed and len(printed) == 7
+
+
+def test_claims_and_their_follow_ups(unpacked, capsys):
+    unpacked("claims")
+    page = rows(section("claims.md", "As measured"))
+    words = ["--tables-only", "--output", "output/claims", "--markdown", "t.md"]
+    for more in (["--papers", "ANPrompt", "DP-SEP", "SAR"], ["--follow-up", "--papers", *FOLLOWED]):
+        assert claims.main([*words, *more]) == 0, "no claim lacks a run"
+        printed = rows(Path("t.md").read_text(encoding="utf-8"))
+        headers = printed[0]
+        printed = [cells for cells in printed if cells[0] != "claim" and not cells[0].startswith("---")]
+        shown = [cells[-len(headers) :] for cells in page]
+        assert len(printed) > 10 and all(cells in shown for cells in printed)
+
+
+FOLLOWED = ["ANPrompt", "DP-SEP", "VisPrompt", "SAR"]
+
+
+@pytest.mark.parametrize("table", ["hosts", "ablation", "lambda"])
+def test_sar(unpacked, capsys, table):
+    unpacked("claims")
+    words = [table, "--tables-only", "--output", "output/claims", "--markdown", "t.md"]
+    assert sar.main([*words, *(["--datasets", "textures"] if table == "lambda" else [])]) == 0
+    printed = rows(Path("t.md").read_text(encoding="utf-8"))[2:]
+    shown = rows(section("sar.md", "As measured"))
+    assert len(printed) == {"hosts": 10, "ablation": 4, "lambda": 6}[table] and all(cells in shown for cells in printed)
+
+
+def test_label_noise_on_three_sets(unpacked, capsys):
+    unpacked("claims")
+    words = ["--methods", "PTNL", "DPSEP", "--datasets", "letters", "textures", "objects", "--seeds", *"12345"]
+    words += ["--types", "sym_other:0.125,0.25,0.5,0.65,0.8", "idn:0.2,0.4,0.6,0.8"]
+    assert noise.main([*words, "--tables-only", "--output", "output/claims", "--markdown", "t.md"]) == 0
+    printed = [cells for cells in rows(Path("t.md").read_text(encoding="utf-8")) if cells[-1] == "5"]
+    shown = [cells[1:] for cells in rows((DOCS / "label_noise.md").read_text(encoding="utf-8"))]
+    assert len(printed) == 12 and all(cells in shown for cells in printed)
+
+
+def test_noisy_text(unpacked, capsys):
+    unpacked("text_noise")
+    assert text_noise.main(["--tables-only", "--output", "output/text_noise", "--markdown", "t.md"]) == 0
+    printed = Path("t.md").read_text(encoding="utf-8")
+    page = section("text_noise.md", "As measured")
+    shown = rows(page)
+    assert len(rows(printed)) == 32 and all(cells in shown for cells in rows(printed) if "---" not in cells[0])
+    assert all(line in page for line in printed.splitlines() if line.startswith("- ANPrompt loses"))

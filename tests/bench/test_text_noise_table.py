@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 
 import numpy as np
@@ -104,3 +105,19 @@ def test_nothing_to_show(tmp_path, capsys):
     (tmp_path / "out").mkdir()
     assert text_noise.main([*WORDS, "--output", str(tmp_path / "out"), "--tables-only"]) == 2
     assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_runs_that_collapsed_are_marked_in_all_three_tables(runs, tmp_path):
+    for run in runs.runs:
+        for step, folder in zip(run.job, run.folders, strict=True):
+            if (step.method, step.dataset, step.seed) != ("ANPrompt", "digits", 2):
+                continue
+            if step.protocol == "few_shot" or (step.protocol == "base2new_train" and "0.8" in step.settings.pairs):
+                file = folder / "results.json"
+                file.write_text(json.dumps(json.loads(file.read_text()) | {"collapsed": True}))
+    assert command(tmp_path, "--markdown", str(tmp_path / "t.md")) == 0
+    tables = (tmp_path / "t.md").read_text().split("## ")[1:]
+    lost, beside, wrong = ([line for line in table.splitlines() if "‡" in line] for table in tables)
+    assert len(lost) == 10 and all(line.count("‡") == 1 and line.rstrip(" |").endswith("‡") for line in lost)
+    assert len(beside) == 10 and all(line.count("‡") == 2 for line in beside), "its pair with either other method"
+    assert wrong[0].count("‡") == 3 and " 0.8 " in wrong[0] and "digits: 1 of 3 seeds" in wrong[-1]
