@@ -118,10 +118,17 @@ def read_run(folder: str | Path) -> TrainedRun:
         raise InputError(f"{folder} {what}; give the --output-dir of a train.py run.")
     try:
         text = file.read_text(encoding="utf-8-sig")
-        tree = CfgNode(yaml.load(text, LOADER))
-        name = str(tree.TRAINER.NAME)
+        read = yaml.load(text, LOADER)
+        packed = read is None and text.startswith("# settings")
+        tree = CfgNode({} if packed else read)
+        name = "" if packed else str(tree.TRAINER.NAME)
     except (yaml.YAMLError, OSError, ValueError, TypeError, AttributeError, AssertionError, RecursionError) as error:
         raise InputError(f"{file} is not the config of a run ({type(error).__name__}); restore it.") from error
+    if packed:
+        raise InputError(
+            f"{folder} was packed (`python -m bench pack`): it has results and settings, and no model; train it again "
+            "for what needs one."
+        )
     if name not in TRAINER_REGISTRY.registered_names():
         label = f"{label_of(name)}=FILE" if label_of(name) else "FILE"
         raise InputError(f"{file}: the method {name!r} is not known here; give its file with --plugin {label}.")

@@ -16,6 +16,8 @@ from bench.reading.collect import collect
 from bench.reading.packing import CHECKOUT
 from bench.running.state import survey
 from bench.studies.generalization import STUDY
+from dassl.utils import InputError
+from runs.trained_run import read_run
 
 COMMAND = ["/home/ann/robustprompt/train.py", "--seed", "1", "--markdown", "/home/ann/table.md"]
 LANGUAGE = {"file": f"{CHECKOUT}language/descriptions/digits.json"}
@@ -127,3 +129,14 @@ def test_a_broken_result_is_named_and_left_out(tmp_path, monkeypatch, capsys):
     assert str(broken) in capsys.readouterr().err
     with tarfile.open("a.tar.xz") as stream:
         assert broken.as_posix() not in stream.getnames()
+
+
+def test_what_needs_a_model_says_that_there_is_none(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    _runs(Path("output/mine"))
+    folder = next(Path("output/mine").rglob("CoOp/*/seed1"))
+    (folder / "config.yaml").write_text('# settings: {"SEED": 1}\nTRAINER: {NAME: CoOp}\n')
+    main(["pack", "output/mine", "a.tar.xz"])
+    _unpacked(Path("a.tar.xz"), Path("other"))
+    with pytest.raises(InputError, match="was packed .* has results and settings, and no model; train it again"):
+        read_run(Path("other") / folder)
