@@ -100,6 +100,9 @@ def asked(words: list[str]) -> None:
     elif words[0] in STUDIES or words[:2] == ["bench", "claims"]:
         at = 2 if words[0] == "bench" else 1
         rest = [word for word in words[at:] if word not in ("run", "plan", "--tables-only")]
+        while "--from" in rest:  # a folder of the reader, and `plan` takes nothing from it
+            at_from = rest.index("--from")
+            del rest[at_from : at_from + 2]
         end = rest.index("--") if "--" in rest else len(rest)
         assert start([*words[:at], *rest[:end], "--", "plan", *rest[end + 1 :]]) == 0, words
     else:
