@@ -37,7 +37,7 @@ def add_from(parser: argparse.ArgumentParser) -> None:
     """Add --from OUTPUT ..., the folders that `taking.take` takes finished runs from."""
     parser.add_argument(
         "--from", dest="sources", action="append", default=[], metavar="OUTPUT",
-        help="an output folder whose finished runs are taken where they are this suite's too; may be repeated",
+        help="also take finished runs of this folder (may be repeated)",
     )  # fmt: skip
 
 

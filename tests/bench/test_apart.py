@@ -113,8 +113,8 @@ def test_a_run_of_other_settings_has_a_row_of_its_own(name, tmp_path, capsys):
 @pytest.mark.parametrize("name", DIFFERENCES)
 def test_a_run_of_other_settings_has_a_row_of_its_own_in_an_ablation(name, tmp_path):
     pairs, more, told = DIFFERENCES[name]
-    base2new(tmp_path / "hosts", 1, 80.0, 60.0)
-    base2new(tmp_path / "hosts", 2, 20.0, 10.0, pairs, **more)
+    base2new(tmp_path, 1, 80.0, 60.0)
+    base2new(tmp_path, 2, 20.0, 10.0, pairs, **more)
     suite = suite_of(sar.STUDY, "ablation", "--datasets", "digits", "--seeds", "1", "2", output=tmp_path)
     said: list[str] = []
     frame = rows_of(suite, said, checked=False)

@@ -121,7 +121,7 @@ def of_ablation(output: Path) -> Path:
 
 
 def of_sar(output: Path) -> Path:
-    return base2new(output / "hosts")
+    return base2new(output)
 
 
 SEEDS = ["--seeds", "1", "2", "--tables-only", "--output"]
