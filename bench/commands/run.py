@@ -3,9 +3,8 @@
 local: --jobs runs at a time, each worker on one of --gpus. After Ctrl-C the same command continues the runs. If the
 command is started twice, the two share the runs. When all runs of blocks with `select` are done, a value is chosen
 (docs/selection.md), and the blocks that wait for it are run. slurm: runs as tasks of array jobs, see docs/cluster.md.
-With both, --stack R
-trains R runs that differ in seed, label noise or a rate as one, and --from OUTPUT takes finished runs of other suites
-(docs/running.md).
+With both, --stack R trains R runs that differ in seed, label noise or a rate as one, and --from OUTPUT takes finished
+runs of other suites (docs/running.md).
 """
 
 from __future__ import annotations

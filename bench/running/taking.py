@@ -17,7 +17,7 @@ from pathlib import Path
 
 from dassl.utils import InputError, write_json
 from dassl.utils.counted import counted
-from runs.about import about_arguments
+from runs.about import VERSIONS, about_arguments
 
 from ..reading.files import find, read_json
 from ..suites.suite import Run, Suite
@@ -28,14 +28,15 @@ logger = logging.getLogger(__name__)
 
 
 class Source:
-    """The results below an output folder. Damaged ones are left out."""
+    """The results below an output folder. Left out are damaged ones, and those of other versions of a protocol."""
 
     def __init__(self, folder: Path) -> None:
         self.by_hash: dict[str, tuple[str, Path]] = {}  # its name below the output folder, and its path
         self.tests: dict[str, list[tuple[dict, Path]]] = defaultdict(list)  # by the folder of the model they are of
         for below, file in find(folder):
             at = Path(file).parent
-            if record := read_result(at, []):
+            record = read_result(at, [])
+            if record and (record.get("protocol_version") or 1) == VERSIONS.get(str(record.get("protocol")), 1):
                 self.by_hash.setdefault(record["settings_hash"], (below, at))
                 self.tests[_name(record.get("model_dir"))].append((record, at))
 

@@ -7,6 +7,7 @@ import math
 import re
 
 import pytest
+from pandas import DataFrame
 
 from bench.__main__ import main
 from bench.drawing import card_page
@@ -157,6 +158,16 @@ def test_nothing_to_show(tmp_path, capsys):
     assert "There are no results" in capsys.readouterr().err
     assert main(["card", str(tmp_path / "none")]) == 2
     assert "There is no folder" in capsys.readouterr().err
+
+
+def test_the_worst_of_label_noise_is_at_each_types_highest_rate():
+    rates = {("sym_other", 0.0): 80.0, ("sym_other", 0.8): 50.0, ("pair_next", 0.25): 30.0, ("pair_next", 0.5): 45.0}
+    rows = DataFrame(
+        [{"method": "CoOp", "noise_type": t, "noise_rate": r, "accuracy": a} for (t, r), a in rates.items()]
+    )
+    (worst,) = (axis.values for axis in AXES if axis.name == "noise_worst")
+    assert worst(rows) == 45.0 and worst(rows[rows["noise_type"] == "sym_other"]) == 50.0
+    assert math.isnan(worst(rows[:1])), "a clean run has no wrong labels"
 
 
 def test_the_shipped_suite_and_names():

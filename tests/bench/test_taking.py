@@ -91,8 +91,12 @@ def test_other_settings_damage_and_half_a_run_are_not_taken(here):
     coop = [run for run in theirs.runs if run.method == "CoOp"]
     (coop[0].folders[1] / "results.json").unlink()  # without its test
     (coop[1].folders[0] / "results.json").write_text("{")
+    older = next(run for run in theirs.runs if run.method != "CoOp").folders[0] / "results.json"
+    older.write_text(json.dumps(json.loads(older.read_text()) | {"protocol": "base2new", "protocol_version": 9}))
     mine = ablation("output/b")
-    assert take(mine, ["output/a"]) == len(mine.runs) - 2
+    assert take(mine, ["output/a"]) == len(mine.runs) - 3
+    older.write_text(json.dumps(json.loads(older.read_text()) | {"protocol_version": 1}))
+    assert take(mine, ["output/a"]) == 1
     left = [run for run in mine.runs if survey([run])[run.id].state == "pending"]
     assert {run.id for run in left} == {run.id for run in coop} and not any(run.folders[0].exists() for run in left)
     other = suite_of(sar.STUDY, "ablation", "OPTIM.MAX_EPOCH", "3", *SETS, output="output/c")
