@@ -55,4 +55,8 @@ FOLLOW_UPS: tuple[Claim, ...] = (
               Side(f"R-TPT {block}", "RTPT"), Side(ATTACK, "ZeroshotCLIP"), margin=CLEAN_MARGIN)
         for block, says in (("plain answer", "if the plain view answers"), ("gentle views", "with gentle views"))
     ),
+    Claim(
+        "rtpt-long-step", "R-TPT", REGIME, "pointwise above marginal entropy with a step of 0.02, transfer attack",
+        "transfer", Side("R-TPT step 0.02", "RTPT"), Side("R-TPT step 0.02, marginal", "RTPT"),
+    ),
 )  # fmt: skip
