@@ -6,7 +6,7 @@ Each is a comparison as the claims are, judged in the same way, and `where` says
 from __future__ import annotations
 
 from .claim import Claim, Side
-from .claims_list import ATTACK, BASE_NEW, CLEAN_MARGIN, HM_MARGIN, NOISE, SYMMETRIC
+from .claims_list import ATTACK, BASE_NEW, CLEAN_MARGIN, HARD_NOISE, HM_MARGIN, NOISE, SYMMETRIC
 
 OURS, READING, REGIME = "our code", "reading", "regime"
 
@@ -33,13 +33,21 @@ FOLLOW_UPS: tuple[Claim, ...] = (
               Side(block, "DPSEP"), Side("150 epochs", "PTNL"), _MOST)
         for key, says, block in (("mean", "DP-SEP", "150 epochs"), ("sum", "DP-SEP, sum,", "150 epochs, sum"))
     ),
-    Claim(
-        "visprompt-longer-guidance", "VisPrompt", REGIME, "visual guidance helps after 50 epochs", "accuracy",
-        Side("VisPrompt 50 epochs", "VisPrompt"), Side("VisPrompt 50 epochs, no guidance", "VisPrompt"), _HALF,
+    *(
+        Claim(f"visprompt-longer-{key}", "VisPrompt", REGIME, f"{says} after 50 epochs", "accuracy",
+              Side("VisPrompt 50 epochs", "VisPrompt"), side, _HALF)
+        for key, says, side in (
+            ("ptnl", "above PTNL", Side(NOISE, "PTNL")),
+            ("nlprompt", "above NLPrompt", Side(HARD_NOISE, "NLPrompt")),
+            ("joapr", "above JoAPR", Side(HARD_NOISE, "JoAPR")),
+            ("guidance", "visual guidance helps", Side("VisPrompt 50 epochs, no guidance", "VisPrompt")),
+            ("strength", "modulated strength above a fixed one",
+             Side("VisPrompt 50 epochs, fixed strength", "VisPrompt")),
+        )
     ),
     Claim(
-        "visprompt-longer-ptnl", "VisPrompt", REGIME, "above PTNL after 50 epochs", "accuracy",
-        Side("VisPrompt 50 epochs", "VisPrompt"), Side(NOISE, "PTNL"), _HALF,
+        "visprompt-global", "VisPrompt", READING, "visual guidance by parts of the image's one feature helps",
+        "accuracy", Side("VisPrompt global", "VisPrompt"), Side("VisPrompt no guidance", "VisPrompt"), _HALF,
     ),
     Claim(
         "sar-real-names", "SAR", REGIME, "HM of CoOp rises by SAR with the real new names", "HM",
