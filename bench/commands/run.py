@@ -56,4 +56,6 @@ def run(args: argparse.Namespace) -> int:
     from ..running.selection import told, write_choice
 
     print(f"\n{told(write_choice(suite))}\n")  # noqa: T201
-    return run_suite(open_suite(args), jobs, gpus, args.stack)
+    suite = open_suite(args)  # with the blocks that waited
+    take(suite, args.sources)
+    return run_suite(suite, jobs, gpus, args.stack)

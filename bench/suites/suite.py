@@ -180,15 +180,17 @@ def _run(draft: Draft, home: Path, known: Known) -> Run:
 def _unique(runs: list[Run], drafts: list[Draft]) -> tuple[list[Run], dict[str, tuple[tuple[str, str], ...]]]:
     """(runs, `Suite.same`): candidates, and blocks with chosen or published values, share runs that other blocks have.
 
-    Raises InputError if other blocks ask for one run twice.
+    A block with chosen values shares those of any block, wherever it stands in the file: it is planned when the others'
+    runs may be done, which then keep their folders. Raises InputError if other blocks ask for a run twice.
     """
     blocks = [draft.block for draft in drafts]
     taking = [bool(block.select or block.selected or block.published) for block in blocks]
     own = {run.id for run, takes in zip(runs, taking, strict=True) if not takes}
+    before = {run.id for run, block in zip(runs, blocks, strict=True) if not block.selected}
     seen: dict[str, Run] = {}
     same: dict[str, tuple[tuple[str, str], ...]] = {}
     for run, draft, takes in zip(runs, drafts, taking, strict=True):
-        if takes and (run.id in own or run.id in seen):
+        if takes and (run.id in (before if draft.block.selected else own) or run.id in seen):
             same[run.id] = (*same.get(run.id, ()), (run.block, run.variant))
         elif run.id in seen:
             text = f"{run} has the same settings as {seen[run.id]}; leave one out."

@@ -189,6 +189,19 @@ def test_a_run_of_two_blocks_is_made_once_and_counts_for_both(tmp_path):
     assert set(frame[(frame["method"] == "CoOp") & (frame["block"] == "chosen")]["accuracy"]) == {60.0}
 
 
+def test_a_published_run_keeps_its_folder_when_it_turns_out_to_be_chosen(tmp_path):
+    """It is made while `chosen` waits, and `chosen` stands before it in the file."""
+    published = {**TAKE, "name": "theirs", "published": "OPTIM.LR"}
+    del published["selected"]
+    suite = suite_in(tmp_path, TAKE, SELECT, published)
+    before = {run.id: run.folders for run in suite.runs if run.block == "theirs"}
+    finish(suite, peak({"CoOp": "0.002", "PTNL": "0.004"}))
+    write_choice(suite)
+    again = {run.id: run for run in read_suite(tmp_path / "s.yaml").runs}
+    assert before and before.items() <= {id: run.folders for id, run in again.items() if run.block == "theirs"}.items()
+    assert {run.method for run in again.values() if run.block == "chosen"} == {"PTNL"}
+
+
 # ---------------------------------------------------------------------- wrong suites
 
 
@@ -247,3 +260,7 @@ def test_one_command_runs_candidates_chooses_and_runs_the_rest(tmp_path, tiny, c
     assert set(here.states().values()) == {"done"} and len(here.suite.runs) == 3 and not here.suite.waiting
     assert [each.state for each in survey(here.suite.runs).values()] == ["done"] * 3
     assert bench(here.arguments("select")) == 0 and "chosen" in capsys.readouterr().out
+
+    code, text = here.finish("--jobs", "2", "--output", str(tmp_path / "again"), "--from", str(here.out))
+    assert code == 0 and text.count(f"{here.out}: ") == 2, "candidates, and after the choice what took its value"
+    assert "2 finished runs taken" in text and "1 finished run taken" in text and "1 of 1 runs" not in text
