@@ -31,13 +31,13 @@ class Source:
     """The results below an output folder. Left out are damaged ones, and those of other versions of a protocol."""
 
     def __init__(self, folder: Path) -> None:
-        self.by_hash: dict[str, tuple[str, Path]] = {}  # its name below the output folder, and its path
+        self.by_hash: dict[str, tuple[str, Path]] = {}  # where its tests say that the model is, and its path
         self.tests: dict[str, list[tuple[dict, Path]]] = defaultdict(list)  # by the folder of the model they are of
         for below, file in find(folder):
             at = Path(file).parent
             record = read_result(at, [])
             if record and (record.get("protocol_version") or 1) == VERSIONS.get(str(record.get("protocol")), 1):
-                self.by_hash.setdefault(record["settings_hash"], (below, at))
+                self.by_hash.setdefault(record["settings_hash"], (record.get("made_in") or below, at))
                 self.tests[_name(record.get("model_dir"))].append((record, at))
 
     def folders(self, run: Run) -> list[Path] | None:
@@ -91,6 +91,7 @@ def take(suite: Suite, folders: Sequence[str]) -> int:
 
 def _copy(run: Run, there: Sequence[Path]) -> bool:
     """Copy the folders of a run's steps, the training first; False if another process works on it or one exists."""
+    models = [read_json(folder / "results.json").get("model_dir") for folder in there[1:]]
     with claim(run) as mine:
         if not mine or any(os.path.lexists(folder) for folder in run.folders):
             return False
@@ -102,6 +103,8 @@ def _copy(run: Run, there: Sequence[Path]) -> bool:
                     shutil.rmtree(half)
                 shutil.copytree(source, half)
                 record = read_json(half / "results.json") | about_arguments(step.planned(run.epochs))
+                if folder == run.folders[0] and any(models):
+                    record["made_in"] = _name(models[0])  # as the settings of its tests have it
                 write_json(record, half / "results.json")
                 os.rename(half, folder)
             except (OSError, shutil.Error) as error:

@@ -72,7 +72,7 @@ def test_unpacked_archives_are_taken_wherever_they_lie(here):
 
 def test_a_variant_is_known_by_its_settings_and_not_by_its_name(here):
     block = "{name: a, protocol: base2new, methods: CoOp, datasets: digits, variant: NAME, overrides: {OPTIM.LR: 0.5}}"
-    for name in ("slow", "fast"):
+    for name in ("slow", "fast", "third"):
         text = f"name: {name}\nvariants: .\nseeds: [1]\nblocks:\n  - {block}\n"
         Path(f"{name}.yaml").write_text(text.replace("NAME", name))
     for run in finished(read_suite("slow.yaml")).runs:  # with the place in tables that a run records
@@ -84,6 +84,9 @@ def test_a_variant_is_known_by_its_settings_and_not_by_its_name(here):
     frame = collect(Path("output/fast"))
     assert set(frame["variant"]) == {"fast"}, "tables show it as a run of this suite"
     assert set(frame["accuracy"]) == {61.0} and set(collect(Path("output/slow"))["variant"]) == {"slow"}
+    shutil.rmtree("output/slow")
+    third = read_suite("third.yaml")
+    assert take(third, ["output/fast"]) == 1 and states(third) == ["done"], "what was taken can be taken again"
 
 
 def test_other_settings_damage_and_half_a_run_are_not_taken(here):
