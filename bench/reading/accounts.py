@@ -35,6 +35,7 @@ TRAINING = ("OPTIM.", "TRAIN.", "TRAINER.", "LOSS.", "DATASET.NOISE.", "DATASET.
 AT_TEST = " at the test"
 CLEAN = "right labels"
 OLDER = "an older model"
+VALIDATION = "validation images"  # of a result that is not of test images
 LARGEST = 64 * 2**20  # bytes; larger checkpoints are not hashed, since that is slow
 
 
@@ -91,7 +92,7 @@ def account(file: str | Path, record: Mapping, config: bytes) -> Account:
     learns = tested or record.get("mode") != "test"
     dataset, half = (str(record.get(key) or "") for key in ("dataset", "subsample_classes"))
     told |= {key: value for key, value in {"dataset": dataset, "classes": half}.items() if value}
-    met = (f"attacked by {attack}" if attack else "", "validation images" if record.get("split") == "val" else "")
+    met = (f"attacked by {attack}" if attack else "", VALIDATION if record.get("split") == "val" else "")
     always = tuple(filter(None, (*met, _another_seed(record, trained), OLDER if older else "")))
     return Account(
         str(file),

@@ -11,11 +11,13 @@ import numpy as np
 from pandas import DataFrame
 
 from dassl.utils import InputError
+from dassl.utils.counted import counted
 from dassl.utils.spread import spread
 from runs.about import VERSIONS
 from runs.config_names import UNTRAINED
 from runs.targets import SHIFTS
 
+from .accounts import VALIDATION
 from .corruption import by_seed as corruption_by_seed
 from .layout import dataset_name
 from .order import method_order
@@ -204,6 +206,8 @@ def card(frame: DataFrame, backbone: str = "", axes: Sequence[Axis] = AXES, inte
     if backbone and backbone not in known:
         raise InputError(f"There are no runs of the backbone {backbone}; there are of {', '.join(known) or 'none'}.")
     frame = frame[frame["backbone"] == (backbone or (known[0] if known else ""))]
+    tuned = frame["settings"].map(lambda text: VALIDATION in text.split(", "))
+    frame, left_out = frame[~tuned], int(tuned.sum())
     versions = _versions(frame)
     frame = frame.assign(label=[_label(row) for row in frame.to_dict("records")])
     used = {axis.name: _rows(frame, axis) for axis in axes}
@@ -219,7 +223,12 @@ def card(frame: DataFrame, backbone: str = "", axes: Sequence[Axis] = AXES, inte
         for label, found in _ranked(axis, own).items():
             figures[label][axis.name] = found
     return Card(
-        backbone or (known[0] if known else ""), tuple(axes), figures, datasets, versions, tuple(_remarks(frame))
+        backbone or (known[0] if known else ""),
+        tuple(axes),
+        figures,
+        datasets,
+        versions,
+        tuple(_remarks(frame, left_out)),
     )
 
 
@@ -313,6 +322,8 @@ def _ranked(axis: Axis, own: Mapping[str, Figure]) -> dict[str, Figure]:
     return found
 
 
-def _remarks(frame: DataFrame) -> list[str]:
+def _remarks(frame: DataFrame, left_out: int) -> list[str]:
+    """left_out: the number of results on validation images, by which settings are chosen; a card is of test images."""
     oracle = sorted({row["label"] for row in frame.to_dict("records") if str(row["variant"]).split("/")[0] == ORACLE})
-    return [f"{name}: its setting was chosen by test accuracy (oracle)." for name in oracle]
+    told = [f"{name}: its setting was chosen by test accuracy (oracle)." for name in oracle]
+    return [*told, f"Left out: {counted(left_out, 'result')} on validation images."] if left_out else told

@@ -198,3 +198,12 @@ def test_crowded_names_are_moved_apart_and_stay_on_the_picture():
     assert all(b - a >= card_page.GAP - 1e-9 for a, b in zip(heights, heights[1:], strict=False))
     assert heights[-1] <= 250 and heights[0] >= card_page.TOP - card_page.GAP
     assert sorted(found, key=found.get) == sorted(ends, key=lambda label: ends[label][1])
+
+
+def test_candidates_on_validation_images_are_no_rows_and_have_no_rank(made):
+    before = card(collect(made))
+    write(made / "variants/select/rate,LR=0.1", "base", "CoOp", 99.0, split="val")
+    write(made / "variants/select/rate,LR=0.1", "noise", "CoOp", 99.0, more="sym_other_r0800", split="val")
+    after = card(collect(made))
+    assert after.figures == before.figures
+    assert after.remarks == (*before.remarks, "Left out: 2 results on validation images.")
