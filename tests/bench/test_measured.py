@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import tarfile
 from pathlib import Path
 
 import pytest
+import yaml
 
+from bench.__main__ import main as bench
 from bench.studies import (
     adversarial,
     adversarial_base2new,
@@ -165,3 +168,21 @@ def test_noisy_text(unpacked, capsys):
     shown = rows(page)
     assert len(rows(printed)) == 32 and all(cells in shown for cells in rows(printed) if "---" not in cells[0])
     assert all(line in page for line in printed.splitlines() if line.startswith("- ANPrompt loses"))
+
+
+def test_rates_chosen_on_validation_images(unpacked, capsys):
+    unpacked("selection")
+    suite = DOCS.parent / "configs/suites/selection.yaml"
+    assert bench(["select", str(suite), "--seeds", "1"]) == 0
+    shown = rows(section("selection.md", "As measured"))
+    told = yaml.safe_load(Path("output/selection/selected.yaml").read_text(encoding="utf-8"))
+    methods = [(name, each) for block in told.values() for name, each in block["methods"].items()]
+    assert len(methods) == 17
+    for name, each in methods:
+        scores = [f"{score:.2f}" for score in each["scores"].values()]
+        assert [name, *scores, each["published"], each["chosen"]] in shown
+    assert bench(["card", "output/selection", "--json", "card.json"]) == 0
+    for name, axes in json.loads(Path("card.json").read_text(encoding="utf-8"))["methods"].items():
+        columns = ("base", "new", "hm") if axes["base"].get("mean") else ("noise_area", "noise_worst", "collapsed")
+        figures = [f"{axes[axis]['mean']:.{1 if axis == 'collapsed' else 2}f}" for axis in columns]
+        assert [name, *figures] in shown
