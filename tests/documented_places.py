@@ -68,7 +68,7 @@ ASKED = {
     r"python -m bench run configs/suites/": "hours; its suite is planned",
     r"python -m bench work configs/suites/": "long",
     r"python -m bench run tuned\.yaml$": "long; its suite is planned",
-    r"python -m bench select tuned\.yaml$": "needs the candidates",
+    r"python -m bench select (tuned|configs/suites/selection)\.yaml( --seeds 1)?$": "needs the candidates",
     r"python -m bench claims (plan|run|--tables-only)": "hours; its suite is planned",
     r"python -m bench\.[\w]+ ": "hours; its suite is planned",
     r"python -m bench (compare|collect|report|card) output": "results of suites that take hours",
