@@ -139,6 +139,8 @@ def read_selected(file: Path, marks: Mapping[str, str]) -> dict[str, dict[str, s
         found = {}
         for name, own in tree.items():
             values = {method: str(each["chosen"]) for method, each in own["methods"].items()}
+            if strange := [method for method, each in own["methods"].items() if each["chosen"] not in each["scores"]]:
+                raise KeyError(strange[0])
             if marks.get(name) == own["candidates"]:
                 found[str(name)] = values
         return found

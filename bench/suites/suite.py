@@ -23,7 +23,7 @@ from .known import known as get_known
 from .load import load, plugins_of
 from .resolved import Resolved, Resolver
 from .select import FILE as SELECTED
-from .select import Candidate, Select, mark, read_selected
+from .select import ORACLE, Candidate, Select, mark, read_selected
 from .step import Job
 
 KEPT = ".bench"  # folder of locks and notes, in the suite's output folder
@@ -180,21 +180,26 @@ def _run(draft: Draft, home: Path, known: Known) -> Run:
 def _unique(runs: list[Run], drafts: list[Draft]) -> tuple[list[Run], dict[str, tuple[tuple[str, str], ...]]]:
     """(runs, `Suite.same`): candidates, and blocks with chosen or published values, share runs that other blocks have.
 
-    A block with chosen values shares those of any block, wherever it stands in the file: it is planned when the others'
-    runs may be done, which then keep their folders. Raises InputError if other blocks ask for a run twice.
+    Whose folder a shared run has does not depend on the order in the file: a block without such values is the first,
+    then candidates and published values, whose runs may be done when a choice is made, then chosen values, last what
+    comes of test accuracy, so that no other run is called `oracle`. Raises InputError if blocks without such values ask
+    for one run twice.
     """
-    blocks = [draft.block for draft in drafts]
-    taking = [bool(block.select or block.selected or block.published) for block in blocks]
-    own = {run.id for run, takes in zip(runs, taking, strict=True) if not takes}
-    before = {run.id for run, block in zip(runs, blocks, strict=True) if not block.selected}
     seen: dict[str, Run] = {}
     same: dict[str, tuple[tuple[str, str], ...]] = {}
-    for run, draft, takes in zip(runs, drafts, taking, strict=True):
-        if takes and (run.id in (before if draft.block.selected else own) or run.id in seen):
+    for run, draft in sorted(zip(runs, drafts, strict=True), key=lambda pair: _turn(pair[1])):
+        if run.id not in seen:
+            seen[run.id] = run
+        elif _turn(draft):
             same[run.id] = (*same.get(run.id, ()), (run.block, run.variant))
-        elif run.id in seen:
+        else:
             text = f"{run} has the same settings as {seen[run.id]}; leave one out."
             raise InputError(f"{draft.block.place}: {text}")
-        else:
-            seen[run.id] = run
     return [run for run in runs if seen.get(run.id) is run], same
+
+
+def _turn(draft: Draft) -> int:
+    """The smaller, the sooner its block has a run that others ask for too."""
+    if draft.label.split("/")[0] == ORACLE:
+        return 3
+    return 2 if draft.block.selected else 1 if draft.block.select or draft.block.published else 0

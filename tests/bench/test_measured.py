@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import tarfile
 from pathlib import Path
 
@@ -186,3 +187,19 @@ def test_rates_chosen_on_validation_images(unpacked, capsys):
         columns = ("base", "new", "hm") if axes["base"].get("mean") else ("noise_area", "noise_worst", "collapsed")
         figures = [f"{axes[axis]['mean']:.{1 if axis == 'collapsed' else 2}f}" for axis in columns]
         assert [name, *figures] in shown
+
+
+def test_the_card(unpacked, capsys):
+    """Its table is too wide for a page, which has the same rows in three tables of some columns each."""
+    unpacked("card")
+    assert bench(["card", "output/card", "--markdown", "card.md"]) == 0
+    printed = rows(Path("card.md").read_text(encoding="utf-8").removeprefix("## ").split("\n## ", 1)[0])
+    figures = {cells[0]: dict(zip(printed[0], cells, strict=True)) for cells in printed[2:]}
+    tables = re.findall(r"(?:^\|.*\n)+", section("card.md", "What was measured"), flags=re.MULTILINE)
+    assert len(tables) == 3
+    for table in map(rows, tables):
+        shown = [dict(zip(table[0], cells, strict=True)) for cells in table[2:]]
+        assert shown and all(own.items() <= figures[own["method"]].items() for own in shown)
+        left_out = set(figures) - {own["method"] for own in shown}
+        columns = [column for column in table[0] if column not in ("method", "mean rank")]
+        assert all(figures[name][column] == "-" for name in left_out for column in columns)

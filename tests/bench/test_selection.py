@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,8 +12,10 @@ from result_files import write_result
 from suite_files import B2N, Here, nothing_stays  # noqa: F401  an autouse fixture
 
 from bench.__main__ import main as bench
+from bench.running import local
 from bench.running.selection import choose, told, write_choice
 from bench.running.state import survey
+from bench.running.work import Outcome
 from bench.studies.rows import rows_of
 from bench.suites.suite import Suite, read_suite
 from dassl.utils import InputError
@@ -200,6 +203,41 @@ def test_a_published_run_keeps_its_folder_when_it_turns_out_to_be_chosen(tmp_pat
     again = {run.id: run for run in read_suite(tmp_path / "s.yaml").runs}
     assert before and before.items() <= {id: run.folders for id, run in again.items() if run.block == "theirs"}.items()
     assert {run.method for run in again.values() if run.block == "chosen"} == {"PTNL"}
+
+
+@pytest.mark.parametrize("first", [0, 1])
+def test_a_run_that_validation_chose_too_is_not_called_oracle(tmp_path, first):
+    cheat = {**SELECT, "name": "cheat", "select": {**GRID, "by": "test"}}
+    takers = [TAKE, {**TAKE, "name": "seen", "selected": "cheat"}]
+    suite = suite_in(tmp_path, *takers[first:], *takers[:first], SELECT, cheat)
+    for block, split in (("rate", "val"), ("cheat", "test")):
+        own = [run for run in suite.runs if block in run.blocks]
+        finish(replace(suite, runs=own), peak({"CoOp": "0.002", "PTNL": "0.004"}), split)
+    write_choice(suite)
+    again = read_suite(tmp_path / "s.yaml")
+    assert {run.variant.split(",")[0] for run in again.runs if run.block in ("chosen", "seen")} == {"selected"}
+    assert {each[0] for also in again.same.values() for each in also} == {"seen", "cheat"}
+
+
+def test_a_chosen_value_that_was_no_candidate_is_damage(tmp_path, capsys):
+    suite = suite_in(tmp_path, SELECT, TAKE)
+    finish(suite, peak({"CoOp": "0.002", "PTNL": "0.004"}))
+    write_choice(suite)
+    file = tmp_path / "out" / "selected.yaml"
+    file.write_text(file.read_text().replace("chosen: '0.002'", "chosen: '0.9'"))
+    assert bench(["plan", str(tmp_path / "s.yaml")]) == 2
+    assert "selected.yaml is damaged; remove it" in capsys.readouterr().err
+
+
+def test_the_last_of_two_commands_sees_that_all_is_done(tmp_path):
+    """What the other had at work when this one came to it has ended since, so that this one goes on to the choice."""
+    suite = suite_in(tmp_path, SELECT, seeds=[1])
+    ends = {run.id: Outcome("elsewhere" if run is suite.runs[0] else "done") for run in suite.runs}
+    finish(replace(suite, runs=suite.runs[1:]), lambda run: 60.0)
+    assert local._report(suite, ends, interrupted=False, not_tried=1) == 1
+    finish(suite, lambda run: 60.0)
+    assert local._report(suite, ends, interrupted=False, not_tried=1) == 0
+    assert local._report(suite, {**ends, suite.runs[1].id: Outcome("failed")}, interrupted=False, not_tried=0) == 1
 
 
 # ---------------------------------------------------------------------- wrong suites
