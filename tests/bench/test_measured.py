@@ -203,3 +203,6 @@ def test_the_card(unpacked, capsys):
         left_out = set(figures) - {own["method"] for own in shown}
         columns = [column for column in table[0] if column not in ("method", "mean rank")]
         assert all(figures[name][column] == "-" for name in left_out for column in columns)
+    assert bench(["corruptions", "output/card", "--format", "markdown", "--output", "mce.md"]) == 0
+    errors = rows(Path("mce.md").read_text(encoding="utf-8").split("## Accuracy", 1)[0])
+    assert rows(section("corruptions.md", "Measured"))[2:] == errors[2:] and len(errors) == 9
