@@ -71,7 +71,7 @@ ASKED = {
     r"python -m bench select (tuned|configs/suites/selection)\.yaml( --seeds 1)?$": "needs the candidates",
     r"python -m bench claims (plan|run|--tables-only)": "hours; its suite is planned",
     r"python -m bench\.[\w]+ ": "hours; its suite is planned",
-    r"python -m bench (compare|collect|report|card) output": "results of suites that take hours",
+    r"python -m bench (compare|collect|report|card|corruptions) output": "results of suites that take hours",
     r"python -m bench score theirs\.npz ": "predictions of another project",
     r"python -m speed\.": "times this computer",
     r"python -m datasets\.embedded": "draws a picture of the documents, or trains for hours",
