@@ -18,7 +18,8 @@ from runs.config_names import UNTRAINED
 
 from ..reading.files import read_record
 from ..suites.suite import Run, Suite
-from .estimate import Kind, kind_of
+
+Key = tuple[str, str]
 
 FILE = "benchmark.json"
 SHORT = (2, 4)  # epochs of the two trainings
@@ -38,6 +39,11 @@ class Guess:
         return self.epoch * run.epochs + self.rest * len(run.job)
 
 
+def key_of(run: Run) -> Key:
+    """Block and method: a guess holds for any number of results."""
+    return run.block, run.method
+
+
 def machine() -> str:
     """What the times were measured on."""
     import torch  # imported here: a plan needs it for nothing else
@@ -47,14 +53,14 @@ def machine() -> str:
     return f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores, no GPU"
 
 
-def measure(suite: Suite, kinds: Iterable[Kind], say: Callable[[str], None]) -> dict[Kind, Guess]:
+def measure(suite: Suite, keys: Iterable[Key], say: Callable[[str], None]) -> dict[Key, Guess]:
     """Measure each (block, method), and keep the guesses beside the suite's runs. say: takes a line for each.
 
     Methods without training, and trainings that fail or take too long, are left out and told.
     """
     found, where = read_guesses(suite), machine()
-    for kind in kinds:
-        run = next(run for run in suite.runs if kind_of(run) == kind)
+    for key in keys:
+        run = next(run for run in suite.runs if key_of(run) == key)
         if run.method in UNTRAINED:
             say(f"{run.block} {run.method}: not guessed, since a run of it is one test")
             continue
@@ -64,14 +70,14 @@ def measure(suite: Suite, kinds: Iterable[Kind], say: Callable[[str], None]) -> 
             continue
         first, second = (float(each or 0) for each in seconds)
         epoch = max(0.0, (second - first) / (SHORT[1] - SHORT[0]))
-        found[kind] = Guess(round(epoch, 4), round(max(0.0, first - SHORT[0] * epoch), 4), where)
-        say(f"{run.block} {run.method}: {epoch:.2f} s an epoch, {found[kind].rest:.1f} s beside, measured on {run}")
+        found[key] = Guess(round(epoch, 4), round(max(0.0, first - SHORT[0] * epoch), 4), where)
+        say(f"{run.block} {run.method}: {epoch:.2f} s an epoch, {found[key].rest:.1f} s beside, measured on {run}")
     rows = [{"block": block, "method": method, **asdict(guess)} for (block, method), guess in found.items()]
     write_json(rows, suite.home / FILE)
     return found
 
 
-def read_guesses(suite: Suite) -> dict[Kind, Guess]:
+def read_guesses(suite: Suite) -> dict[Key, Guess]:
     """The guesses that were kept; none where the file is missing or damaged."""
     with suppress(OSError, ValueError, KeyError, TypeError):
         rows = json.loads((suite.home / FILE).read_text(encoding="utf-8"))
@@ -82,7 +88,7 @@ def read_guesses(suite: Suite) -> dict[Kind, Guess]:
     return {}
 
 
-def told(guesses: Mapping[Kind, Guess]) -> str:
+def told(guesses: Mapping[Key, Guess]) -> str:
     """A line on what the guesses rest on."""
     where = "; ".join(dict.fromkeys(guess.machine for guess in guesses.values()))
     return (

@@ -10,8 +10,8 @@ from tabulate import tabulate
 from dassl.utils.counted import counted
 
 from ..suites.suite import Run, Suite
-from .benchmark import read_guesses, told
-from .estimate import Kind, kind_of, seconds_of, time_left
+from .benchmark import Key, key_of, read_guesses, told
+from .estimate import kind_of, seconds_of, time_left
 from .sharing import tower_epochs
 from .state import Found
 
@@ -23,7 +23,7 @@ def plan_table(suite: Suite, found: Mapping[str, Found]) -> str:
     seconds, guesses = seconds_of(suite.runs, found), read_guesses(suite)
 
     def guess(run: Run) -> float | None:
-        own = guesses.get(kind_of(run))
+        own = guesses.get(key_of(run))
         return own.of(run) if own else None
 
     rows = []
@@ -37,16 +37,17 @@ def plan_table(suite: Suite, found: Mapping[str, Found]) -> str:
         rows.pop()
     left = [each for each in suite.runs if found[each.id].state != "done"]
     table = tabulate(rows, HEADERS)
-    used = {kind: each for kind, each in guesses.items() if kind not in seconds and kind in map(kind_of, left)}
+    guessed = {key_of(run) for run in left if kind_of(run) not in seconds}
+    used = {key: each for key, each in guesses.items() if key in guessed}
     basis = f"\n\n{told(used)}" if used else ""
     return f"{suite.title}: {counted(len(suite.runs), 'run')} into {suite.output}\n\n{table}{_passes(left)}{basis}"
 
 
-def unmeasured(suite: Suite, found: Mapping[str, Found]) -> list[Kind]:
-    """The kinds of runs that are left and of which none has ended."""
+def unmeasured(suite: Suite, found: Mapping[str, Found]) -> list[Key]:
+    """Block and method of the runs that are left and of whose kind none has ended."""
     ended = seconds_of(suite.runs, found)
-    left = dict.fromkeys(kind_of(run) for run in suite.runs if found[run.id].state != "done")
-    return [kind for kind in left if kind not in ended]
+    left = [run for run in suite.runs if found[run.id].state != "done" and kind_of(run) not in ended]
+    return list(dict.fromkeys(map(key_of, left)))
 
 
 def _passes(runs: Sequence[Run]) -> str:

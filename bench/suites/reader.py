@@ -27,6 +27,7 @@ from .values import (
     check_keys,
     check_name,
     check_type,
+    joined,
     listed,
     numbers,
     once,
@@ -124,7 +125,7 @@ class _Reader:
             cfg = str((self.file.parent / Path(cfg).expanduser()).resolve())
         overrides = self.common | pairs_of(tree.get("overrides", {}), f"{place}, overrides", self.resolver)
         own = {
-            "methods": self._methods(listed(tree, "methods", place), f"{place}, methods"),
+            "methods": self._methods(joined(listed(tree, "methods", place)), f"{place}, methods"),
             "datasets": self._datasets(tree, protocol, source, f"{place}, datasets"),
             "seeds": self.given_seeds or whole_numbers(tree.get("seeds", self.seeds), f"{place}, seeds", 0),
             "shots": self._shots(tree, protocol_name, f"{place}, shots"),

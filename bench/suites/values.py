@@ -39,6 +39,11 @@ def listed(tree: dict, key: str, place: str) -> list:
     return values
 
 
+def joined(values: Sequence) -> list:
+    """The values, a list among them replaced by its own: a YAML alias of a list, with more names behind it."""
+    return [name for each in values for name in (each if isinstance(each, list) and each else [each])]
+
+
 def numbers(values: object, place: str, least: float, whole: bool = False) -> tuple:
     """A number or a list of numbers as a tuple. Raises InputError for wrong or repeated numbers."""
     values = values if isinstance(values, list) else [values]

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 from suite_files import B2N, Here
 
 from bench.__main__ import main
 from bench.running import benchmark
-from bench.running.benchmark import Guess, measure, read_guesses
-from bench.running.estimate import kind_of
+from bench.running.benchmark import Guess, key_of, measure, read_guesses
+from bench.running.estimate import kind_of, seconds_of, time_left
 from bench.running.plan import plan_table, unmeasured
 from bench.running.state import survey
+from bench.running.time_left import TimeLeft
 from runs.one_run import run as run_train
 
 KIND = ("base2new", "CoOp")
@@ -36,7 +38,7 @@ def test_an_epoch_is_the_difference_and_the_rest_what_is_left(tmp_path, tiny, mo
     found = measure(suite, unmeasured(suite, survey(suite.runs)), lines.append)
     assert list(found) == [KIND] and (found[KIND].epoch, found[KIND].rest) == (0.5, 3.0)
     assert found == read_guesses(suite) and "ZeroshotCLIP: not guessed" in lines[0]
-    (run,) = [run for run in suite.runs if kind_of(run) == KIND]
+    (run,) = [run for run in suite.runs if key_of(run) == KIND]
     assert found[KIND].of(run) == 10 * 0.5 + 2 * 3.0  # a training with its test, and the test on new classes
     table = plan_table(suite, survey(suite.runs))
     assert "~00:11 + 1 run unknown" in table and f"on {benchmark.machine()}" in table
@@ -81,3 +83,23 @@ def test_a_damaged_file_is_no_guess(tmp_path, tiny):
     for text in ("", "[{}]", json.dumps({"a": 1})):
         (suite.home / benchmark.FILE).write_text(text)
         assert read_guesses(suite) == {}
+
+
+def test_a_training_with_many_tests_is_another_kind_than_one_alone(tmp_path, tiny):
+    """A run that further blocks test on corruptions takes many times as long as the block's others."""
+    blocks = [
+        {"name": "clean", "protocol": "few_shot", "methods": ["CoOp"], "datasets": ["digits"], "shots": [1, 16]},
+        {"name": "hurt", "protocol": "corruption", "methods": ["CoOp"], "datasets": ["digits"], "severities": [1]},
+    ]
+    suite = Here(tmp_path, tiny, [{**block, "seeds": [1, 2]} for block in blocks]).suite
+    found = survey(suite.runs)
+    ended = {
+        run.id: replace(found[run.id], state="done", seconds=10.0 * len(run.job)) for run in suite.runs if run.seed == 1
+    }
+    seconds = seconds_of(suite.runs, found | ended)
+    assert seconds == {("clean", "CoOp", 1): [10.0], ("clean", "CoOp", 16): [160.0]}
+    left = [run for run in suite.runs if run.seed == 2]
+    assert time_left(left, seconds) == "02:50"
+    live = TimeLeft(left, 1, kind_of, seconds)
+    live.done(next(run for run in left if len(run.job) == 16), 160.0)
+    assert live.pace == 1.0 and str(live) == "about 00:10 left"

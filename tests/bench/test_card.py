@@ -15,7 +15,9 @@ from bench.reading.card import AXES, ORACLE, card
 from bench.reading.collect import collect
 from bench.suites.load import load
 from bench.suites.select import ORACLE as CHOSEN_BY_TEST
+from bench.suites.values import joined
 from runs.about import VERSIONS
+from runs.config_names import METHODS
 from runs.corruption_protocol import FIFTEEN, SEVERITIES
 from runs.protocols import PROTOCOLS
 from runs.targets import ROOT
@@ -179,6 +181,17 @@ def test_the_shipped_suite_and_names():
     assert ORACLE == CHOSEN_BY_TEST
     named = {name.removesuffix("_train").removesuffix("_test") for name in PROTOCOLS} - {"xd", "dg"}
     assert named <= set(VERSIONS)
+
+
+def test_the_shipped_suite_has_every_method_on_every_axis():
+    """Trained methods on all axes; what has no new classes, what is trained on attacks and defences on theirs."""
+    blocks = {block["name"]: block for block in load(ROOT / "configs" / "suites" / "card.yaml")["blocks"]}
+    names = {name: set(joined(block["methods"])) for name, block in blocks.items()}
+    everywhere = names["clean"]
+    assert all(everywhere <= names[axis] for axis in ("unseen", "cross", "shifted", "labels", "corrupted", "text"))
+    assert names["attacked"] >= everywhere | names["clean_others"] | {"RTPT", "TTC"}
+    hosts = {"CoOpSAR", "KgCoOpSAR", "TCPSAR", "MaPLeSAR", "CoPromptSAR"}
+    assert everywhere >= {*METHODS, *hosts, "NLPrompt", "JoAPR", "DPSEP", "VisPrompt", "PTNL-GCE"} - {"PTNL"}
 
 
 def test_names_stand_beside_their_lines_without_touching(made):

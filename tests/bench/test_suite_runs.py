@@ -55,6 +55,19 @@ def test_the_product_seed_by_seed(tmp_path):
     assert runs[0].home == Path("output/s/.bench")
 
 
+def test_a_list_in_a_list_stands_for_its_names(tmp_path):
+    """So that blocks share a list by a YAML alias, and add to it."""
+    file = tmp_path / "s.yaml"
+    file.write_text(
+        "seeds: [1]\nblocks:\n- {protocol: few_shot, methods: &two [CoOp, KgCoOp], datasets: [digits]}\n"
+        "- {protocol: base2new, methods: [*two, TCP], datasets: [digits]}\n"
+    )
+    names = Counter((run.block, run.method) for run in read_suite(file).runs)
+    assert names == Counter(
+        [("few_shot", "CoOp"), ("few_shot", "KgCoOp"), *(("base2new", name) for name in ("CoOp", "KgCoOp", "TCP"))]
+    )
+
+
 def test_one_training_and_many_tests_are_one_run(tmp_path):
     away = {"source": "shapes", "methods": ["CoOp"]}
     (run,) = plan(
