@@ -30,18 +30,16 @@ def run(args: argparse.Namespace) -> int:
 
     Raises InputError for bad input, before anything is written.
     """
-    import pandas as pd
-
     from dassl.utils import InputError
 
     from ..drawing.card import as_json, text
     from ..drawing.card_page import html
     from ..reading.card import card
-    from ..reading.collect import collect
+    from ..reading.collect import collect_all
     from ..reading.files import no_results, write_text
 
     broken: list[str] = []
-    frame = pd.concat([collect(folder, broken) for folder in args.output], ignore_index=True)
+    frame = collect_all(args.output, broken)
     if frame.empty:
         raise no_results(args.output[0], *broken)
     if args.methods:

@@ -7,7 +7,7 @@ import logging
 import math
 import os
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -50,9 +50,32 @@ def collect(
     (`labels`). without: folders, relative, whose results are left out. Runs that tested nothing (--no-train) are left
     out too. Raises InputError if there is no such folder.
     """
+    return _table(list(_rows_of(folder, broken, without)), remarks)
+
+
+def collect_all(
+    folders: Sequence[Path], broken: list[str] | None = None, remarks: list[str] | None = None
+) -> pd.DataFrame:
+    """One table of several folders; the rest as `collect`. In `folder` each begins with the one that was given.
+
+    A file below two of them counts once. Results of one cell are found across them, of which the folder that is named
+    first keeps it, and so are runs that differ in more than the seed.
+    """
+    seen: set[str] = set()
+    rows: list[dict] = []
+    for turn, folder in enumerate(folders):
+        for row in _rows_of(folder, broken):
+            place = os.path.realpath(os.path.join(folder, row["folder"]))
+            if place not in seen:
+                seen.add(place)
+                rows.append(row | {"turn": turn, "folder": os.path.join(folder, row["folder"])})
+    return _table(rows, remarks)
+
+
+def _rows_of(folder: Path, broken: list[str] | None, without: Collection[str] = ()) -> Iterator[dict]:
     if not os.path.isdir(folder):
         raise InputError(f"There is no folder {folder}; give the output folder of the runs.")
-    rows, output = [], os.path.abspath(folder)
+    output = os.path.abspath(folder)
     for below, file in find(folder):
         if below in without:
             continue
@@ -65,7 +88,10 @@ def collect(
                 broken.append(str(error))
             continue
         if row:
-            rows.append(row)
+            yield row
+
+
+def _table(rows: list[dict], remarks: list[str] | None) -> pd.DataFrame:
     sentences = [] if remarks is None else remarks
     rows = part(rows, sentences)
     for row, label in zip(rows, labels([_entry(row) for row in rows], sentences), strict=True):

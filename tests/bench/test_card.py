@@ -12,7 +12,7 @@ from pandas import DataFrame
 from bench.__main__ import main
 from bench.drawing import card_page
 from bench.reading.card import AXES, ORACLE, card
-from bench.reading.collect import collect
+from bench.reading.collect import collect, collect_all
 from bench.suites.load import load
 from bench.suites.select import ORACLE as CHOSEN_BY_TEST
 from bench.suites.values import joined
@@ -220,3 +220,45 @@ def test_candidates_on_validation_images_are_no_rows_and_have_no_rank(made):
     after = card(collect(made))
     assert after.figures == before.figures
     assert after.remarks == (*before.remarks, "Left out: 2 results on validation images.")
+
+
+def test_several_folders_are_one_table(made, tmp_path_factory, caplog):
+    """What lies in two of them counts once; another result of a cell, or of other settings, is not averaged with it."""
+    alone, other = means(card(collect(made)), "CoOp"), tmp_path_factory.mktemp("other")
+    inside = made / "few_shot"
+    for folders in ([made, made], [made, inside], [inside, made], [made, made / ".." / made.name]):
+        assert means(card(collect_all(folders)), "CoOp") == pytest.approx(alone), folders
+    assert not caplog.records
+    for seed in (1, 2):
+        write(other, "few_shot", "CoOp", 70.0, seed, shots=4)  # a copy of one point of the slope
+    assert means(card(collect_all([made, other])), "CoOp") == pytest.approx(alone)
+    assert [record.message.endswith("is left out.") for record in caplog.records] == [True, True]
+    for seed in (1, 2):
+        write(other, "new", "CoOp", 20.0, seed, settings_hash="another")
+    found = card(collect_all([made, other]))
+    assert means(found, "CoOp") == pytest.approx(alone) and means(found, "CoOp (second)") == {"new": 20.0}
+    third = tmp_path_factory.mktemp("third")
+    write(third, "new", "CoOp", 30.0, settings_hash="a third")
+    write(third, "new", "CoOp", 20.0, 2, settings_hash="another")
+    found = card(collect_all([made, other, third]))
+    assert means(found, "CoOp (second)") == {"new": 20.0} and means(found, "CoOp (third)") == {"new": 30.0}
+    many = tmp_path_factory.mktemp("many")
+    for more in ("0000", "0250", "0500"):
+        for seed in (1, 2):
+            write(
+                many, "noise", "CoOp", {"0000": 80.0, "0250": 70.0, "0500": 40.0}[more], seed, more=f"sym_other_r{more}"
+            )
+    caplog.clear()
+    collect_all([made, many])
+    (record,) = caplog.records
+    assert record.message.startswith("6 results are copies of others and are left out: ")
+
+
+def test_a_setting_of_another_folder_has_a_row_of_its_own(tmp_path):
+    for seed, rate in ((1, 0.002), (2, 0.5)):
+        top = tmp_path / f"out{seed}"
+        write(top, "few_shot", "CoOp", 50.0 + seed, seed)
+        file = next(top.rglob("results.json"))
+        file.with_name("config.yaml").write_text(f'# settings: {{"OPTIM.LR": {rate}}}\n')
+    found = card(collect_all([tmp_path / "out1", tmp_path / "out2"]))
+    assert len(found.figures) == 2 and "CoOp" not in found.figures, list(found.figures)
