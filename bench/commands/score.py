@@ -57,13 +57,15 @@ def run(args: argparse.Namespace) -> int:
 
     from ..drawing.reliability import reliability_diagrams
     from ..drawing.scores import Changed, means, narrowed, render, rows_of
-    from ..reading.outputs import base_of, read_place, read_places
+    from ..reading.outputs import base_of, check_alike, read_place, read_places
 
     if args.base and args.dac is None:
         raise InputError("--base is read with --dac K alone; give both.")
 
     found = read_places(args.places)
     against = read_place(args.against) if args.against else None
+    if args.means:
+        check_alike(found)
     for each in found:
         if not (each.outputs.label >= 0).any():
             raise InputError(

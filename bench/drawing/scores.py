@@ -6,7 +6,6 @@ import csv
 import io
 import json
 import math
-import re
 import statistics
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
@@ -17,7 +16,7 @@ from dassl.outputs.scores import OPEN_WORLD, TITLES, all_scores, scores
 from dassl.utils import InputError
 from dassl.utils.spread import deviation, plus_minus
 
-from ..reading.outputs import Scored
+from ..reading.outputs import Scored, test_of
 from .formats import Cell, TextTable
 from .formats import render as render_tables
 
@@ -129,17 +128,13 @@ def _flat(row: Mapping) -> dict:
 
 
 def means(rows: Sequence[Mapping]) -> list[dict]:
-    """Rows whose runs differ only in the folder of the seed at the end, as one: `Spread`s of their figures."""
+    """Rows whose runs differ only in the folder of the seed at the end, as one: `Spread`s of their figures. That these
+    are of one test is for `reading.outputs.check_alike` to say."""
     groups: dict[tuple, list[Mapping]] = {}
     for row in rows:
-        groups.setdefault((re.sub(r"/?seed\d+$", "", row["run"]) or ".", row["answer"]), []).append(row)
+        groups.setdefault((test_of(row["run"]), row["answer"]), []).append(row)
     found = []
     for (run, answer), members in groups.items():
-        if len(numbers := {m["images"] for m in members}) > 1:
-            low, high = min(numbers), max(numbers)
-            raise InputError(
-                f"{run}: its seeds have from {low} to {high} images; give seeds of one test, or no --means."
-            )
         keys = [key for key in HEADS if key not in ABOUT and all(key in m for m in members)]
         values = {key: [m[key] for m in members] for key in keys}
         figures = {key: Spread(statistics.fmean(each), deviation(each)) for key, each in values.items()}

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+import re
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from dassl.outputs.kept import sha256
@@ -11,25 +14,60 @@ from dassl.outputs.reading import Outputs, read_outputs
 from dassl.utils import InputError
 from dassl.utils.counted import counted
 
-from .files import DAMAGE, check_record, damaged, find, read_json
+from .accounts import Account, account
+from .apart import mixed
+from .files import DAMAGE, check_record, damaged, find, open_record, read_json
 
 
 @dataclass(frozen=True)
 class Scored:
-    """The outputs of one test. name: for tables; record: the run's results.json, None for a file alone."""
+    """The outputs of one test. name: for tables; file: which was read; record: the run's results.json, None for a file
+    alone."""
 
     name: str
+    file: Path
     outputs: Outputs
     record: dict | None = None
 
 
 def read_places(places: list[Path]) -> list[Scored]:
     """The outputs at each place: a file of outputs, a run's folder, or a folder with runs below it. In a folder of
-    several runs, those that kept no outputs are left out.
+    several runs, those that kept no outputs are left out. What is at two of the places counts once. Tests of one name
+    below two places have the place in it.
 
     Raises InputError where there are none, and for a file that is not the one that its run wrote.
     """
-    return [each for place in places for each in _at(Path(place))]
+    met: dict[str, tuple[Path, Scored]] = {}
+    for place in map(Path, places):
+        for each in _at(place):
+            met.setdefault(os.path.realpath(each.file), (place, each))
+    homes: dict[str, set[Path]] = defaultdict(set)
+    for place, each in met.values():
+        homes[test_of(each.name)].add(place)
+    return [
+        replace(each, name=os.path.join(place, each.name)) if len(homes[test_of(each.name)]) > 1 else each
+        for place, each in met.values()
+    ]
+
+
+def test_of(name: str) -> str:
+    """The name of a test without its seed's folder: what is averaged over seeds has the same one."""
+    return re.sub(r"/?seed\d+$", "", name) or "."
+
+
+def check_alike(found: Sequence[Scored]) -> None:
+    """Raises InputError where runs that would be averaged over seeds differ in more than the seed."""
+    tests: dict[str, list[Account]] = defaultdict(list)
+    for each in found:
+        results = each.file.with_name("results.json")
+        if each.record is not None and results.is_file():
+            tests[test_of(each.name)].append(account(results, *open_record(results)))
+    for name, accounts in tests.items():
+        if sentence := mixed(accounts):
+            raise InputError(
+                f"{name}: its runs differ in more than the seed, {sentence}; score them without --means, or those that "
+                "belong together."
+            )
 
 
 def read_place(place: Path) -> Scored:
@@ -58,7 +96,7 @@ def base_of(found: Scored) -> Outputs:
 
 def _at(place: Path) -> list[Scored]:
     if os.path.isfile(place):
-        return [Scored(str(place), read_outputs(place))]
+        return [Scored(str(place), place, read_outputs(place))]
     if not os.path.isdir(place):
         raise InputError(f"There is no {place}; give a run's folder, or a file of outputs (.npz, .csv, .parquet).")
     files = [Path(file) for _, file in find(place)]
@@ -85,7 +123,7 @@ def _of_run(results: Path, name: str, needed: bool) -> Scored | None:
     if said is None:
         older = results.with_name("outputs.csv")
         if older.is_file():
-            return Scored(name, read_outputs(older), record)
+            return Scored(name, older, read_outputs(older), record)
         if needed:
             raise InputError(
                 f"{results.parent} kept no outputs (an older run, or TEST.OUTPUTS none); test it once more with "
@@ -99,4 +137,4 @@ def _of_run(results: Path, name: str, needed: bool) -> Scored | None:
             f"{file} is not the file that this run wrote: its hash is not the one in {results.name}; bring back the "
             "run's own, or score this one by its name."
         )
-    return Scored(name, outputs, record)
+    return Scored(name, file, outputs, record)

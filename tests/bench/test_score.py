@@ -161,18 +161,53 @@ def test_every_format(runs, capsys, tmp_path):
     assert (tmp_path / "r.png").read_bytes()[:4] == b"\x89PNG"
 
 
-def test_means_over_seeds(runs, capsys, tmp_path):
-    for seed, run in ((1, "top5"), (2, "top5"), (3, "runs/TPT/seed1")):
-        shutil.copytree(runs / run, tmp_path / "CoOp" / f"seed{seed}")
-    code, (row,), _ = scored(capsys, tmp_path, "--means", "--figures", "accuracy", "nll")
-    values = [record(runs / run)["scores"] for run in ("top5", "top5", "runs/TPT/seed1")]
+@pytest.fixture(scope="module")
+def seeds(tiny, tmp_path_factory):
+    """Three seeds of one setting, and the third with another learning rate."""
+    top = tmp_path_factory.mktemp("seeds")
+    for seed in (1, 2, 3):
+        assert tiny.run(top / "alike" / "CoOp" / f"seed{seed}", "CoOp", ("--seed", seed), ALL) == 0
+    for seed in (2, 3):
+        assert tiny.run(top / "other" / "CoOp" / f"seed{seed}", "CoOp", ("--seed", seed), ALL | {"OPTIM.LR": 0.5}) == 0
+    return top
+
+
+def test_means_over_seeds(seeds, capsys):
+    code, (row,), _ = scored(capsys, seeds / "alike", "--means", "--figures", "accuracy", "nll")
+    values = [record(seeds / "alike" / "CoOp" / f"seed{seed}")["scores"] for seed in (1, 2, 3)]
     assert code == 0 and (row["run"], row["seeds"]) == ("CoOp", 3)
     for name in ("accuracy", "nll"):
         each = [value[name] for value in values]
         assert row[name] == pytest.approx(np.mean(each)) and row[f"{name}_std"] == pytest.approx(np.std(each, ddof=1))
     assert row.keys() == {"run", "answer", "images", "seeds", "accuracy", "accuracy_std", "nll", "nll_std"} - {"answer"}
-    assert main(["score", str(tmp_path), "--means", "--figures", "accuracy"]) == 0
+    assert main(["score", str(seeds / "alike"), "--means", "--figures", "accuracy"]) == 0
     assert f"{row['accuracy']:.2f} ± {row['accuracy_std']:.2f}" in capsys.readouterr().out
+
+
+def test_a_run_named_twice_counts_once(seeds, capsys):
+    here = seeds / "alike" / "CoOp"
+    _, wanted, _ = scored(capsys, here, "--means")
+    for places in ([here, here], [here / "seed1", here, here / "seed1"], [here, here / "seed2" / "outputs.npz"]):
+        _, rows, _ = scored(capsys, *places, "--means")
+        assert sum(row["seeds"] for row in rows) == 3, rows
+    assert scored(capsys, here, here / ".." / "CoOp", "--means")[1] == wanted
+
+
+def test_equal_names_below_two_places_are_told_apart(seeds, capsys):
+    places = (seeds / "alike", seeds / "other")
+    _, rows, _ = scored(capsys, *places, "--means")
+    assert {row["run"]: row["seeds"] for row in rows} == {str(places[0] / "CoOp"): 3, str(places[1] / "CoOp"): 2}
+    _, rows, _ = scored(capsys, *places)
+    assert len({row["run"] for row in rows}) == 5
+
+
+def test_means_of_runs_that_differ_in_more_than_the_seed(seeds, capsys, tmp_path):
+    shutil.copytree(seeds / "alike", tmp_path / "runs")
+    shutil.rmtree(tmp_path / "runs" / "CoOp" / "seed3")
+    shutil.copytree(seeds / "other" / "CoOp" / "seed3", tmp_path / "runs" / "CoOp" / "seed3")
+    code, _, said = scored(capsys, tmp_path / "runs", "--means")
+    assert code == 2 and "CoOp: its runs differ in more than the seed, OPTIM.LR" in said and said.count("\n") == 1
+    assert scored(capsys, tmp_path / "runs")[0] == 0
 
 
 def test_other_figures_than_recorded_are_named(runs, capsys, tmp_path):
@@ -252,4 +287,4 @@ def test_means_of_seeds_that_are_not_of_one_test(runs, capsys, tmp_path):
     for seed, run in ((1, "top5"), (2, "val")):
         shutil.copytree(runs / run, tmp_path / "CoOp" / f"seed{seed}")
     code, _, said = scored(capsys, tmp_path, "--means")
-    assert code == 2 and "its seeds have from" in said and said.count("\n") == 1
+    assert code == 2 and "differ in more than the seed, TEST.SPLIT" in said and said.count("\n") == 1
