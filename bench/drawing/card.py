@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import math
+from collections import Counter
 from collections.abc import Sequence
 
+from dassl.utils.counted import counted
 from dassl.utils.spread import plus_minus, words
 
 from ..reading.card import Axis, Card, Figure
@@ -45,6 +47,7 @@ def _mean_rank(own: dict[str, Figure]) -> str:
 def notes(card: Card, axes: Sequence[Axis], interval: bool = False) -> list[str]:
     """What the columns are, over which datasets and versions of protocols, and which cells are missing and why."""
     told = [f"Mean over seeds; ± is {words(interval)}. Best in bold. Mean rank: over the axes that a method has."]
+    told += _seeds(card, axes)
     told += [f"{axis.title}: {axis.about}; on {_where(card, axis)}." for axis in axes]
     versions = ", ".join(f"{name} {version}" for name, version in sorted(card.versions.items()))
     told.append(f"Versions of the protocols: {versions}.")
@@ -56,6 +59,28 @@ def notes(card: Card, axes: Sequence[Axis], interval: bool = False) -> list[str]
 
 def _where(card: Card, axis: Axis) -> str:
     return ", ".join(map(dataset_name, card.datasets[axis.name]))
+
+
+def _seeds(card: Card, axes: Sequence[Axis]) -> list[str]:
+    """A sentence with the usual number of seeds of a figure, and one for each other number and set of axes."""
+    counts = Counter(len(own[a.name].seeds) for own in card.figures.values() for a in axes if own[a.name].seeds)
+    if not counts:
+        return []
+    usual = max(counts, key=lambda number: (counts[number], number))
+    others: dict[tuple[int, str], list[str]] = {}
+    for label, own in card.figures.items():
+        fewer: dict[int, list[str]] = {}
+        for axis in axes:
+            number = len(own[axis.name].seeds)
+            if number not in (0, usual):
+                fewer.setdefault(number, []).append(axis.title)
+        for number, titles in fewer.items():
+            others.setdefault((number, ", ".join(titles)), []).append(label)
+    told = [
+        f"{counted(number, 'seed')} in {titles}: {', '.join(labels)}."
+        for (number, titles), labels in sorted(others.items())
+    ]
+    return [f"Seeds: {usual}{' where nothing else is said' if told else ''}.", *told]
 
 
 def _missing(card: Card, axes: Sequence[Axis]) -> list[str]:

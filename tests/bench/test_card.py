@@ -11,6 +11,7 @@ from pandas import DataFrame
 
 from bench.__main__ import main
 from bench.drawing import card_page
+from bench.drawing.card import notes
 from bench.reading.card import AXES, ORACLE, card
 from bench.reading.collect import collect, collect_all
 from bench.suites.load import load
@@ -220,6 +221,13 @@ def test_candidates_on_validation_images_are_no_rows_and_have_no_rank(made):
     after = card(collect(made))
     assert after.figures == before.figures
     assert after.remarks == (*before.remarks, "Left out: 2 results on validation images.")
+
+
+def test_the_number_of_seeds_is_told(made):
+    found = card(collect(made))
+    told = notes(found, found.axes)
+    assert "Seeds: 2 where nothing else is said." in told
+    assert {"1 seed in New: MaPLe.", "1 seed in Corrupted, mCE: CoOp."} <= set(told)
 
 
 def test_several_folders_are_one_table(made, tmp_path_factory, caplog):
