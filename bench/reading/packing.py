@@ -1,4 +1,4 @@
-"""Packs the results of runs, without models, outputs and logs, into one archive.
+"""Packs the results of runs and their curves over epochs, without models, outputs and logs, into one archive.
 
 The same results give the same bytes: files are in the order of their names and have neither time nor owner.
 """
@@ -40,7 +40,7 @@ def pack(output: Path, file: Path, broken: list[str]) -> tuple[int, int]:
             broken.append(str(damaged(found, error)))
             continue
         contents[f"{below}/results.json"] = _portable(record)
-        contents |= _settings(Path(found).parent, below)
+        contents |= _beside(Path(found).parent, below)
         packed += 1
         elsewhere += _is_of_this_machine(record)
     if not packed:
@@ -85,11 +85,14 @@ def _from_checkout(value: object) -> object:
     return value.removeprefix(CHECKOUT) if isinstance(value, str) else value
 
 
-def _settings(folder: Path, below: str) -> dict[str, bytes]:
-    """The first line of a run's config.yaml, which has all its settings."""
+def _beside(folder: Path, below: str) -> dict[str, bytes]:
+    """The first line of a run's config.yaml, which has all its settings, and its curves over the epochs."""
+    found = {}
     with suppress(OSError), (folder / "config.yaml").open("rb") as stream:
-        return {f"{below}/config.yaml": stream.readline()}
-    return {}
+        found[f"{below}/config.yaml"] = stream.readline()
+    with suppress(OSError):
+        found[f"{below}/curves.json"] = (folder / "curves.json").read_bytes()
+    return found
 
 
 def _is_of_this_machine(record: dict) -> bool:

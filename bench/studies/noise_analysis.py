@@ -5,7 +5,7 @@ python -m bench.noise_analysis RUN_FOLDER [RUN_FOLDER ...] --output analysis
 Training loss, memorisation of wrong labels, confusion matrices of the test set, maps of the learned text features, and
 how well losses and the method's own score tell wrong training labels from right ones (ROC, AUC, precision, recall).
 Runs of one method, dataset and noise that differ in the seed alone are averaged. If a run lacks the data of a figure,
-one sentence says so, and the other figures are drawn. Each is a PNG and a PDF; the table is auc.md.
+one sentence says so, and the other figures are drawn. Each is a PNG and a PDF; the tables are curves.md and auc.md.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ from runs.words import check_folder
 from ..drawing import confusion, text_map, training_curves
 from ..running.trouble import check_output
 from . import roc
+from .curve_table import NOTE, curve_table
 from .noise_evidence import Evidence, grouped, read_evidence, tell_apart
 
 FIGURES = ("loss", "memorisation", "confusion", "text_map", "roc")
@@ -55,6 +56,7 @@ def draw(found: Sequence[Evidence], folder: Path, wanted: Sequence[str], seed: i
     }
     if "memorisation" in wanted and memories:
         files += training_curves.plot_memorisation(memories, folder)
+        files.append(_write(folder / "curves.md", f"{curve_table(memories, 'github')}\n\n{NOTE}\n"))
     matrices = {
         key: (sum(run.confusion for run in runs), runs[0].classnames)
         for key, runs in grouped(e for e in found if e.confusion is not None).items()
@@ -66,10 +68,14 @@ def draw(found: Sequence[Evidence], folder: Path, wanted: Sequence[str], seed: i
         files += text_map.plot(texts, folder, seed)
     if "roc" in wanted and judgements:
         files += roc.plot(judgements, folder)
-        files.append(folder / "auc.md")
-        with atomic_path(files[-1]) as temporary:
-            Path(temporary).write_text(f"{auc_table(judgements, 'github')}\n\n{roc.NOTE}\n", encoding="utf-8")
+        files.append(_write(folder / "auc.md", f"{auc_table(judgements, 'github')}\n\n{roc.NOTE}\n"))
     return files
+
+
+def _write(file: Path, text: str) -> Path:
+    with atomic_path(file) as temporary:
+        Path(temporary).write_text(text, encoding="utf-8")
+    return file
 
 
 def auc_table(judgements: dict[str, dict[str, list]], form: str) -> str:

@@ -13,6 +13,7 @@ from bench.drawing import figures, text_map
 from bench.drawing.labels import place_labels
 from bench.drawing.training_curves import Curves, over_seeds, read_curves
 from bench.studies import roc
+from bench.studies.curve_table import curve_table
 from bench.studies.noise_analysis import main
 from bench.studies.noise_evidence import Evidence, Judgement, read_evidence, tell_apart
 from dassl.utils import InputError
@@ -217,7 +218,7 @@ def test_the_command_draws_everything(runs, tmp_path, capsys):
         (runs / "dpsep" / "decisions.json").unlink()
         (runs / "dpsep" / "curves.json").unlink()
     names = [f"{f}.{kind}" for f in ("confusion", "loss", "memorisation", "roc", "text_map") for kind in ("pdf", "png")]
-    assert sorted(f.name for f in (tmp_path / "a").iterdir()) == sorted([*names, "auc.md"])
+    assert sorted(f.name for f in (tmp_path / "a").iterdir()) == sorted([*names, "auc.md", "curves.md"])
     assert (tmp_path / "a" / "roc.pdf").read_bytes().startswith(b"%PDF")
     out = capsys.readouterr()
     assert "DPSEP" in (tmp_path / "a" / "auc.md").read_text() and "Tiny, symmetric 50%" in out.out
@@ -225,3 +226,16 @@ def test_the_command_draws_everything(runs, tmp_path, capsys):
     assert main([str(runs / "clean"), "--figures", "roc", "--output", str(tmp_path / "b")]) == 2
     assert not (tmp_path / "b").exists()
     assert main([str(tmp_path / "nowhere")]) == 2
+
+
+def test_the_table_of_curves_by_hand():
+    right, wrong = {"noisy_kept": [50.0, 60.0, 70.0]}, {"noisy_flipped": [1.0, 2.0, 3.0]}
+    first = Curves([1, 2, 3], [3.0, 2.0, 1.0], {"test": [40.0, 30.0, 20.0], **right, **wrong})
+    second = Curves([1, 2, 3], [5.0, 4.0, 3.0], {"test": [42.0, 34.0, 26.0], **right, **wrong})
+    lines = curve_table({("S", "A"): [first, second], ("S", "B"): [first]}, "github").splitlines()
+    cells = [[each.strip() for each in line.strip("|").split("|")] for line in lines]
+    assert cells[2] == ["S", "A", "41.00 ± 1.41", "32.00 ± 2.83", "23.00 ± 4.24", "70.00 ± 0.00", "3.00 ± 0.00",
+                        "4.00 ± 1.41", "2.00 ± 1.41", "2"]  # fmt: skip
+    assert cells[3] == ["S", "B", "40.00", "30.00", "20.00", "70.00", "3.00", "3.00", "1.00", "1"]
+    short = Curves([1], [3.0], {"test": [40.0]})
+    assert " - " in curve_table({("S", "C"): [short]}, "github").splitlines()[2]

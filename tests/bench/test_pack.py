@@ -28,6 +28,7 @@ def _runs(output: Path) -> None:
         folder = folder_of(output, "noise_train", "CoOp", "digits", seed, ("sym_other", "0.5"))
         write_result(folder, "CoOp", "Digits", seed, 70.0 + seed, command=COMMAND, language=LANGUAGE)
         (folder / "model.pth.tar-1").write_bytes(b"weights")
+        (folder / "curves.json").write_text('{"epochs": [1]}')
     folder = output / "robust/digits/white-box-pgd-eps4-10/shots_16/CoOp/embedded/seed1"
     write_attacked(folder, "CoOp", "Digits", 1, "white-box", clean=70.0, own=10.0)
 
@@ -45,7 +46,7 @@ def test_tables_of_the_archive_are_those_of_the_runs(tmp_path, monkeypatch, caps
     _unpacked(tmp_path / "kept/results.tar.xz", tmp_path / "other")
     assert collect(tmp_path / "other/output/mine").equals(collect(Path("output/mine")))
     files = {file.name for file in (tmp_path / "other").rglob("*") if file.is_file()}
-    assert files == {"results.json", "config.yaml"}  # no weights
+    assert files == {"results.json", "config.yaml", "curves.json"}  # no weights
     record = json.loads(next((tmp_path / "other").rglob("noise/**/seed1/results.json")).read_text())
     assert record["command"] == ["train.py", "--seed", "1", "--markdown", "table.md"]
     assert record["language"] == {"file": "language/descriptions/digits.json"}
