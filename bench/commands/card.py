@@ -37,29 +37,29 @@ def run(args: argparse.Namespace) -> int:
     from ..reading.card import card
     from ..reading.collect import collect_all
     from ..reading.files import no_results, write_text
+    from ..running.trouble import check_outputs
 
+    files = check_outputs({f"--{name}": getattr(args, name) for name in FILES})
     broken: list[str] = []
     frame = collect_all(args.output, broken)
     if frame.empty:
         raise no_results(args.output[0], *broken)
-    if args.methods:
-        if unknown := [name for name in args.methods if name not in set(frame["method"])]:
-            known = ", ".join(sorted(set(frame["method"])))
-            raise InputError(f"--methods {unknown[0]}: there are no runs of it; there are of {known}.")
-        frame = frame[frame["method"].isin(args.methods)]
-    found = card(frame, args.backbone, interval=args.interval)
+    if unknown := [name for name in args.methods if name not in set(frame["method"])]:
+        known = ", ".join(sorted(set(frame["method"])))
+        raise InputError(f"--methods {unknown[0]}: there are no runs of it; there are of {known}.")
+    found = card(frame, args.backbone, interval=args.interval, methods=args.methods)
     made = {
-        "html": lambda: html(found, args.interval),
-        "markdown": lambda: text(found, "markdown", args.interval),
-        "latex": lambda: text(found, "latex", args.interval),
-        "json": lambda: as_json(found),
+        "--html": lambda: html(found, args.interval),
+        "--markdown": lambda: text(found, "markdown", args.interval),
+        "--latex": lambda: text(found, "latex", args.interval),
+        "--json": lambda: as_json(found),
     }
-    for name in FILES:
-        if file := getattr(args, name):
-            try:
-                write_text(file, made[name]())
-            except OSError as error:
-                raise InputError(f"{file} cannot be written ({error.strerror}); give another --{name}.") from error
+    texts = {name: made[name]() for name in files}
+    for name, file in files.items():
+        try:
+            write_text(file, texts[name])
+        except OSError as error:
+            raise InputError(f"{file} cannot be written ({error.strerror}); give another {name}.") from error
     print(text(found, "terminal", args.interval), end="")  # noqa: T201
     for sentence in broken:
         print(sentence, file=sys.stderr)  # noqa: T201

@@ -29,7 +29,9 @@ def run(args: argparse.Namespace) -> int:
     """
     from ..reading.collect import collect
     from ..reading.files import no_results
+    from ..running.trouble import check_outputs
 
+    check_outputs({"--csv": args.csv, "--parquet": args.parquet, "--means": args.means})
     broken: list[str] = []
     frame = collect(args.output, broken)
     if args.strict and broken:

@@ -24,7 +24,15 @@ from .order import method_order
 
 ORACLE = "oracle"  # begins the variant of whatever was chosen by test accuracy, see bench/suites/select.py
 # What tells the tests of one protocol apart: a method has a figure only with all tests that another one has.
-TESTS = {"noise": ["noise_type", "noise_rate"], "robust": ["mode", "attack"], "text_noise": ["condition"]}
+TESTS = {
+    "few_shot": ["shots"], "noise": ["noise_type", "noise_rate"], "robust": ["mode", "attack"],
+    "text_noise": ["condition"],
+}  # fmt: skip
+# What tells results apart that a figure averages over, and whose configs have to be one.
+CELL = [
+    "method", "variant", "settings", "protocol", "part", "dataset", "source", "shots", "noise_type", "noise_rate",
+    "attack", "mode", "condition",
+]  # fmt: skip
 SHIFTED = {name for names in SHIFTS.values() for name in names}
 
 
@@ -193,8 +201,15 @@ AXES = (
 )  # fmt: skip
 
 
-def card(frame: DataFrame, backbone: str = "", axes: Sequence[Axis] = AXES, interval: bool = False) -> Card:
-    """The card of the rows of `collect`. backbone: whose runs; may be left out where all have one.
+def card(
+    frame: DataFrame,
+    backbone: str = "",
+    axes: Sequence[Axis] = AXES,
+    interval: bool = False,
+    methods: Sequence[str] = (),
+) -> Card:
+    """The card of the rows of `collect`. backbone: whose runs; may be left out where all have one. methods: only these;
+    zero-shot CLIP remains what mCE is relative to.
 
     Raises InputError for runs of several backbones, of other versions of a protocol, and where there is none.
     """
@@ -205,12 +220,16 @@ def card(frame: DataFrame, backbone: str = "", axes: Sequence[Axis] = AXES, inte
         )
     if backbone and backbone not in known:
         raise InputError(f"There are no runs of the backbone {backbone}; there are of {', '.join(known) or 'none'}.")
+    unknown = int((frame["backbone"] == "").sum()) if known else 0
     frame = frame[frame["backbone"] == (backbone or (known[0] if known else ""))]
     tuned = frame["settings"].map(lambda text: VALIDATION in text.split(", "))
     frame, left_out = frame[~tuned], int(tuned.sum())
     versions = _versions(frame)
-    frame = frame.assign(label=[_label(row) for row in frame.to_dict("records")])
-    used = {axis.name: _rows(frame, axis) for axis in axes}
+    label = _Label(frame)
+    frame = frame.assign(label=[label(row) for row in frame.to_dict("records")])
+    used = {axis.name: _rows(frame, axis, label) for axis in axes}
+    if methods:
+        used = {name: rows[rows["method"].isin(methods)] for name, rows in used.items()}
     if all(rows.empty for rows in used.values()):
         raise InputError("There are no runs of the protocols that a card has; docs/card.md names them.")
     labels = sorted(
@@ -228,13 +247,27 @@ def card(frame: DataFrame, backbone: str = "", axes: Sequence[Axis] = AXES, inte
         figures,
         datasets,
         versions,
-        tuple(_remarks(frame, left_out)),
+        tuple(_remarks(frame, left_out, unknown)),
     )
 
 
-def _label(row: dict) -> str:
-    more = ", ".join(filter(None, [row["variant"], row["settings"]]))
-    return f"{row['method']} ({more})" if more else row["method"]
+class _Label:
+    """The row of a result: its method, and in brackets what keeps it apart from others of the method. These are variant
+    and settings, a number of shots below the largest that others of the protocol are trained with (a few-shot axis is
+    over shots), and the config where results that would be averaged have several."""
+
+    def __init__(self, frame: DataFrame) -> None:
+        self.most = frame.groupby("protocol")["shots"].max().to_dict()
+        cells = frame.groupby(CELL, dropna=False)["cfg"].nunique()
+        self.several = {(key[0], key[3]) for key, number in cells.items() if number > 1}
+
+    def __call__(self, row: Mapping, protocol: str = "") -> str:
+        protocol = protocol or row["protocol"]
+        fewer = protocol != "few_shot" and 0 < row["shots"] < self.most[protocol]
+        more = [row["variant"], row["settings"], counted(row["shots"], "shot") if fewer else ""]
+        more.append(row["cfg"] if (row["method"], protocol) in self.several else "")
+        told = ", ".join(filter(None, more))
+        return f"{row['method']} ({told})" if told else row["method"]
 
 
 def _versions(frame: DataFrame) -> dict[str, int]:
@@ -251,10 +284,10 @@ def _versions(frame: DataFrame) -> dict[str, int]:
     return found
 
 
-def _rows(frame: DataFrame, axis: Axis) -> DataFrame:
+def _rows(frame: DataFrame, axis: Axis, label: _Label) -> DataFrame:
     if axis.protocol == "mce":
         found = corruption_by_seed(frame)
-        return found.assign(label=[_label(row) for row in found.to_dict("records")])
+        return found.assign(label=[label(row, "corruption") for row in found.to_dict("records")])
     if axis.protocol in ("cross_dataset", "shifted"):
         rows = frame[(frame["protocol"] == "cross_dataset") & (frame["part"] == "target")]
         return rows[rows["dataset"].isin(SHIFTED) == (axis.protocol == "shifted")]
@@ -293,8 +326,12 @@ def _figure(axis: Axis, rows: DataFrame, label: str, datasets: Sequence[str], in
 def _absent(axis: Axis, rows: DataFrame, own: DataFrame, dataset: str) -> set[str]:
     """The tests on a dataset that another method has and this one, in one seed, lacks."""
     keys = TESTS.get(axis.protocol)
-    if keys is None or (axis.protocol == "noise" and own["method"].iloc[0] in UNTRAINED):
+    if keys is None or (axis.protocol in ("noise", "few_shot") and own["method"].iloc[0] in UNTRAINED):
         return set()
+    if axis.protocol == "few_shot":
+        there = {int(n) for n in rows[rows["dataset"] == dataset]["shots"] if n}
+        wanted = there if axis.name == "slope" else {max(there, default=0)}
+        return {counted(n, "shot") for n in wanted - set(own["shots"])}
     if axis.name in ("white_box", "adaptive"):
         mode = "white-box" if axis.name == "white_box" else "adaptive"
         rows, own = rows[rows["mode"] == mode], own[own["mode"] == mode]
@@ -322,8 +359,11 @@ def _ranked(axis: Axis, own: Mapping[str, Figure]) -> dict[str, Figure]:
     return found
 
 
-def _remarks(frame: DataFrame, left_out: int) -> list[str]:
-    """left_out: the number of results on validation images, by which settings are chosen; a card is of test images."""
+def _remarks(frame: DataFrame, left_out: int, unknown: int) -> list[str]:
+    """left_out: the number of results on validation images, by which settings are chosen; a card is of test images.
+    unknown: of those that do not say which backbone they are of."""
     oracle = sorted({row["label"] for row in frame.to_dict("records") if str(row["variant"]).split("/")[0] == ORACLE})
     told = [f"{name}: its setting was chosen by test accuracy (oracle)." for name in oracle]
-    return [*told, f"Left out: {counted(left_out, 'result')} on validation images."] if left_out else told
+    told += [f"Left out: {counted(left_out, 'result')} on validation images."] if left_out else []
+    told += [f"Left out: {counted(unknown, 'result')} without a known backbone."] if unknown else []
+    return told

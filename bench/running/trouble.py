@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import errno
+import os
+from collections.abc import Mapping
+from contextlib import suppress
+from itertools import combinations
 from pathlib import Path
 
-from dassl.utils import InputError
+from dassl.utils import InputError, atomic_path
 from runs.words import check_folder
 
 WHY = {
@@ -41,7 +45,7 @@ def cannot_write(error: BaseException) -> bool:
 
 
 def check_output(path: Path | None, name: str, folder: bool = False, picture: bool = False) -> None:
-    """Raises InputError if no file, or no folder if `folder`, can be written at this path. Creates nothing.
+    """Raises InputError if no file, or no folder if `folder`, can be written at this path. Leaves nothing behind.
 
     picture: the file must end in one of `PICTURES`.
     """
@@ -52,6 +56,46 @@ def check_output(path: Path | None, name: str, folder: bool = False, picture: bo
         raise InputError(f"{name} {path} is a folder; give the name of a file.")
     if picture and path.suffix.lower() not in PICTURES:
         raise InputError(f"{name} {path} must end in one of {', '.join(PICTURES)}.")
+    if reason := _refused(path / "trial" if folder else path):
+        raise InputError(f"{name} {path} cannot be written ({reason}); give another place.")
+
+
+def check_outputs(files: Mapping[str, Path | None]) -> dict[str, Path]:
+    """The files of {option: file or None} that were given. Raises InputError as `check_output` does, and where two are
+    one, so that all are written or none."""
+    given = {name: file for name, file in files.items() if file is not None}
+    for name, file in given.items():
+        check_output(file, name)
+    for one, other in combinations(given, 2):
+        if os.path.realpath(given[one]) == os.path.realpath(given[other]):
+            raise InputError(f"{one} and {other} are both {given[one]}; give two files.")
+    return given
+
+
+def _refused(path: Path) -> str:
+    """Why no file can be written there, "" if one can. What is made to find out is removed again."""
+    if path.exists() and not path.is_file():
+        return "it is a device or a pipe"
+    made: list[Path] = []
+    try:
+        for above in reversed([each for each in path.parents if not each.exists()]):
+            above.mkdir()
+            made.append(above)
+        with atomic_path(path.with_name(f".{path.name}.trial")) as temporary:
+            Path(temporary).touch()
+            raise _Tried
+    except _Tried:
+        return ""
+    except OSError as error:
+        return WHY.get(error.errno or 0, error.strerror or str(error))
+    finally:
+        for above in reversed(made):
+            with suppress(OSError):
+                above.rmdir()
+
+
+class _Tried(Exception):
+    """Ends a trial, so that its file is removed."""
 
 
 def check_writable(folder: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import urllib.request
@@ -15,9 +16,13 @@ from typing import Any
 def atomic_path(path: str | Path) -> Iterator[str]:
     """A temporary name beside `path`; what is written there takes the place of `path` when the block ends well.
 
-    A reader never sees half a file, and a failed writer leaves nothing behind.
+    A reader never sees half a file, and a failed writer leaves nothing behind. A link stays one: what it points to is
+    replaced. Raises OSError for a device or a pipe, in whose place a file would be put.
     """
     path = os.fspath(path)
+    if os.path.exists(path) and not os.path.isfile(path) and not os.path.isdir(path):
+        raise OSError(errno.EINVAL, "it is a device or a pipe", path)
+    path = os.path.realpath(path) if os.path.islink(path) else path
     folder, name = os.path.split(path)
     temporary = os.path.join(folder, f".{name}.{os.getpid()}-{os.urandom(4).hex()}.tmp")
     try:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import re
+import shutil
 
 import pytest
 from pandas import DataFrame
@@ -25,8 +26,8 @@ from runs.targets import ROOT
 
 PLACES = {
     "few_shot": "few_shot/{dataset}/shots_{shots}/{method}/embedded",
-    "base": "base2new/train_base/{dataset}/shots_16/{method}/embedded",
-    "new": "base2new/test_new/{dataset}/shots_16/{method}/embedded",
+    "base": "base2new/train_base/{dataset}/shots_{shots}/{method}/embedded",
+    "new": "base2new/test_new/{dataset}/shots_{shots}/{method}/embedded",
     "noise": "noise/{dataset}/{more}/shots_16/{method}/embedded",
     "corruption": "corruption/{dataset}/{more}/shots_{shots}/{method}/embedded",
     "text_noise": "text_noise/{dataset}/{more}/shots_{shots}/{method}/embedded",
@@ -146,14 +147,21 @@ def test_the_files(made, tmp_path, capsys):
         ({}, ("--backbone", "RN50"), "There are no runs of the backbone RN50; there are of Embedded"),
         ({"protocol_version": 2}, (), "of versions 1 and 2 of the protocol few_shot"),
         ({}, ("--methods", "Foo"), "--methods Foo: there are no runs of it"),
-        ({}, ("--html", "/dev/null/x.html"), "cannot be written"),
+        ({}, ("--html", "/dev/null/x.html"), "/dev/null is a file, not a folder"),
+        ({}, ("--html", "/dev/full"), "--html /dev/full cannot be written (it is a device or a pipe)"),
+        ({}, ("--markdown", "@a.md", "--json", "/proc/none/x.json"), "--json /proc/none/x.json cannot be written"),
+        ({}, ("--markdown", "@a.md", "--json", "@sub/../a.md"), "--markdown and --json are both"),
+        ({}, ("--html", "@"), "is a folder; give the name of a file"),
     ],
 )
-def test_refused_in_one_sentence(made, capsys, change, words, says):
+def test_refused_in_one_sentence(made, capsys, tmp_path_factory, change, words, says):
+    here = tmp_path_factory.mktemp("files")
+    (here / "sub").mkdir()
     write(made, "few_shot", "KgCoOp", 50.0, **change)
-    assert main(["card", str(made), *words]) == 2
+    assert main(["card", str(made), *(word.replace("@", f"{here}/") for word in words)]) == 2
     said = capsys.readouterr().err
     assert says in said and said.count("\n") == 1
+    assert [file.name for file in here.rglob("*")] == ["sub"], "nothing is half written"
 
 
 def test_nothing_to_show(tmp_path, capsys):
@@ -228,6 +236,54 @@ def test_the_number_of_seeds_is_told(made):
     told = notes(found, found.axes)
     assert "Seeds: 2 where nothing else is said." in told
     assert {"1 seed in New: MaPLe.", "1 seed in Corrupted, mCE: CoOp."} <= set(told)
+
+
+def test_a_seed_without_the_most_shots_does_not_count(made):
+    """Fewer shots never stand in for a missing or damaged result, and a slope is over the shots that others have."""
+    write(made, "few_shot", "KgCoOp", 50.0)
+    shutil.rmtree(made / "few_shot/digits/shots_16/CoOp/embedded/seed2")
+    own = card(collect(made)).figures["CoOp"]
+    for name in ("clean", "slope", "ece", "values", "seconds", "memory"):
+        assert own[name].seeds == (1,), name
+    assert own["clean"].mean == 81.0
+    shutil.rmtree(made / "few_shot/digits/shots_16/CoOp/embedded/seed1")
+    found = card(collect(made)).figures
+    assert found["CoOp"]["clean"].missing == "without 16 shots, which another method has"
+    assert found["KgCoOp"]["slope"].missing == "without 1 shot, 4 shots, which another method has"
+    assert found["ZeroshotCLIP"]["clean"].mean == 72.0, "it is trained on no shots"
+
+
+def test_other_shots_of_a_protocol_have_rows_of_their_own(made):
+    write(made, "new", "CoOp", 10.0, shots=1)
+    write(made, "text_noise", "CoOp", 10.0, shots=4, more="typo-0.1")
+    for name in FIFTEEN:
+        for level in SEVERITIES:
+            write(made, "corruption", "CoOp", 5.0, shots=1, more=f"{name}-{level}")
+    found = card(collect(made))
+    assert means(found, "CoOp")["new"] == 60.0 and means(found, "CoOp")["corrupted"] == 55.0
+    assert means(found, "CoOp (1 shot)")["new"] == 10.0 and means(found, "CoOp (1 shot)")["corrupted"] == 5.0
+    assert "CoOp (4 shots)" in found.figures
+
+
+def test_results_of_two_configs_are_not_averaged(made):
+    """But a protocol whose cells have a config each, as published settings by shots or data set do, is one row."""
+    place = "base2new/test_new/digits/shots_16/CoOp/other/seed1"
+    shutil.copytree(made / "base2new/test_new/digits/shots_16/CoOp/embedded/seed1", made / place)
+    found = card(collect(made))
+    assert {"CoOp (embedded)", "CoOp (other)"} < set(found.figures)
+    assert means(found, "CoOp")["clean"] == 81.5 and "new" not in means(found, "CoOp")
+    shutil.rmtree(made / place)
+    (made / "few_shot/digits/shots_4/CoOp/embedded").rename(made / "few_shot/digits/shots_4/CoOp/short")
+    assert means(card(collect(made)), "CoOp")["slope"] == pytest.approx(means(card(collect(made)), "CoOp")["slope"])
+    assert not any("(short)" in name for name in card(collect(made)).figures)
+
+
+def test_what_is_left_out_is_told_and_mce_needs_no_row_of_its_reference(made):
+    file = made / "few_shot/digits/shots_16/CoOp/embedded/seed2/results.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | {"backbone": None}))
+    found = card(collect(made), methods=["CoOp"])
+    assert "Left out: 1 result without a known backbone." in found.remarks
+    assert list(found.figures) == ["CoOp"] and found.figures["CoOp"]["mce"].mean == pytest.approx(75.0)
 
 
 def test_several_folders_are_one_table(made, tmp_path_factory, caplog):

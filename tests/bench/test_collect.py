@@ -140,8 +140,8 @@ def test_bad_input_is_one_sentence(tmp_path, capsys):
     assert main([str(tmp_path / "none")]) == 2 and "no folder" in capsys.readouterr().err
     write_result(folder_of(tmp_path, "few_shot", "CoOp", "digits", 1), "CoOp", "Digits", 1, 50.0)
     (tmp_path / "file").write_text("")
-    assert main([str(tmp_path), "--csv", str(tmp_path / "file" / "x.csv")]) == 2
-    assert "cannot be written" in capsys.readouterr().err
+    assert main([str(tmp_path), "--means", str(tmp_path / "m.csv"), "--csv", str(tmp_path / "file" / "x.csv")]) == 2
+    assert "is a file, not a folder" in capsys.readouterr().err and not (tmp_path / "m.csv").exists()
 
 
 def test_csv_and_parquet_keep_every_digit(tmp_path, capsys):
