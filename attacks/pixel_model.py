@@ -77,7 +77,8 @@ class PixelModel:
         if getattr(
             trainer, "frozen_image_encoder", False
         ):  # the method takes CLIP's image features, here with gradient
-            x = normalize(trainer.image_encoder(x).float())
+            x = trainer.image_encoder(x).float()
+            x = normalize(x) if getattr(trainer, "stored_normalized", True) else x
         return trainer.model_inference(x).float()
 
     def _modules(self) -> list[nn.Module]:

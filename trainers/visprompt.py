@@ -122,7 +122,7 @@ class VisPrompt(LastingDecision):
             return logits, {name: label_loss(name, logits, label, trusted, cfg)}
         delta = self.model(f, tokens, self.dropout_mask(len(label)))
         ctx = self.model.ctx + delta
-        trusted = trusted_in_batch(lambda: self.logits_in_chunks(f, ctx.detach()), label, cfg)
+        trusted = trusted_in_batch(torch.no_grad()(lambda: self.logits_in_chunks(f, ctx)), label, cfg)
 
         def chunk(rows: slice, own: Tensor) -> tuple[Tensor, Tensor]:
             z = self.logits(f[rows], self.own_text(own))
@@ -144,8 +144,7 @@ class VisPrompt(LastingDecision):
             return {"logits": self.image_logits(f)}
         return {"logits": self.logits_in_chunks(f, self.model.ctx + self.model(f, tokens))}
 
-    @torch.no_grad()
     def logits_in_chunks(self, f: Tensor, ctx: Tensor) -> Tensor:
-        """[B, C]: images against texts under their own contexts; without a gradient, a few images at a time."""
+        """[B, C]: images against texts under their own contexts, a few images at a time."""
         parts = zip(f.split(self.images_at_a_time), ctx.split(self.images_at_a_time), strict=True)
         return torch.cat([self.logits(x, self.own_text(own)) for x, own in parts])

@@ -11,19 +11,12 @@ from dassl.utils import InputError
 from datasets.attacked.pictures import base_pictures, picture_transform
 
 METHODS = (
-    "ZeroshotCLIP",
-    "CoOp",
-    "CoCoOp",
-    "KgCoOp",
-    "TCP",
-    "VPT",
-    "MaPLe",
-    "PromptSRC",
-    "CoPrompt",
-    "MMRL",
-    "ANPrompt",
-    "DPSEP",
-)
+    "ZeroshotCLIP", "CoOp", "CoCoOp", "KgCoOp", "ProGrad", "TCP", "VPT", "IVLP", "MaPLe", "PromptSRC", "CoPrompt",
+    "MMRL", "ANPrompt", "NLPrompt", "JoAPR", "DPSEP", "VisPrompt", "PTNL", "DeFT", "CoOpSAR", "TextRefiner", "TAC",
+    "MMRLpp", "ProMetaR", "MMA", "CoOpDePT", "MaPLeDePT", "CoOpATPrompt", "TipAdapter", "TipAdapterF", "CLIPLoRA",
+    "TwoSFS", "LPpp",
+)  # fmt: skip
+NEARLY = ("MMA",)  # where its parameters need no gradients torch takes another kernel: the last bit may differ
 BLOCKS = ("MMRL", "ANPrompt")  # may keep the lower blocks from the gradient; then they must say so
 
 
@@ -44,7 +37,8 @@ def test_the_base_picture_gives_the_loaders_logits_bit_for_bit(tiny, tmp_path, m
     trainer.set_model_mode("eval")
     image, _ = trainer.parse_batch_test(batch)
     with torch.no_grad():
-        assert torch.equal(trainer.model_inference(image).float(), found)
+        again = trainer.model_inference(image).float()
+    assert torch.equal(again, found) or (method in NEARLY and torch.allclose(again, found, atol=1e-6))
 
 
 @pytest.mark.parametrize("method", METHODS)

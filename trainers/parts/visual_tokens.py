@@ -19,11 +19,12 @@ if TYPE_CHECKING:
     from ..shared.method import Method
 
 
-@torch.no_grad()
 def patch_tokens(encoder: ImageEncoder, image: Tensor) -> Tensor:
-    """[B, 3, H, W] -> [B, 1 + G, d], not normalised: the frozen tower's feature, then its G patches."""
-    features, patches = encoder.with_patches(image.type(encoder.dtype))
-    return torch.cat([features[:, None], patches], dim=1)
+    """[B, 3, H, W] -> [B, 1 + G, d], not normalised: the frozen tower's feature, then its G patches. With a graph where
+    an attack asks for the gradient of the image."""
+    with torch.set_grad_enabled(torch.is_grad_enabled() and image.requires_grad):
+        features, patches = encoder.with_patches(image.type(encoder.dtype))
+        return torch.cat([features[:, None], patches], dim=1)
 
 
 def with_quarters(tokens: Tensor) -> Tensor:
