@@ -32,6 +32,9 @@ TEST_TIME = (
 FROM_A_RUN = ("TAPT",)  # of these, the ones that tune what a trained run learned, which keys of their own name
 ONLINE = ("TDA", "BoostAdapter")  # test-time methods that learn from the stream of test images
 UNTRAINED = Methods(("ZeroshotCLIP", "ZeroshotCLIP2", *TEST_TIME, *ONLINE))
+HAND_WRITTEN = Methods(
+    ("ZeroshotCLIP", "ZeroshotCLIP2")
+)  # methods whose prompt is a template, which a test may exchange
 KNOWN_CLASSES_ONLY = Methods(("LPpp",))  # methods that can only predict their training classes
 # Methods that are tested with a learned context and nothing else, which tuning at test time can start from.
 CONTEXT_ALONE = (

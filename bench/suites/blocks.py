@@ -16,6 +16,7 @@ from runs.config_names import FROM_A_RUN, KNOWN_CLASSES_ONLY, OF_NEW_CLASSES, ON
 from runs.protocols import Settings
 from runs.robust_protocol import HALF
 from runs.targets import expand
+from runs.text_noise_protocol import check_kind
 from runs.tta_protocol import check_online
 
 from .robust_step import RobustStep, mode_of, without_attack
@@ -221,6 +222,15 @@ def _adversarial_cross_dataset(block: Block, method: str, seed: int, settings: S
     yield from _attacked(method, Step("xd_train", method, block.source, seed, settings), steps)
 
 
+def _check_kinds(block: Block, method: str, dataset: str) -> None:
+    """Raises InputError, with the place in the file, for a kind that the method or the dataset has no text for."""
+    for kind in dict.fromkeys(kind for kind, _ in block.conditions):
+        try:
+            check_kind(kind, method, dataset)
+        except InputError as error:
+            raise InputError(f"{block.place}, kinds: {error}") from error
+
+
 def _conditions(test: str) -> Callable:
     """A function that gives the jobs of the few-shot training, if the method is trained, then the test under each
     condition."""
@@ -228,6 +238,8 @@ def _conditions(test: str) -> Callable:
     def jobs(block: Block, method: str, seed: int, settings: Settings) -> Iterator[Job]:
         check_online(block.protocol, method)
         for dataset in block.datasets:
+            if block.protocol == "text_noise":
+                _check_kinds(block, method, dataset)
             tests = [
                 Step(test, method, dataset, seed, replace(settings, pairs=(*condition, *settings.pairs)))
                 for condition in block.conditions

@@ -268,10 +268,14 @@ class _Reader:
 
     def _corruptions(self, tree: dict, place: str) -> dict:
         """(corruption, severity) of each test; by default the 15 of ImageNet-C at all severities."""
+        where = f"{place}, corruptions"
+        given = once(listed({"corruptions": "all", **tree}, "corruptions", place), where)
+        for name in given:
+            check_type(name, str, where)
         try:
-            names = names_of(once(listed({"corruptions": "all", **tree}, "corruptions", place), place))
+            names = names_of(given)
         except InputError as error:
-            raise InputError(f"{place}, corruptions: {error}") from error
+            raise InputError(f"{where}: {error}") from error
         levels = whole_numbers(tree.get("severities", [1, 2, 3, 4, 5]), f"{place}, severities", 1)
         if wrong := [level for level in levels if level > 5]:
             raise InputError(f"{place}, severities: {wrong[0]} must be from 1 to 5.")
@@ -279,18 +283,24 @@ class _Reader:
 
     def _kinds(self, tree: dict, place: str) -> dict:
         """(kind, strength) of each test with noisy text, from a list of kinds or {kind: strengths}."""
-        kinds = tree.get("kinds", "all")
+        where, kinds = f"{place}, kinds", tree.get("kinds", "all")
         if not isinstance(kinds, dict):
-            kinds = dict.fromkeys(once(listed({"kinds": kinds}, "kinds", place), f"{place}, kinds"), ["all"])
-        try:
-            found = [
-                point
-                for kind, each in kinds.items()
-                for point in points(str(kind), [str(x) for x in (each if isinstance(each, list) else [each])])
-            ]
-        except InputError as error:
-            raise InputError(f"{place}, kinds: {error}") from error
-        return {"conditions": once(found, f"{place}, kinds")}
+            names = once(listed({"kinds": kinds}, "kinds", place), where)
+            for name in names:
+                check_type(name, str, where)
+            kinds = dict.fromkeys(names, ["all"])
+        found: list[tuple[str, str]] = []
+        for kind, each in kinds.items():
+            strengths = each if isinstance(each, list) else [each]
+            if not strengths:
+                raise InputError(f"{where}, {kind}: is empty; name at least one.")
+            try:
+                found += [point for strength in strengths for point in points(str(kind), [str(strength)])]
+            except InputError as error:
+                raise InputError(f"{where}: {error}") from error
+        if not found:
+            raise InputError(f"{where}: is empty; name at least one.")
+        return {"conditions": once(found, where, lambda point: f"{point[0]} {point[1]}")}
 
     def _check_given(self, block: Block) -> None:
         """Raises InputError for a key of the command line or overrides that a sweep or a method's variant sets too."""

@@ -32,6 +32,10 @@ def attacked(lines: str) -> str:
     return of("few_shot", "adversarial") + lines
 
 
+def text(kinds: str, method: str = "ZeroshotCLIP") -> str:
+    return of("few_shot", "text_noise").replace("CoOp", method) + f"  kinds: {kinds}\n"
+
+
 CASES = {
     "name ../x": (of(NAME, "name: ../x\n"), "'../x' names a folder"),
     "name absolute": (of(NAME, "name: /tmp/abs\n"), "names a folder"),
@@ -87,6 +91,19 @@ CASES = {
     "eps infinite": (attacked("  eps: [.inf]\n  steps: [3]\n"), "inf must be a number"),
     "steps too many": (attacked(f"  eps: [1]\n  steps: [{10**30}]\n"), "below 2**63"),
     "attack a list": (attacked(ATTACK + "  attacks: [[1]]\n"), "there is no attack"),
+    "typo above 1": (text("{typo: [1.5]}"), "(text_noise), kinds: The strength of typo is '1.5'"),
+    "distractor 0": (text("{distractor: [0]}"), "(text_noise), kinds: The strength of distractor is '0'"),
+    "half a word": (text("{distractor: [0.5]}"), "must be a whole number from 1 to 30"),
+    "template 81": (text("{template: [1, 81]}"), "The strength of template is '81'"),
+    "template of CoOp": (text("[template]", "CoOp"), "(text_noise), kinds: template takes the place of a hand-written"),
+    "synonyms of digits": (text("[typo, synonym]"), "kinds: synonym takes other names of the classes"),
+    "a strength twice": (text("{typo: [0.1, 0.10]}"), "kinds: typo 0.1 is there twice"),
+    "a strength twice by all": (text("{typo: [0.1, all]}"), "kinds: typo 0.1 is there twice"),
+    "no strength": (text("{typo: []}"), "(text_noise), kinds, typo: is empty; name at least one"),
+    "no kind": (text("{}"), "(text_noise), kinds: is empty; name at least one"),
+    "kind a list": (text("[[typo]]"), "kinds: must be a text, but is a list"),
+    "corruption a list": (of("few_shot", "corruption") + "  corruptions: [[fog]]\n", "corruptions: must be a text"),
+    "corruption a number": (of("few_shot", "corruption") + "  corruptions: [1]\n", "corruptions: must be a text"),
     "not UTF-8": (b"\xff\xfe\x00", "not UTF-8"),
     "nested": ("a: " + "[" * 5000, "mend it"),
 }

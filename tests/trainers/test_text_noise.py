@@ -11,12 +11,13 @@ from helpers import NAMES
 
 import train
 from bench.suites.suite import read_suite
-from dassl.engine import build_trainer
+from dassl.engine import TRAINER_REGISTRY, build_trainer
 from dassl.utils import InputError
 from language.cache import Cache, Source, TemplateCache
 from language.wrong_sentences import with_wrong
+from runs.config_names import HAND_WRITTEN
 from runs.protocols import plan
-from runs.text_noise_protocol import ALL, USUAL, points, spread
+from runs.text_noise_protocol import ALL, COUNTS, LENGTHS, USUAL, points, spread
 from trainers.shared import text_noise as noise
 
 TYPO = {"TEST.TEXT_NOISE.KIND": "typo", "TEST.TEXT_NOISE.STRENGTH": 0.4}
@@ -161,6 +162,40 @@ def test_words_of_the_script(tmp_path):
     assert "TEST.TEXT_NOISE.KIND ocr TEST.TEXT_NOISE.STRENGTH 0.2" in " ".join(run)
     with pytest.raises(InputError, match="few_shot.sh digits 1"):
         plan("text_noise_test", "CoOp", "digits", 1, env, [])
+
+
+def test_plans_know_the_largest_strengths_and_who_has_a_template():
+    assert {kind: noise.most(kind) for kind in COUNTS | LENGTHS} == COUNTS | LENGTHS and set(COUNTS) == set(
+        noise.COUNTS
+    )
+    methods = {name: TRAINER_REGISTRY.get(name) for name in TRAINER_REGISTRY.registered_names()}
+    ours = [name for name, method in methods.items() if method.__module__.startswith("trainers.")]
+    assert {name for name in ours if getattr(methods[name], "hand_written", False)} == set(HAND_WRITTEN)
+
+
+@pytest.mark.parametrize(
+    ("method", "words", "says"),
+    [
+        (
+            "ZeroshotCLIP",
+            ["all", "0.3"],
+            "distractor is '0.3', .* 1 to 30, .*; 0.3 is a strength of typo, case, ocr, emb",
+        ),
+        ("ZeroshotCLIP", ["template", "3,81"], "The strength of template is '81'"),
+        ("ZeroshotCLIP", ["typo,synonym", "0.5"], "synonym takes other names of the classes, .* of digits has none"),
+        ("CoOp", ["template", "3"], "and CoOp has none; take paraphrase"),
+    ],
+)
+def test_all_tests_of_a_script_are_checked_before_the_first(tmp_path, method, words, says):
+    with pytest.raises(InputError, match=says):
+        plan("text_noise_test", method, "digits", 1, {"OUTPUT": str(tmp_path)}, words)
+
+
+def test_imagenet_has_synonyms(tmp_path):
+    for dataset in ("imagenet", "imagenet_sketch"):
+        assert (
+            len(plan("text_noise_test", "ZeroshotCLIP", dataset, 1, {"OUTPUT": str(tmp_path)}, ["synonym", "all"])) == 2
+        )
 
 
 def test_a_block_of_a_suite(tmp_path):
