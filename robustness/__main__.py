@@ -22,6 +22,7 @@ from dassl.utils.ends import one_sentence
 from dassl.utils.screen import Screen
 from runs.config_names import method_name
 from runs.flags import SKIP
+from runs.one_run import check_before
 from runs.pairs import apart
 from runs.protocols import Settings
 from runs.robust_protocol import robust
@@ -31,7 +32,7 @@ from runs.words import check_config, check_method, seed_of
 
 from .counts import compare
 from .one_evaluation import evaluate
-from .run import Options
+from .run import Options, setup
 
 
 def split(argv: list[str]) -> tuple[Options, list[str]]:
@@ -88,7 +89,10 @@ def run(argv: list[str] | None = None) -> int:
 
         return clipure(rest[1:])
     codes = []
-    for arguments in plan(rest):
+    planned = plan(rest)
+    if len(planned) > 1:
+        check_before(planned, setup)
+    for arguments in planned:
         codes.append(evaluate(arguments, options))
         if codes[-1] == 130:
             break

@@ -39,9 +39,12 @@ def main(argv: list[str]) -> int:
     pairs = apart(word for word in pairs if word not in options)
     runs = [[*options, *each] for each in plan(protocol, trainer, datasets, seed_of(seed), os.environ, pairs)]
 
-    from .one_run import run  # imported last, since it takes seconds, so that errors above are fast
+    from .one_run import check_before, run  # imported last, since it takes seconds, so that errors above are fast
 
-    return run(runs[0]) if len(runs) == 1 else _one_after_another(runs, run)
+    if len(runs) == 1:
+        return run(runs[0])
+    check_before(runs)
+    return _one_after_another(runs, run)
 
 
 def _one_after_another(runs: list[list[str]], run: Callable[[list[str]], int]) -> int:

@@ -9,7 +9,7 @@ from dassl.utils import InputError
 
 from .arguments import Settings
 from .conditions import condition_test, without
-from .words import CONFIG_KEY
+from .words import CONFIG_KEY, meant_for
 
 # The names in `datasets.corruption.recipe`, repeated here so that plans need not import it; a test compares them.
 GROUPS = {
@@ -29,7 +29,7 @@ def names_of(parts: Sequence[str]) -> list[str]:
     groups = {"all": FIFTEEN, **GROUPS}
     for part in parts:
         if part not in groups and part not in NAMES:
-            near = difflib.get_close_matches(part, [*NAMES, *groups], n=3, cutoff=0.4)
+            near = difflib.get_close_matches(part.casefold(), [*NAMES, *groups], n=3, cutoff=0.4)
             known = ", ".join(dict.fromkeys([*near, *NAMES]))
             raise InputError(
                 f"There is no corruption {part!r}; known, nearest first: {known}; groups: {', '.join(groups)}."
@@ -42,6 +42,8 @@ def spread(pairs: Sequence[str]) -> list[tuple[str, ...]]:
     corruption and one severity; without these words, by each of the 15 at each severity. Raises InputError for wrong
     words."""
     words, rest = ("all", ",".join(SEVERITIES)), tuple(pairs)
+    if name := meant_for(rest, (*NAMES, *GROUPS, "all")):
+        raise InputError(f"{rest[0]} is neither a config key nor a corruption; if {name} is meant, write {name}.")
     if rest and not CONFIG_KEY.fullmatch(rest[0]):
         if len(rest) < 2 or CONFIG_KEY.fullmatch(rest[1]):
             raise InputError(f"SEVERITIES must follow {rest[0]!r}: numbers from 1 to 5 with commas, such as 1,3,5.")

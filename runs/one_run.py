@@ -6,6 +6,7 @@ import argparse
 import logging
 import sys
 import time
+from collections.abc import Callable, Iterable
 
 import torch
 
@@ -33,6 +34,7 @@ from .same_data import finished_already
 from .setup import resolved
 from .shown_config import config_with_origins, shown_arguments, shown_config
 from .tested_model import check_loaded, check_model_given
+from .words import check_can_write
 
 logger = logging.getLogger("train")
 LOGGERS = ("train", "trainers", "datasets", "clipkit", "language", "plugins", "runs", "attacks")
@@ -98,6 +100,24 @@ def main(args: argparse.Namespace) -> None:
             logger.info("Image tower: %s", ", ".join(f"{count} {what}" for what, count in accounts.items()))
         kept = keep_outputs(folder.path, cfg, trainer)
         write_record(folder.results, cfg, args, trainer, time.time() - started, tested, kept)
+
+
+def check_before(
+    runs: Iterable[list[str]], resolve: Callable[[argparse.Namespace], object] = resolved, name: str = "OUTPUT"
+) -> None:
+    """Raises InputError if one of several runs could not begin, because of its config or its folder: what is wrong with
+    all of them is told once, before the first is run.
+
+    runs: train.py's arguments of each. resolve: makes its config. name: what gives the folder, for the sentence.
+    """
+    for words in runs:
+        args = parse(words)
+        load_plugins(args.plugin, args.trainer)
+        folder, args.model_dir = args.output_dir, ""  # a checkpoint may be large, or made by a run before this one
+        with told_kindly():
+            resolve(args)
+        if not args.show_config:
+            check_can_write(folder, name)
 
 
 @one_sentence("interrupted: the same command goes on from the last checkpoint")

@@ -11,7 +11,7 @@ from interop.plugins.names import plain
 from .arguments import Settings
 from .conditions import condition_test, without
 from .config_names import HAND_WRITTEN, PUBLISHED
-from .words import CONFIG_KEY, number
+from .words import CONFIG_KEY, meant_for, number
 
 # The usual strengths of each kind of `trainers.shared.text_noise`, listed here so that plans need not import it.
 USUAL: dict[str, tuple[str, ...]] = {
@@ -86,6 +86,10 @@ def spread(pairs: Sequence[str]) -> list[tuple[str, ...]]:
     """The pairs of each run. Their first two words, KINDS and STRENGTHS with commas, are replaced by one kind and one
     strength; without these words, by each usual one. Raises InputError for wrong words."""
     words, rest = ("all", "all"), tuple(pairs)
+    if kind := meant_for(rest, (*USUAL, "all")):
+        raise InputError(
+            f"{rest[0]} is neither a config key nor a kind of text noise; if {kind} is meant, write {kind}."
+        )
     if rest and not CONFIG_KEY.fullmatch(rest[0]):
         if len(rest) < 2 or CONFIG_KEY.fullmatch(rest[1]):
             raise InputError(f"STRENGTHS must follow {rest[0]!r}: numbers with commas, such as 0.1,0.4, or all.")

@@ -6,7 +6,8 @@ import difflib
 import math
 import os
 import re
-from collections.abc import Sequence
+import tempfile
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -38,6 +39,13 @@ def number(text: str) -> float | None:
         return float(text)
     except ValueError:
         return None
+
+
+def meant_for(words: Sequence[str], known: Iterable[str]) -> str:
+    """The name in `known` that the first word, written like a config key of one part ("TYPO"), means; "" for none."""
+    if not words or "." in words[0] or not CONFIG_KEY.fullmatch(words[0]):
+        return ""
+    return next(iter(difflib.get_close_matches(words[0].casefold(), list(known), n=1, cutoff=0.75)), "")
 
 
 def take_eps(words: Sequence[str]) -> tuple[list[str], list[str]]:
@@ -91,3 +99,17 @@ def check_folder(text: str, name: str) -> None:
     if in_the_way:
         what = "a link to nothing" if in_the_way.is_symlink() else "a file"
         raise InputError(f"{name} is {text}, but {in_the_way} is {what}, not a folder; give another.")
+
+
+def check_can_write(folder: str | Path, name: str) -> None:
+    """Raises InputError, with the reason, if nothing can be written in a folder, or where it would be made.
+    Leaves nothing behind. name: the option or variable that gives the folder, for the sentence."""
+    path = Path(folder)
+    there = next((each for each in (path, *path.absolute().parents) if os.path.lexists(each)), path)
+    try:
+        with tempfile.TemporaryFile(dir=there):
+            pass
+    except (OSError, ValueError) as error:
+        reason = (getattr(error, "strerror", None) or str(error)).lower()
+        where = f" in {there}" if there == path else f" in {there}, where {path} would be made"
+        raise InputError(f"Nothing can be written{where} ({reason}); mend that, or give another {name}.") from error
