@@ -23,7 +23,7 @@ from dassl.utils.screen import Screen
 
 from ..reading.collect import collect
 from ..reading.files import no_results, write_text
-from ..running.trouble import check_output
+from ..running.trouble import check_output, writing
 from .base_new import HEADERS, accuracies, caption, lines, rows, said_of_base_alone
 from .base_new_latex import latex
 from .base_new_plot import plot
@@ -64,9 +64,12 @@ def main(argv: list[str] | None = None) -> int:
         print(sentence, file=sys.stderr)  # noqa: T201
     if args.markdown:
         text = tabulate(made, HEADERS, tablefmt="github", disable_numparse=True)
-        write_text(args.markdown, "\n\n".join(filter(None, [text, caption(args.interval), alone, fell])) + "\n")
+        with writing(args.markdown, "--markdown"):
+            write_text(args.markdown, "\n\n".join(filter(None, [text, caption(args.interval), alone, fell])) + "\n")
     if args.latex:
-        write_text(args.latex, latex(lines(found), [caption(args.interval), fell], args.interval))
+        with writing(args.latex, "--latex"):
+            write_text(args.latex, latex(lines(found), [caption(args.interval), fell], args.interval))
     if args.plot:
-        plot(found, args.plot)
+        with writing(args.plot, "--plot"):
+            plot(found, args.plot)
     return 1 if broken else 0

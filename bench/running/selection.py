@@ -17,6 +17,7 @@ from ..suites.load import load
 from ..suites.select import FILE, VALIDATION, Candidate, Select, mark
 from ..suites.suite import Run, Suite
 from .state import survey
+from .trouble import writing
 
 HEADERS = ["method", "candidates and their accuracy", "chosen", "published"]
 TIE = 1e-9  # percentage points; sums of equal numbers may differ in the last digits
@@ -55,7 +56,8 @@ def write_choice(suite: Suite) -> dict:
     before = load(file) if file.is_file() else {}
     kept = {name: own for name, own in before.items() if name in suite.blocks and name not in suite.selects}
     head = f"# Written by python -m bench select {suite.file} (docs/selection.md); to change it, change the suite.\n"
-    write_text(file, head + yaml.safe_dump(kept | tree, sort_keys=False))
+    with writing(file, "--output"):
+        write_text(file, head + yaml.safe_dump(kept | tree, sort_keys=False))
     return tree
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from itertools import combinations
 from pathlib import Path
 
@@ -96,6 +96,19 @@ def _refused(path: Path) -> str:
 
 class _Tried(Exception):
     """Ends a trial, so that its file is removed."""
+
+
+@contextmanager
+def writing(path: Path, name: str) -> Iterator[None]:
+    """Around the writing of a file or of a folder's files: raises InputError if it fails. A full disk stays the error
+    that it is. name: the option that gives the path."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in WHY:
+            raise
+        reason = (error.strerror or str(error)).lower()
+        raise InputError(f"{path} cannot be written ({reason}); mend that, or give another {name}.") from error
 
 
 def check_writable(folder: Path) -> None:

@@ -32,7 +32,7 @@ from ..running.local import default_jobs, run_suite
 from ..running.plan import plan_table
 from ..running.state import survey
 from ..running.taking import take
-from ..running.trouble import check_writable
+from ..running.trouble import check_writable, writing
 from ..suites.load import load
 from ..suites.suite import Suite, suite_of
 from .door_options import MOST, checked, parse
@@ -79,11 +79,14 @@ def _show(page: Page, args: argparse.Namespace) -> None:
     """Print the tables, and write the files that the options name."""
     print(f"\n{page.text('simple')}")  # noqa: T201
     if args.markdown:
-        write_text(args.markdown, page.text("github") + "\n")
+        with writing(args.markdown, "--markdown"):
+            write_text(args.markdown, page.text("github") + "\n")
     if getattr(args, "json", None) and page.data is not None:
-        write_json(page.data, args.json)
+        with writing(args.json, "--json"):
+            write_json(page.data, args.json)
     if getattr(args, "plots", None) and page.draw:
-        page.draw(args.plots)
+        with writing(args.plots, "--plots"):
+            page.draw(args.plots)
 
 
 def suite_from(study: Study, args: argparse.Namespace) -> tuple[Suite, dict]:

@@ -26,7 +26,7 @@ from interop.plugins.loading import load_plugins
 from runs.words import check_folder
 
 from ..drawing import confusion, text_map, training_curves
-from ..running.trouble import check_output
+from ..running.trouble import check_output, writing
 from . import roc
 from .curve_table import NOTE, curve_table
 from .noise_evidence import Evidence, grouped, read_evidence, tell_apart
@@ -108,7 +108,8 @@ def main(argv: list[str] | None = None) -> int:
     with quiet():
         found = [read_evidence(folder, args.root) for folder in progress(folders, desc="runs")]
     tell_apart(found)
-    files = draw(found, args.output, args.figures, args.map_seed)
+    with writing(args.output, "--output"):
+        files = draw(found, args.output, args.figures, args.map_seed)
     judgements = by_setting(found, lambda e: e.judgement)
     if judgements and "roc" in args.figures:
         print(f"{auc_table(judgements, 'simple')}\n\n{roc.NOTE}\n")  # noqa: T201

@@ -36,7 +36,7 @@ from runs.targets import EMBEDDED_SETS, SHIFTS
 from trainers.shared.coinciding import NEAR
 
 from ..reading.files import write_text
-from ..running.trouble import check_output
+from ..running.trouble import check_output, writing
 from . import regime_criteria as criteria
 from .regime_runs import Lab
 
@@ -169,10 +169,12 @@ def main(argv: list[str] | None = None) -> int:
     )
     print(f"{text(rows, 'simple')}\n\n{note}")  # noqa: T201
     if args.markdown:
-        write_text(args.markdown, f"{text(rows, 'github')}\n\n{note}\n")
+        with writing(args.markdown, "--markdown"):
+            write_text(args.markdown, f"{text(rows, 'github')}\n\n{note}\n")
     if args.json:
         about = {"model": str(file), "sha256": digest, "quick": args.quick}
-        write_json({**about, "criteria": [vars(row) for row in rows], "measured": found}, args.json)
+        with writing(args.json, "--json"):
+            write_json({**about, "criteria": [vars(row) for row in rows], "measured": found}, args.json)
     return 0
 
 

@@ -31,7 +31,7 @@ from runs.predictor import load_predictor
 from runs.trained_run import read_run
 from trainers.parts.similarity_alignment import similarity_distribution
 
-from ..running.trouble import check_output
+from ..running.trouble import check_output, writing
 
 HEADERS = ["run", "mean KL", "of base classes", "of new classes"]
 
@@ -156,5 +156,6 @@ def main(argv: list[str] | None = None) -> int:
         raise InputError("The runs have different classes; compare runs of one dataset.")
     print(tabulate([s.row() for s in found], HEADERS, disable_numparse=True))  # noqa: T201
     if args.plot:
-        plot(found, args.plot)
+        with writing(args.plot, "--plot"):
+            plot(found, args.plot)
     return 0

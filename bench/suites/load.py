@@ -57,6 +57,8 @@ def load(file: Path) -> dict:
         tree = yaml.load(file.read_text(encoding="utf-8-sig"), _Loader)
     except RecursionError:
         raise InputError(f"{file} is nested too deeply to be a suite; mend it.") from None
+    except OSError as error:
+        raise InputError(f"{file} cannot be read ({(error.strerror or str(error)).lower()}); mend that.") from error
     except UnicodeDecodeError:
         raise InputError(f"{file} is not UTF-8 text; save it as such.") from None
     except yaml.YAMLError as error:

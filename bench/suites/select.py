@@ -130,8 +130,11 @@ def mark(ids: Iterable[str]) -> str:
 def read_selected(file: Path, marks: Mapping[str, str]) -> dict[str, dict[str, str]]:
     """{block with `select`: {method: value}} from a suite's selected.yaml; blocks whose candidates differ are left out.
 
-    marks: of the candidates that the suite has now, {block: `mark`}. Raises InputError for a damaged file.
+    marks: of the candidates that the suite has now, {block: `mark`}. Raises InputError for a damaged file, and for a
+    folder in its place, where no choice could be written.
     """
+    if os.path.isdir(file):
+        raise InputError(f"{file} is a folder, where `python -m bench select` writes a file; remove it.")
     if not os.path.isfile(file):
         return {}
     try:
