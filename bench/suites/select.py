@@ -15,6 +15,7 @@ from pathlib import Path
 
 from dassl.utils import InputError
 from runs.config_names import CONFIG_FOLDER, PUBLISHED, config_name
+from runs.silent_keys import NO_EFFECT
 
 from .load import load
 from .resolved import Resolver
@@ -26,6 +27,8 @@ ORACLE = "oracle"  # begins the variant's name of whatever was chosen by test ac
 ANY_LARGE = "dtd"  # stands for the datasets of the published tables
 VAL_IS_TEST = ("imagenet",)  # datasets whose validation images are their test images
 KEYS = ("key", "values", "factors", "by")
+# Groups of keys that say what is read and tested, and the one among them that is a setting of a method.
+OF_THE_DATA, A_SETTING = ("DATASET.", "TEST.", "TRAINER.STREAM."), "TEST.FINAL_MODEL"
 
 
 @dataclass(frozen=True)
@@ -89,6 +92,11 @@ def read_select(tree: object, place: str, resolver: Resolver) -> Select:
     if not isinstance(key, str):
         raise InputError(f"{place}: `key` is missing; name the config key that is chosen, such as OPTIM.LR.")
     check_config_keys([key], place)
+    if key != A_SETTING and (key.startswith(OF_THE_DATA) or key in NO_EFFECT):
+        raise InputError(
+            f"{place}, key: {key} says what is tested, or what is kept of it, so none of its values is better than "
+            "another; name a setting of the method, such as OPTIM.LR."
+        )
     if by not in (VALIDATION, TEST):
         raise InputError(f"{place}, by: {unknown('rule', by, (VALIDATION, TEST))}")
     if ("values" in tree) == ("factors" in tree):
