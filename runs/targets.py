@@ -37,7 +37,9 @@ def dataset_config(name: str, plugins: Iterable[str] = ()) -> Path:
     """
     file = config_of("datasets", f"{plain(name)}.yaml", plugins, label_of(name))
     if not os.path.isfile(ROOT / file):
-        known = sorted(p.stem for p in (ROOT / file).parent.glob("*.yaml"))
+        known = sorted(
+            p.stem for p in (ROOT / "configs" / "datasets").glob("*.yaml")
+        )  # a name with "/" has another parent
         near = difflib.get_close_matches(name, known, n=3, cutoff=0.4)
         raise InputError(
             f"There is no dataset {name!r}; known, nearest first: {', '.join(dict.fromkeys(near + known))}."

@@ -51,6 +51,11 @@ def _candidates(block: Block, select: Select, given: Mapping[str, str]) -> Block
 
 
 def _takes(block: Block, selects: Mapping[str, Block], given: Mapping[str, str]) -> Block:
+    if not selects:
+        raise InputError(
+            f"{block.place}, selected: no block of the suite has `select`, so there is no choice {block.selected!r} to "
+            "take; add one (docs/selection.md), or leave `selected` out."
+        )
     if block.selected not in selects:
         raise InputError(f"{block.place}, selected: {unknown('block with select', block.selected, selects)}")
     source = selects[block.selected]

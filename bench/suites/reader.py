@@ -148,6 +148,8 @@ class _Reader:
         variants = {name.casefold(): name for name in self.known.variants}
         found = []
         for name in names:
+            if name == []:
+                raise InputError(f"{place}: a list in it is empty; name at least one method there, or leave it out.")
             check_type(name, str, place)
             for sentence, classes in self.known.broken:
                 if name in classes:
@@ -178,6 +180,9 @@ class _Reader:
         names = tree.get("datasets", protocol.default)
         if isinstance(names, list):
             once(names, place)
+            for name in names:
+                if isinstance(name, (list, dict)):
+                    check_type(name, str, place)
             names = ",".join(map(str, names))
         check_type(names, str, place)
         try:

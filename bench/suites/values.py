@@ -104,5 +104,7 @@ def kind(value: object) -> str:
 
 def unknown(what: str, name: object, known: Iterable[str]) -> str:
     known = list(known)
+    if not known:
+        return f"there is no {what} {name!r}, and no other either."
     near = difflib.get_close_matches(str(name), known, n=3, cutoff=0.4)
     return f"there is no {what} {name!r}; known, nearest first: {', '.join(dict.fromkeys([*near, *known]))}."

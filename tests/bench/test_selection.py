@@ -261,7 +261,7 @@ def test_the_last_of_two_commands_sees_that_all_is_done(tmp_path):
         ({"select": {"key": "TEST.SPLIT", "values": ["val", "test"]}}, "TEST.SPLIT says what is tested"),
         ({"select": {"key": "TEST.TEXT_NOISE.SEED", "values": [1, 2]}}, "TEST.TEXT_NOISE.SEED says what is tested"),
         ({"select": {"key": "DATASET.NOISE.VAL", "values": [True, False]}}, "DATASET.NOISE.VAL says what is tested"),
-        ({"select": {"key": "TRAIN.PRINT_FREQ", "factors": [1, 2]}}, "TRAIN.PRINT_FREQ says what is tested, or what is"),
+        ({"select": {"key": "TRAIN.PRINT_FREQ", "factors": [1, 2]}}, "TRAIN.PRINT_FREQ says what is tested, or"),
         ({"select": {"key": "OUTPUT_DIR", "values": ["a", "b"]}}, "OUTPUT_DIR in .*select contradicts the folder"),
         ({"select": {"key": "SEED", "values": [1, 2]}}, "SEED in .*select contradicts the folder"),
         ({"select": {"key": "DATASET.NUM_SHOTS", "values": [1, 2]}}, "DATASET.NUM_SHOTS in .*select contradicts"),

@@ -104,6 +104,11 @@ CASES = {
     "kind a list": (text("[[typo]]"), "kinds: must be a text, but is a list"),
     "corruption a list": (of("few_shot", "corruption") + "  corruptions: [[fog]]\n", "corruptions: must be a text"),
     "corruption a number": (of("few_shot", "corruption") + "  corruptions: [1]\n", "corruptions: must be a text"),
+    "methods of an empty list": (of("[CoOp]", "[[]]"), "methods: a list in it is empty; name at least one"),
+    "methods and an empty list": (of("[CoOp]", "[CoOp, []]"), "methods: a list in it is empty"),
+    "datasets of a list": (of("[digits]", "[[digits]]"), "datasets: must be a text, but is a list"),
+    "dataset with a folder": (of("[digits]", "[my/digits]"), "no dataset 'my/digits'; known, nearest first: digits,"),
+    "no choice to take": (GOOD + "  selected: nope\n", "(few_shot), selected: no block of the suite has `select`"),
     "not UTF-8": (b"\xff\xfe\x00", "not UTF-8"),
     "nested": ("a: " + "[" * 5000, "mend it"),
 }
