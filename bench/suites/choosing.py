@@ -29,7 +29,7 @@ def choosing(blocks: Sequence[Block], given: Mapping[str, str]) -> list[Block]:
             found.append(_takes(block, selects, given))
         elif block.published:
             _check_key(block, block.published, given)
-            found.append(replace(block, variant=block.variant or "published"))
+            found.append(block)  # `expand` names its variants, which depend on the method
         else:
             found.append(block)
     return found
@@ -63,7 +63,8 @@ def _takes(block: Block, selects: Mapping[str, Block], given: Mapping[str, str])
     names = [label or method for label, method, _ in source.methods]
     for label, method, _ in block.methods:
         if (label or method) not in names:
-            raise InputError(f"{block.place}, selected: {label or method} is not in {block.selected!r}; add it there.")
+            text = f"{label or method} is not in {block.selected!r}; add it there, or leave it out here."
+            raise InputError(f"{block.place}, selected: {text}")
     _check_key(block, (source.select.key,), given)
     variant = block.variant or "selected"
     return replace(block, variant=variant if source.select.by == VALIDATION else f"{ORACLE}/{variant}")

@@ -15,7 +15,7 @@ from runs.settled import check_pairs
 from .blocks import PROTOCOLS, Block
 from .resolved import Arguments, Resolved, Resolver
 from .robust_step import RobustStep, seeds_of
-from .select import Candidate, Select, published_text, published_value
+from .select import Candidate, Select, concerns, published_text, published_value
 from .step import Step
 from .values import text_of
 
@@ -31,6 +31,7 @@ class Draft:
     resolved: list[Resolved]
     candidate: Candidate | None = None
     blocks: list[str] = field(default_factory=list)  # names of those that ask for it, first the one it is shown under
+    unchanged: bool = False  # of a block with `published`, whose keys do not concern the method: a run as without it
 
 
 def expand(
@@ -56,7 +57,8 @@ def expand(
                 if seed not in seeds_of(method, block.seeds, block.protocol):
                     continue
                 for point in _points(block, name or method, method, selects, chosen, resolver):
-                    label = _label(block.variant, name, point)
+                    own_name = block.variant or ("published" if block.published and point else "")
+                    label = _label(own_name, name, point)
                     tried = _candidate(block, name or method, method, point, resolver)
                     settings = dict(block.overrides) | dict(zip(pairs[::2], pairs[1::2], strict=True)) | point
                     flat = tuple(x for pair in settings.items() for x in pair)
@@ -76,7 +78,9 @@ def expand(
                             suite=suite,
                             top=output,
                         )
-                        yield from _block_drafts(block, method, seed, own, label, resolver, tried)
+                        for draft in _block_drafts(block, method, seed, own, label, resolver, tried):
+                            draft.unchanged = bool(block.published and not point)
+                            yield draft
 
 
 def _points(
@@ -95,7 +99,8 @@ def _points(
         return [{selects[block.selected].key: values[name]}] if name in values else []
     if block.published:
         place = f"{block.place}, published"
-        return [{key: text_of(published_value(method, key, resolver, place)) for key in block.published}]
+        keys = [key for key in block.published if concerns(method, key, resolver)]
+        return [{key: text_of(published_value(method, key, resolver, place)) for key in keys}]
     return block.sweep
 
 
@@ -140,7 +145,8 @@ def _resolve(step: Step, draft: Draft, resolver: Resolver) -> None:
 
 
 def merge(drafts: Iterable[Draft]) -> list[Draft]:
-    """Join runs that begin with the same training. Raises InputError if two runs have the same folder."""
+    """Join runs that begin with the same training. Raises InputError if two runs have the same folder, unless a block
+    with `published` leaves one of them as it is: then they are one."""
     found: list[Draft] = []
     owners: dict[str, tuple[Draft, int]] = {}
     for draft in drafts:
@@ -149,19 +155,37 @@ def merge(drafts: Iterable[Draft]) -> list[Draft]:
         if shares and (len(draft.steps) > 1 or len(owner.steps) > 1):
             target, new = owner, range(1, len(draft.steps))
         else:
-            target, new = Draft(draft.block, draft.label, [], [], [], draft.candidate), range(len(draft.steps))
+            target, new = replace(draft, steps=[], folders=[], resolved=[], blocks=[]), range(len(draft.steps))
             found.append(target)
-        if draft.block.name not in target.blocks:
-            target.blocks.append(draft.block.name)
+        others = {i: owners[draft.folders[i]][0] for i in new if draft.folders[i] in owners}
+        ones = [i for i, other in others.items() if _is_one(draft, i, other)]
+        _asks(draft, target)
         for i in new:
-            other, _ = owners.get(draft.folders[i], (None, 0))
-            if other is not None:
-                raise InputError(_clash(draft, i, other))
+            if i in ones:
+                _asks(draft, others[i])
+                continue
+            if i in others:
+                raise InputError(_clash(draft, i, others[i]))
             target.steps.append(draft.steps[i])
             target.folders.append(draft.folders[i])
             target.resolved.append(draft.resolved[i])
             owners[draft.folders[i]] = target, len(target.steps) - 1
-    return found
+    return [draft for draft in found if draft.steps]
+
+
+def _asks(draft: Draft, target: Draft) -> None:
+    """Note that the draft's block asks for the run `target`. It is shown under a block that is not `published`."""
+    if draft.block.name not in target.blocks:
+        target.blocks.append(draft.block.name)
+    if target.unchanged and not draft.unchanged:
+        target.block, target.unchanged = draft.block, False
+        target.blocks.sort(key=lambda name: name != draft.block.name)
+
+
+def _is_one(draft: Draft, i: int, other: Draft) -> bool:
+    """Whether the draft's i-th step is a run of `other`, which a block with `published` asks for as it is."""
+    theirs = other.resolved[other.folders.index(draft.folders[i])]
+    return (draft.unchanged or other.unchanged) and theirs.text == draft.resolved[i].text
 
 
 def _clash(draft: Draft, i: int, other: Draft) -> str:

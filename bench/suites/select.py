@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dassl.utils import InputError
-from runs.config_names import CONFIG_FOLDER, PUBLISHED, config_name
+from runs.config_names import CONFIG_FOLDER, PUBLISHED, UNTRAINED, config_name
 from runs.silent_keys import NO_EFFECT
 
 from .load import load
@@ -28,6 +28,7 @@ ANY_LARGE = "dtd"  # stands for the datasets of the published tables
 VAL_IS_TEST = ("imagenet",)  # datasets whose validation images are their test images
 KEYS = ("key", "values", "factors", "by")
 # Groups of keys that say what is read and tested, and the one among them that is a setting of a method.
+OF_TRAINING = ("OPTIM.", "TRAIN.", "TRAIN_ATTACK.", "DATALOADER.TRAIN_")
 OF_THE_DATA, A_SETTING = ("DATASET.", "TEST.", "TRAINER.STREAM."), "TEST.FINAL_MODEL"
 
 
@@ -41,7 +42,12 @@ class Select:
     by: str = VALIDATION
 
     def candidates(self, method: str, resolver: Resolver, where: str) -> list[str]:
-        """The values that a method is tried with. Raises InputError if factors are of a value that is no number."""
+        """The values that a method is tried with. Raises InputError if factors are of a value that is no number, or if
+        the method does not read the key."""
+        if not concerns(method, self.key, resolver):
+            raise InputError(
+                f"{where}, select: {method} does not read {self.key}; leave it out, or put it in a block of its own."
+            )
         if self.values:
             return list(self.values)
         value = published_value(method, self.key, resolver, where)
@@ -114,6 +120,14 @@ def read_select(tree: object, place: str, resolver: Resolver) -> Select:
     if len(found.values or found.factors) < 2:
         raise InputError(f"{place}: a choice needs two candidates at least.")
     return found
+
+
+def concerns(method: str, key: str, resolver: Resolver) -> bool:
+    """Whether the runs of a method read a config key: a method without training reads none of the training, and no
+    method those of another."""
+    if method in UNTRAINED and key.startswith(OF_TRAINING):
+        return False
+    return key not in resolver.known.foreign.get(method, ())
 
 
 def published_value(method: str, key: str, resolver: Resolver, where: str) -> object:

@@ -17,6 +17,7 @@ from bench.running.selection import choose, told, write_choice
 from bench.running.state import survey
 from bench.running.work import Outcome
 from bench.studies.rows import rows_of
+from bench.suites.part import of_blocks
 from bench.suites.suite import Suite, read_suite
 from dassl.utils import InputError
 from runs.about import VARIANTS
@@ -174,6 +175,37 @@ def test_published_values_are_those_of_the_authors_config(tmp_path):
     assert json.loads(run.resolved[0].text)["OPTIM.LR"] == 0.002 and run.variant == "published,LR=0.002"
 
 
+@pytest.mark.parametrize("first", [0, 1])
+def test_a_published_value_of_training_leaves_methods_without_training_as_they_are(tmp_path, first):
+    """Also beside a block that has the same runs: they are one, and shown under that block."""
+    both = {"methods": ["ZeroshotCLIP", "TPT", "CoOp"], "datasets": ["digits"], "protocol": "few_shot"}
+    theirs, plain = {**both, "name": "theirs", "published": "OPTIM.LR"}, {**both, "name": "plain"}
+    suite = suite_in(tmp_path, theirs, seeds=[1])
+    assert {run.method: run.variant for run in suite.runs} == {
+        "ZeroshotCLIP": "", "TPT": "", "CoOp": "published,LR=0.002"
+    }  # fmt: skip
+    assert json.loads(suite.runs[0].resolved[0].text) == json.loads(suite_in(tmp_path, plain).runs[0].resolved[0].text)
+    suite = suite_in(tmp_path, *[theirs, plain][first:], *[theirs, plain][:first], seeds=[1])
+    runs = {run.method: run for run in suite.runs}
+    assert len(suite.runs) == 3 and {run.block for run in suite.runs} == {"plain"}
+    assert set(runs["ZeroshotCLIP"].blocks) == {"plain", "theirs"} and runs["ZeroshotCLIP"].blocks[0] == "plain"
+    assert len(of_blocks(suite, ["theirs"]).runs) == len(of_blocks(suite, ["plain"]).runs) == 3
+    half = {**B2N, "methods": ["ZeroshotCLIP"]}
+    found = suite_in(
+        tmp_path, {**half, "name": "theirs", "published": "OPTIM.LR"}, {**half, "name": "plain"}, seeds=[1]
+    )
+    (run,) = found.runs
+    assert [step.protocol for step in run.job] == ["base2new_train", "base2new_test"] and run.block == "plain"
+    with pytest.raises(InputError, match="is a run of block 2"):
+        suite_in(tmp_path, theirs, plain, {**plain, "name": "again"}, seeds=[1])
+
+
+def test_a_key_of_a_test_time_method_has_a_published_value(tmp_path):
+    block = {"protocol": "test_time", "methods": ["ZeroshotCLIP", "TPT"], "datasets": ["digits"]}
+    suite = suite_in(tmp_path, {**block, "name": "theirs", "published": "TRAINER.TTA.LR"}, seeds=[1])
+    assert [bool(run.variant) for run in suite.runs] == [False, True]
+
+
 def test_a_run_of_two_blocks_is_made_once_and_counts_for_both(tmp_path):
     """The chosen value of CoOp is the one of its config, so `plain` has that run already."""
     suite = suite_in(tmp_path, TAKE, SELECT, PLAIN)
@@ -248,6 +280,8 @@ def test_the_last_of_two_commands_sees_that_all_is_done(tmp_path):
     [
         ({"selected": "rat"}, "no block with select 'rat'"),
         ({"selected": "rate", "sweep": {"OPTIM.LR": [0.1]}}, "sweep and selected exclude each other"),
+        ({"select": GRID, "methods": ["ZeroshotCLIP", "CoOp"]}, "ZeroshotCLIP does not read OPTIM.LR; leave"),
+        ({"select": {"key": "TRAINER.COOP.W", "values": [1, 4]}, "methods": ["CoOp"]}, "CoOp does not read"),
         ({"selected": "rate", "methods": ["DPSEP"]}, "DPSEP is not in 'rate'"),
         ({"selected": "rate", "overrides": {"OPTIM.LR": 0.1}}, "OPTIM.LR of overrides is what the block chooses"),
         ({"select": {"key": "OPTIM.LR"}}, "give `values`, or `factors`"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from bench.__main__ import main
+from bench.suites.values import unknown
 from runs.targets import ROOT
 
 GOOD = """name: mine
@@ -126,6 +127,10 @@ def test_a_suite_is_refused_with_its_place(case, tmp_path, monkeypatch, capsys):
         error = capsys.readouterr().err
         assert error.startswith("error: ") and says in error and str(file) in error and error.count("\n") == 1, error
     assert [path.name for path in tmp_path.iterdir()] == ["suite.yaml"]
+
+
+def test_no_list_of_names_is_empty():
+    assert unknown("block", "x", ()) == "there is no block 'x', and no other either."
 
 
 @pytest.mark.parametrize(
