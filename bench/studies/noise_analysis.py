@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 from tabulate import tabulate
@@ -29,9 +30,10 @@ from ..drawing import confusion, text_map, training_curves
 from ..running.trouble import check_output, writing
 from . import roc
 from .curve_table import NOTE, curve_table
-from .noise_evidence import Evidence, grouped, read_evidence, tell_apart
+from .noise_evidence import Evidence, grouped, read_curves_alone, read_evidence, tell_apart
 
-FIGURES = ("loss", "memorisation", "confusion", "text_map", "roc")
+CURVES = ("loss", "memorisation")  # what needs no model
+FIGURES = (*CURVES, "confusion", "text_map", "roc")
 
 
 def by_setting(found: Sequence[Evidence], read: Callable[[Evidence], object]) -> dict[str, dict[str, list]]:
@@ -105,8 +107,9 @@ def main(argv: list[str] | None = None) -> int:
         check_folder(args.root, "--root")
     load_plugins(args.plugin)
     folders = list(dict.fromkeys(args.folders))
+    read = read_curves_alone if set(args.figures) <= set(CURVES) else partial(read_evidence, root=args.root)
     with quiet():
-        found = [read_evidence(folder, args.root) for folder in progress(folders, desc="runs")]
+        found = [read(folder) for folder in progress(folders, desc="runs")]
     tell_apart(found)
     with writing(args.output, "--output"):
         files = draw(found, args.output, args.figures, args.map_seed)

@@ -6,6 +6,7 @@ import json
 import os
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from dassl.data.datasets import DatasetBase
     from dassl.protocols import Trainer
 
+NO_MEMORISATION = "no memorisation curves: it has no curves.json"
 HANDLED = (InputError, BackboneInputError, CheckError, OSError)
 
 
@@ -66,6 +68,37 @@ class Evidence:
     notes: list[str] = field(default_factory=list)
 
 
+def read_curves_alone(folder: str | Path) -> Evidence:
+    """What needs no model: the curves, also of a run that was packed. Raises InputError if it is no finished run's."""
+    folder = Path(folder)
+    record, setting = _setting(folder)
+    settings: dict = {}
+    with suppress(OSError, ValueError, RecursionError), (folder / "config.yaml").open(encoding="utf-8") as stream:
+        settings = json.loads(stream.readline().removeprefix("# settings: "))
+    names = list(map(str, record.get("classnames") or []))
+    found = Evidence(folder, str(record["trainer"]), record["seed"], setting, names, settings)
+    if found.method not in UNTRAINED:
+        try:
+            found.curves = read_curves(folder, int(settings.get("OPTIM.MAX_EPOCH", 0)))
+        except HANDLED as error:
+            found.notes.append(f"{folder}: no training curves: {input_error_sentence(error)}")
+        if found.curves and not found.curves.accuracy:
+            found.notes.append(f"{folder}: {NO_MEMORISATION}")
+    return found
+
+
+def _setting(folder: Path) -> tuple[dict, str]:
+    """(results.json; dataset and noise in words). Raises InputError for the folder of no finished run."""
+    try:
+        record = read_record(folder / "results.json")
+        noise = record["noise"]
+        kind = f"{spoken(noise['type'])} {100 * noise['rate']:g}%" if noise and noise["rate"] else "clean"
+        kind = "real noise" if noise and noise["rate"] is None else kind
+        return record, f"{record['dataset']}, {kind}"
+    except DAMAGE as error:
+        raise InputError(f"{folder} has no readable results.json ({type(error).__name__}); finish the run.") from error
+
+
 def read_evidence(folder: str | Path, root: str = "") -> Evidence:
     """Read a finished run's folder. root: folder of the datasets, if they have moved.
 
@@ -73,16 +106,11 @@ def read_evidence(folder: str | Path, root: str = "") -> Evidence:
     """
     folder = Path(folder)
     run = read_run(folder)
-    try:
-        record = read_record(folder / "results.json")
-        noise, dataset, seed = record["noise"], record["dataset"], record["seed"]
-        kind = f"{spoken(noise['type'])} {100 * noise['rate']:g}%" if noise and noise["rate"] else "clean"
-        kind = "real noise" if noise and noise["rate"] is None else kind
-    except DAMAGE as error:
-        raise InputError(f"{folder} has no readable results.json ({type(error).__name__}); finish the run.") from error
+    record, setting = _setting(folder)
+    noise, seed = record["noise"], record["seed"]
     predictor = load_predictor(folder)
     trainer = predictor.trainer
-    found = Evidence(folder, run.cfg.TRAINER.NAME, seed, f"{dataset}, {kind}", predictor.classnames, run.settings)
+    found = Evidence(folder, run.cfg.TRAINER.NAME, seed, setting, predictor.classnames, run.settings)
     predictor.cfg.DATASET.ROOT = root or predictor.cfg.DATASET.ROOT
 
     def attempt(what: str, read) -> None:
@@ -98,7 +126,7 @@ def read_evidence(folder: str | Path, root: str = "") -> Evidence:
         if found.method not in UNTRAINED:
             found.curves = read_curves(folder, predictor.cfg.OPTIM.MAX_EPOCH)
             if not found.curves.accuracy:
-                found.notes.append(f"{folder}: no memorisation curves: it has no curves.json")
+                found.notes.append(f"{folder}: {NO_MEMORISATION}")
 
     attempt("training curves", curves)
     attempt("text map", text)

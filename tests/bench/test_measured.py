@@ -11,6 +11,7 @@ import pytest
 import yaml
 
 from bench.__main__ import main as bench
+from bench.drawing import table as bench_table
 from bench.studies import (
     adversarial,
     adversarial_base2new,
@@ -19,6 +20,7 @@ from bench.studies import (
     dpsep_ablation,
     generalization,
     noise,
+    noise_analysis,
     sar,
     streams,
     text_noise,
@@ -48,6 +50,43 @@ def unpacked(tmp_path, monkeypatch):
             archive.extractall(tmp_path, filter="data")
 
     return unpack
+
+
+THIRTEEN = [
+    "ZeroshotCLIP", "CoOp", "CoCoOp", "KgCoOp", "ProGrad", "VPT", "IVLP", "MaPLe", "PromptSRC", "TCP", "CoPrompt",
+    "MMRL", "ANPrompt",
+]  # fmt: skip
+
+
+def test_across_datasets_shifted_and_few_images(unpacked, capsys):
+    unpacked("generalization")
+    words = ["--tables-only", "--methods", *THIRTEEN, "--output", "output/generalization", "--markdown", "t.md"]
+    assert generalization.main(words) == 0
+    printed = Path("t.md").read_text(encoding="utf-8")
+    head, _, *large = rows(printed.split("## All protocols", 1)[1].split("\n\nAccuracy", 1)[0])
+    wanted = [
+        head.index(name) for name in ("method", "XD", "DG", "1 shot", *(f"{n} shots" for n in (2, 4, 8, 16)), "seeds")
+    ]
+    table = rows(section("results.md", "Across datasets, shifted variants, few images"))[2:]
+    assert [[row[k] for k in wanted] for row in large] == table and len(table) == 13
+
+
+def test_written_sentences_and_templates(unpacked, capsys):
+    unpacked("descriptions")
+    table = rows(section("language.md", "What written sentences are worth: measured on the embedded suite"))[2:]
+    for place, variant in ((2, "descriptions"), (5, "templates")):
+        assert bench_table.main([f"output/descriptions/variants/{variant}", "--markdown", f"{variant}.md"]) == 0
+        printed = {(c[1], c[0]): c[2:5] for c in rows(Path(f"{variant}.md").read_text(encoding="utf-8"))[2:]}
+        assert printed == {(c[0], c[1]): c[place : place + 3] for c in table} and len(table) == 12
+
+
+def test_why_three_methods_come_near_chance(unpacked, capsys):
+    unpacked("near_chance")
+    folders = sorted({str(file.parent) for file in Path("output/near_chance").rglob("curves.json")})
+    assert noise_analysis.main([*folders, "--figures", "memorisation", "--output", "analysis"]) == 0
+    printed = rows(Path("analysis/curves.md").read_text(encoding="utf-8"))[2:]
+    page = (DOCS / "card.md").read_text(encoding="utf-8").split("### Why three methods come near chance")[1]
+    assert sorted(row[2:9] for row in printed) == sorted(row[1:] for row in rows(page)[2:]) and len(printed) == 10
 
 
 def test_base_to_new_of_all_methods(unpacked, capsys):
