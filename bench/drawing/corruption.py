@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import math
-import statistics
 
 from pandas import DataFrame
 
+from dassl.utils.counted import counted
 from dassl.utils.spread import shown, words
 from runs.corruption_protocol import FIFTEEN, NAMES
 
@@ -23,19 +23,29 @@ def tables(frame: DataFrame, interval: bool = False) -> list[TextTable]:
     found = by_seed(frame)
     if found.empty:
         return []
-    return [_figures(found, interval), _accuracies(frame, interval)]
+    return [_figures(found, _Name(found), interval), _accuracies(frame, _Name(found), interval)]
 
 
-def _name(about: dict) -> str:
-    more = ", ".join(filter(None, [about["variant"], about["settings"]]))
-    return f"{about['method']} ({more})" if more else about["method"]
+class _Name:
+    """A row's method, and in brackets what keeps it apart: variant, settings, and where several are there config and
+    shots."""
+
+    def __init__(self, found: DataFrame) -> None:
+        self.several = {key: found.groupby("method")[key].nunique() > 1 for key in ("cfg", "shots")}
+
+    def __call__(self, about: dict) -> str:
+        told = [about["variant"], about["settings"]]
+        told += [about["cfg"]] if self.several["cfg"][about["method"]] else []
+        told += [counted(about["shots"], "shot")] if self.several["shots"][about["method"]] else []
+        more = ", ".join(filter(None, told))
+        return f"{about['method']} ({more})" if more else about["method"]
 
 
-def _figures(found: DataFrame, interval: bool) -> TextTable:
+def _figures(found: DataFrame, name_of: _Name, interval: bool) -> TextTable:
     rows, notes = [], []
     heads = ["dataset", "method", "clean", "corrupted", "mCE", "relative mCE", "seeds"]
     for (dataset, *_), own in _sorted(found):
-        name = _name(own.iloc[0].to_dict())
+        name = name_of(own.iloc[0].to_dict())
         values = {c: [x for x in own[c] if not math.isnan(x)] for c in ("clean", "accuracy", "mce", "relative_mce")}
         cells = [shown(each, interval=interval) for each in values.values()]
         rows.append([Cell(text) for text in (dataset_name(dataset), name, *cells, str(len(own)))])
@@ -53,20 +63,28 @@ def _figures(found: DataFrame, interval: bool) -> TextTable:
     return TextTable("Under corruption", heads, rows, told, numbers=frozenset(range(2, len(heads))))
 
 
-def _accuracies(frame: DataFrame, interval: bool) -> TextTable:
+def _accuracies(frame: DataFrame, name_of: _Name, interval: bool) -> TextTable:
     here = frame[frame["protocol"] == "corruption"]
     here = here.assign(corruption=[each.rpartition("-")[0] for each in here["condition"]])
     names = [name for name in NAMES if name in set(here["corruption"])]
-    rows = []
+    wanted = here.groupby(["dataset", "corruption"])["condition"].agg(set)
+    rows, left_out = [], 0
     for (dataset, *_), own in _sorted(here):
         cells = []
         for name in names:
-            seeds = own[own["corruption"] == name].groupby("seed")["accuracy"].agg(list)
-            cells.append(shown([statistics.fmean(each) for each in seeds], 1, interval))
-        rows.append([Cell(text) for text in (dataset_name(dataset), _name(own.iloc[0].to_dict()), *cells)])
+            seeds = own[own["corruption"] == name].groupby("seed")
+            whole = [each["accuracy"].mean() for _, each in seeds if set(each["condition"]) == wanted[dataset, name]]
+            left_out += seeds.ngroups - len(whole)
+            cells.append(shown(whole, 1, interval))
+        rows.append([Cell(text) for text in (dataset_name(dataset), name_of(own.iloc[0].to_dict()), *cells)])
     heads = ["dataset", "method", *(name.replace("_", " ") for name in names)]
     extra = [name for name in names if name not in FIFTEEN]
     notes = ["Mean over the severities that were tested."]
+    notes += (
+        [f"Left out: {counted(left_out, 'seed')} of a corruption without a severity that others have."]
+        if left_out
+        else []
+    )
     notes += [f"Not part of mCE: {', '.join(name.replace('_', ' ') for name in extra)}."] if extra else []
     return TextTable("Accuracy by corruption, %", heads, rows, notes, numbers=frozenset(range(2, len(heads))))
 
