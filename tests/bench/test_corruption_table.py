@@ -16,7 +16,9 @@ def made(tmp_path):
         for seed in (1, 2):
             for name in FIFTEEN:
                 for level in SEVERITIES:
-                    write(tmp_path, "corruption", method, accuracy + int(level), seed, shots=shots, more=f"{name}-{level}")
+                    write(
+                        tmp_path, "corruption", method, accuracy + int(level), seed, shots=shots, more=f"{name}-{level}"
+                    )
     return tmp_path
 
 
