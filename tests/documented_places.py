@@ -66,7 +66,6 @@ ASKED = {
     r"python -m datasets doctor --root \S+$": "says what is missing",
     r"python -m robustprompt doctor": "looks at this computer",
     r"python -m bench run configs/suites/": "hours; its suite is planned",
-    r"python -m bench work configs/suites/": "long",
     r"python -m bench run tuned\.yaml$": "long; its suite is planned",
     r"python -m bench select (tuned|configs/suites/selection)\.yaml( --seeds 1)?$": "needs the candidates",
     r"python -m bench claims (plan|run|--tables-only)": "hours; its suite is planned",
