@@ -30,7 +30,7 @@ def factors(test: Outputs, base: Outputs, nearest: int) -> np.ndarray:
 
     Below 1: tuning moved the class away from the base classes, so its answers become less confident; above 1: tuning
     drew it to them. Raises InputError for files without class features, for outputs of different models, for
-    `nearest` above the number of base classes, and where every class is a base class.
+    `nearest` above the number of base classes, features too far apart, and where every class is a base class.
     """
     tuned, plain = _features(test)
     base_tuned, base_plain = _features(base)
@@ -46,8 +46,13 @@ def factors(test: Outputs, base: Outputs, nearest: int) -> np.ndarray:
         raise InputError(
             f"All classes of {test.file} are base classes, whose answers stay as they are; give outputs on other ones."
         )
-    moved = proximity(tuned, base_tuned, nearest) / proximity(plain, base_plain, nearest)
-    return np.where(known, 1.0, moved)
+    near, near_plain = proximity(tuned, base_tuned, nearest), proximity(plain, base_plain, nearest)
+    if not (near.min() > 0 and near_plain.min() > 0):
+        raise InputError(
+            f"The class features of {test.file} are so far from those of {base.file} that exp(-distance) is 0; give "
+            "normalised features."
+        )
+    return np.where(known, 1.0, near / near_plain)
 
 
 def distance_aware(test: Outputs, base: Outputs, nearest: int) -> tuple[np.ndarray, Outputs]:
@@ -55,7 +60,7 @@ def distance_aware(test: Outputs, base: Outputs, nearest: int) -> tuple[np.ndarr
     probabilities change. Raises InputError as `factors`, and for a file without the logits of all classes."""
     prediction = test.answer.prediction
     gamma = factors(test, base, nearest)[prediction]
-    logits = logits_of(test) * gamma[:, None].astype(np.float32)
+    logits = logits_of(test).astype(float) * gamma[:, None]
     return gamma, replace(test, answer=Answer(prediction, logits=logits, **of_logits(logits, prediction, test.label)))
 
 

@@ -9,7 +9,7 @@ from dassl.metrics.classification import accuracy
 from dassl.metrics.detection import auroc, fpr_at_tpr, logsumexp, openworld_auc
 from dassl.utils.errors import InputError
 
-from .pairs import check_same_classes
+from .pairs import check_same_classes, check_same_model
 from .reading import Answer, Outputs
 
 # score: its source. Higher means known.
@@ -28,6 +28,8 @@ def open_world(outputs: Outputs, answer: Answer) -> dict[str, float]:
     joint_hm: the harmonic mean of these two. base_alone, new_alone: accuracy when only the classes of the image's own
     kind are candidates. openworld_auc: OpenworldAUC with the summed probability of all base classes as the score.
     `ood_auroc_*`, `ood_fpr95_*`, for each of `SCORES`: detection of new images by the logits of the base classes alone.
+    energy and max_logit need logits as the method gave them: without max_logit, relative ones are not comparable
+    between images, and these two are left out.
     """
     known_class, here = outputs.known, outputs.label >= 0
     if known_class is None or answer.logits is None or known_class.all() or not known_class.any():
@@ -51,14 +53,20 @@ def open_world(outputs: Outputs, answer: Answer) -> dict[str, float]:
         "new_alone": 100.0 * float(alone_right[~base].mean()),
         "openworld_auc": 100.0 * openworld_auc(mass[base], alone_right[base], mass[~base], alone_right[~base]),
     }
-    return found | _told_apart(_scores_of(logits[:, known_class]), base)
+    if np.isneginf(logits[:, known_class].max(1)).any():  # an image that can be of no base class has no scores
+        return found
+    of_base = _scores_of(logits[:, known_class])
+    kept = of_base if answer.max_logit is not None else {"msp": of_base["msp"]}
+    return found | _told_apart(kept, base)
 
 
 def out_of_distribution(known: Outputs, unknown: Outputs) -> dict[str, float]:
     """`ood_auroc_*`, `ood_fpr95_*` in percent, from a method's outputs on images of its classes and on images of none.
 
-    Raises InputError for outputs over different classes, or without confidences; scores that a file lacks are left out.
+    Raises InputError for outputs over different classes or of different models, or without confidences; scores that a
+    file lacks are left out.
     """
+    check_same_model(known, unknown)
     if known.classnames is None or known.classnames != unknown.classnames:
         check_same_classes(known, unknown)
         raise InputError(f"{known.file} and {unknown.file} must name the same classes; give outputs of one model.")
@@ -82,7 +90,7 @@ def out_of_distribution(known: Outputs, unknown: Outputs) -> dict[str, float]:
 
 
 def _absolute(answer: Answer) -> np.ndarray:
-    """[N, C] logits as the method gave them, in fp64: comparable between images."""
+    """[N, C] logits in fp64: as the method gave them, comparable between images, if the answer has max_logit."""
     assert answer.logits is not None
     z = answer.logits.astype(float)
     return z if answer.max_logit is None else z + (answer.max_logit - z.max(1))[:, None]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 from dataclasses import replace
 
@@ -13,6 +12,8 @@ from dassl.metrics.paired import Interval, Paired, mcnemar, paired_bootstrap
 from dassl.utils.errors import InputError
 
 from .reading import Answer, Outputs, of_logits
+
+TEMPERATURES = (1e-6, 1e6)  # the least and the largest that may be given
 
 
 def check_same_model(first: Outputs, second: Outputs) -> None:
@@ -109,36 +110,50 @@ def logits_of(outputs: Outputs) -> np.ndarray:
 
 def temperature(val: Outputs, test: Outputs) -> float:
     """The temperature that fits the validation images best. Raises InputError for a file without logits, and for one
-    that is about test images: a temperature chosen on them would make their own figures look better than they are."""
+    that is about test images, or may be: a temperature chosen on them would make their own figures look better than
+    they are."""
     logits_of(test)
     check_same_model(test, val)
-    said = val.about.get("split", "val" if set(val.path or ()).isdisjoint(test.path or ()) else "test")
+    known = val.label >= 0
+    if not known.any():
+        raise InputError(f"{val.file} has no image of a known class (label -1 alone); give labelled validation images.")
+    said = val.about.get("split")
+    if said is None:
+        for file, path in ((val.file, val.path), (test.file, test.path)):
+            if path is None:
+                raise InputError(
+                    f"{file} has no paths, so that the images of {val.file} cannot be told from test images; give both "
+                    "files a path for each image, or the temperature as a number."
+                )
+        said = "val" if set(val.path or ()).isdisjoint(test.path or ()) else "test"
     if said != "val":
         raise InputError(
             f"{val.file} is about test images; a temperature is fitted on validation images: give the outputs of a "
             "test with TEST.SPLIT val."
         )
-    known = val.label >= 0
-    if not known.any():
-        raise InputError(f"{val.file} has no image of a known class (label -1 alone); give labelled validation images.")
     return fit_temperature(logits_of(val)[known], val.label[known])
 
 
 def fixed_temperature(given: str) -> float | None:
     """The temperature that a text is, such as 1.16; None for any other text, and for a place of that name. Raises
-    InputError for a number that no logits can be divided by."""
+    InputError for an empty text, and for a number outside `TEMPERATURES`."""
+    if not given.strip():
+        raise InputError("--temperature is empty; give outputs on validation images, or a number such as 1.16.")
     try:
         t = float(given)
     except ValueError:
         return None
     if os.path.exists(given):
         return None
-    if not 0 < t < math.inf:
-        raise InputError(f"--temperature is {given}, but logits are divided by it: give a finite number above 0.")
+    least, most = TEMPERATURES
+    if not least <= t <= most:
+        raise InputError(
+            f"--temperature is {given}, but logits are divided by it: give a number from {least:g} to {most:g}."
+        )
     return t
 
 
 def at_temperature(outputs: Outputs, t: float) -> Outputs:
     """The same outputs with the answer's logits divided by t: predictions stay, probabilities change."""
-    logits, prediction = logits_of(outputs) / np.float32(t), outputs.answer.prediction
+    logits, prediction = logits_of(outputs).astype(float) / t, outputs.answer.prediction
     return replace(outputs, answer=Answer(prediction, logits=logits, **of_logits(logits, prediction, outputs.label)))

@@ -14,11 +14,15 @@ import numpy as np
 
 from dassl.metrics.calibration import brier, log_softmax, nll
 from dassl.metrics.detection import logsumexp
-from dassl.utils.errors import InputError
+from dassl.utils.errors import InputError, unreadable
 
 from .tables import TABLES, read_table
 
-DAMAGE = (OSError, ValueError, KeyError, EOFError, IndexError, NotImplementedError, zipfile.BadZipFile, zlib.error)
+# What numpy and zipfile raise for files that are damaged, encrypted, or claim to be larger than any memory.
+DAMAGE = (
+    OSError, ValueError, KeyError, EOFError, IndexError, RuntimeError, TypeError, MemoryError, OverflowError,
+    SyntaxError, zipfile.BadZipFile, zlib.error,
+)  # fmt: skip
 OF_CLASSES = ("class_features", "zero_shot_features")
 OWN = ("about", "classnames", "known", "path", "label", *OF_CLASSES)
 WHOLE = ("prediction", "top5")
@@ -69,21 +73,26 @@ class Outputs:
 def read_outputs(file: str | Path) -> Outputs:
     """Read an .npz file of outputs, or a table with a row for each image, .csv or .parquet, of today or older.
 
-    Raises InputError for a file that is neither, is truncated, or contradicts itself: labels or predictions out of the
-    range of the classes, columns of different lengths, an image twice, no finite number where there must be one,
-    probabilities in the place of logits.
+    Raises InputError for a file that is neither, cannot be read, is truncated, or contradicts itself: labels or
+    predictions out of the range of the classes, columns of different lengths, an image or a column twice, no finite
+    number where there must be one, probabilities in the place of logits.
     """
     name = os.fspath(file)
     if not name.endswith((".npz", *TABLES)):
         raise InputError(f"{name} cannot be scored: files of outputs end in .npz, .csv or .parquet (docs/outputs.md).")
     try:
         arrays = read_table(name) if name.endswith(TABLES) else _read_npz(name)
-        return _outputs(name, arrays)
     except InputError as error:
         raise InputError(f"{name} cannot be scored: {error}") from error
     except DAMAGE as error:
-        why = getattr(error, "strerror", None) or error
+        if why := unreadable(error):
+            raise InputError(f"{name} cannot be read ({why}); make it readable, or give another file.") from error
+        why = str(error).partition("\n")[0] or type(error).__name__
         raise InputError(f"{name} is no whole file of outputs ({why}); write it again, see docs/outputs.md.") from error
+    try:
+        return _outputs(name, arrays)
+    except InputError as error:
+        raise InputError(f"{name} cannot be scored: {error}") from error
 
 
 def _read_npz(file: str) -> dict[str, np.ndarray]:
@@ -91,15 +100,23 @@ def _read_npz(file: str) -> dict[str, np.ndarray]:
         if not zipfile.is_zipfile(stream):
             raise ValueError("it is no .npz archive, or its end is missing")
     with np.load(file, allow_pickle=False) as stored:
-        return {name: stored[name] for name in stored.files}
+        found: dict[str, np.ndarray] = {}
+        for name in stored.files:
+            array = stored[name]
+            if not isinstance(array, np.ndarray):
+                raise InputError(f"it holds {name}, which is no array; leave it out.")
+            if name in found:
+                raise InputError(f"it has two arrays {name!r}; leave one out.")
+            found[name] = array
+        return found
 
 
 def _outputs(file: str, arrays: Mapping[str, np.ndarray]) -> Outputs:
     if "label" not in arrays:
         raise InputError(f"it has no label, only {', '.join(sorted(arrays)) or 'nothing'}.")
     label = _whole(arrays["label"], "label")
-    names = [str(name) for name in arrays["classnames"]] if "classnames" in arrays else None
-    about = json.loads(str(arrays["about"])) if "about" in arrays else {}
+    names = _texts(arrays["classnames"], "classnames") if "classnames" in arrays else None
+    about = _about(arrays["about"]) if "about" in arrays else {}
     columns: dict[str, dict[str, np.ndarray]] = {"": {}}
     more = {}
     for key, value in arrays.items():
@@ -109,7 +126,10 @@ def _outputs(file: str, arrays: Mapping[str, np.ndarray]) -> Outputs:
         if value.shape[:1] != label.shape:
             raise InputError(f"{key} has {len(np.atleast_1d(value))} rows, but label has {len(label)}.")
         if column in (*WHOLE, *PER_IMAGE, "logits", "relative_logits", "top5_logits"):
-            columns.setdefault(answer, {})[column] = value
+            of_answer = columns.setdefault(answer, {})
+            if column in of_answer:
+                raise InputError(f"it has {column} twice, as {column} and as {key}; leave one out.")
+            of_answer[column] = value
         else:
             more[key] = value
     if not len(label):
@@ -117,7 +137,7 @@ def _outputs(file: str, arrays: Mapping[str, np.ndarray]) -> Outputs:
     if not columns[""].keys() & {"prediction", "logits", "relative_logits"}:
         raise InputError(f"it has neither prediction nor logits, only {', '.join(sorted(arrays))}.")
     answers = {name: _answer(found, label, names, name) for name, found in columns.items() if found or not name}
-    path = [str(each) for each in arrays["path"]] if "path" in arrays else None
+    path = _texts(arrays["path"], "path") if "path" in arrays else None
     if path is not None and (len(path) != len(label) or len(set(path)) != len(path)):
         what = "an image twice" if len(path) == len(label) else f"{len(path)} paths for {len(label)} labels"
         raise InputError(f"it has {what}; give each image once.")
@@ -128,15 +148,32 @@ def _outputs(file: str, arrays: Mapping[str, np.ndarray]) -> Outputs:
         raise InputError("known is not one yes or no (True or False, 1 or 0) for each class.")
     known = None if known is None else known.astype(bool)
     tuned, plain = (_of_classes(arrays, name, _classes(main, names)) for name in OF_CLASSES)
-    about = about if isinstance(about, dict) else {}
     return Outputs(file, label, main, answers, path, names, known, tuned, plain, more, about)
+
+
+def _texts(values: np.ndarray, name: str) -> list[str]:
+    if values.ndim != 1 or values.dtype.kind != "U":
+        raise InputError(f"{name} is not a list of texts.")
+    return [str(each) for each in values]
+
+
+def _about(value: np.ndarray) -> dict:
+    """The facts on the run."""
+    try:
+        found = json.loads(str(value.item())) if value.size == 1 else None
+    except (ValueError, RecursionError):
+        found = None
+    if not isinstance(found, dict):
+        raise InputError("about is not the text of a JSON object; mend it, or leave it out.")
+    return found
 
 
 def _of_classes(arrays: Mapping[str, np.ndarray], name: str, classes: int | None) -> np.ndarray | None:
     """The array [C, d] of this name, if there is one."""
     if name not in arrays:
         return None
-    found = np.asarray(arrays[name], np.float32)
+    with np.errstate(over="ignore"):
+        found = _numbers(arrays[name], name).astype(np.float32)
     if found.ndim != 2 or len(found) != (classes or -1) or not found.shape[1] or not np.isfinite(found).all():
         raise InputError(f"{name} is not a table of finite numbers with one row for each class.")
     return found
@@ -165,6 +202,8 @@ def _answer(found: Mapping[str, np.ndarray], label: np.ndarray, names: list[str]
                 raise InputError(
                     f"{where}{column} of image {row} is {values[column][row]:g}, not from {least:g} {far}."
                 )
+    if "relative_logits" in found and "logits" in found:
+        raise InputError(f"it has both {where}logits and {where}relative_logits; leave one out.")
     logits = found.get("relative_logits", found.get("logits"))
     if logits is not None:
         logits = _logits(logits, where + "logits")
@@ -227,7 +266,9 @@ def _agreed(
 ) -> dict[str, np.ndarray]:
     """The columns computed from the logits and, before these, those that the file has; within the rounding of fp16
     these must be the same."""
-    for name in computed.keys() & given.keys() & {"confidence", "nll", "brier"}:
+    if "logsumexp" not in computed and given.keys() >= {"max_logit", "logsumexp"}:  # relative logits
+        computed = computed | {"logsumexp": given["max_logit"] - np.log(computed["confidence"])}
+    for name in sorted(computed.keys() & given.keys()):
         apart = np.abs(computed[name] - given[name]) > 0.02 + 0.02 * np.abs(given[name])
         if (wrong := apart & np.isfinite(computed[name])).any():
             row = int(np.argmax(wrong))
@@ -243,7 +284,7 @@ def _agreed(
 
 def _whole(values: np.ndarray, name: str) -> np.ndarray:
     found = np.asarray(values)
-    if found.ndim != 1 or found.dtype.kind not in "iu":
+    if found.ndim != 1 or found.dtype.kind not in "iu" or (found.dtype.kind == "u" and (found >= 2**63).any()):
         raise InputError(f"{name} is not a list of whole numbers.")
     return found.astype(np.int64)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import re
 from collections.abc import Sequence
 
 import numpy as np
@@ -21,6 +22,7 @@ PARTS = {"": "prediction", "_confidence": "confidence", "_survived": "survived",
 RENAMED |= {f"{mode}{old}": f"{mode}.{new}" for mode in MODES for old, new in PARTS.items()}
 WHOLE = ("label", "prediction", "survived")
 NUMBERS = ("confidence", "nll", "brier", "max_logit", "logsumexp")
+_PLAIN = re.compile(r"[ \x21-\x5e\x60-\x7e]+")  # Python also reads 1_0 and digits of other scripts as numbers
 OF_CLASSES = ("logits", "relative_logits", "top5", "top5_logits", "known", "classnames")
 
 
@@ -28,7 +30,13 @@ def read_table(file: str) -> dict[str, np.ndarray]:
     """{name as in an .npz file: column}; columns of other names hold text. Raises OSError, InputError for a value of
     the wrong kind, and ValueError for a file that is no such table."""
     columns = _parquet(file) if file.endswith(".parquet") else _csv(file)
-    names = {RENAMED.get(name, name): name for name in columns if name and name != "index"}
+    names: dict[str, str] = {}
+    for name in columns:
+        new = RENAMED.get(name, name)
+        if new in names:
+            raise InputError(f"it has {new} twice, as the columns {names[new]} and {name}; leave one out.")
+        if name and name != "index":
+            names[new] = name
     if "label" not in names or "prediction" not in names:
         raise InputError(f"a table needs the columns label and prediction, and it has {', '.join(columns) or 'none'}.")
     if of_classes := next((name for name in OF_CLASSES if name in names), None):
@@ -62,7 +70,11 @@ def _parquet(file: str) -> dict[str, list]:
     except ImportError as error:
         raise InputError("Parquet is read with pyarrow, which is not installed; write .csv or .npz.") from error
     try:
-        return read(file, partitioning=None).to_pydict()
+        found = read(file, partitioning=None)
+        head = found.column_names
+        if double := next((name for name in head if head.count(name) > 1), None):
+            raise InputError(f"it has two columns {double!r}.")
+        return found.to_pydict()
     except ArrowException as error:
         raise ValueError("it is no whole Parquet file") from error
 
@@ -73,8 +85,11 @@ def _column(values: Sequence, name: str, kind: str) -> np.ndarray:
     found = []
     for line, value in enumerate(values, 2):
         try:
+            if isinstance(value, bool) or not _PLAIN.fullmatch(str(value)):
+                raise ValueError
             found.append(int(str(value)) if kind in WHOLE else float(value))
         except (TypeError, ValueError):
             need = "whole number" if kind in WHOLE else "number"
-            raise InputError(f"{name} in line {line} is {value!r}, not a {need}.") from None
+            shown = repr(value) if len(repr(value)) <= 40 else f"{value!r:.40}..."
+            raise InputError(f"{name} in line {line} is {shown}, not a {need}.") from None
     return np.array(found)

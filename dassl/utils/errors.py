@@ -41,3 +41,11 @@ def input_error_sentence(exc: BaseException) -> str:
     kind = type(exc)
     mark = f"\n{kind.__module__}.{kind.__qualname__}: "
     return text.rpartition(mark)[2].strip() if mark in text else text
+
+
+def unreadable(error: BaseException) -> str:
+    """Why the system does not let a file be read, such as "Permission denied"; "" if it does, so that what is wrong is
+    the content (pyarrow says that by an OSError without a number)."""
+    if not isinstance(error, OSError) or (error.errno is None and not isinstance(error, PermissionError)):
+        return ""
+    return error.strerror or str(error) or type(error).__name__
