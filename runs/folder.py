@@ -19,6 +19,7 @@ from yacs.config import CfgNode
 from clipkit import InputError as BackboneInputError
 from dassl.config.yaml_file import as_yaml
 from dassl.utils import DivergedError, InputError, atomic_path, read_json
+from dassl.utils.errors import unreadable
 from interop.plugins.failures import PluginFailed
 
 from .outputs import file_name
@@ -151,11 +152,16 @@ class RunFolder:
             return None
         if not self.results.is_file():
             raise InputError(f"{self.results} is no file, so this run could not write its result there; remove it.")
-        with suppress(OSError, ValueError, KeyError, TypeError, AttributeError):
+        try:
             record = read_json(self.results)
             accuracy = (record.get("results") or {}).get("accuracy", 0.0)
             if record["settings_hash"] and math.isfinite(accuracy):
                 return record
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+            if why := unreadable(error):  # it may be whole
+                raise InputError(
+                    f"{self.results} cannot be read ({why}); make it readable, or give {ANOTHER}."
+                ) from error
         self.notes.append(f"{self.results} is damaged or no result, so the run does not count as finished: repeated")
         return None
 

@@ -19,6 +19,7 @@ from dassl.config.values import merge_pairs
 from dassl.config.yaml_file import LOADER
 from dassl.engine import TRAINER_REGISTRY
 from dassl.utils import InputError, load_checkpoint
+from dassl.utils.errors import unreadable
 from dassl.utils.torch_file import entry
 from interop.plugins.config_keys import leaves
 from interop.plugins.names import label_of
@@ -123,6 +124,8 @@ def read_run(folder: str | Path) -> TrainedRun:
         tree = CfgNode({} if packed else read)
         name = "" if packed else str(tree.TRAINER.NAME)
     except (yaml.YAMLError, OSError, ValueError, TypeError, AttributeError, AssertionError, RecursionError) as error:
+        if why := unreadable(error):
+            raise InputError(f"{file} cannot be read ({why}); make it readable.") from error
         raise InputError(f"{file} is not the config of a run ({type(error).__name__}); restore it.") from error
     if packed:
         raise InputError(

@@ -36,7 +36,13 @@ COLUMNS = {
     "worst_class_accuracy": "float64", "ece": "float64", "classwise_ece": "float64", "brier": "float64",
     "nll": "float64", "aurc": "float64", "learnable_numbers": "Int64", "protocol_version": "Int64",
 }  # fmt: skip
-SCORES = ("worst_class_accuracy", "ece", "classwise_ece", "brier", "nll", "aurc")  # of outputs, see docs/outputs.md
+# Scores of outputs, see docs/outputs.md: {name: the largest value that there can be}. The least is 0.
+ROUNDING = 1e-3  # an NLL of 0 may be a little below it
+_PERCENT = 100 + ROUNDING
+SCORES = {
+    "worst_class_accuracy": _PERCENT, "ece": _PERCENT, "classwise_ece": _PERCENT, "brier": 2 + ROUNDING,
+    "nll": math.inf, "aurc": _PERCENT,
+}  # fmt: skip
 KINDS = {"adv_accuracy": "", "transfer_accuracy": "transfer", "worst_accuracy": "worst case"}  # "": the run's own mode
 
 
@@ -123,13 +129,13 @@ def read_row(below: str, file: str, output: str = "") -> dict | None:
             "method": str(record["trainer"]),
             "seed": record["seed"],
             **numbers,
-            "seconds": number(record, "wall_seconds"),
-            "peak_memory_bytes": whole(record, "peak_memory_bytes", needed=False),
+            "seconds": number(record, "wall_seconds", least=0),
+            "peak_memory_bytes": whole(record, "peak_memory_bytes", needed=False, least=0),
             **{key: str(record.get(key) or "") for key in ("device", "git", "finished", "settings_hash")},
             "noise_hash": str((record.get("noise") or {}).get("sha256") or ""),
-            "class_feature_distance": number(record, "class_feature_distance"),
-            **{key: number(record.get("scores") or {}, key) for key in SCORES},
-            "learnable_numbers": whole(record, "learnable_numbers", needed=False),
+            "class_feature_distance": number(record, "class_feature_distance", least=-ROUNDING),
+            **{key: number(record.get("scores") or {}, key, least=-ROUNDING, most=SCORES[key]) for key in SCORES},
+            "learnable_numbers": whole(record, "learnable_numbers", needed=False, least=0),
             "protocol_version": whole(record, "protocol_version", needed=False),
             "collapsed": flag(record, "collapsed"),
         }
@@ -174,8 +180,8 @@ def _tested(record: dict, where: Place) -> dict | None:
     return {
         # `accuracy` is always on clean pictures; a test-time run on attacked ones has none
         "accuracy": math.nan if under else percent(results, "accuracy"),
-        "macro_f1": math.nan if under else number(results, "macro_f1"),
-        "top5_accuracy": math.nan if under else number(results, "top5_accuracy"),
+        "macro_f1": math.nan if under else percent(results, "macro_f1", needed=False),
+        "top5_accuracy": math.nan if under else percent(results, "top5_accuracy", needed=False),
         "adv_accuracy": percent(results, "accuracy") if under else math.nan,
         "backbone": str(backbone.get("name") or Path(backbone.get("path") or "").name),
     }

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from dassl.utils import InputError, atomic_path
+from dassl.utils.errors import unreadable
 
 # (start, end) of the parts that no table needs, nine tenths of a file with many classes. JSON has no line breaks within
 # strings, so these are found exactly in files that are indented as by `write_json`.
@@ -89,22 +90,27 @@ def percent(values: dict, key: str, needed: bool = True) -> float:
     return value
 
 
-def number(values: dict, key: str, needed: bool = False) -> float:
-    """A number; NaN if it is missing and not `needed`. Raises ValueError if it is no finite number, and KeyError."""
+def number(values: dict, key: str, needed: bool = False, least: float = -math.inf, most: float = math.inf) -> float:
+    """A number; NaN if it is missing and not `needed`. Raises ValueError if it is no finite number from `least` to
+    `most`, and KeyError."""
     value = values[key] if needed else values.get(key)
     if value is None and not needed:
         return math.nan
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not abs(value) < 1e300:
         raise ValueError(f"{key} is {short(value)}")
+    if not least <= value <= most:
+        far = "on" if math.isinf(most) else f"to {most:g}"
+        raise ValueError(f"{key} is {value}, not from {least:g} {far}")
     return float(value)
 
 
-def whole(values: dict, key: str, needed: bool = True) -> int | None:
-    """A whole number of at most 64 bits; None if it is missing and not `needed`. Raises ValueError, and KeyError."""
+def whole(values: dict, key: str, needed: bool = True, least: int = -(2**63)) -> int | None:
+    """A whole number of at most 64 bits, from `least` on; None if it is missing and not `needed`. Raises ValueError,
+    and KeyError."""
     value = values[key] if needed else values.get(key)
     if value is None and not needed:
         return None
-    if isinstance(value, bool) or not isinstance(value, int) or not -(2**63) <= value < 2**63:
+    if isinstance(value, bool) or not isinstance(value, int) or not least <= value < 2**63:
         raise ValueError(f"{key} is {short(value)}")
     return value
 
@@ -130,7 +136,9 @@ def no_results(folder: Path, *told: str, what: str = "results") -> InputError:
 
 def damaged(file: str | Path, error: Exception) -> InputError:
     """The InputError for a results.json that could not be read, or whose record has a wrong value."""
-    why = getattr(error, "strerror", None) or str(error) or type(error).__name__
+    if reason := unreadable(error):
+        return InputError(f"{file} cannot be read ({reason}); make it readable, or move it away.")
+    why = str(error) or type(error).__name__
     why = f"it has no {why}" if isinstance(error, KeyError) else why
     return InputError(f"{file} is not a run's results.json ({why}); remove it, or repeat the run.")
 

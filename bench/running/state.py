@@ -16,8 +16,9 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from dassl.utils import write_json
+from dassl.utils.errors import unreadable
 
-from ..reading.files import DAMAGE, check_record, number, percent, read_json
+from ..reading.files import DAMAGE, check_record, damaged, number, percent, read_json
 from ..suites.suite import Run
 
 STATES = ("done", "failed", "running", "pending")
@@ -85,7 +86,8 @@ def _others(run: Run, records: Sequence[dict | None]) -> list[int]:
 
 
 def read_result(folder: Path, notes: list[str]) -> dict | None:
-    """The results.json of a step; None if there is none, or if it is damaged, which is noted in `notes`."""
+    """The results.json of a step; None if there is none, or if it is damaged, which is noted in `notes`. Raises
+    InputError for one that may not be read: it may be whole."""
     file = folder / "results.json"
     try:
         record = check_record(read_json(file))
@@ -94,8 +96,9 @@ def read_result(folder: Path, notes: list[str]) -> dict | None:
             return record
     except FileNotFoundError:
         return None
-    except DAMAGE:
-        pass
+    except DAMAGE as error:
+        if unreadable(error):
+            raise damaged(file, error) from error
     notes.append(f"{file} is damaged (cut off?): the step is run again from its last checkpoint.")
     return None
 
@@ -178,5 +181,7 @@ def _seconds(records: list[dict], recorded: dict) -> float | None:
     parts = [(record.get("wall_seconds"), (record.get("stack") or {}).get("runs", 1)) for record in records]
     for values in (parts, [(recorded.get("seconds"), 1)]):
         with suppress(*DAMAGE):
-            return sum(number({"seconds": value}, "seconds", needed=True) / at_once for value, at_once in values)
+            return sum(
+                number({"seconds": value}, "seconds", needed=True, least=0) / at_once for value, at_once in values
+            )
     return None

@@ -20,13 +20,14 @@ from dassl.data.data_manager import build_data_loader
 from dassl.data.datasets import build_dataset
 from dassl.data.transforms import build_transform
 from dassl.utils import CheckError, InputError, input_error_sentence
+from dassl.utils.errors import unreadable
 from datasets.noise.names import spoken
 from runs.predictor import load_predictor
 from runs.protocols import UNTRAINED
 from runs.trained_run import read_run
 
 from ..drawing.training_curves import Curves, read_curves
-from ..reading.files import DAMAGE, read_json, read_record
+from ..reading.files import DAMAGE, damaged, read_json, read_record
 
 if TYPE_CHECKING:
     from dassl.data.datasets import DatasetBase
@@ -96,6 +97,8 @@ def _setting(folder: Path) -> tuple[dict, str]:
         kind = "real noise" if noise and noise["rate"] is None else kind
         return record, f"{record['dataset']}, {kind}"
     except DAMAGE as error:
+        if os.path.lexists(folder / "results.json") and unreadable(error):
+            raise damaged(folder / "results.json", error) from error
         raise InputError(f"{folder} has no readable results.json ({type(error).__name__}); finish the run.") from error
 
 

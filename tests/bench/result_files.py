@@ -21,7 +21,7 @@ def folder_of(
 
 def write_result(folder: Path, method: str, dataset: str, seed: int, accuracy: float | None, **more) -> Path:
     """An ordinary run's; more: what differs in the record. accuracy None: nothing was tested."""
-    results = None if accuracy is None else {"accuracy": accuracy, "macro_f1": accuracy - 1, "per_class": {}}
+    results = None if accuracy is None else {"accuracy": accuracy, "macro_f1": max(accuracy - 1, 0), "per_class": {}}
     record = {
         "version": 1, "trainer": method, "dataset": dataset, "seed": seed, "task": "B2N", "mode": "train",
         "subsample_classes": "all", "shots": 16, "backbone": {"name": "ViT-B/16", "path": "", "sha256": "ab"},
