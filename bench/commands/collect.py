@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import argparse
 import sys
-from pathlib import Path
 
-from dassl.utils import InputError, atomic_path
+from dassl.utils import InputError
+from dassl.utils.ends import GivenPath
 
 
 def add_parser(subparsers: argparse._SubParsersAction) -> None:
@@ -14,10 +14,12 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     made = subparsers.add_parser(
         "collect", help="all results as one table", description="Reads every results.json under OUTPUT into one table."
     )
-    made.add_argument("output", type=Path, metavar="OUTPUT", help="folder of the runs")
-    made.add_argument("--csv", type=Path, metavar="FILE", help="a row for each result, with all digits")
-    made.add_argument("--parquet", type=Path, metavar="FILE", help="the same as Parquet")
-    made.add_argument("--means", type=Path, metavar="FILE", help="mean, deviation, 95 %% interval over seeds, as CSV")
+    made.add_argument("output", action=GivenPath, metavar="OUTPUT", help="folder of the runs")
+    made.add_argument("--csv", action=GivenPath, metavar="FILE", help="a row for each result, with all digits")
+    made.add_argument("--parquet", action=GivenPath, metavar="FILE", help="the same as Parquet")
+    made.add_argument(
+        "--means", action=GivenPath, metavar="FILE", help="mean, deviation, 95 %% interval over seeds, as CSV"
+    )
     made.add_argument("--strict", action="store_true", help="write nothing if a results.json is broken")
     made.set_defaults(run=run)
 
@@ -46,23 +48,16 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _write(frame, args: argparse.Namespace) -> None:
-    """Write the files that the options name. Raises InputError if one cannot be written."""
+    """Write the files that the options name. Raises InputError if one cannot be written; then none is."""
     from ..reading.aggregate import aggregate
+    from ..reading.files import write_all
 
     writers = [
         (args.csv, lambda file: frame.to_csv(file, index=False, lineterminator="\n")),
         (args.parquet, lambda file: frame.to_parquet(file, index=False)),
         (args.means, lambda file: _means(frame, aggregate).to_csv(file, index=False, lineterminator="\n")),
     ]
-    for file, write in writers:
-        if file is None:
-            continue
-        try:
-            file.parent.mkdir(parents=True, exist_ok=True)
-            with atomic_path(file) as temporary:
-                write(temporary)
-        except OSError as error:
-            raise InputError(f"{file} cannot be written ({error.strerror or error}); name another file.") from error
+    write_all({file: write for file, write in writers if file is not None})
 
 
 def _means(frame, aggregate):

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 from dassl.utils import InputError
+from dassl.utils.ends import GivenPath
 
 FORMATS = ("terminal", "markdown", "latex", "csv")
 
@@ -16,15 +17,17 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     made = subparsers.add_parser(
         "compare", help="published numbers beside ours", description="Puts published numbers beside those of OUTPUT."
     )
-    made.add_argument("output", type=Path, metavar="OUTPUT", help="folder of the runs")
+    made.add_argument("output", action=GivenPath, metavar="OUTPUT", help="folder of the runs")
     made.add_argument("--paper", default="all", help="anprompt, dpsep, sar, rtpt or all (default)")
-    made.add_argument("--table", default="", metavar="T", help="only this table, such as 1 (default: all)")
+    made.add_argument("--table", metavar="T", help="only this table, such as 1 (default: all)")
     made.add_argument("--datasets", nargs="+", default=[], metavar="D", help="only these datasets (or average)")
     made.add_argument("--methods", nargs="+", default=[], metavar="M", help="only these methods, as papers name them")
     made.add_argument("--found", action="store_true", help="only published numbers for which OUTPUT has a result")
     made.add_argument("--interval", action="store_true", help="± is half the mean's 95 %% interval (Student's t)")
     made.add_argument("--format", default="terminal", choices=FORMATS)
-    made.add_argument("--output", dest="file", type=Path, metavar="FILE", help="write to this file, not to the screen")
+    made.add_argument(
+        "--output", dest="file", action=GivenPath, metavar="FILE", help="write to this file, not to the screen"
+    )
     made.set_defaults(run=run)
 
 
@@ -39,7 +42,9 @@ def run(args: argparse.Namespace) -> int:
     from ..reading.files import no_results
 
     broken: list[str] = []
-    chosen = choose(args.paper, args.table)
+    if args.table is not None and not args.table.strip():
+        raise InputError("--table is empty; give a table such as 1, or leave it out.")
+    chosen = choose(args.paper, args.table or "")
     frame = collect(args.output, broken)
     if frame.empty:
         raise no_results(args.output, *broken)

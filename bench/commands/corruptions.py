@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import argparse
 import sys
-from pathlib import Path
+
+from dassl.utils.ends import GivenPath
 
 
 def add_parser(subparsers: argparse._SubParsersAction) -> None:
@@ -14,9 +15,11 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
         description="Mean accuracy on the 15 corruptions of ImageNet-C, mCE and relative mCE of every method under "
         "OUTPUT, and the error of each corruption. Tests: scripts/METHOD/corruption_test.sh, or a suite.",
     )  # fmt: skip
-    made.add_argument("output", type=Path, metavar="OUTPUT", help="folder of the runs")
+    made.add_argument("output", action=GivenPath, metavar="OUTPUT", help="folder of the runs")
     made.add_argument("--format", default="terminal", choices=("terminal", "markdown", "latex"))
-    made.add_argument("--output", dest="file", type=Path, metavar="FILE", help="write to this file, not to the screen")
+    made.add_argument(
+        "--output", dest="file", action=GivenPath, metavar="FILE", help="write to this file, not to the screen"
+    )
     made.add_argument("--interval", action="store_true", help="± is half the mean's 95 %% interval (Student's t)")
     made.set_defaults(run=run)
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import argparse
 import sys
-from pathlib import Path
+
+from dassl.utils.ends import GivenPath
 
 
 def add_parser(subparsers: argparse._SubParsersAction) -> None:
@@ -15,8 +16,10 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
         "suite keeps beside them to one archive, a few hundred bytes a run. Unpacked (tar -xJf FILE), every table is "
         "printed from it as from the runs, and a suite takes these runs for done.",
     )  # fmt: skip
-    made.add_argument("output", type=Path, metavar="OUTPUT", help="folder of the runs; relative, to publish them")
-    made.add_argument("file", type=Path, metavar="FILE", help="the archive, ending in .tar.xz")
+    made.add_argument(
+        "output", action=GivenPath, metavar="OUTPUT", help="folder of the runs; relative, to publish them"
+    )
+    made.add_argument("file", action=GivenPath, metavar="FILE", help="the archive, ending in .tar.xz")
     made.set_defaults(run=run)
 
 

@@ -8,10 +8,10 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from pathlib import Path
 
 from dassl.utils import InputError
 from dassl.utils.counted import counted
+from dassl.utils.ends import GivenPath
 
 
 def add_parser(subparsers: argparse._SubParsersAction) -> None:
@@ -19,8 +19,10 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     parser = subparsers.add_parser(
         "report", help="results as one HTML page", description="Everything finished under OUTPUT as one HTML page."
     )
-    parser.add_argument("folder", metavar="OUTPUT", type=Path, help="folder of the runs")
-    parser.add_argument("--output", metavar="FILE", type=Path, help="file to write (default: OUTPUT/report.html)")
+    parser.add_argument("folder", metavar="OUTPUT", action=GivenPath, help="folder of the runs")
+    parser.add_argument(
+        "--output", metavar="FILE", action=GivenPath, help="file to write (default: OUTPUT/report.html)"
+    )
     parser.add_argument("--title", help="title of the page (default: the folder's name)")
     parser.add_argument("--interval", action="store_true", help="± is half the mean's 95 %% interval (Student's t)")
     parser.set_defaults(run=run)
@@ -35,6 +37,8 @@ def run(args: argparse.Namespace) -> int:
     from ..reading.collect import collect  # imported here, since pandas is slow to import
     from ..reading.files import no_results, write_text
 
+    if args.title is not None and not args.title.strip():
+        raise InputError("--title is empty; give a title, or leave it out.")
     file = args.output or args.folder / "report.html"
     if os.path.isdir(file):
         raise InputError(f"--output {file} is a folder; give the name of a file in it, such as {file / 'report.html'}.")

@@ -92,7 +92,8 @@ def render(rows: Sequence[Mapping], form: str) -> str:
         rows = [_flat(row) for row in rows]
         keys = [key for key in dict.fromkeys(k for row in rows for k in row) if key in keys or key.endswith("_std")]
     if form == "json":
-        return json.dumps([{key: row[key] for key in keys if key in row} for row in rows], indent=4) + "\n"
+        shown = [{key: _or_none(row[key]) for key in keys if key in row} for row in rows]
+        return json.dumps(shown, indent=4, allow_nan=False) + "\n"
     if form == "csv":
         stream = io.StringIO()
         writer = csv.DictWriter(stream, keys, lineterminator="\n", extrasaction="ignore")
@@ -106,6 +107,11 @@ def render(rows: Sequence[Mapping], form: str) -> str:
     if any(cell.text == "-" for row in cells for cell in row):
         table = TextTable(table.title, table.headers, cells, notes, numbers=numbers)
     return render_tables([table], form)
+
+
+def _or_none(value: object) -> object:
+    """The value for JSON, which has no NaN and no infinity."""
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def narrowed(rows: Sequence[Mapping], figures: Sequence[str]) -> list[dict]:

@@ -273,11 +273,15 @@ def _trained(file: str, stamp: tuple[int, int]) -> tuple[Account, str] | None:
 
 def _changed(folder: Path, record: Mapping, finished: str) -> bool:
     """Whether the folder's weights are not those that were tested. Without hashes: whether it was trained later."""
-    files = tuple((str(file), _stamp(file)) for file in sorted(folder.glob("*/model*.pth.tar*")))
-    if hashes := _hashes(files):
+    if hashes := hashes_in(folder):
         wanted = record.get("model_sha256")
         return bool(wanted) and wanted not in hashes
     return bool(record.get("finished") and finished) and _later(finished, str(record["finished"]))
+
+
+def hashes_in(folder: Path) -> frozenset[str]:
+    """`runs.tested_model.weights_hash` of each epoch whose weights a run's folder has; empty for large files."""
+    return _hashes(tuple((str(file), _stamp(file)) for file in sorted(folder.glob("*/model*.pth.tar*"))))
 
 
 @functools.lru_cache(maxsize=4096)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import math
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack
 from pathlib import Path
 
 from dassl.utils import InputError, atomic_path
@@ -182,6 +183,19 @@ def _is_wanted(entry: os.DirEntry) -> bool:
         return True
     target = os.path.realpath(entry.path)
     return os.path.commonpath([target, os.path.realpath(os.path.dirname(entry.path))]) != target
+
+
+def write_all(files: Mapping[Path, Callable[[str], object]]) -> None:
+    """Write all of these files, or none: {file: what writes it to the name that it is given}. Makes the folders above
+    them. Raises InputError if one cannot be written."""
+    file = Path()
+    try:
+        with ExitStack() as stack:
+            for file, write in files.items():
+                file.parent.mkdir(parents=True, exist_ok=True)
+                write(stack.enter_context(atomic_path(file)))
+    except OSError as error:
+        raise InputError(f"{file} cannot be written ({error.strerror or error}); name another file.") from error
 
 
 def write_text(file: Path, text: str) -> None:

@@ -10,13 +10,15 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from dassl.outputs.kept import sha256
+from dassl.outputs.pairs import check_same_model
 from dassl.outputs.reading import Outputs, read_outputs
 from dassl.utils import InputError
 from dassl.utils.counted import counted
+from dassl.utils.errors import unreadable
 
-from .accounts import Account, account
+from .accounts import Account, account, differing, hashes_in
 from .apart import mixed
-from .files import DAMAGE, check_record, damaged, find, open_record, read_json
+from .files import DAMAGE, check_record, damaged, find, open_record, read_json, short
 
 
 @dataclass(frozen=True)
@@ -78,8 +80,63 @@ def read_place(place: Path) -> Scored:
     return found[0]
 
 
-def base_of(found: Scored) -> Outputs:
-    """The outputs on its base classes of the model that a test is of: those of the run that trained it."""
+def check_one_model(first: Scored, second: Scored) -> None:
+    """Raises InputError where what is known of the models of two tests differs: method and seed, the tested weights,
+    the data set and the settings of the training. Of files alone the data sets must be equal, if both name one."""
+    check_same_model(first.outputs, second.outputs)
+    ours, theirs = _weights(first), _weights(second)
+    if ours & theirs:
+        return
+    if ours and theirs:
+        raise InputError(
+            f"{first.name} is of other trained weights than {second.name}, by their hashes; give tests of one trained "
+            "model."
+        )
+    one, two = _training(first), _training(second)
+    if one and two:
+        if differs := differing([one, two], training=True):
+            key, (a, b) = next(iter(differs.items()))
+            raise InputError(
+                f"{first.name} is of a model that was trained with other settings than that of {second.name} ({key} "
+                f"{a} and {b}); give tests of one trained model."
+            )
+        if not (one.learns or two.learns):
+            return  # such as zero-shot CLIP, which is one model on all data sets
+        if one.seed is not None and two.seed is not None and one.seed != two.seed:
+            raise InputError(
+                f"{first.name} is of a model of seed {one.seed}, but {second.name} of seed {two.seed}; give tests of "
+                "one trained model."
+            )
+    a, b = (
+        own.dataset if own and own.dataset else each.outputs.about.get("dataset")
+        for own, each in ((one, first), (two, second))
+    )
+    if a and b and a != b:
+        raise InputError(
+            f"{first.name} is of a model trained on {a}, but {second.name} on {b}, as far as their files say; give "
+            "tests of one trained model, by the folders of its runs."
+        )
+
+
+def _weights(found: Scored) -> frozenset[str]:
+    """The hashes of the weights that a run tested: of one epoch, or of all that a training kept; empty if unknown."""
+    record = found.record or {}
+    if record.get("model_dir"):
+        return frozenset({str(record["model_sha256"])} if record.get("model_sha256") else ())
+    return hashes_in(found.file.parent) if found.record is not None else frozenset()
+
+
+def _training(found: Scored) -> Account | None:
+    """The account of the run that trained the model of a test, or of a run that learns nothing; None if unknown."""
+    results = found.file.with_name("results.json")
+    if found.record is None or not results.is_file():
+        return None
+    own = account(results, *open_record(results))
+    return own.trained if own.tested else own
+
+
+def base_of(found: Scored) -> Scored:
+    """The test on its base classes of the model that a test is of: that of the run that trained it."""
     trained = (found.record or {}).get("model_dir")
     if not trained:
         raise InputError(
@@ -91,10 +148,17 @@ def base_of(found: Scored) -> Outputs:
             f"The run that trained the model of {found.name} is not at {trained}; start where the runs were made, or "
             "give its outputs by --base RUN."
         )
-    return read_place(Path(trained)).outputs
+    return read_place(Path(trained))
 
 
 def _at(place: Path) -> list[Scored]:
+    try:
+        os.stat(place)
+    except (FileNotFoundError, NotADirectoryError):
+        pass
+    except (OSError, ValueError) as error:
+        why = unreadable(error) or error
+        raise InputError(f"{place} cannot be read ({why}); make it readable, or give another.") from error
     if os.path.isfile(place):
         return [Scored(str(place), place, read_outputs(place))]
     if not os.path.isdir(place):
@@ -112,10 +176,19 @@ def _at(place: Path) -> list[Scored]:
     return kept
 
 
+def _named(record: dict, key: str) -> dict:
+    """The parts of a record's value, each with its place as the name; the value itself if it has none."""
+    value = record.get(key) or {}
+    return {f"{key}, {name}": each for name, each in value.items()} if isinstance(value, dict) else {key: value}
+
+
 def _of_run(results: Path, name: str, needed: bool) -> Scored | None:
     """The outputs that results.json names; None where it names none (an error if `needed`)."""
     try:
         record = check_record(read_json(results))
+        told = {"scores": record.get("scores"), **_named(record, "other_scores")}
+        if wrong := next((name for name, each in told.items() if not isinstance(each or {}, dict)), None):
+            raise ValueError(f"{wrong} is {short(told[wrong])}")
         kept = record.get("outputs")
         said = None if kept is None else (str(kept["file"]), str(kept["sha256"]))
     except DAMAGE as error:
@@ -132,7 +205,11 @@ def _of_run(results: Path, name: str, needed: bool) -> Scored | None:
         return None
     file = results.with_name(Path(said[0]).name)
     outputs = read_outputs(file)
-    if sha256(file) != said[1]:
+    try:
+        digest = sha256(file)
+    except OSError as error:
+        raise InputError(f"{file} cannot be read ({error.strerror or error}); make it readable.") from error
+    if digest != said[1]:
         raise InputError(
             f"{file} is not the file that this run wrote: its hash is not the one in {results.name}; bring back the "
             "run's own, or score this one by its name."

@@ -148,7 +148,7 @@ def fixed_temperature(given: str) -> float | None:
     least, most = TEMPERATURES
     if not least <= t <= most:
         raise InputError(
-            f"--temperature is {given}, but logits are divided by it: give a number from {least:g} to {most:g}."
+            f"--temperature is {given}, but logits are divided by it: give a number from {least:.6f} to {most:.0f}."
         )
     return t
 

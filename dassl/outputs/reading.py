@@ -69,6 +69,15 @@ class Outputs:
     more: dict[str, np.ndarray] = field(default_factory=dict)
     about: dict = field(default_factory=dict)
 
+    def same_name(self) -> str:
+        """A sentence if two classes have one name (as two of ImageNet do in CLIP's list), which is rarely meant."""
+        first: dict[str, int] = {}
+        for label, name in enumerate(self.classnames or []):
+            if name in first:
+                return f"the classes {first[name]} and {label} have one name, {name!r}; they count as two classes."
+            first[name] = label
+        return ""
+
 
 def read_outputs(file: str | Path) -> Outputs:
     """Read an .npz file of outputs, or a table with a row for each image, .csv or .parquet, of today or older.

@@ -268,12 +268,12 @@ def broken(runs, folder):
             [runs / "runs" / "CoOp", "--temperature", runs / "runs" / "CoOp"], "fitted on validation images"
         ),
         "no temperature": ([runs / "runs" / "CoOp", "--temperature", "0"], "is 0, but logits are divided by it"),
-        "no number": ([runs / "runs" / "CoOp", "--temperature", "nan"], "give a finite number above 0"),
+        "no number": ([runs / "runs" / "CoOp", "--temperature", "nan"], "give a number from 0.000001 to 1000000"),
         "no logits at 1.16": ([runs / "top5", "--temperature", "1.16"], "no logits of all classes"),
         "no logits": ([runs / "top5", "--temperature", runs / "val"], "no logits of all classes"),
         "another figure": ([runs / "top5", "--figures", "f2"], "--figures f2 is not among"),
         "ending": ([runs / "top5", "--reliability", folder / "a.txt"], "must end in one of"),
-        "unwritable": ([runs / "top5", "--output", folder], "cannot be written"),
+        "unwritable": ([runs / "top5", "--output", folder], "is a folder; give the name of a file"),
     }  # fmt: skip
 
 
@@ -288,3 +288,223 @@ def test_means_of_seeds_that_are_not_of_one_test(runs, capsys, tmp_path):
         shutil.copytree(runs / run, tmp_path / "CoOp" / f"seed{seed}")
     code, _, said = scored(capsys, tmp_path, "--means")
     assert code == 2 and "differ in more than the seed, TEST.SPLIT" in said and said.count("\n") == 1
+
+
+# ---------------------------------------------------------------------- temperatures and models
+
+
+def written(file, about=None, **arrays):
+    """An .npz file as another project writes it: 20 images of 5 classes."""
+    rng = np.random.default_rng(1)
+    whole = {"label": np.arange(20) % 5, "logits": rng.normal(size=(20, 5)), **arrays}
+    if about is not None:
+        whole["about"] = np.array(json.dumps(about))
+    np.savez(file, **{name: array for name, array in whole.items() if array is not None})
+    return file
+
+
+def refused(capsys, says, *words):
+    """Asserts that `score` ends in this one sentence, and prints nothing else."""
+    code = main(["score", *map(str, words)])
+    said = capsys.readouterr()
+    assert code == 2 and said.out == "" and says in said.err and said.err.count("\n") == 1, said.err
+
+
+def test_a_temperature_of_a_file_without_paths_is_refused(capsys, tmp_path):
+    """It cannot be told from test images."""
+    paths = {name: np.array([f"{name}{i}.png" for i in range(20)]) for name in ("val", "test")}
+    bare, test = written(tmp_path / "bare.npz"), written(tmp_path / "test.npz", path=paths["test"])
+    val = written(tmp_path / "val.npz", path=paths["val"])
+    for places in ((bare, bare), (test, bare), (bare, val)):
+        refused(capsys, "bare.npz has no paths, so that the images of", places[0], "--temperature", places[1])
+    refused(capsys, "is about test images", test, "--temperature", test)
+    assert scored(capsys, test, "--temperature", val)[0] == 0
+    assert scored(capsys, bare, "--temperature", "1.16")[0] == 0
+    said = written(tmp_path / "said.npz", {"split": "val"})  # it says so itself
+    assert scored(capsys, bare, "--temperature", said)[0] == 0
+
+
+@pytest.mark.parametrize("given", ["1e-46", "1e39", "9e-7", "1000001", "-1", "inf"])
+def test_a_temperature_out_of_range_is_refused(capsys, tmp_path, given):
+    refused(capsys, f"--temperature is {given}, but", written(tmp_path / "a.npz"), f"--temperature={given}")
+
+
+@pytest.mark.parametrize("given", ["0.000001", "1e6"])
+def test_the_outermost_temperatures_give_finite_figures(capsys, tmp_path, given):
+    logits = np.random.default_rng(1).normal(size=(20, 5)) * 1e36
+    file = written(tmp_path / "a.npz", logits=logits)
+    code, (plain, scaled), said = scored(capsys, file, "--temperature", given)
+    assert code == 0 and said == "" and all(np.isfinite(x) for x in scaled.values() if isinstance(x, float))
+    assert plain["accuracy"] == scaled["accuracy"]
+
+
+@pytest.mark.parametrize("option", ["--temperature", "--base", "--against", "--ood", "--output", "--reliability"])
+def test_an_empty_option_is_refused(capsys, tmp_path, monkeypatch, option):
+    """As a path it would be the folder that one is in."""
+    file = written(tmp_path / "a.npz")
+    monkeypatch.chdir(tmp_path)
+    dac = ("--dac", "1") if option == "--base" else ()
+    refused(capsys, f"{option} is empty", file, *dac, option, "")
+    refused(capsys, "RUN is empty", "")
+
+
+def test_other_commands_refuse_empty_options(capsys, tmp_path):
+    for words in (
+        ["collect", str(tmp_path), "--csv", ""], ["collect", ""], ["compare", str(tmp_path), "--output", " "],
+        ["compare", str(tmp_path), "--table", ""], ["report", str(tmp_path), "--output", ""],
+        ["report", str(tmp_path), "--title", ""], ["corruptions", "", "--output", "a"], ["pack", str(tmp_path), ""],
+    ):  # fmt: skip
+        assert main(words) == 2
+        said = capsys.readouterr().err
+        assert "is empty; give" in said and said.count("\n") == 1, (words, said)
+
+
+def changed(run, to, **changes):
+    """A copy of a run with another results.json; None: without that entry."""
+    shutil.copytree(run, to)
+    (to / "results.json").write_text(
+        json.dumps({key: value for key, value in (record(run) | changes).items() if value is not None}, indent=4)
+    )
+    return to
+
+
+@pytest.fixture(scope="module")
+def others(tiny, runs, tmp_path_factory):
+    """Another model of the same method and seed, and its outputs on validation images."""
+    top = tmp_path_factory.mktemp("others")
+    assert tiny.run(top / "CoOp" / "seed1", "CoOp", (), ALL | {"OPTIM.LR": 0.5}) == 0
+    trained = ("--eval-only", "--model-dir", top / "CoOp" / "seed1", "--load-epoch", 3)
+    assert tiny.run(top / "val", "CoOp", trained, ALL | {"TEST.SPLIT": "val"}) == 0
+    return top
+
+
+def test_validation_images_of_another_model_are_refused(runs, others, capsys, tmp_path):
+    own = runs / "runs" / "CoOp"
+    refused(capsys, "is of other trained weights than", own, "--temperature", others / "val")
+    refused(capsys, "is of other trained weights than", runs / "top5", "--dac", 1, "--base", others / "val")
+    unhashed = changed(others / "val", tmp_path / "unhashed", model_sha256=None)
+    refused(capsys, "trained with other settings than that of", own, "--temperature", unhashed)
+    assert scored(capsys, own, "--temperature", changed(runs / "val", tmp_path / "same", model_sha256=None))[0] == 0
+    assert scored(capsys, own, "--temperature", runs / "val")[0] == 0
+
+
+def test_validation_images_of_another_data_set_are_refused(runs, capsys, tmp_path):
+    own = runs / "runs" / "CoOp"
+    about = {"trainer": "CoOp", "seed": 1, "dataset": "Letters", "split": "val"}
+    alone = written(tmp_path / "letters.npz", about)
+    refused(capsys, "is of a model trained on Tiny, but", own, "--temperature", alone)
+    lost = {"model_sha256": None, "model_dir": "lost"}
+    trained = changed(runs / "val", tmp_path / "trained", dataset="Letters", model_sha256=None, model_dir=None)
+    refused(capsys, "is of a model trained on Tiny, but", own, "--temperature", trained)
+    # a test on another data set than that of the training, of one model
+    moved = changed(runs / "top5", tmp_path / "moved", dataset="Letters", **lost)
+    with np.load(runs / "runs" / "CoOp" / "seed1" / "outputs.npz") as stored:
+        arrays = dict(stored)
+    arrays["about"] = np.array(json.dumps(json.loads(str(arrays["about"])) | {"dataset": "Letters"}))
+    np.savez(moved / "outputs.npz", **arrays)
+    kept = record(moved)["outputs"] | {"sha256": sha256(moved / "outputs.npz")}
+    elsewhere = changed(moved, tmp_path / "elsewhere", outputs=kept, scores=None, results=None)
+    refused(capsys, "is of a model trained on Letters, but", elsewhere, "--temperature", runs / "val")
+    here = {"model_sha256": record(runs / "top5")["model_sha256"], "model_dir": record(runs / "top5")["model_dir"]}
+    across = changed(elsewhere, tmp_path / "across", outputs=kept, scores=None, results=None, **here)
+    assert scored(capsys, across, "--temperature", runs / "val")[0] == 0
+
+
+def test_unknown_images_of_another_method_are_refused(capsys, tmp_path):
+    names = {"classnames": np.array(list("abcde"))}
+    ours = written(tmp_path / "a.npz", {"trainer": "CoOp"}, **names)
+    theirs = written(tmp_path / "b.npz", {"trainer": "MaPLe"}, label=np.full(20, -1), **names)
+    refused(capsys, "is of trainer CoOp, but", ours, "--ood", theirs)
+
+
+# ---------------------------------------------------------------------- what is written, and by whom
+
+
+def test_nothing_is_written_before_all_is_known(capsys, tmp_path):
+    file, picture = written(tmp_path / "a.npz"), tmp_path / "r.png"
+    there = set(tmp_path.iterdir())
+    draw = (file, "--reliability", picture)
+    refused(capsys, "--figures bogus is not among", *draw, "--figures", "bogus")
+    refused(capsys, "is a folder", *draw, "--output", tmp_path)
+    refused(capsys, "but", *draw, "--output", file / "below.csv")
+    refused(capsys, "would write over that of --reliability", *draw, "--output", picture)
+    refused(capsys, "a.npz, which is read", *draw, "--output", file)
+    assert set(tmp_path.iterdir()) == there
+
+
+def test_of_two_files_none_is_written_if_one_cannot_be(capsys, tmp_path, monkeypatch):
+    from pathlib import Path
+
+    file, there = written(tmp_path / "a.npz"), set(tmp_path.iterdir())
+
+    def full(*_, **__):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_text", full)
+    says = "b.csv cannot be written (No space left on device)"
+    refused(capsys, says, file, "--reliability", tmp_path / "r.png", "--output", tmp_path / "b.csv")
+    assert set(tmp_path.iterdir()) == there
+
+
+def test_figures_go_by_place_and_not_by_name(capsys, tmp_path, monkeypatch):
+    """Of two tests of one name each has its own unknown images' figures and its own diagram."""
+    from bench.drawing import reliability
+    from bench.reading import outputs as reading
+
+    names = {"classnames": np.array(list("abcde"))}
+    sharp = np.eye(5)[np.arange(20) % 5] * 9
+    one, two = written(tmp_path / "one.npz", **names), written(tmp_path / "two.npz", logits=sharp, **names)
+    unknown = written(tmp_path / "u.npz", label=np.full(20, -1), **names)
+    _, wanted, _ = scored(capsys, one, two, "--ood", unknown)
+    assert wanted[0]["ood_auroc_msp"] != wanted[1]["ood_auroc_msp"]
+
+    read, drawn = reading.read_places, []
+    monkeypatch.setattr(
+        reading, "read_places", lambda places: [reading.replace(each, name="test") for each in read(places)]
+    )
+    draw = reliability.reliability_diagrams
+    monkeypatch.setattr(reliability, "reliability_diagrams", lambda found: drawn.append(len(found)) or draw(found))
+    _, rows, _ = scored(capsys, one, two, "--ood", unknown, "--reliability", tmp_path / "r.PNG")
+    assert [row | {"run": ""} for row in rows] == [row | {"run": ""} for row in wanted] and drawn == [2]
+    assert (tmp_path / "r.PNG").read_bytes()[:4] == b"\x89PNG"
+
+
+def test_two_classes_of_one_name_are_named(capsys, tmp_path):
+    file = written(tmp_path / "a.npz", classnames=np.array(list("aabcd")))
+    code, rows, said = scored(capsys, file)
+    assert code == 0 and rows and "the classes 0 and 1 have one name, 'a'; they count as two classes." in said
+
+
+# ---------------------------------------------------------------------- files that may not be read
+
+
+def locked(monkeypatch, *names):
+    """Files of these names may not be opened, for a user who is not root."""
+    import builtins
+    import io
+    import pathlib
+
+    real = io.open
+
+    def opened(file, *words, **more):
+        if str(file).endswith(names):
+            raise PermissionError(13, "Permission denied", str(file))
+        return real(file, *words, **more)
+
+    monkeypatch.setattr(builtins, "open", opened)
+    monkeypatch.setattr(io, "open", opened)
+    if hasattr(pathlib, "io"):
+        monkeypatch.setattr(pathlib.io, "open", opened)
+
+
+@pytest.mark.parametrize("name", ["outputs.npz", "results.json", "a.csv"])
+def test_a_file_that_may_not_be_read_is_named_so(runs, capsys, tmp_path, monkeypatch, name):
+    (tmp_path / "a.csv").write_text("label,prediction\n0,0\n")
+    place = tmp_path / "a.csv" if name == "a.csv" else runs / "top5"
+    locked(monkeypatch, name)
+    refused(capsys, f"{name} cannot be read (Permission denied); make it readable", place)
+
+
+def test_a_results_json_with_odd_scores_is_named(runs, capsys, tmp_path):
+    for i, odd in enumerate(({"scores": [1]}, {"other_scores": {"a": 3}}, {"other_scores": "x"})):
+        refused(capsys, "is not a run's results.json (", changed(runs / "top5", tmp_path / str(i), **odd))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import zipfile
 
 import numpy as np
 import pytest
@@ -309,3 +310,120 @@ def test_a_wrong_table_is_named(tmp_path):
         csv.writer(stream).writerows([["path", "label", "prediction"], ["x" * 200_000, 1, 1]])
     with pytest.raises(InputError, match="field larger"):
         read_outputs(tmp_path / "bad.csv")
+
+
+# ---------------------------------------------------------------------- what is given twice, or is no array
+
+
+@pytest.mark.parametrize("kind", ["csv", "parquet"])
+@pytest.mark.parametrize("head", [("prediction", "clean"), ("after", "prediction"), ("clean", "after")])
+def test_two_columns_of_one_meaning_are_refused(tmp_path, kind, head):
+    import pandas as pd
+
+    file = tmp_path / f"t.{kind}"
+    table = pd.DataFrame({"label": [0, 1], head[0]: [0, 1], head[1]: [1, 1]})
+    table.to_csv(file, index=False) if kind == "csv" else table.to_parquet(file)
+    says = f"it has prediction twice, as the columns {head[0]} and {head[1]}; leave one out"
+    with pytest.raises(InputError, match=says):
+        read_outputs(file)
+
+
+def test_two_arrays_of_one_meaning_are_refused(tmp_path):
+    logits, label = (x.numpy() for x in drawn())
+    relative = logits - logits.max(1, keepdims=True)
+    for more, says in (
+        ({"relative_logits": relative}, "both logits and relative_logits"),
+        ({"prediction": logits.argmax(1), ".prediction": logits.argmax(1)}, "prediction twice"),
+    ):
+        np.savez(tmp_path / "x.npz", label=label, logits=logits, **more)
+        with pytest.raises(InputError, match=says):
+            read_outputs(tmp_path / "x.npz")
+    np.savez(tmp_path / "y.npz", label=label, logits=logits)
+    with zipfile.ZipFile(tmp_path / "y.npz", "a") as archive:
+        archive.writestr("label", archive.read("label.npy"))
+    with pytest.raises(InputError, match="two arrays 'label'"):
+        read_outputs(tmp_path / "y.npz")
+
+
+def test_a_foreign_member_is_refused(tmp_path):
+    file = written(tmp_path)
+    with zipfile.ZipFile(file, "a") as archive:
+        archive.writestr("README.txt", "my outputs")
+    with pytest.raises(InputError, match=r"it holds README\.txt, which is no array; leave it out"):
+        read_outputs(file)
+
+
+TEXTS = [np.array("a"), np.array([["a"] * 60]), np.arange(60), np.array([b"a"] * 60), np.array(3), np.ones(60)]
+ODD = [
+    *((name, value, f"{name} is not a list of texts") for name in ("path", "classnames") for value in TEXTS),
+    *(("about", np.array(value), "about is not the text of a JSON object") for value in (
+        "[1]", "no JSON", "[" * 100_000, 3, ["{}", "{}"], b"{}",
+    )),
+    ("label", np.full(60, 2**64 - 1, np.uint64), "label is not a list of whole numbers"),
+    ("label", np.zeros((60, 1), int), "label is not a list of whole numbers"),
+    ("prediction", np.array("a"), "prediction has 1 rows"),
+    ("confidence", np.array(["0.5"] * 60), "confidence has other values than numbers"),
+    ("confidence", np.full((60, 1), 0.5), "confidence is not a list"),
+    ("class_features", np.array([["a"]] * 6), "class_features has other values than numbers"),
+    ("class_features", np.ones(6), "class_features is not a table"),
+    ("known", np.array(True), "known is not one yes or no"),
+    ("max_logit", np.zeros(60), r"logsumexp of image \d+ is .*, but .* by its logits"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("case", range(len(ODD)))
+def test_arrays_of_odd_shapes_and_kinds_are_refused(tmp_path, case):
+    name, value, says = ODD[case]
+    with np.load(written(tmp_path)) as stored:
+        arrays = dict(stored) | {name: value}
+    np.savez(tmp_path / "odd.npz", **arrays)
+    with pytest.raises(InputError, match=rf"odd\.npz cannot be scored: {says}") as caught:
+        read_outputs(tmp_path / "odd.npz")
+    assert len(str(caught.value)) < 300 and "\n" not in str(caught.value)
+
+
+def test_an_encrypted_archive_and_one_of_impossible_size_are_named(tmp_path):
+    content = bytearray(written(tmp_path).read_bytes())
+    for mark, at in ((b"PK\x03\x04", 6), (b"PK\x01\x02", 8)):  # the flag "encrypted" of every member
+        place = content.find(mark)
+        while place >= 0:
+            content[place + at] |= 1
+            place = content.find(mark, place + 4)
+    (tmp_path / "locked.npz").write_bytes(content)
+    with zipfile.ZipFile(tmp_path / "huge.npz", "w") as archive:
+        head = b"{'descr': '<f8', 'fortran_order': False, 'shape': (10000000000000000,), }"
+        archive.writestr("label.npy", b"\x93NUMPY\x01\x00" + len(head).to_bytes(2, "little") + head)
+    for name in ("locked", "huge"):
+        with pytest.raises(InputError, match=rf"{name}\.npz is no whole file of outputs \("):
+            read_outputs(tmp_path / f"{name}.npz")
+
+
+@pytest.mark.parametrize("value", ["0_1", "１", "1.0", "", "1e0", "0x1", "٣", "9" * 5000])
+def test_labels_are_plain_whole_numbers(tmp_path, value):
+    (tmp_path / "t.csv").write_text(f"label,prediction\n{value},1\n", encoding="utf-8")
+    with pytest.raises(InputError, match="label") as caught:
+        read_outputs(tmp_path / "t.csv")
+    assert len(str(caught.value)) < 300
+    (tmp_path / "t.csv").write_text("label,prediction\n 1, 1\n")  # blanks after a comma are no fault
+    assert read_outputs(tmp_path / "t.csv").label.tolist() == [1]
+
+
+@pytest.mark.parametrize("value", ["0_9", "０.９", "٠.٩"])
+def test_confidences_are_plain_numbers(tmp_path, value):
+    (tmp_path / "t.csv").write_text(f"label,prediction,confidence\n1,1,{value}\n", encoding="utf-8")
+    with pytest.raises(InputError, match="confidence in line 2 is .*, not a number"):
+        read_outputs(tmp_path / "t.csv")
+
+
+def test_relative_logits_alone_give_no_energy(tmp_path):
+    """The largest logit of each image is not known then, so that images cannot be compared by it."""
+    logits, label = (x.numpy().astype(float) for x in drawn())
+    label, relative = label.astype(int), logits - logits.max(1, keepdims=True)
+    known = {"label": label, "known": np.arange(6) < 3}
+    np.savez(tmp_path / "whole.npz", logits=logits, **known)
+    np.savez(tmp_path / "relative.npz", relative_logits=relative, **known)
+    np.savez(tmp_path / "both.npz", relative_logits=relative, max_logit=logits.max(1), **known)
+    whole, alone, both = (all_scores(read_outputs(tmp_path / f"{n}.npz"))[""] for n in ("whole", "relative", "both"))
+    assert both == pytest.approx(whole, abs=1e-4)
+    assert whole.keys() - alone.keys() == {f"ood_{a}_{b}" for a in ("auroc", "fpr95") for b in ("energy", "max_logit")}
+    assert alone == pytest.approx({name: whole[name] for name in alone}, abs=1e-4)
