@@ -296,7 +296,11 @@ def test_means_of_seeds_that_are_not_of_one_test(runs, capsys, tmp_path):
 def written(file, about=None, **arrays):
     """An .npz file as another project writes it: 20 images of 5 classes."""
     rng = np.random.default_rng(1)
-    whole = {"label": np.arange(20) % 5, "logits": rng.normal(size=(20, 5)), **arrays}
+    whole = {
+        "label": np.arange(20) % 5,
+        "logits": rng.normal(size=(20, 5)) + 2 * np.eye(5)[np.arange(20) % 5],
+        **arrays,
+    }
     if about is not None:
         whole["about"] = np.array(json.dumps(about))
     np.savez(file, **{name: array for name, array in whole.items() if array is not None})
