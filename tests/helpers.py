@@ -175,3 +175,19 @@ def outputs_rows(folder: Path, name: str = "outputs.npz") -> list[dict[str, str]
         for key, column in columns.items()
     }
     return [dict(zip(shown, values, strict=True)) for values in zip(*shown.values(), strict=True)]
+
+
+def locked(monkeypatch, *names: str) -> None:
+    """Files of these names may not be opened, for a user who is not root."""
+    import builtins
+    import io
+
+    real = io.open
+
+    def opened(file, *words, **more):
+        if str(file).endswith(names):
+            raise PermissionError(13, "Permission denied", str(file))
+        return real(file, *words, **more)
+
+    monkeypatch.setattr(builtins, "open", opened)
+    monkeypatch.setattr(io, "open", opened)

@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from helpers import locked
 from result_files import folder_of, write_attacked, write_result
 
 import parse_test_res
@@ -65,6 +66,14 @@ DAMAGES = {
 ONLY_COLLECT = {
     "memory a text": changed(peak_memory_bytes="much"),
     "seconds a list": changed(wall_seconds=[1]),
+    "seconds negative": changed(wall_seconds=-0.6),
+    "memory negative": changed(peak_memory_bytes=-1),
+    "ECE negative": changed(scores={"ece": -3.0}),
+    "ECE above 100": changed(scores={"ece": 101.0}),
+    "NLL negative": changed(scores={"nll": -0.5}),
+    "a Brier score of 3": changed(scores={"brier": 3.0}),
+    "numbers to learn negative": changed(learnable_numbers=-5),
+    "F1 of 150": changed(results={"accuracy": 80.0, "macro_f1": 150.0}),
     "seed too large": changed(seed=2**70),
     "noise a list": changed(noise=[1]),
     "backbone a text": changed(backbone="RN50"),
@@ -160,6 +169,15 @@ def test_a_damaged_run_is_named(command, tmp_path, capsys):
         error = capsys.readouterr().err
         assert code in (1, 2), (name, code)
         assert sum(str(file) in line for line in error.splitlines()) == 1, (name, error)
+
+
+def test_a_run_that_may_not_be_read_is_named_so(tmp_path, capsys, monkeypatch):
+    file = base2new(tmp_path / "output")
+    locked(monkeypatch, str(file))
+    assert bench(["collect", str(tmp_path / "output")]) == 1
+    said = capsys.readouterr().err
+    assert f"{file} cannot be read (Permission denied); make it readable, or move it away." in said
+    assert "repeat the run" not in said
 
 
 @pytest.fixture

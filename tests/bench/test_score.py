@@ -10,6 +10,7 @@ import shutil
 import numpy as np
 import pytest
 from helpers import Tiny as TinySet  # noqa: F401  registers the dataset
+from helpers import locked
 
 from bench.__main__ import main
 from dassl.metrics.paired import mcnemar
@@ -480,25 +481,6 @@ def test_two_classes_of_one_name_are_named(capsys, tmp_path):
 
 
 # ---------------------------------------------------------------------- files that may not be read
-
-
-def locked(monkeypatch, *names):
-    """Files of these names may not be opened, for a user who is not root."""
-    import builtins
-    import io
-    import pathlib
-
-    real = io.open
-
-    def opened(file, *words, **more):
-        if str(file).endswith(names):
-            raise PermissionError(13, "Permission denied", str(file))
-        return real(file, *words, **more)
-
-    monkeypatch.setattr(builtins, "open", opened)
-    monkeypatch.setattr(io, "open", opened)
-    if hasattr(pathlib, "io"):
-        monkeypatch.setattr(pathlib.io, "open", opened)
 
 
 @pytest.mark.parametrize("name", ["outputs.npz", "results.json", "a.csv"])

@@ -12,6 +12,7 @@ import time
 
 import pytest
 import torch
+from helpers import locked
 from processes import Fork, forked
 from suite_files import B2N, Here, nothing_stays  # noqa: F401  the fixture
 
@@ -20,6 +21,7 @@ from bench.running.state import claim, look, state
 from bench.running.trouble import CannotWrite, cannot_write
 from bench.running.work import work
 from bench.suites.suite import read_suite
+from dassl.utils import InputError
 
 
 @pytest.fixture
@@ -41,6 +43,28 @@ def test_half_a_results_file_is_made_again(b2n, capsys):
         outcome = work(coop)
         assert outcome.how == "done" and f"{file} is damaged" in outcome.notes[0]
         assert b2n.results() == before
+
+
+def test_a_result_that_may_not_be_read_is_kept(b2n, capsys, monkeypatch):
+    """It may be whole: nothing is removed, and nothing is run in its place."""
+    (_, coop) = b2n.suite.runs
+    assert work(coop).how == "done"
+    file, before = coop.folders[1] / "results.json", b2n.results()
+    with monkeypatch.context() as patch:
+        locked(patch, str(file))
+        assert main(["status", str(b2n.file), "--root", str(b2n.tiny.root)]) == 2
+        said = capsys.readouterr().err
+        assert f"{file} cannot be read (Permission denied); make it readable" in said and said.count("\n") == 1
+        with pytest.raises(InputError, match="cannot be read"):
+            work(coop)
+    assert b2n.results() == before and state(coop) == "done"
+
+
+def test_clean_takes_a_comma_for_no_run(b2n, capsys):
+    (_, coop) = b2n.suite.runs
+    assert work(coop).how == "done"
+    assert main(["clean", str(b2n.file), "--root", str(b2n.tiny.root), "--yes", "--ids", " ,"]) == 2
+    assert "Say which runs" in capsys.readouterr().err and state(coop) == "done"
 
 
 def test_a_deleted_checkpoint_is_trained_again(b2n):

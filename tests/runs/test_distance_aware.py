@@ -110,6 +110,7 @@ def test_what_is_refused(runs, capsys, tmp_path):
     own = arrays(new / "outputs.npz")
     made = {
         "rows": {"class_features": own["class_features"][:1]},
+        "far": {"class_features": own["class_features"] * 1e6},
         "nan": {"class_features": own["class_features"] * np.nan},
         "narrow": {name: own[name][:, :3] for name in ("class_features", "zero_shot_features")},
     }
@@ -126,6 +127,7 @@ def test_what_is_refused(runs, capsys, tmp_path):
         ([base, "--dac", 2], "does not name the run that trained its model"),
         ([base, "--dac", 2, "--base", base], "All classes of"),
         ([new, "--dac", 2, "--base", runs / "MMRL" / "base"], "is of trainer CoOp, but"),
+        ([tmp_path / "far.npz", "--dac", 2, "--base", base], "give normalised features"),
         ([new, "--base", base], "--base is read with --dac K alone"),
         ([tmp_path / "moved", "--dac", 2], "is not at"),
         ([tmp_path / "rows.npz"], "class_features is not a table of finite numbers"),

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from helpers import locked
 
 SHORT = {"OPTIM.MAX_EPOCH": 1}
 
@@ -124,6 +125,16 @@ def test_a_damaged_result_does_not_count_as_finished(tiny, tmp_path_factory, con
     out = capsys.readouterr().out
     assert "results.json is damaged or no result" in out and "Finished already" not in out and "epoch [1/1]" not in out
     assert json.loads((run / "results.json").read_text())["results"]["total"] == 12
+
+
+def test_a_result_that_may_not_be_read_is_not_written_over(tiny, tmp_path, capsys, monkeypatch):
+    assert tiny.run(tmp_path / "run", pairs=SHORT) == 0
+    before = (tmp_path / "run" / "results.json").read_text()
+    with monkeypatch.context() as patch:
+        locked(patch, "results.json")
+        assert tiny.run(tmp_path / "run", pairs=SHORT) == 2
+    assert "results.json cannot be read (Permission denied)" in refusal(capsys)
+    assert (tmp_path / "run" / "results.json").read_text() == before
 
 
 def test_the_log_shows_what_concerns_the_run(tiny, tmp_path):
