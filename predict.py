@@ -117,7 +117,8 @@ def _write_outputs(predictor: Predictor, files: list[str], output: Path, skip_ba
         paths += [Path(files[index]).as_posix() for index in indices]
     if not paths:
         raise InputError(f"None of the {len(files)} images can be read.")
-    about = {"trainer": predictor.cfg.TRAINER.NAME, "form": kept.form, "split": "none"}
+    cfg = predictor.cfg
+    about = {"trainer": cfg.TRAINER.NAME, "seed": cfg.SEED, "form": kept.form, "split": "none"}
     try:
         write_outputs(output, kept.arrays(), predictor.classnames, paths, about)
     except OSError as error:
