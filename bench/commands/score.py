@@ -70,12 +70,12 @@ def run(args: argparse.Namespace) -> int:
     from ..drawing.scores import Changed, means, narrowed, render, rows_of
     from ..reading.files import write_all
     from ..reading.outputs import base_of, check_alike, check_one_model, read_place, read_places
-    from ..running.trouble import check_output
+    from ..running.trouble import check_output, check_outputs
 
     if args.base and args.dac is None:
         raise InputError("--base is read with --dac K alone; give both.")
     fixed = None if args.temperature is None else fixed_temperature(args.temperature)
-    check_output(args.output, "--output")
+    check_outputs({"--output": args.output, "--reliability": args.reliability})
     check_output(args.reliability, "--reliability", picture=True)
 
     found = read_places(args.places)
@@ -129,13 +129,10 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _check_not_read(args: argparse.Namespace, found: Sequence[Scored]) -> None:
-    """Raises InputError where a file would be written over one that is read, or over the other one."""
-    read = {os.path.realpath(file): f"{file}, which is read" for file in (each.file for each in found)}
-    for option in ("against", "temperature", "base", "ood"):
-        if (file := getattr(args, option)) and os.path.isfile(file):
-            read[os.path.realpath(file)] = f"{file}, which is read"
+    """Raises InputError where a file would be written over one that is read."""
+    named = (getattr(args, option) for option in ("against", "temperature", "base", "ood"))
+    read = [*(each.file for each in found), *(file for file in named if file and os.path.isfile(file))]
+    there = {os.path.realpath(file) for file in read}
     for option in ("reliability", "output"):
-        if file := getattr(args, option):
-            if there := read.get(os.path.realpath(file)):
-                raise InputError(f"--{option} would write over {there}; name another file.")
-            read[os.path.realpath(file)] = f"that of --{option}"
+        if (file := getattr(args, option)) and os.path.realpath(file) in there:
+            raise InputError(f"--{option} would write over {file}, which is read; name another file.")

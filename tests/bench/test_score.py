@@ -432,7 +432,7 @@ def test_nothing_is_written_before_all_is_known(capsys, tmp_path):
     refused(capsys, "--figures bogus is not among", *draw, "--figures", "bogus")
     refused(capsys, "is a folder", *draw, "--output", tmp_path)
     refused(capsys, "but", *draw, "--output", file / "below.csv")
-    refused(capsys, "would write over that of --reliability", *draw, "--output", picture)
+    refused(capsys, "--output and --reliability are both", *draw, "--output", picture)
     refused(capsys, "a.npz, which is read", *draw, "--output", file)
     assert set(tmp_path.iterdir()) == there
 
