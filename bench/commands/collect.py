@@ -6,7 +6,8 @@ import argparse
 import sys
 
 from dassl.utils import InputError
-from dassl.utils.ends import GivenPath
+
+from ..running.given import GivenPath
 
 
 def add_parser(subparsers: argparse._SubParsersAction) -> None:

@@ -7,7 +7,8 @@ import sys
 from pathlib import Path
 
 from dassl.utils import InputError
-from dassl.utils.ends import GivenPath
+
+from ..running.given import GivenPath
 
 FORMATS = ("terminal", "markdown", "latex", "csv")
 

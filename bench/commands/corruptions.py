@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 
-from dassl.utils.ends import GivenPath
+from ..running.given import GivenPath
 
 
 def add_parser(subparsers: argparse._SubParsersAction) -> None:

@@ -11,7 +11,8 @@ import sys
 
 from dassl.utils import InputError
 from dassl.utils.counted import counted
-from dassl.utils.ends import GivenPath
+
+from ..running.given import GivenPath
 
 
 def add_parser(subparsers: argparse._SubParsersAction) -> None:

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dassl.utils import InputError
-from dassl.utils.ends import GivenPath
+
+from ..running.given import GivenPath
 
 if TYPE_CHECKING:
     from ..reading.outputs import Scored

@@ -9,10 +9,9 @@ import os
 import re
 import sys
 from collections.abc import Callable, Sequence
-from pathlib import Path
-from typing import Any, ParamSpec
+from typing import ParamSpec
 
-from .errors import InputError, input_error_sentence
+from .errors import input_error_sentence
 
 P = ParamSpec("P")
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
@@ -61,19 +60,6 @@ def parse_words(parser: argparse.ArgumentParser, argv: Sequence[str] | None) -> 
         parser.print_help(sys.stderr)
         raise SystemExit(2)
     return parser.parse_args(words)
-
-
-class GivenPath(argparse.Action):
-    """Stores an option's path, or its list of paths. Raises InputError for an empty text, as an unset variable of a
-    shell gives it: as a path it would be the folder that one is in."""
-
-    def __call__(
-        self, parser: argparse.ArgumentParser, namespace: argparse.Namespace, values: Any, option: str | None = None
-    ) -> None:
-        words = [values] if isinstance(values, str) else list(values)
-        if not all(word.strip() for word in words):
-            raise InputError(f"{option or self.metavar or self.dest} is empty; give a file or folder, or leave it out.")
-        setattr(namespace, self.dest, Path(values) if isinstance(values, str) else [Path(word) for word in words])
 
 
 def error_sentence(error: Exception) -> str:
