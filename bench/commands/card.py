@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import argparse
 import sys
-from pathlib import Path
+
+from ..running.given import GivenPath
 
 FILES = ("html", "markdown", "latex", "json")
 
@@ -16,9 +17,9 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
         description="One table of all methods and one page a method, from all results under the folders: clean, unseen "
         "classes, shifts, label noise, attacks, corruptions, text noise, calibration, cost. Missing cells are named.",
     )  # fmt: skip
-    made.add_argument("output", type=Path, nargs="+", metavar="OUTPUT", help="folders of the runs")
+    made.add_argument("output", action=GivenPath, nargs="+", metavar="OUTPUT", help="folders of the runs")
     for name in FILES:
-        made.add_argument(f"--{name}", type=Path, metavar="FILE", help=f"write it as {name.upper()}")
+        made.add_argument(f"--{name}", action=GivenPath, metavar="FILE", help=f"write it as {name.upper()}")
     made.add_argument("--backbone", default="", metavar="NAME", help="whose runs, where there are several")
     made.add_argument("--methods", nargs="+", default=[], metavar="M", help="only these (default: all)")
     made.add_argument("--interval", action="store_true", help="± is half the mean's 95 %% interval (Student's t)")

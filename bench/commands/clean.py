@@ -29,7 +29,7 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    if not (args.ids.strip(", ") or args.failed or args.all):
+    if args.ids is None and not args.failed and not args.all:
         raise InputError("Say which runs: --failed, --all, or --ids A,B.")
     suite = open_suite(args)
     runs = chosen_runs(suite, args)

@@ -23,7 +23,7 @@ def add_suite_options(parser: argparse.ArgumentParser, ids: str = "") -> None:
     parser.add_argument("--block", action="append", default=[], metavar="NAME", help=BLOCK)
     parser.add_argument("--seeds", nargs="+", default=[], help="seeds in place of the suite's")
     if ids:
-        parser.add_argument("--ids", default="", metavar="A,B,...", help=ids)
+        parser.add_argument("--ids", metavar="A,B,...", help=ids)
     parser.add_argument("opts", nargs="*", default=[], metavar="KEY VALUE", help="config pairs for every run")
 
 
@@ -61,5 +61,8 @@ def open_suite(args: argparse.Namespace) -> Suite:
 
 
 def chosen_runs(suite: Suite, args: argparse.Namespace) -> list[Run]:
-    """The runs of --ids, or all."""
-    return suite.chosen([name for name in args.ids.split(",") if name])
+    """The runs of --ids, or all without it. Raises InputError for ids of no run, and where none is named."""
+    names = [name for name in map(str.strip, (args.ids or "").split(",")) if name]
+    if args.ids is not None and not names:
+        raise InputError("--ids names no run; give ids such as 0123456789ab,ba9876543210, or leave it out.")
+    return suite.chosen(names)

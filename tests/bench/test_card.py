@@ -152,6 +152,8 @@ def test_the_files(made, tmp_path, capsys):
         ({}, ("--markdown", "@a.md", "--json", "/proc/none/x.json"), "--json /proc/none/x.json cannot be written"),
         ({}, ("--markdown", "@a.md", "--json", "@sub/../a.md"), "--markdown and --json are both"),
         ({}, ("--html", "@"), "is a folder; give the name of a file"),
+        ({}, ("--html", ""), "--html is empty"),
+        ({}, ("",), "OUTPUT is empty"),
     ],
 )
 def test_refused_in_one_sentence(made, capsys, tmp_path_factory, change, words, says):

@@ -60,11 +60,14 @@ def test_a_result_that_may_not_be_read_is_kept(b2n, capsys, monkeypatch):
     assert b2n.results() == before and state(coop) == "done"
 
 
-def test_clean_takes_a_comma_for_no_run(b2n, capsys):
+def test_a_comma_is_no_run(b2n, capsys):
     (_, coop) = b2n.suite.runs
     assert work(coop).how == "done"
-    assert main(["clean", str(b2n.file), "--root", str(b2n.tiny.root), "--yes", "--ids", " ,"]) == 2
-    assert "Say which runs" in capsys.readouterr().err and state(coop) == "done"
+    for words in (["clean", "--yes"], ["retry"], ["work"]):
+        for ids in (" ,", ""):
+            assert main([words[0], str(b2n.file), "--root", str(b2n.tiny.root), *words[1:], "--ids", ids]) == 2
+            assert "--ids names no run" in capsys.readouterr().err and state(coop) == "done"
+    assert state(b2n.suite.runs[0]) == "pending", "no run was taken for all runs"
 
 
 def test_a_deleted_checkpoint_is_trained_again(b2n):
