@@ -180,6 +180,7 @@ ECE = "expected calibration error of the few-shot test, 15 bins, %"
 AXES = (
     Axis("clean", "Clean", "Clean", "few_shot", _most_shots("accuracy"), about="few-shot test, most shots, %"),
     Axis("slope", "Slope", "Clean", "few_shot", _slope, about="% gained by a doubling of the training images"),
+    Axis("clean_collapsed", "Clean, collapsed", "Clean", "few_shot", _collapsed, False, 1, "share of these runs, %"),
     Axis("base", "Base", "Unseen classes", "base2new", _mean(part="base"), about="base classes, %"),
     Axis("new", "New", "Unseen classes", "base2new", _mean(part="new"), about="new classes, %"),
     Axis("hm", "HM", "Unseen classes", "base2new", _harmonic, about="harmonic mean of base and new, %"),
@@ -330,7 +331,7 @@ def _absent(axis: Axis, rows: DataFrame, own: DataFrame, dataset: str) -> set[st
         return set()
     if axis.protocol == "few_shot":
         there = {int(n) for n in rows[rows["dataset"] == dataset]["shots"] if n}
-        wanted = there if axis.name == "slope" else {max(there, default=0)}
+        wanted = there if axis.name in ("slope", "clean_collapsed") else {max(there, default=0)}
         return {counted(n, "shot") for n in wanted - set(own["shots"])}
     if axis.name in ("white_box", "adaptive"):
         mode = "white-box" if axis.name == "white_box" else "adaptive"

@@ -86,7 +86,8 @@ def test_every_axis_by_hand(made):
     assert own == pytest.approx(
         {
             "clean": 81.5, "slope": (21.5 / 2) / 2, "base": 90, "new": 60, "hm": 72, "cross": 55, "shifted": 45,
-            "noise_area": (75 + 55) / 2, "noise_worst": 40, "collapsed": 100 / 6, "corrupted": 55, "mce": 75,
+            "noise_area": (75 + 55) / 2, "noise_worst": 40, "collapsed": 100 / 6, "clean_collapsed": 0,
+            "corrupted": 55, "mce": 75,
             "text": (70 + 50) / 2, "text_worst": 50, "ece": 3.5, "values": 40, "seconds": 15, "memory": 2,
         }
     )  # fmt: skip

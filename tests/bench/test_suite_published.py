@@ -31,7 +31,7 @@ def test_the_suites_are_there():
         "anprompt_tables", "dpsep_tables", "sar_tables", "descriptions", "demo", "generalization", "noise", "noise_xd",
         "attacks", "sar", "anprompt_ablation", "dpsep_ablation", "claims", "selection", "tta_vlm_online",
         "tta_vlm_episodic", "rtpt_tables", "apt_tables", "fap_tables", "ttc_tables", "streams",
-        "near_chance",
+        "near_chance", "diverged",
     }  # fmt: skip
 
 
