@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import re
 import tarfile
@@ -78,6 +79,19 @@ def test_written_sentences_and_templates(unpacked, capsys):
         assert bench_table.main([f"output/descriptions/variants/{variant}", "--markdown", f"{variant}.md"]) == 0
         printed = {(c[1], c[0]): c[2:5] for c in rows(Path(f"{variant}.md").read_text(encoding="utf-8"))[2:]}
         assert printed == {(c[0], c[1]): c[place : place + 3] for c in table} and len(table) == 12
+
+
+def test_why_some_clean_trainings_fall(unpacked, capsys):
+    unpacked("diverged")
+    assert bench(["collect", "output/diverged", "--csv", "diverged.csv"]) == 0
+    with open("diverged.csv", encoding="utf-8", newline="") as stream:
+        found = {(r["method"], r["variant"], r["seed"]): f"{float(r['accuracy']):.2f}" for r in csv.DictReader(stream)}
+    page = (DOCS / "card.md").read_text(encoding="utf-8").split("### Why some clean trainings fall")[1]
+    table = rows(page.split("\n### ")[0])[2:]
+    assert len(found) == 30 and len(table) == 5
+    for method, _, *cells in table:
+        for rate, *told in (cells[:4], cells[4:]):
+            assert told == [found[method, f"LR={rate}", seed] for seed in "123"]
 
 
 def test_why_three_methods_come_near_chance(unpacked, capsys):
