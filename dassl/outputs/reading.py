@@ -95,7 +95,8 @@ def read_outputs(file: str | Path) -> Outputs:
         raise InputError(f"{name} cannot be scored: {error}") from error
     except DAMAGE as error:
         if why := unreadable(error):
-            raise InputError(f"{name} cannot be read ({why}); make it readable, or give another file.") from error
+            what = "make it readable, or give another file" if os.path.lexists(file) else "give another file"
+            raise InputError(f"{name} cannot be read ({why}); {what}.") from error
         why = str(error).partition("\n")[0] or type(error).__name__
         raise InputError(f"{name} is no whole file of outputs ({why}); write it again, see docs/outputs.md.") from error
     try:

@@ -118,7 +118,7 @@ def test_packed_by_count(suite):
 
 def test_packed_by_what_earlier_runs_took(suite):
     zero, *rest = suite.runs
-    seconds = {("base2new", "CoOp"): [500.0, 700.0]}  # ten minutes each; of the others nothing is known
+    seconds = {("base2new", "CoOp", 2): [500.0, 700.0]}  # ten minutes each; of the others nothing is known
     tasks = pack(suite.runs, seconds, 120)
     assert [run for task in tasks for run in task] == suite.runs
     alone = [task for task in tasks if task[0].method != "CoOp"]
@@ -135,7 +135,7 @@ def test_runs_that_are_trained_at_once_come_into_one_task(suite):
     stacks = [tuple(run for run in rest if run.method == method) for method in ("CoOp", "KgCoOp")]
     for count, tasks in {1: [(zero,), *stacks], 2: [(zero,), *stacks], 3: [(zero, *stacks[0]), stacks[1]]}.items():
         assert pack(suite.runs, {}, 60, count, stack=2) == tasks
-    seconds = {run: [600.0] for run in (("base2new", "CoOp"), ("base2new", "KgCoOp"))}
+    seconds = {run: [600.0] for run in (("base2new", "CoOp", 2), ("base2new", "KgCoOp", 2))}
     assert pack(rest, seconds, 120, stack=2) == stacks  # twenty minutes each
     assert pack(rest, seconds, 120, stack=1) == [tuple(rest[:3]), tuple(rest[3:])]
 
