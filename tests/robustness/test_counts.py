@@ -73,9 +73,7 @@ def test_a_damaged_file_is_named(name, tmp_path):
 
 @pytest.mark.parametrize("missing", ["nowhere.csv", "."])
 def test_a_missing_file_is_named(missing, tmp_path):
-    with pytest.raises(
-        InputError, match=r"nowhere\.csv cannot be read \(No such.*give another|has no outputs\.npz"
-    ):
+    with pytest.raises(InputError, match=r"nowhere\.csv cannot be read \(No such.*give another|has no outputs\.npz"):
         compare(tmp_path / missing, tmp_path / missing)
 
 
