@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 import sys
+from functools import partial
+from pathlib import Path
 
 from ..running.given import GivenPath
 
@@ -37,7 +39,7 @@ def run(args: argparse.Namespace) -> int:
     from ..drawing.card_page import html
     from ..reading.card import card
     from ..reading.collect import collect_all
-    from ..reading.files import no_results, write_text
+    from ..reading.files import no_results, write_all
     from ..running.trouble import check_outputs
 
     files = check_outputs({f"--{name}": getattr(args, name) for name in FILES})
@@ -55,13 +57,12 @@ def run(args: argparse.Namespace) -> int:
         "--latex": lambda: text(found, "latex", args.interval),
         "--json": lambda: as_json(found),
     }
-    texts = {name: made[name]() for name in files}
-    for name, file in files.items():
-        try:
-            write_text(file, texts[name])
-        except OSError as error:
-            raise InputError(f"{file} cannot be written ({error.strerror}); give another {name}.") from error
+    write_all({file: partial(_save, made[name]()) for name, file in files.items()})
     print(text(found, "terminal", args.interval), end="")  # noqa: T201
     for sentence in broken:
         print(sentence, file=sys.stderr)  # noqa: T201
     return 1 if broken else 0
+
+
+def _save(text: str, file: str) -> None:
+    Path(file).write_text(text, encoding="utf-8")

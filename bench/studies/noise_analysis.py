@@ -18,7 +18,7 @@ from pathlib import Path
 
 from tabulate import tabulate
 
-from dassl.utils import InputError, atomic_path
+from dassl.utils import InputError
 from dassl.utils.ends import one_sentence
 from dassl.utils.progress import progress
 from dassl.utils.screen import Screen
@@ -27,6 +27,7 @@ from interop.plugins.loading import load_plugins
 from runs.words import check_folder
 
 from ..drawing import confusion, text_map, training_curves
+from ..reading.files import write_text
 from ..running.trouble import check_output, writing
 from . import roc
 from .curve_table import NOTE, curve_table
@@ -58,7 +59,8 @@ def draw(found: Sequence[Evidence], folder: Path, wanted: Sequence[str], seed: i
     }
     if "memorisation" in wanted and memories:
         files += training_curves.plot_memorisation(memories, folder)
-        files.append(_write(folder / "curves.md", f"{curve_table(memories, 'github')}\n\n{NOTE}\n"))
+        files.append(folder / "curves.md")
+        write_text(files[-1], f"{curve_table(memories, 'github')}\n\n{NOTE}\n")
     matrices = {
         key: (sum(run.confusion for run in runs), runs[0].classnames)
         for key, runs in grouped(e for e in found if e.confusion is not None).items()
@@ -70,14 +72,9 @@ def draw(found: Sequence[Evidence], folder: Path, wanted: Sequence[str], seed: i
         files += text_map.plot(texts, folder, seed)
     if "roc" in wanted and judgements:
         files += roc.plot(judgements, folder)
-        files.append(_write(folder / "auc.md", f"{auc_table(judgements, 'github')}\n\n{roc.NOTE}\n"))
+        files.append(folder / "auc.md")
+        write_text(files[-1], f"{auc_table(judgements, 'github')}\n\n{roc.NOTE}\n")
     return files
-
-
-def _write(file: Path, text: str) -> Path:
-    with atomic_path(file) as temporary:
-        Path(temporary).write_text(text, encoding="utf-8")
-    return file
 
 
 def auc_table(judgements: dict[str, dict[str, list]], form: str) -> str:
