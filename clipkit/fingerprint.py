@@ -7,6 +7,7 @@ import torch
 from .architecture import read_architecture
 from .backbone_spec import is_openai, spec_of
 from .openai_clip import CLIP, ResidualAttentionBlock
+from .processor import processor
 
 
 def fingerprint(clip_model: CLIP) -> str:
@@ -52,7 +53,10 @@ def other_spec(clip_model: CLIP) -> str:
 
 
 def arithmetic(device: torch.device) -> str:
-    """What the last bits of a result depend on, for cache keys: the GPU's name, or the CPU's number of threads."""
+    """What the last bits of a result depend on, for cache keys and records: the GPU's name; of a CPU its kind and the
+    number of threads."""
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
-    return f"{device.type}, {torch.get_num_threads()} threads"
+    threads = torch.get_num_threads()
+    kind = processor() if device.type == "cpu" else device.type
+    return f"{kind}, {threads} thread{'s' if threads > 1 else ''}"

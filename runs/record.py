@@ -23,7 +23,6 @@ from dassl.data.datasets import DATASET_REGISTRY
 from dassl.data.facts import list_facts
 from dassl.engine import TRAINER_REGISTRY
 from dassl.utils import write_json
-from dassl.utils.counted import counted
 from interop.plugins.origin import provenance
 
 from .about import about_run
@@ -121,16 +120,13 @@ def backbone(trainer: Trainer) -> dict:
 
 def hardware(trainer: Trainer) -> dict:
     """The device and the precision of the computation, and whether its kernels were chosen by --deterministic."""
-    cuda = trainer.device.type == "cuda"
-    name = torch.cuda.get_device_name() if cuda else platform.processor() or "cpu"
-    fixed = torch.are_deterministic_algorithms_enabled()
+    name, fixed = clipkit.arithmetic(trainer.device), torch.are_deterministic_algorithms_enabled()
     return {"device": name, "precision": getattr(trainer, "precision", None), "deterministic": fixed}
 
 
 def environment() -> str:
     """Versions, device and git revision as text, one in each line."""
-    threads = counted(torch.get_num_threads(), "thread")
-    device = torch.cuda.get_device_name() if torch.cuda.is_available() else f"CPU, {threads}"
+    device = clipkit.arithmetic(torch.device("cuda" if torch.cuda.is_available() else "cpu"))
     facts = {"python": platform.python_version(), **versions(), "device": device, "git": git_revision()}
     return "\n".join(f"{k}: {v}" for k, v in facts.items())
 

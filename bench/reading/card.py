@@ -367,4 +367,14 @@ def _remarks(frame: DataFrame, left_out: int, unknown: int) -> list[str]:
     told = [f"{name}: its setting was chosen by test accuracy (oracle)." for name in oracle]
     told += [f"Left out: {counted(left_out, 'result')} on validation images."] if left_out else []
     told += [f"Left out: {counted(unknown, 'result')} without a known backbone."] if unknown else []
-    return told
+    return told + _devices(frame)
+
+
+def _devices(frame: DataFrame) -> list[str]:
+    """A sentence on the devices that the results come from, where there are several: the last bits of a training differ
+    between them, and so do times."""
+    found = frame["device"].replace("", "not named").value_counts()
+    if len(found) < 2:
+        return []
+    each = "; ".join(f"{name} ({counted(int(number), 'result')})" for name, number in sorted(found.items()))
+    return [f"Computed on several devices, on which one seed trains differently and times do not compare: {each}."]

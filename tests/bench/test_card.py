@@ -289,6 +289,16 @@ def test_what_is_left_out_is_told_and_mce_needs_no_row_of_its_reference(made):
     assert list(found.figures) == ["CoOp"] and found.figures["CoOp"]["mce"].mean == pytest.approx(75.0)
 
 
+def test_several_devices_are_named(tmp_path):
+    write(tmp_path, "few_shot", "CoOp", 80.0, device="cpu")
+    assert not card(collect(tmp_path)).remarks
+    write(tmp_path, "few_shot", "MaPLe", 80.0, device="AMD EPYC, family 25, model 1, AVX2, 1 thread")
+    write(tmp_path, "few_shot", "MaPLe", 81.0, seed=2, device="AMD EPYC, family 25, model 1, AVX2, 1 thread")
+    (told,) = card(collect(tmp_path)).remarks
+    assert "one seed trains differently" in told and "times do not compare" in told
+    assert told.endswith(": AMD EPYC, family 25, model 1, AVX2, 1 thread (2 results); cpu (1 result).")
+
+
 def test_several_folders_are_one_table(made, tmp_path_factory, caplog):
     """What lies in two of them counts once; another result of a cell, or of other settings, is not averaged with it."""
     alone, other = means(card(collect(made)), "CoOp"), tmp_path_factory.mktemp("other")

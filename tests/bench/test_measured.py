@@ -259,3 +259,24 @@ def test_the_card(unpacked, capsys):
     assert bench(["corruptions", "output/card", "--format", "markdown", "--output", "mce.md"]) == 0
     errors = rows(Path("mce.md").read_text(encoding="utf-8").split("## Accuracy", 1)[0])
     assert rows(section("corruptions.md", "Measured"))[2:] == errors[2:] and len(errors) > 9
+
+
+def test_another_kind_of_cpu(unpacked):
+    """docs/running.md: one training on two kinds of processor, which zero-shot CLIP's last bits tell apart."""
+    unpacked("card")
+    alike, differ, same = [], [], []
+    for file in sorted(Path("output/card/few_shot/digits/shots_16").glob("*/embedded/seed1/results.json")):
+        noise = Path("output/card/noise/digits/sym_other_r0000/shots_16", *file.parts[-4:])
+        if not noise.is_file():  # trained on attacked images, or not at all
+            continue
+        pair = [json.loads(each.read_text(encoding="utf-8")) for each in (file, noise)]
+        distances = [(r["zero_shot_class_feature_distance"], r["class_feature_distance"]) for r in pair]
+        accuracies = [f"{r['results']['accuracy']:.1f}" for r in pair]
+        if distances[0][0] == distances[1][0]:
+            alike.append(file.parts[-4])
+            assert distances[0] == distances[1] and pair[0]["results"] == pair[1]["results"]
+        else:
+            (same if accuracies[0] == accuracies[1] else differ).append([file.parts[-4], *accuracies])
+    told = section("running.md", "Another kind of CPU")
+    assert sorted(rows(told)[2:]) == sorted(differ)
+    assert (len(alike), len(same) + len(differ), len(same)) == (15, 24, 12)

@@ -9,6 +9,7 @@ import os
 import re
 import shutil
 import signal
+import sys
 import types
 from collections.abc import Callable
 from functools import partial
@@ -21,7 +22,7 @@ from helpers import saved_weights
 from processes import Fork
 
 import train
-from clipkit import appended_file, files
+from clipkit import appended_file, arithmetic, files
 from clipkit.appended_file import AppendedFile
 from runs.targets import ROOT
 
@@ -123,6 +124,17 @@ def test_cold_and_warm(tiny, tmp_path, cache, bank, without):
     warm = ends_the_same(tiny, tmp_path / "2", bank, without)
     assert cold["images_encoded"] > 0 and warm["images_encoded"] == 0
     assert warm["training_crops_read"] + warm["views_read"] == {"crops": 36, "views": 72}[bank]
+
+
+def test_a_cpu_of_another_kind_reads_nothing_of_this_one(tiny, tmp_path, cache, bank, without, monkeypatch):
+    """Machines that share a home directory: what rounds otherwise is encoded anew, and the record says on what."""
+    here = arithmetic(torch.device("cpu"))
+    ends_the_same(tiny, tmp_path / "1", bank, without)
+    monkeypatch.setattr(sys.modules["clipkit.fingerprint"], "processor", lambda: "Abacus, family 1")
+    other = ends_the_same(tiny, tmp_path / "2", bank, without)
+    assert other == tower(tmp_path / "1") and len(list(cache.glob("*.features"))) == 2
+    devices = [json.loads((tmp_path / name / "results.json").read_text())["device"] for name in ("1", "2")]
+    assert devices[0] == here and devices[1].startswith("Abacus, family 1, ")
 
 
 def test_half_filled_by_a_killed_run(tiny, tmp_path, cache, bank, without):
