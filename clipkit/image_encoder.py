@@ -26,13 +26,19 @@ class ImageEncoder:
         self.clip_model = clip_model
         self.visual = clip_model.visual
         self.tower = image_tower(clip_model.visual)
-        self.encoded = 0  # images that entered the tower
+        self._entered = [0]  # one count for all encoders that were made from this one
 
     def changed(self, changes: Changes) -> ImageEncoder:
         """An encoder with these changes in its blocks. Raises InputError unless it is a ViT of OpenAI's layout."""
         encoder = ImageEncoder(self.clip_model)
         encoder._tower().change(changes)
+        encoder._entered = self._entered
         return encoder
+
+    @property
+    def encoded(self) -> int:
+        """The number of images that entered the tower, changed or not."""
+        return self._entered[0]
 
     @property
     def is_vit(self) -> bool:
@@ -135,7 +141,7 @@ class ImageEncoder:
         return_tokens: return (features, tokens) with tokens [B, n, width] = ln_post of the prompt tokens' outputs.
         """
         tower = self.tower
-        self.encoded += len(image) if start_block == 1 else 0
+        self._entered[0] += len(image) if start_block == 1 else 0
         if tower is None:
             if replace or insert or return_tokens or watch or start_block != 1:
                 raise self._takes_no_prompts()
@@ -162,7 +168,7 @@ class ImageEncoder:
         added, through the value and the output projection of the attention pool: what the pool would average.
         """
         tower = self.tower
-        self.encoded += len(image)
+        self._entered[0] += len(image)
         if tower is None:
             if not isinstance(self.visual, ModifiedResNet):
                 raise self._takes_no_prompts()
@@ -180,6 +186,7 @@ class ImageEncoder:
             raise InputError(
                 "The attention of CLS can be read in image towers of OpenAI's layout only: choose such a ViT"
             )
+        self._entered[0] += len(image)
         return tower.with_attention(tower.lower(tower.enter(image.to(self.dtype)), self.depth - 1))
 
     def _resnet_with_patches(self, visual: ModifiedResNet, image: Tensor) -> tuple[Tensor, Tensor]:
@@ -205,7 +212,7 @@ class ImageEncoder:
         tower = self._tower()
         if not 1 <= until <= self.depth:
             raise InputError(f"The image encoder of this backbone has {self.depth} blocks, {until} are asked for")
-        self.encoded += len(image)
+        self._entered[0] += len(image)
         with torch.set_grad_enabled(torch.is_grad_enabled() and image.requires_grad):
             return tower.lower(tower.enter(image.to(self.dtype)), until)
 

@@ -27,7 +27,7 @@ def extend_cfg(cfg: CfgNode) -> None:
     # In a test over base and new classes, a method with different rules for the two uses this one for all images.
     cfg.TEST.OPEN_WORLD = ""  # base | new; empty: another test
     cfg.INPUT.RESIZE_MODE = "shortest"  # of a test image: shorter side, then crop | squash: both sides, no crop
-    cfg.TEST.FEATURE_BANK = True  # keep test image features of frozen towers on disk
+    cfg.TEST.FEATURE_BANK = True  # keep test image features: of frozen towers on disk, of tuned ones in memory
     cfg.TRAIN.FEATURE_BANK = True  # keep features of training crops of frozen towers on disk
     cfg.TRAIN.COMPILE = False  # the text tower of training steps through torch.compile
     add_noise_defaults(cfg)

@@ -47,6 +47,7 @@ class Adversarial(PromptTrainer):
     preset = "apt4"  # what TRAIN_ATTACK.PRESET auto means
     reuse_text = True  # one text forward for the inner attack and the loss, where the text does not change between
     _in_step = _attacking = False
+    images_read_no_names = True  # if the host's do not, either
     _text: Tensor | None = None
 
     @classmethod

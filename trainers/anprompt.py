@@ -140,7 +140,7 @@ class ANPrompt(InsertedTokens):
         return logits["final"], terms
 
     def test_logits(self, image: Tensor) -> dict[str, Tensor]:
-        f_v, tokens, _ = self.image_sides(image, self.test_prompts(), frozen=False)
+        f_v, tokens = self.test_sides(image)
         logits = self.all_logits(f_v, self.nrvpp(tokens), self.text_features(), self.f_w)
         return {kind: logits[kind] for kind in ("align", "robust", "final")}
 

@@ -64,6 +64,8 @@ class PromptTrainer(TrainerX):
     frozen_image_encoder: bool | None = True  # True: test image features are shared through the feature bank
     # True: the method's `loss` also accepts features [B, d] of a frozen tower as images, see `crop_features.py`.
     trains_on_features = False
+    # True beside what encodes images: its results are the same for any class names, see `seen_images.py`.
+    images_read_no_names = False
     # True beside a method's `loss`: its text passes can be made together with those of other runs, see `joint_text.py`.
     stacks = False
     # Config keys that shape the learner: they are saved in the checkpoint, and a test reads them from it.
@@ -331,7 +333,7 @@ class PromptTrainer(TrainerX):
     def test_logits(self, image: Tensor) -> dict[str, Tensor]:
         """{name: logits [B, C]} of the same images. `answer_name` says which are the method's answer; where there are
         several, a test logs the accuracy of each beside the result."""
-        return {"logits": self.image_logits(image if image.ndim == 2 else self.encode_image(image))}
+        return {"logits": self.image_logits(image if image.ndim == 2 else self.tester.sides(image, self.encode_image))}
 
     @property
     def answer_name(self) -> str:

@@ -96,6 +96,7 @@ class CLIPLoRA(StepTrainer):
     )
     architecture = tuple(N + key for key in ("R", "ALPHA", "ENCODER", "PARAMS"))
     frozen_image_encoder = False
+    images_read_no_names = True
     rate_at_end = 1e-6
 
     @classmethod

@@ -55,6 +55,7 @@ class CoPrompt(MaPLe):
     config_defaults = CONFIG_DEFAULTS
     config_domains = CONFIG_DOMAINS
     architecture = tuple(f"TRAINER.CoPrompt.{key}" for key in ("N_CTX", "CTX_INIT", "PROMPT_DEPTH"))
+    images_read_no_names = True
 
     @classmethod
     def dataset_overrides(cls, cfg: CfgNode) -> dict:

@@ -68,6 +68,7 @@ class DeFT(DecidingTrainer):
     )
     architecture = tuple(N + key for key in ("N_CTX", "N_CTX_VISION", "PROMPT_DEPTH_VISION"))
     frozen_image_encoder = trains_on_features = False
+    images_read_no_names = True
     seen: tuple[Tensor, Tensor] | None = None  # [N] each, of this epoch: whether an item is clean, p_yes of its label
 
     def build_learner(self) -> Learner:

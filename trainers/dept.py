@@ -43,6 +43,7 @@ class DePT(PromptTrainer):
     """
 
     stored_normalized = False  # the head reads features before normalisation
+    images_read_no_names = True
 
     def build_learner(self) -> HeadLearner:
         cfg, dim = self.cfg.TRAINER, self.text_encoder.embed_dim
@@ -91,7 +92,7 @@ class DePT(PromptTrainer):
 
     def test_logits(self, image: Tensor) -> dict[str, Tensor]:
         """z of the host, and on classes of the training (1 - w) z + w times the second branch."""
-        f = image if image.ndim == 2 else self.prompted_image(image)
+        f = image if image.ndim == 2 else self.tester.sides(image, self.prompted_image)
         z = super().image_logits(normalize(f))
         if not self.fuses():
             return {"host": z}

@@ -59,6 +59,7 @@ class IVLP(PromptTrainer):
     config_domains = declare(config_defaults, PROMPT_SIZES)
     frozen_image_encoder: bool | None = None  # set by `build_learner`: whether N_CTX_VISION is 0
     trains_on_features = True
+    images_read_no_names = True
     architecture = tuple(f"TRAINER.IVLP.{key.rpartition('.')[2]}" for key in config_defaults if "PREC" not in key)
 
     @classmethod

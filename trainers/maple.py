@@ -77,6 +77,7 @@ class MaPLe(PromptTrainer):
     config_domains = declare(config_defaults, {"PROMPT_DEPTH": whole(1)})
     architecture = tuple(f"TRAINER.MAPLE.{key}" for key in ("N_CTX", "CTX_INIT", "PROMPT_DEPTH"))
     frozen_image_encoder = False
+    images_read_no_names = True
 
     @classmethod
     def architecture_of(cls, state: dict) -> dict:

@@ -106,6 +106,7 @@ class MMA(PromptTrainer):
     )
     architecture = tuple(key for key in config_defaults if "PREC" not in key)
     frozen_image_encoder = False
+    images_read_no_names = True
 
     def build_learner(self) -> AdapterLearner:
         cfg, backbone = self.method_cfg(), self.cfg.MODEL.BACKBONE

@@ -135,7 +135,7 @@ class MMRL(InsertedTokens):
 
     def test_logits(self, image: Tensor) -> dict[str, Tensor]:
         """z, and z fused with z_r."""
-        f_c, tokens, _ = self.image_sides(image, self.test_prompts(), frozen=False)
+        f_c, tokens = self.test_sides(image)
         z, z_r = self.both_logits(f_c, tokens, self.text_features())
         return {"class_feature": z, "fused": self.fuse(z, z_r)}
 

@@ -54,6 +54,7 @@ class TAC(EpochAverage, IVLP):
     config_domains = CONFIG_DOMAINS
     architecture = tuple(N + key.rpartition(".")[2] for key in IVLP.architecture)
     frozen_image_encoder = False
+    images_read_no_names = True
 
     @classmethod
     def dataset_overrides(cls, cfg: CfgNode) -> dict:

@@ -73,6 +73,7 @@ class TwoSFS(StepTrainer):
     config_defaults = {N + "ALPHA": 0.6, N + "STEPS_PER_SHOT": 300, N + "STEPS": 0, N + "PREC": "amp"}
     config_domains = declare(config_defaults, {"ALPHA": SHARE, "STEPS_PER_SHOT": whole(1), "STEPS": whole()})
     frozen_image_encoder = False
+    images_read_no_names = True
     rate_at_end = 1e-6
     counts_skipped = False
     head_started = False  # whether the head was set to the text features

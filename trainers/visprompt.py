@@ -43,7 +43,7 @@ class VisPrompt(LastingDecision):
     config_domains = CONFIG_DOMAINS
     architecture = ARCHITECTURE
     frozen_image_encoder: bool | None = None  # set by `build_learner`: False if the method uses patches
-    trains_on_features = True
+    trains_on_features = images_read_no_names = True
 
     def check_cfg(self, cfg: CfgNode) -> None:
         super().check_cfg(cfg)
@@ -139,7 +139,7 @@ class VisPrompt(LastingDecision):
 
     def test_logits(self, image: Tensor) -> dict[str, Tensor]:
         """Logits of [B, 3, H, W] images, [B, d] features or [B, 1 + G, d] visual tokens."""
-        f, tokens = self.look(image)
+        f, tokens = self.tester.sides(image, self.look)
         if self.model.guidance is None:
             return {"logits": self.image_logits(f)}
         return {"logits": self.logits_in_chunks(f, self.model.ctx + self.model(f, tokens))}

@@ -42,6 +42,7 @@ class VPT(PromptTrainer):
     config_domains = declare(config_defaults, {"N_CTX_VISION": whole(1), "PROMPT_DEPTH_VISION": whole(1)})
     architecture = ("TRAINER.VPT.N_CTX_VISION", "TRAINER.VPT.CTX_INIT", "TRAINER.VPT.PROMPT_DEPTH_VISION")
     frozen_image_encoder = False
+    images_read_no_names = True
 
     @classmethod
     def dataset_overrides(cls, cfg: CfgNode) -> dict:

@@ -132,3 +132,21 @@ def test_bad_prompts(vit, image, kwargs, words):
     assert all(word in str(caught.value) for word in words), caught.value
     with pytest.raises(InputError, match="3 blocks, 5 are asked for"):
         ImageEncoder(vit).lower(image, 5)
+
+
+def test_images_are_counted_once_whatever_is_read_of_them(vit, image):
+    """Also by encoders with changes in their blocks, and where a hidden state goes on through the tower."""
+    encoder = ImageEncoder(vit)
+    changed = encoder.changed({})
+    for passes, read in enumerate(
+        (
+            lambda: encoder(image),
+            lambda: changed(image),
+            lambda: encoder(encoder.lower(image, until=1), start_block=2),
+            lambda: encoder.with_patches(image),
+            lambda: changed.with_attention(image),
+        ),
+        start=1,
+    ):
+        read()
+        assert encoder.encoded == changed.encoded == passes * len(image)

@@ -36,6 +36,7 @@ class InsertedTokens(PromptTrainer):
     """
 
     frozen_image_encoder = False
+    images_read_no_names = True
 
     def build_frozen_side(self, layers: list[int], key: str) -> None:
         """Sets `layers` (`key`: their config key), the text below them, and f_t^0 [C, d], CLIP's own features."""
@@ -87,6 +88,10 @@ class InsertedTokens(PromptTrainer):
         f, tokens = self.image_encoder(lower, None, prompts, first, return_tokens=True, insert_weight=weight)
         return normalize(f.float()), tokens.float().mean(dim=1), f_0
 
-    def test_prompts(self) -> dict[int, Tensor]:
-        """The visual prompts, made once per test."""
-        return self.once("visual prompts", self.model.visual_prompts)
+    def test_sides(self, image: Tensor) -> tuple[Tensor, Tensor]:
+        """The first two of `image_sides` in a test, with visual prompts that are made once."""
+
+        def compute(image: Tensor) -> tuple[Tensor, Tensor]:
+            return self.image_sides(image, self.once("visual prompts", self.model.visual_prompts), frozen=False)[:2]
+
+        return self.tester.sides(image, compute)

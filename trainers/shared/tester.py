@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from torch import Tensor
 from torch.utils.data import DataLoader
@@ -17,6 +17,7 @@ from .feature_loader import FeatureLoader, bank_key, encode_loader
 from .method import Method
 from .other_accuracies import OtherAccuracies
 from .precision import autocast
+from .seen_images import SeenImages, Sides, seen_images
 
 logger = logging.getLogger(__name__)
 
@@ -28,6 +29,8 @@ class Tester:
         self.trainer = trainer
         self.others = OtherAccuracies()  # of the last test
         self.warned = False  # whether collapsed class features were warned of: once per run
+        self.seen: SeenImages | None = None  # of the test that runs
+        self.batch: tuple[int, Tensor] | None = None  # its number and images, while its answers are computed
 
     def batches(self, loader: DataLoader) -> DataLoader | FeatureLoader:
         """The images of a sequential loader: as features where the image tower is frozen and TEST.FEATURE_BANK is on,
@@ -59,15 +62,25 @@ class Tester:
         For a method or plugin that defines `model_inference` itself, only that is called.
         """
         trainer, self.others = self.trainer, OtherAccuracies()
-        for batch in progress(batches, desc=f"evaluate {split}"):
+        self.seen = seen_images(trainer, batches)
+        for number, batch in enumerate(progress(batches, desc=f"evaluate {split}")):
             image, label = trainer.parse_batch_test(batch)
             if trainer.answers_itself():
                 trainer.evaluator.process(trainer.model_inference(image), label)
                 continue
+            self.batch = number, image
             found = self.logits(image)
+            self.batch = None
             trainer.evaluator.process(found[trainer.answer_name], label)
             self.others.add(found, label)
             keep_others(trainer.evaluator, {k: x for k, x in found.items() if k != trainer.answer_name}, label)
+
+    def sides(self, image: Tensor, compute: Callable[[Tensor], Sides]) -> Sides:
+        """compute(image), a tensor or several, of the images of a batch. Where this process's last test was of the same
+        model and images, what it computed then (`seen_images.py`). For `test_logits`, once for a batch."""
+        if self.seen is None or self.batch is None or image is not self.batch[1]:
+            return compute(image)
+        return self.seen.get(self.batch[0], image, compute)
 
     def report(self) -> None:
         """Logs the accuracy of each kind of logits of the last test and the distance of the class features, and adds
