@@ -82,6 +82,11 @@ def test_another_model_or_other_images_are_seen_anew(tiny, tmp_path, other):
     assert encoded == all_of_them > 0 and same(found, alone)
 
 
+def test_settings_without_a_learned_value_are_a_part_of_the_model(tiny, tmp_path):
+    answers(tiny.trainer(tmp_path / "1", "MMA"))
+    assert answers(tiny.trainer(tmp_path / "2", "MMA", {"TRAINER.MMADAPTER.ADAPTER_SCALE": 0.5}))[1] == 12
+
+
 def test_learned_values_are_a_part_of_the_model(tiny, tmp_path):
     trainer = tiny.trainer(tmp_path / "1", "MaPLe")
     before, _ = answers(trainer)
@@ -111,12 +116,12 @@ def test_what_has_no_room_is_computed_each_time(tiny, tmp_path, monkeypatch):
 
 
 def test_changing_what_was_given_changes_nothing_kept(tiny, tmp_path):
-    trainer = tiny.trainer(tmp_path / "1", "VPT")
-    first, _ = answers(trainer)
+    alone, _ = answers(tiny.trainer(tmp_path / "1", "VPT", OFF))
+    trainer = tiny.trainer(tmp_path / "2", "VPT")
     real = trainer.image_logits
     for _ in range(2):  # what was computed, and what was given out
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(trainer, "image_logits", lambda f: real(f) + f.zero_().sum())
             answers(trainer)
     again, encoded = answers(trainer)
-    assert encoded == 0 and same(first, again)
+    assert encoded == 0 and same(again, alone)
