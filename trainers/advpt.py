@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 from collections.abc import Iterator
 
-import PIL
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -18,6 +17,7 @@ from datasets.attacked.pictures import square_picture, to_uint8
 
 from .coop import CoOp
 from .parts.training_attack import CONFIG_DEFAULTS, CONFIG_DOMAINS, TrainingAttack, attack_precision
+from .shared.bank_facts import bank_facts
 
 AT_ONCE = 64  # batch size of the attack
 
@@ -70,10 +70,7 @@ class AdvPT(CoOp):
         """All that the bank depends on. Its draws are those of the pictures, not of the run's seed."""
         return {
             "kind": "embeddings of attacked training pictures, raw, fp32",
-            "backbone": fingerprint(self.clip),
-            "precision": self.precision,
-            "torch": torch.__version__,
-            "reader": f"{getattr(read_image, 'rules', 'upstream')}, Pillow {PIL.__version__}",
+            **bank_facts(fingerprint(self.clip), self.precision, self.device),
             "picture": f"{tuple(self.cfg.INPUT.SIZE)}, bilinear",
             "normalised": [list(self.cfg.INPUT.PIXEL_MEAN), list(self.cfg.INPUT.PIXEL_STD)],
             "attack": self.inner.told(),

@@ -16,20 +16,19 @@ from functools import partial
 from itertools import takewhile, zip_longest
 from typing import TYPE_CHECKING
 
-import PIL
 import torch
 import torchvision
 from torch import Tensor
 from torch.utils.data import Dataset, default_collate
 from tqdm import tqdm
 
-from clipkit import arithmetic, fingerprint, image_list_key, normalize
+from clipkit import fingerprint, image_list_key, normalize
 from clipkit.appended_file import AppendedFile
 from clipkit.cache_room import VARIABLE, limit
 from dassl.data.seeded_loader import SeededIndex
-from dassl.utils import read_image
 from dassl.utils.randomness import seeded
 
+from .bank_facts import bank_facts
 from .planned_crops import CHUNK, Passes, PlannedBatches
 from .precision import autocast
 
@@ -157,11 +156,7 @@ class CropFeatures:
             return None
         key = {
             "kind": "features of training crops",
-            "backbone": fingerprint(trainer.clip),
-            "precision": trainer.precision,
-            "device": arithmetic(trainer.device),
-            "torch": torch.__version__,
-            "reader": f"{getattr(read_image, 'rules', 'upstream')}, Pillow {PIL.__version__}",
+            **bank_facts(fingerprint(trainer.clip), trainer.precision, trainer.device),
             "transform": described,
             "images": image_list_key([item.impath for item in self.dataset.data_source]),
             "rows": self.rows,

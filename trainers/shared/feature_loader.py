@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-import PIL
 import torch
 from torch import Tensor
 from torch.utils.data import DataLoader
 from tqdm import tqdm
 
-from clipkit import arithmetic, image_list_key
-from dassl.utils import read_image
+from clipkit import image_list_key
+
+from .bank_facts import bank_facts
 
 
 def bank_key(loader: DataLoader, backbone: str, precision: str, device: torch.device, normalized: bool = True) -> dict:
@@ -19,11 +19,7 @@ def bank_key(loader: DataLoader, backbone: str, precision: str, device: torch.de
     dataset = loader.dataset
     return {
         "kind": "image features, normalised, fp32" if normalized else "image features, fp32",
-        "backbone": backbone,
-        "precision": "bf16, under autocast" if precision == "bf16" else precision,
-        "device": arithmetic(device),
-        "torch": torch.__version__,
-        "reader": f"{getattr(read_image, 'rules', 'upstream')}, Pillow {PIL.__version__}",
+        **bank_facts(backbone, "bf16, under autocast" if precision == "bf16" else precision, device),
         "transform": repr(dataset.transform),
         "images": image_list_key([item.impath for item in dataset.data_source]),
         "batch_size": loader.batch_size,

@@ -8,21 +8,20 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-import PIL
 import torch
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from clipkit import ImageEncoder, InputError, arithmetic, fingerprint, image_list_key
+from clipkit import ImageEncoder, InputError, fingerprint, image_list_key
 from dassl.data.data_manager import build_data_loader
 from dassl.data.datasets import build_dataset
 from dassl.data.transforms import build_transform
-from dassl.utils import read_image
 from dassl.utils.images import same_reading
 from dassl.utils.progress import progress
 from dassl.utils.torch_file import read_torch_file, state_dict_in, unusable
 from datasets.reading.catalog import find, make_cfg, quiet
 
+from ..shared.bank_facts import bank_facts
 from ..shared.method import Method
 from ..shared.precision import autocast
 from .trained_prompts import TrainedPrompts
@@ -71,13 +70,9 @@ def statistics_of(trained: TrainedPrompts, blocks: int, shots: int, trainer: Met
         tokens = {block: x.detach() for block, x in trained.tokens().items()}
     key = {
         "kind": "mean and variance of the tokens that enter blocks, over pictures, fp32",
-        "backbone": fingerprint(trainer.clip),
+        **bank_facts(fingerprint(trainer.clip), trainer.precision, trainer.device),
         "prompts": _digest(tokens),
         "blocks": blocks,
-        "precision": trainer.precision,
-        "device": arithmetic(trainer.device),
-        "torch": torch.__version__,
-        "reader": f"{getattr(read_image, 'rules', 'upstream')}, Pillow {PIL.__version__}",
         "transform": repr(transform),
         "images": image_list_key([item.impath for item in items]),
         "batch_size": size,

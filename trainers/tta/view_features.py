@@ -11,17 +11,15 @@ import logging
 from collections.abc import Collection, Iterator, Sequence
 from typing import Any, Protocol
 
-import PIL
 import torch
-import torchvision
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from clipkit import arithmetic, fingerprint, image_list_key
+from clipkit import fingerprint, image_list_key
 from clipkit.appended_file import AppendedFile
 from clipkit.cache_room import VARIABLE, limit
-from dassl.utils import read_image
 
+from ..shared.bank_facts import bank_facts
 from ..shared.method import Method
 from .views import ViewedImage, full, view_loader
 
@@ -119,11 +117,7 @@ class ViewFeatures:
         seeds = hashlib.sha256(repr(drawn).encode()).hexdigest()
         key = {
             "kind": "features of the views of test images",
-            "backbone": fingerprint(trainer.clip),
-            "precision": trainer.precision,
-            "device": arithmetic(trainer.device),
-            "torch": f"{torch.__version__}, torchvision {torchvision.__version__}",
-            "reader": f"{getattr(read_image, 'rules', 'upstream')}, Pillow {PIL.__version__}",
+            **bank_facts(fingerprint(trainer.clip), trainer.precision, trainer.device),
             "images": image_list_key([item.impath for item in items]),
             "attacked": items.adversarial.content if hasattr(items, "adversarial") else None,
             "views": trainer.views.recipe,
