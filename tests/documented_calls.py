@@ -73,7 +73,8 @@ def shortened(words: list[str]) -> list[str]:
 
 
 def asked(words: list[str]) -> None:
-    """What can be asked of a command without computing. Raises InputError or AssertionError for wrong words."""
+    """What can be asked of a command without computing; of a suite, one of the seeds, whose runs are those of the
+    others. Raises InputError or AssertionError for wrong words."""
     if words[0] == "runs":
         from runs.protocols import plan
         from runs.words import seed_of
@@ -93,6 +94,8 @@ def asked(words: list[str]) -> None:
         from bench.suites.options import open_suite
 
         args = parsed(words)
+        if not getattr(args, "ids", ""):
+            args.seeds = [one_seed(words), *(word for word in args.seeds if not word.isdigit())]
         suite = open_suite(args)
         assert suite.runs
         if getattr(args, "ids", ""):
@@ -104,9 +107,15 @@ def asked(words: list[str]) -> None:
             at_from = rest.index("--from")
             del rest[at_from : at_from + 2]
         end = rest.index("--") if "--" in rest else len(rest)
-        assert start([*words[:at], *rest[:end], "--", "plan", *rest[end + 1 :]]) == 0, words
+        rest[end:end] = ["--seeds", one_seed(words)]  # the last --seeds counts
+        assert start([*words[:at], *rest[: end + 2], "--", "plan", *rest[end + 3 :]]) == 0, words
     else:
         parsed(words)
+
+
+def one_seed(words: list[str]) -> str:
+    """The first seed that the words name; 1 if they name none."""
+    return words[words.index("--seeds") + 1] if "--seeds" in words else "1"
 
 
 def parsed(words: list[str]) -> argparse.Namespace:

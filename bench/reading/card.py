@@ -18,16 +18,12 @@ from runs.config_names import UNTRAINED
 from runs.targets import SHIFTS
 
 from .accounts import VALIDATION
+from .card_tests import AxisTests
 from .corruption import by_seed as corruption_by_seed
 from .layout import dataset_name
 from .order import method_order
 
 ORACLE = "oracle"  # begins the variant of whatever was chosen by test accuracy, see bench/suites/select.py
-# What tells the tests of one protocol apart: a method has a figure only with all tests that another one has.
-TESTS = {
-    "few_shot": ["shots"], "noise": ["noise_type", "noise_rate"], "robust": ["mode", "attack"],
-    "text_noise": ["condition"],
-}  # fmt: skip
 # What tells results apart that a figure averages over, and whose configs have to be one.
 CELL = [
     "method", "variant", "settings", "protocol", "part", "dataset", "source", "shots", "noise_type", "noise_rate",
@@ -239,7 +235,9 @@ def card(
     datasets = {axis.name: tuple(dict.fromkeys(sorted(used[axis.name]["dataset"]))) for axis in axes}
     figures: dict[str, dict[str, Figure]] = {label: {} for label in labels}
     for axis in axes:
-        own = {label: _figure(axis, used[axis.name], label, datasets[axis.name], interval) for label in labels}
+        tests = AxisTests(axis.name, axis.protocol, used[axis.name])
+        rows = dict(iter(used[axis.name].groupby("label")))
+        own = {label: _figure(axis, tests, rows.get(label), datasets[axis.name], interval) for label in labels}
         for label, found in _ranked(axis, own).items():
             figures[label][axis.name] = found
     return Card(
@@ -295,15 +293,14 @@ def _rows(frame: DataFrame, axis: Axis, label: _Label) -> DataFrame:
     return frame[frame["protocol"] == axis.protocol]
 
 
-def _figure(axis: Axis, rows: DataFrame, label: str, datasets: Sequence[str], interval: bool) -> Figure:
-    """The mean over seeds of the mean over datasets."""
-    own = rows[rows["label"] == label]
-    if own.empty:
+def _figure(axis: Axis, tests: AxisTests, own: DataFrame | None, datasets: Sequence[str], interval: bool) -> Figure:
+    """The mean over seeds of the mean over datasets. own: the rows of one label; None if there are none."""
+    if own is None:
         return Figure(missing="no runs of this protocol")
     by_seed: dict[int, dict[str, float]] = {}
     lacking: set[str] = set()
     for (seed, dataset), each in own.groupby(["seed", "dataset"]):
-        if absent := _absent(axis, rows, each, str(dataset)):
+        if absent := tests.absent(each, str(dataset)):
             lacking |= absent
             continue
         value = axis.values(each)
@@ -322,28 +319,6 @@ def _figure(axis: Axis, rows: DataFrame, label: str, datasets: Sequence[str], in
         return Figure(missing=f"no figure on {absent}" if absent else "no seed has every dataset")
     values = [whole[seed] for seed in sorted(whole)]
     return Figure(statistics.fmean(values), spread(values, interval), tuple(sorted(whole)))
-
-
-def _absent(axis: Axis, rows: DataFrame, own: DataFrame, dataset: str) -> set[str]:
-    """The tests on a dataset that another method has and this one, in one seed, lacks."""
-    keys = TESTS.get(axis.protocol)
-    if keys is None or (axis.protocol in ("noise", "few_shot") and own["method"].iloc[0] in UNTRAINED):
-        return set()
-    if axis.protocol == "few_shot":
-        there = {int(n) for n in rows[rows["dataset"] == dataset]["shots"] if n}
-        wanted = there if axis.name in ("slope", "clean_collapsed") else {max(there, default=0)}
-        return {counted(n, "shot") for n in wanted - set(own["shots"])}
-    if axis.name in ("white_box", "adaptive"):
-        mode = "white-box" if axis.name == "white_box" else "adaptive"
-        rows, own = rows[rows["mode"] == mode], own[own["mode"] == mode]
-        if own.empty:
-            return set()  # a method has one of the two
-
-    def named(found: DataFrame) -> set[str]:
-        return {" ".join(map(str, each)) for each in found[keys].itertuples(index=False)}
-
-    here = rows[(rows["dataset"] == dataset) & ~rows["condition"].str.startswith("template-")]
-    return named(here) - named(own)
 
 
 def _ranked(axis: Axis, own: Mapping[str, Figure]) -> dict[str, Figure]:

@@ -14,6 +14,7 @@ from bench.__main__ import main
 from bench.drawing import card_page
 from bench.drawing.card import notes
 from bench.reading.card import AXES, ORACLE, card
+from bench.reading.card_tests import AxisTests
 from bench.reading.collect import collect, collect_all
 from bench.suites.load import load
 from bench.suites.select import ORACLE as CHOSEN_BY_TEST
@@ -339,3 +340,21 @@ def test_a_setting_of_another_folder_has_a_row_of_its_own(tmp_path):
         file.with_name("config.yaml").write_text(f'# settings: {{"OPTIM.LR": {rate}}}\n')
     found = card(collect_all([tmp_path / "out1", tmp_path / "out2"]))
     assert len(found.figures) == 2 and "CoOp" not in found.figures, list(found.figures)
+
+
+def test_the_tests_of_a_dataset_are_listed_once_however_many_methods_there_are(tmp_path, monkeypatch):
+    listed = []
+    listing = AxisTests._on
+
+    def count(self, dataset):
+        listed.append((self.axis, dataset))
+        return listing(self, dataset)
+
+    monkeypatch.setattr(AxisTests, "_on", count)
+    for number, method in enumerate(METHODS[1:9]):
+        for seed in (1, 2):
+            write(tmp_path, "few_shot", method, 60.0 + number, seed)
+            write(tmp_path, "text_noise", method, 50.0 + number, seed, more="typo-1")
+    found = card(collect(tmp_path))
+    assert len(found.figures) == 8 and all(each["clean"].seeds == (1, 2) for each in found.figures.values())
+    assert ("clean", "digits") in listed and ("text", "digits") in listed and len(listed) == len(set(listed))

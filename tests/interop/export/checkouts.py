@@ -46,7 +46,7 @@ def python(arguments: list, cwd: Path, path: Path, cache: Path) -> subprocess.Co
     env = {**os.environ, "PYTHONPATH": str(path), "ROBUSTPROMPT_CACHE": str(cache), "DASSL_ENV_INFO": "short"}
     env |= {"PYTHONDONTWRITEBYTECODE": "1", "OMP_NUM_THREADS": "1"}
     command = [sys.executable, *map(str, arguments)]
-    return subprocess.run(command, cwd=cwd, env=env, capture_output=True, text=True, timeout=300)
+    return subprocess.run(command, cwd=cwd, env=env, capture_output=True, text=True, timeout=1200)
 
 
 def arguments(root: Path, output: Path, trainer: str, clip: Path | None = None, flags: tuple = (), **more) -> list[str]:

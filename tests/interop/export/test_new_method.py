@@ -15,6 +15,8 @@ from trainers.__main__ import main
 LINKED = ("dassl", "clipkit", "datasets", "language", "attacks", "robustness", "runs")
 COPIED = ("trainers", "interop", "configs/trainers/CoOp", "configs/trainers/MaPLe", "configs/trainers/MMRL", "scripts")
 DERIVED = {"FromCoOp": "coop", "FromMaPLe": "MaPLe", "FromMMRL": "MMRL", "FromFresh": "FreshMethod"}  # names and hosts
+# For a pytest within a test: in the usual folder for temporary files it would first remove what earlier ones left.
+APART = ("-p", "no:cacheprovider", "--basetemp", "temporary")
 
 
 @pytest.fixture(scope="module")
@@ -43,7 +45,7 @@ def fresh(tmp_path_factory):
 
 def test_their_own_tests_are_green(fresh):
     """Of the method alone, and of those on hosts."""
-    given = ["-m", "pytest", "-n0", "-vv", "-p", "no:cacheprovider", "tests/trainers"]
+    given = ["-m", "pytest", "-n0", "-vv", *APART, "tests/trainers"]
     done = python(given, fresh, fresh, fresh / "cache")
     passed = [line.rpartition("::")[2].split()[0] for line in done.stdout.splitlines() if " PASSED " in line]
     assert done.returncode == 0 and len(passed) == 3 * (1 + len(DERIVED)), done.stdout
@@ -56,7 +58,7 @@ def test_a_change_of_the_marked_line_is_found_by_the_test_that_names_it(fresh):
     line = "        own = -logits.log_softmax(dim=1).mean()  # YOUR LOSS: change this line\n"
     assert before.count(line) == 1
     trainer.write_text(before.replace(line, "        own = logits.square().mean()\n"))
-    given = ["-m", "pytest", "-n0", "-p", "no:cacheprovider", "tests/trainers/test_fromcoop.py"]
+    given = ["-m", "pytest", "-n0", *APART, "tests/trainers/test_fromcoop.py"]
     done = python(given, fresh, fresh, fresh / "cache")
     trainer.write_text(before)
     assert done.returncode == 1 and done.stdout.count("\nFAILED ") == 1
