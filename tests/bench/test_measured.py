@@ -89,7 +89,7 @@ def test_why_some_clean_trainings_fall(unpacked, capsys):
         found = {(r["method"], r["variant"], r["seed"]): f"{float(r['accuracy']):.2f}" for r in csv.DictReader(stream)}
     page = (DOCS / "card.md").read_text(encoding="utf-8").split("### Why some clean trainings fall")[1]
     table = rows(page.split("\n### ")[0])[2:]
-    assert len(found) == 30 and len(table) == 5
+    assert len(found) == 48 and len(table) == 8
     for method, _, *cells in table:
         for rate, *told in (cells[:4], cells[4:]):
             assert told == [found[method, f"LR={rate}", seed] for seed in "123"]
@@ -101,13 +101,13 @@ def test_why_three_methods_come_near_chance(unpacked, capsys):
     assert noise_analysis.main([*folders, "--figures", "memorisation", "--output", "analysis"]) == 0
     printed = rows(Path("analysis/curves.md").read_text(encoding="utf-8"))[2:]
     page = (DOCS / "card.md").read_text(encoding="utf-8").split("### Why three methods come near chance")[1]
-    curves, others = page.split("**Seven others**")
+    curves, others = page.split("**Eight others**")
     assert sorted(row[2:9] for row in printed) == sorted(row[1:] for row in rows(curves)[2:]) and len(printed) == 10
     assert bench(["collect", "output/near_chance", "--csv", "near.csv"]) == 0
     with open("near.csv", encoding="utf-8", newline="") as stream:
         found = {(r["method"], r["variant"], r["seed"]): f"{float(r['accuracy']):.2f}" for r in csv.DictReader(stream)}
     table = rows(others)[2:]
-    assert len(table) == 7
+    assert len(table) == 8
     for method, _, *cells in table:
         for rate, *told in (cells[:4], cells[4:]):
             assert told == [found[method, f"LR={rate}", seed] for seed in "123"]
