@@ -13,9 +13,10 @@ import pytest
 from result_files import GIT, folder_of, write_attacked, write_result
 
 from bench.__main__ import main as bench_main
+from bench.reading.accounts import account
 from bench.reading.aggregate import aggregate, average
 from bench.reading.collect import COLUMNS, collect
-from bench.reading.files import find, read_record
+from bench.reading.files import find, open_record, read_record
 from bench.reading.layout import dataset_name, place
 from dassl.utils import InputError
 from runs.protocols import Settings
@@ -285,3 +286,17 @@ def test_images_of_ones_own_are_called_as_their_config(monkeypatch):
     monkeypatch.setattr("bench.reading.layout.names_of_configs", lambda: names)
     told = [dataset_name(name) for name in ("my_images", "folder", "oxford_pets", "average of 3")]
     assert told == ["my_images", "Folder", "OxfordPets", "average of 3"]
+
+
+def test_seeds_and_folders_are_no_settings(tmp_path):
+    """Runs that differ in the seed, also within the name of another folder, have one mark; a setting makes another."""
+
+    def mark(seed: int, shots: int) -> str:
+        dataset = {"ROOT": f"data{seed}", "SUBSAMPLE_CLASSES": ("base", "new")[seed % 2], "NUM_SHOTS": shots}
+        own = {"TAPT": {"FROM": f"output/IVLP/seed{seed}/x"}}
+        config = {"SEED": seed, "OUTPUT_DIR": f"out/seed{seed}", "RESUME": f"r{seed}"}
+        config |= {"DATASET": dataset, "TRAINER": own}
+        file = write_result(tmp_path / f"{shots}" / f"seed{seed}", "CoOp", "Digits", seed, 50.0, config=config)
+        return account(file, *open_record(file)).mark
+
+    assert len({mark(seed, 16) for seed in (1, 2, 13)}) == 1 and mark(1, 16) != mark(1, 4)
